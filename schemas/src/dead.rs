@@ -1,0 +1,31 @@
+//! Work that was parked, and why; on `dynode.dead.<stage>.<tenant>.<id>`.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A parked message: what it was, word for word, and why nobody could use it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
+    /// The version of the contract; 1.
+    pub v: u8,
+    /// The stage that parked it.
+    pub stage: String,
+    /// The subject on which it came; a replay publishes it there again.
+    pub subject: String,
+    /// Its `Content-Type`, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The message, byte for byte.
+    #[schemars(with = "String")]
+    pub body: Bytes,
+    /// Why it was parked.
+    pub reason: Error,
+    /// How often it had been delivered.
+    pub deliveries: u32,
+    /// When it was parked.
+    pub parked_at: Timestamp,
+}

@@ -1,0 +1,20 @@
+//! JSON Schemas of the contract; printed by `dynode schema`.
+
+use schemars::{Schema, schema_for};
+
+use crate::{Backpressure, ChatRequest, DeadLetter, EmbeddingRequest, Error, Event, Heartbeat, Outcome, Request};
+
+/// Every public message by name, with its JSON Schema (draft 2020-12).
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("request", schema_for!(Request)),
+        ("chat.completion", schema_for!(ChatRequest)),
+        ("embedding.query", schema_for!(EmbeddingRequest)),
+        ("event", schema_for!(Event)),
+        ("outcome", schema_for!(Outcome)),
+        ("error", schema_for!(Error)),
+        ("backpressure", schema_for!(Backpressure)),
+        ("heartbeat", schema_for!(Heartbeat)),
+        ("dead-letter", schema_for!(DeadLetter)),
+    ]
+}

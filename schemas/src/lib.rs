@@ -1,0 +1,53 @@
+//! What travels: requests, events, outcomes and the tables about them.
+//!
+//! Pure data. This crate knows no runtime, no broker, no provider and no socket; every other crate imports it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`token`] | [`Tenant`] and [`RequestId`]: validated subject tokens |
+//! | [`subject`] | every subject of the contract as a typed constructor |
+//! | [`action`] | the kinds of work and the check of a payload against its action |
+//! | [`request`], [`work`] | what a publisher sends, what a worker receives |
+//! | [`event`], [`outcome`] | what happens on the way, how it ends |
+//! | [`chat`], [`embedding`] | payloads and outputs, by action |
+//! | [`error`] | the one table of error codes |
+//! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
+//! | [`codec`] | JSON and MessagePack, told apart and checked to the last byte |
+//! | [`export`] | JSON Schemas of all of the above |
+//!
+//! **Versioning.** `v` is 1. Readers ignore fields they do not know; a new field is optional; a changed meaning is a new `v`.
+
+pub mod action;
+pub mod chat;
+pub mod codec;
+pub mod dead;
+pub mod embedding;
+pub mod error;
+pub mod event;
+pub mod export;
+pub mod fingerprint;
+pub mod heartbeat;
+pub mod outcome;
+pub mod request;
+pub mod secret;
+pub mod subject;
+pub mod token;
+pub mod work;
+
+pub use action::Action;
+pub use chat::{ChatDelta, ChatOutput, ChatRequest};
+pub use codec::Format;
+pub use dead::DeadLetter;
+pub use embedding::{EmbeddingOutput, EmbeddingRequest};
+pub use error::{Error, ErrorCode};
+pub use event::{Event, EventBody, EventHead};
+pub use heartbeat::{Backpressure, Flow, Heartbeat};
+pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
+pub use request::{Callback, Prefer, Priority, Request, Route};
+pub use secret::Secret;
+pub use subject::Subjects;
+pub use token::{InvalidToken, RequestId, Tenant};
+pub use work::{CallbackJob, Plan, Step, Work};
+
+/// The version of the contract that this build writes.
+pub const VERSION: u8 = 1;

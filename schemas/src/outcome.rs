@@ -1,0 +1,162 @@
+//! How a request ended. One per request, on `dynode.res.<tenant>.<id>`; the first stands.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Action, ChatOutput, EmbeddingOutput, Error, RequestId, Tenant};
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// The version of the contract; 1.
+    pub v: u8,
+    /// The request.
+    pub id: RequestId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// What was asked for, as decided by the classifier.
+    pub action: Action,
+    /// How it ended.
+    pub status: Status,
+    /// The answer, by action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+    /// What it used, over all attempts.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
+    /// What it cost, in US dollars, where a price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// Who answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The model that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Every call that was made for it, as far as it is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRecord>,
+    /// How long it took.
+    #[serde(default)]
+    pub timings: Timings,
+    /// Why it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error>,
+    /// The request's own notes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Tells a different request under the same id apart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fingerprint: String,
+    /// `(attempt, seq)` of the terminal event: a reader that comes later goes on from here.
+    #[serde(default)]
+    pub ended: (u32, u64),
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// With an output.
+    Succeeded,
+    /// With an error.
+    Failed,
+    /// By its sender.
+    Cancelled,
+    /// By its deadline.
+    Expired,
+}
+
+impl Status {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// The answer, by action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Output {
+    /// Of `chat.completion`.
+    Chat(ChatOutput),
+    /// Of `embedding.query`.
+    Embeddings(EmbeddingOutput),
+    /// Of an action whose answer is passed on as it came.
+    Other(Value),
+}
+
+/// What a request used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Usage {
+    /// Tokens read, those from a cache included.
+    #[serde(default)]
+    pub input_tokens: u64,
+    /// Tokens written, those of reasoning included.
+    #[serde(default)]
+    pub output_tokens: u64,
+    /// Of the input, those that a cache held.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_tokens: u64,
+    /// Of the output, those of reasoning.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning_tokens: u64,
+    /// The provider reported nothing: these are estimates.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Usage {
+    /// Input and output together.
+    pub const fn total_tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One call to a provider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AttemptRecord {
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The configured name of the provider.
+    pub provider: String,
+    /// The model that was asked for.
+    pub model: String,
+    /// When the call began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error>,
+}
+
+/// How long it took, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Timings {
+    /// From acceptance to the start of the last attempt.
+    pub queued_ms: u64,
+    /// From the start of that attempt to its first output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_event_ms: Option<u64>,
+    /// From acceptance to the end.
+    pub total_ms: u64,
+}

@@ -1,0 +1,198 @@
+//! What a publisher sends.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Action, Error, RequestId, Secret, Tenant, VERSION};
+
+/// The longest list of metadata, as in the OpenAI API.
+pub const METADATA_ENTRIES_MAX: usize = 16;
+/// The longest deadline: a day, in milliseconds.
+pub const DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// One request, as it stands on `dynode.req.<tenant>.<action>` and in `POST /v1/requests`.
+///
+/// Only `action` and `payload` are required; `id` and `tenant` come from the door or are made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Request {
+    /// The version of the contract; 1.
+    #[serde(default = "current_version")]
+    pub v: u8,
+    /// Names the request within its tenant. The same id again attaches to the same request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+    /// On the bus it must be that of the subject; on the gateway it is that of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// What is asked for. On the bus, where it is missing, the subject says it.
+    #[serde(default)]
+    pub action: Action,
+    /// The input, by action.
+    pub payload: Value,
+    /// How long the sender will wait, in milliseconds from acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Who goes first when there is a queue.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Groups requests whose events are read together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<RequestId>,
+    /// Wishes about the provider.
+    #[serde(default, skip_serializing_if = "Route::is_empty")]
+    pub route: Route,
+    /// Where to deliver the outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    /// The sender's own notes; returned in the outcome.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+const fn current_version() -> u8 {
+    VERSION
+}
+
+/// Who goes first when there is a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits for it.
+    Interactive,
+    /// The default.
+    #[default]
+    Standard,
+    /// Whenever there is room.
+    Batch,
+}
+
+/// Wishes about the provider; empty means "as configured".
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Route {
+    /// What to prefer where there is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefer: Option<Prefer>,
+    /// Providers to try in this order, each `provider` or `provider/model`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waterfall: Vec<String>,
+    /// The most that this request may cost, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<f64>,
+}
+
+impl Route {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What to prefer where there is a choice of providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefer {
+    /// The lowest time to the first event.
+    Latency,
+    /// The lowest price.
+    Cost,
+    /// The best rated answers.
+    Quality,
+}
+
+/// Where to deliver the outcome: a POST signed by Standard Webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Callback {
+    /// An absolute `http` or `https` URL.
+    pub url: String,
+    /// The signing key, `whsec_` and base64; without one the engine's default key signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+}
+
+impl Request {
+    /// A request with the defaults.
+    pub fn new(action: Action, payload: Value) -> Self {
+        Self {
+            v: VERSION,
+            id: None,
+            tenant: None,
+            action,
+            payload,
+            deadline_ms: None,
+            priority: Priority::default(),
+            session: None,
+            route: Route::default(),
+            callback: None,
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// Checks everything that can be checked without configuration; the error names the field by its path.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.v != VERSION {
+            return Err(Error::invalid("v", format!("this server speaks version {VERSION}, not {}", self.v)));
+        }
+        if let Some(milliseconds) = self.deadline_ms.filter(|ms| !(1..=DEADLINE_MS_MAX).contains(ms)) {
+            let why = format!("{milliseconds} is not between 1 and {DEADLINE_MS_MAX}");
+            return Err(Error::invalid("deadline_ms", why));
+        }
+        if self.metadata.len() > METADATA_ENTRIES_MAX {
+            return Err(Error::invalid("metadata", format!("at most {METADATA_ENTRIES_MAX} entries are kept")));
+        }
+        if let Some(callback) = &self.callback
+            && !callback.url.starts_with("http://")
+            && !callback.url.starts_with("https://")
+        {
+            return Err(Error::invalid("callback.url", "expected an http:// or https:// URL"));
+        }
+        self.action.check_payload(&self.payload)
+    }
+
+    /// Whether the sender asked for deltas.
+    pub fn wants_stream(&self) -> bool {
+        self.payload.get("stream").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// The model that the payload names.
+    pub fn model(&self) -> Option<&str> {
+        self.payload.get("model").and_then(Value::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chat() -> Request {
+        let payload = json!({"model": "sim-chat", "messages": [{"role": "user", "content": "hi"}]});
+        Request::new(Action::ChatCompletion, payload)
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let request: Request =
+            serde_json::from_value(json!({"action": "auto", "payload": {}, "future": [1, 2]})).unwrap();
+        assert_eq!(request.action, Action::Auto);
+    }
+
+    #[test]
+    fn limits_are_checked_by_path() {
+        let at = |request: Request| request.check().unwrap_err().param.unwrap();
+        assert!(chat().check().is_ok());
+        assert_eq!(at(Request { v: 2, ..chat() }), "v");
+        assert_eq!(at(Request { deadline_ms: Some(0), ..chat() }), "deadline_ms");
+        let callback = Callback { url: "ftp://x".into(), secret: None };
+        assert_eq!(at(Request { callback: Some(callback), ..chat() }), "callback.url");
+    }
+
+    #[test]
+    fn a_callback_secret_is_not_printed() {
+        let secret = Some(Secret::new("whsec_canary"));
+        let request = Request { callback: Some(Callback { url: "https://x".into(), secret }), ..chat() };
+        assert!(!format!("{request:?}").contains("canary"));
+    }
+}

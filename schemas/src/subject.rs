@@ -1,0 +1,149 @@
+//! Every subject of the contract, as a typed constructor, and the way back.
+
+use std::sync::Arc;
+
+use crate::{Action, Error, InvalidToken, RequestId, Tenant};
+
+/// The subjects under one prefix (`dynode` by default). Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    prefix: Arc<str>,
+}
+
+impl Default for Subjects {
+    fn default() -> Self {
+        Self { prefix: "dynode".into() }
+    }
+}
+
+impl Subjects {
+    /// Subjects under `prefix`: one subject token.
+    pub fn new(prefix: &str) -> Result<Self, InvalidToken> {
+        Tenant::new(prefix).map(|prefix| Self { prefix: prefix.as_str().into() })
+    }
+
+    /// The prefix itself.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// `dynode.req.<tenant>.<action>`: a request comes in.
+    pub fn request(&self, tenant: &Tenant, action: Action) -> String {
+        format!("{}.req.{tenant}.{action}", self.prefix)
+    }
+
+    /// `dynode.work.<pool>.<tenant>`: a classified request.
+    pub fn work(&self, pool: &str, tenant: &Tenant) -> String {
+        format!("{}.work.{pool}.{tenant}", self.prefix)
+    }
+
+    /// `dynode.evt.<tenant>.<id>`: what happens on the way.
+    pub fn event(&self, tenant: &Tenant, id: &RequestId) -> String {
+        format!("{}.evt.{tenant}.{id}", self.prefix)
+    }
+
+    /// `dynode.res.<tenant>.<id>`: the outcome.
+    pub fn outcome(&self, tenant: &Tenant, id: &RequestId) -> String {
+        format!("{}.res.{tenant}.{id}", self.prefix)
+    }
+
+    /// `dynode.cb.<tenant>.<id>`: the outcome is to be delivered.
+    pub fn callback(&self, tenant: &Tenant, id: &RequestId) -> String {
+        format!("{}.cb.{tenant}.{id}", self.prefix)
+    }
+
+    /// `dynode.dead.<stage>.<tenant>.<id>`: parked work.
+    pub fn dead(&self, stage: &str, tenant: &str, id: &str) -> String {
+        format!("{}.dead.{stage}.{tenant}.{id}", self.prefix)
+    }
+
+    /// `dynode.ctl.<tenant>.<id>`: cancel.
+    pub fn control(&self, tenant: &Tenant, id: &RequestId) -> String {
+        format!("{}.ctl.{tenant}.{id}", self.prefix)
+    }
+
+    /// `dynode.hb.<node>.<worker>`: a heartbeat.
+    pub fn heartbeat(&self, node: &str, worker: &str) -> String {
+        format!("{}.hb.{node}.{worker}", self.prefix)
+    }
+
+    /// `dynode.sig.<pool>`: pause and resume.
+    pub fn signal(&self, pool: &str) -> String {
+        format!("{}.sig.{pool}", self.prefix)
+    }
+
+    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `hb`, `sig`).
+    pub fn all(&self, kind: &str) -> String {
+        format!("{}.{kind}.>", self.prefix)
+    }
+
+    /// The work of one pool, of every tenant.
+    pub fn pool(&self, pool: &str) -> String {
+        format!("{}.work.{pool}.*", self.prefix)
+    }
+
+    /// Reads `dynode.req.<tenant>.<action>`.
+    pub fn parse_request(&self, subject: &str) -> Result<(Tenant, Action), Error> {
+        let mismatch = || {
+            let expected = format!("`{subject}` is not `{}.req.<tenant>.<action>`", self.prefix);
+            Error::invalid("subject", expected)
+        };
+        let rest = self.strip(subject, "req").ok_or_else(mismatch)?;
+        let (tenant, action) = rest.split_once('.').ok_or_else(mismatch)?;
+        let tenant = Tenant::new(tenant).map_err(|error| Error::invalid("subject", error))?;
+        Ok((tenant, action.parse()?))
+    }
+
+    /// Reads the tenant and the id of an `evt`, `res`, `cb` or `ctl` subject; `None` where it is not one.
+    pub fn parse_request_key(&self, kind: &str, subject: &str) -> Option<(Tenant, RequestId)> {
+        let (tenant, id) = self.strip(subject, kind)?.split_once('.')?;
+        Some((Tenant::new(tenant).ok()?, RequestId::new(id).ok()?))
+    }
+
+    fn strip<'a>(&self, subject: &'a str, kind: &str) -> Option<&'a str> {
+        subject.strip_prefix(&*self.prefix)?.strip_prefix('.')?.strip_prefix(kind)?.strip_prefix('.')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn requests_round_trip() {
+        let subjects = Subjects::default();
+        let tenant = Tenant::new("acme").unwrap();
+        for action in Action::ALL {
+            let subject = subjects.request(&tenant, action);
+            assert_eq!(subjects.parse_request(&subject).unwrap(), (tenant.clone(), action));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_told_what_is() {
+        let subjects = Subjects::default();
+        for bad in ["dynode.req", "dynode.req.acme", "other.req.acme.auto", "dynode.req.a b.auto"] {
+            assert_eq!(subjects.parse_request(bad).unwrap_err().param.as_deref(), Some("subject"), "{bad}");
+        }
+        let unknown = subjects.parse_request("dynode.req.acme.chat.complete").unwrap_err();
+        assert!(unknown.message.contains("chat.completion"), "{unknown}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_subject_panics(subject in ".{0,200}") {
+            let _ = Subjects::default().parse_request(&subject);
+            let _ = Subjects::default().parse_request_key("evt", &subject);
+        }
+
+        #[test]
+        fn keys_round_trip(tenant in "[A-Za-z0-9_-]{1,64}", id in "[A-Za-z0-9_-]{1,64}") {
+            let subjects = Subjects::default();
+            let (tenant, id) = (Tenant::new(tenant).unwrap(), RequestId::new(id).unwrap());
+            let subject = subjects.outcome(&tenant, &id);
+            prop_assert_eq!(subjects.parse_request_key("res", &subject), Some((tenant, id)));
+        }
+    }
+}

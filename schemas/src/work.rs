@@ -1,0 +1,81 @@
+//! What the classifier hands on: the request with its plan, and the job of a callback.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Callback, Format, Outcome, Request, RequestId, Tenant};
+
+/// A classified request on `dynode.work.<pool>.<tenant>`. Internal: always MessagePack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Names the request within its tenant.
+    pub id: RequestId,
+    /// Whose work it is.
+    pub tenant: Tenant,
+    /// The request, its action decided.
+    pub request: Request,
+    /// Who does it.
+    pub plan: Plan,
+    /// When the broker stored the request.
+    pub accepted_at: Timestamp,
+    /// When the sender stops waiting.
+    pub deadline: Timestamp,
+    /// The format of the request, and so of its events and its outcome.
+    pub format: WireFormat,
+    /// Tells a different request under the same id apart; see [`crate::fingerprint`].
+    pub fingerprint: String,
+}
+
+/// Who does the work, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// The providers to try.
+    pub steps: Vec<Step>,
+}
+
+/// One provider to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The configured name of the provider; also the name of its pool.
+    pub provider: String,
+    /// The model, as the provider names it.
+    pub model: String,
+}
+
+/// [`Format`] on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WireFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// MessagePack.
+    MessagePack,
+}
+
+impl From<WireFormat> for Format {
+    fn from(format: WireFormat) -> Self {
+        match format {
+            WireFormat::Json => Self::Json,
+            WireFormat::MessagePack => Self::MessagePack,
+        }
+    }
+}
+
+impl From<Format> for WireFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Json,
+            Format::MessagePack => Self::MessagePack,
+        }
+    }
+}
+
+/// One outcome to deliver, on `dynode.cb.<tenant>.<id>`. Internal: always MessagePack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallbackJob {
+    /// Where to, and by which key.
+    pub callback: Callback,
+    /// What to deliver.
+    pub outcome: Outcome,
+}
