@@ -1,1 +1,3 @@
-fn main() {}
+//! The program from outside: the real binary, real servers, real clients.
+
+mod tidy;

@@ -1,1 +1,42 @@
-//! placeholder
+//! The engine: supervised stages that carry a request from the broker to a provider and its outcome back.
+//!
+//! ```text
+//! Supervisor                     one for one, restart intensity, backoff
+//! ├── Governor  (one a provider) concurrency and rate, asked before each call
+//! ├── Pool      classifier       requests  → work
+//! ├── Pool      (one a provider) work      → outcome
+//! └── Pool      delivery         callbacks → somebody's server
+//!     └── Worker × concurrency   one job at a time; dies alone, is replaced
+//! ```
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`system`] | the only public handle: start, failed, drain |
+//! | [`supervisor`], [`pool`], [`worker`] | the actors: thin shells |
+//! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
+//! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
+//! | [`governor`] | who may call a provider, and when |
+//! | [`intensity`], [`backoff`], [`progress`] | pure parts |
+//!
+//! Reading order is file order is time order. Nothing here knows HTTP servers or sockets.
+
+pub mod backoff;
+pub mod classifier;
+pub mod config;
+pub mod control;
+pub mod delivery;
+pub mod emitter;
+pub mod governor;
+pub mod intensity;
+pub mod metrics;
+pub mod outbox;
+pub mod pool;
+pub mod progress;
+pub mod provider;
+pub mod stage;
+pub mod supervisor;
+pub mod system;
+pub mod worker;
+
+pub use config::{CallbackConfig, EngineConfig, ProviderLimits, RuleConfig};
+pub use system::{Error, Parts, System};

@@ -3,7 +3,6 @@
 //! `(attempt, seq)` orders the events of one request: `seq` counts from 0 within an attempt without a gap; a frame of an
 //! older attempt never follows one of a newer. Exactly one terminal event ends the request.
 
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -135,9 +134,6 @@ pub struct Completion {
     /// The model that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// When.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
 }
 
 /// What a router needs to know of an event: read without its body.
@@ -240,7 +236,7 @@ mod tests {
     fn events_and_heads_round_trip_in_both_formats() {
         let output = Output::Chat(ChatOutput { text: "Hi".into(), ..ChatOutput::default() });
         let completion =
-            Completion { output, usage: Usage::default(), cost_usd: None, provider: None, model: None, ended_at: None };
+            Completion { output, usage: Usage::default(), cost_usd: None, provider: None, model: None };
         let done = Event { body: EventBody::ChatComplete(completion), ..delta() };
         for event in [delta(), done] {
             for format in [Format::Json, Format::MessagePack] {

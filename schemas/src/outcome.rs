@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Action, ChatOutput, EmbeddingOutput, Error, RequestId, Tenant};
+use crate::{
+    Action, ChatOutput, EmbeddingOutput, Error, ErrorCode, Event, EventBody, RequestId, Tenant, event::Completion,
+};
 
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +57,38 @@ pub struct Outcome {
     /// `(attempt, seq)` of the terminal event: a reader that comes later goes on from here.
     #[serde(default)]
     pub ended: (u32, u64),
+}
+
+impl Outcome {
+    /// The terminal event that tells this outcome: the same for whoever writes it, and whenever.
+    pub fn terminal_event(&self) -> Event {
+        let (attempt, seq) = self.ended;
+        Event { id: self.id.clone(), attempt, seq, body: self.terminal_body() }
+    }
+
+    fn terminal_body(&self) -> EventBody {
+        let error = || {
+            let unknown = || Error::new(ErrorCode::Internal, "the request failed without a recorded reason");
+            self.error.clone().unwrap_or_else(unknown)
+        };
+        match (self.status, &self.output) {
+            (Status::Cancelled, _) => EventBody::Cancelled { usage: self.usage },
+            (Status::Succeeded, Some(output)) => {
+                let completion = Completion {
+                    output: output.clone(),
+                    usage: self.usage,
+                    cost_usd: self.cost_usd,
+                    provider: self.provider.clone(),
+                    model: self.model.clone(),
+                };
+                match self.action {
+                    Action::ChatCompletion => EventBody::ChatComplete(completion),
+                    _ => EventBody::Complete(completion),
+                }
+            }
+            (Status::Succeeded | Status::Failed | Status::Expired, _) => EventBody::Fail { error: error() },
+        }
+    }
 }
 
 /// How a request ended.
@@ -147,6 +181,11 @@ pub struct AttemptRecord {
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
+}
+
+/// The milliseconds from `start` to `end`; none where the clock went back.
+pub fn milliseconds(start: Timestamp, end: Timestamp) -> u64 {
+    u64::try_from(end.duration_since(start).as_millis()).unwrap_or(0)
 }
 
 /// How long it took, in milliseconds.

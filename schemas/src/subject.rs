@@ -94,6 +94,11 @@ impl Subjects {
         Ok((tenant, action.parse()?))
     }
 
+    /// The tenant of a request's subject, even where its action is unknown; `None` where there is no valid one.
+    pub fn request_tenant(&self, subject: &str) -> Option<Tenant> {
+        Tenant::new(self.strip(subject, "req")?.split('.').next()?).ok()
+    }
+
     /// Reads the tenant and the id of an `evt`, `res`, `cb` or `ctl` subject; `None` where it is not one.
     pub fn parse_request_key(&self, kind: &str, subject: &str) -> Option<(Tenant, RequestId)> {
         let (tenant, id) = self.strip(subject, kind)?.split_once('.')?;

@@ -1,0 +1,307 @@
+//! Requests in, work out: what is asked for, by whom it is to be done, and whether it has been asked before.
+
+mod route;
+mod rules;
+
+use std::{sync::Arc, time::Duration};
+
+use adapters::Registry;
+use async_trait::async_trait;
+use broker::{ConsumerSpec, Headers, Lease, Message, Publication, message::MESSAGE_ID};
+use futures_util::StreamExt;
+use schemas::{
+    Action, Error, ErrorCode, Event, EventBody, Format, Outcome, Output, Request, RequestId, Status, Tenant, Timings,
+    Usage, VERSION, Work, event::EventKind, fingerprint, outcome,
+};
+use serde_json::json;
+
+use crate::{
+    EngineConfig, RuleConfig,
+    outbox::{self, Conclusion, Outbox},
+    stage::{Parked, Stage, Task, Verdict},
+};
+pub use rules::{BadRule, Rules};
+
+/// The header by which the gateway says that it made the id itself, so that nobody can have asked before.
+pub const FRESH: &str = "Dynode-Fresh";
+/// The header on `queued` events that tells a different request under the same id apart.
+pub const FINGERPRINT: &str = "Dynode-Fingerprint";
+/// The header by which the gateway says that it answers the sender, so that a refusal need not be parked.
+pub const DOOR: &str = "Dynode-Door";
+
+/// The stage.
+#[derive(Debug)]
+pub struct Classifier {
+    rules: Rules,
+    registry: Arc<Registry>,
+    outbox: Outbox,
+    engine: EngineConfig,
+    can_sign: bool,
+}
+
+/// A refused request: who must be told, and why.
+#[derive(Debug)]
+struct Refusal {
+    request: Option<Box<Request>>,
+    reason: Error,
+}
+
+impl Refusal {
+    const fn unread(reason: Error) -> Self {
+        Self { request: None, reason }
+    }
+
+    fn of(request: Request, reason: Error) -> Self {
+        Self { request: Some(Box::new(request)), reason }
+    }
+}
+
+/// What is known of a request that came before under the same id.
+#[derive(Debug, PartialEq, Eq)]
+enum Prior {
+    /// Nothing.
+    None,
+    /// The same request waits to be worked on, or may not have got so far.
+    Queued,
+    /// The same request is being worked on, or has ended.
+    Underway,
+    /// Another request.
+    Conflict,
+}
+
+impl Classifier {
+    /// Classifies by `rules`, for the providers of `registry`. `can_sign`: callbacks without a secret have a default.
+    pub fn new(
+        rules: &[RuleConfig],
+        registry: Arc<Registry>,
+        outbox: Outbox,
+        engine: EngineConfig,
+        can_sign: bool,
+    ) -> Result<Self, BadRule> {
+        Ok(Self { rules: Rules::new(rules)?, registry, outbox, engine, can_sign })
+    }
+
+    async fn classify(&self, lease: &Lease, tenant: Tenant, action: Action) -> Result<Verdict, broker::Error> {
+        let format = lease.message.format();
+        let id = id_of(lease);
+        let request = match self.read(lease, &tenant, action) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(self.refuse(lease, tenant, id, refusal)),
+        };
+        let id = request.id.clone().unwrap_or(id);
+        if request.action == Action::SystemHealth {
+            let output = Some(Output::Other(json!({"status": "ok"})));
+            return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Ok(output))));
+        }
+        let plan = match route::plan(&self.registry, &request) {
+            Ok(plan) => plan,
+            Err(reason) => return Ok(self.refuse(lease, tenant, id, Refusal::of(request, reason))),
+        };
+        let fresh = lease.message.headers.get(FRESH).is_some();
+        let fingerprint = if fresh { String::new() } else { fingerprint::of(&request) };
+        if !fresh || lease.deliveries > 1 {
+            match self.prior(&tenant, &id, &fingerprint).await? {
+                Prior::None | Prior::Queued => {}
+                Prior::Underway => return Ok(Verdict::Done),
+                Prior::Conflict => return Ok(conflict(tenant, id)),
+            }
+        }
+        self.tell_queued(&tenant, &id, format, &fingerprint, lease.pending).await;
+        let deadline_ms = request.deadline_ms.unwrap_or(self.engine.default_deadline_ms);
+        let deadline = lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
+        let pool = plan.steps.first().map_or("", |step| &step.provider).to_owned();
+        let accepted_at = lease.stored_at;
+        let work =
+            Work { id, tenant, request, plan, accepted_at, deadline, format: format.into(), fingerprint };
+        let subject = self.outbox.topology().subjects.work(&pool, &work.tenant);
+        let id = Some(format!("{}.{}", work.tenant, work.id));
+        let payload = outbox::encode(Format::MessagePack, &work)?;
+        Ok(Verdict::Forward(Publication { message: outbox::message(subject, Format::MessagePack, payload), id }))
+    }
+
+    /// Reads and checks a request; `auto` is decided.
+    fn read(&self, lease: &Lease, tenant: &Tenant, action: Action) -> Result<Request, Refusal> {
+        let format = lease.message.format();
+        let mut request: Request = format.decode(&lease.message.payload).map_err(Refusal::unread)?;
+        let mut checked = || {
+            if request.tenant.as_ref().is_some_and(|named| named != tenant) {
+                return Err(Error::new(ErrorCode::Forbidden, "tenant: is not the tenant of the subject"));
+            }
+            request.action = match (request.action, action) {
+                (named, Action::Auto) => named,
+                (Action::Auto, of_subject) => of_subject,
+                (named, of_subject) if named == of_subject => named,
+                (named, of_subject) => {
+                    return Err(Error::invalid("action", format!("`{named}`, but the subject says `{of_subject}`")));
+                }
+            };
+            if request.action == Action::Auto {
+                request.action = self.rules.decide(&request.payload)?;
+            }
+            if !self.can_sign && request.callback.as_ref().is_some_and(|callback| callback.secret.is_none()) {
+                let why = "is required: this server has no default key (`callbacks.default_secret`)";
+                return Err(Error::invalid("callback.secret", why));
+            }
+            request.check()
+        };
+        match checked() {
+            Ok(()) => Ok(request),
+            Err(reason) => Err(Refusal::of(request, reason)),
+        }
+    }
+
+    /// Looks for a request that came before under the same id.
+    async fn prior(&self, tenant: &Tenant, id: &RequestId, fingerprint: &str) -> Result<Prior, broker::Error> {
+        let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
+        if let Some(outcome) = self.outbox.outcome(tenant, id).await? {
+            return Ok(if differs(&outcome.fingerprint) { Prior::Conflict } else { Prior::Underway });
+        }
+        let topology = self.outbox.topology();
+        let subject = topology.subjects.event(tenant, id);
+        let mut events = self.outbox.broker().replay(&topology.events, &subject, 0).await?;
+        let mut prior = Prior::None;
+        while let Some(event) = events.next().await {
+            let message = event?.message;
+            if differs(message.headers.get(FINGERPRINT).unwrap_or_default()) {
+                return Ok(Prior::Conflict);
+            }
+            match message.format().decode::<schemas::EventHead>(&message.payload) {
+                Ok(head) if head.event == EventKind::Queued => prior = Prior::Queued,
+                _ => return Ok(Prior::Underway),
+            }
+        }
+        Ok(prior)
+    }
+
+    async fn tell_queued(&self, tenant: &Tenant, id: &RequestId, format: Format, fingerprint: &str, ahead: u64) {
+        let body = EventBody::Queued { position: Some(ahead), estimated_wait_ms: None };
+        let event = Event { id: id.clone(), attempt: 0, seq: 0, body };
+        let Ok(payload) = format.encode(&event) else { return };
+        let mut headers = Headers::of_format(format);
+        if !fingerprint.is_empty() {
+            headers.set(FINGERPRINT, fingerprint);
+        }
+        let subject = self.outbox.topology().subjects.event(tenant, id);
+        if let Err(error) = self.outbox.broker().send(Message { subject, headers, payload }).await {
+            tracing::debug!(%error, "event not sent");
+        }
+    }
+
+    fn refuse(&self, lease: &Lease, tenant: Tenant, id: RequestId, refusal: Refusal) -> Verdict {
+        let request = refusal.request.as_deref();
+        let id = request.and_then(|request| request.id.clone()).unwrap_or(id);
+        let conclusion = self.conclude(lease, &tenant, &id, request, Err(refusal.reason.clone()));
+        if lease.message.headers.get(DOOR).is_some() {
+            return Verdict::Conclude(conclusion);
+        }
+        let (tenant, id) = (tenant.into(), id.into());
+        Verdict::Park(Box::new(Parked { tenant, id, reason: refusal.reason, conclusion: Some(conclusion) }))
+    }
+
+    fn conclude(
+        &self,
+        lease: &Lease,
+        tenant: &Tenant,
+        id: &RequestId,
+        request: Option<&Request>,
+        result: Result<Option<Output>, Error>,
+    ) -> Box<Conclusion> {
+        let now = self.outbox.seams().clock.now();
+        let total_ms = outcome::milliseconds(lease.stored_at, now);
+        let (status, output, error) = match result {
+            Ok(output) => (Status::Succeeded, output, None),
+            Err(error) => (Status::Failed, None, Some(error)),
+        };
+        let outcome = Outcome {
+            v: VERSION,
+            id: id.clone(),
+            tenant: tenant.clone(),
+            action: request.map_or(Action::Auto, |request| request.action),
+            status,
+            output,
+            usage: Usage::default(),
+            cost_usd: None,
+            provider: None,
+            model: None,
+            attempts: Vec::new(),
+            timings: Timings { queued_ms: total_ms, first_event_ms: None, total_ms },
+            error,
+            metadata: request.map(|request| request.metadata.clone()).unwrap_or_default(),
+            fingerprint: request.map(fingerprint::of).unwrap_or_default(),
+            ended: (0, 1),
+        };
+        let callback = request.and_then(|request| request.callback.clone());
+        let callback = callback.filter(|callback| self.can_sign || callback.secret.is_some());
+        Box::new(Conclusion { outcome, format: lease.message.format(), callback, recorded: false })
+    }
+}
+
+#[async_trait]
+impl Stage for Classifier {
+    fn name(&self) -> &str {
+        "classifier"
+    }
+
+    fn consumer(&self) -> ConsumerSpec {
+        let topology = self.outbox.topology();
+        ConsumerSpec {
+            stream: topology.requests.clone(),
+            name: "classifier".into(),
+            filter: topology.subjects.all("req"),
+            ack_wait: self.engine.lease(),
+            ack_pending_max: crate::system::ACK_PENDING_MAX,
+        }
+    }
+
+    fn first_silence(&self) -> Duration {
+        self.engine.lease()
+    }
+
+    async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
+        let lease = task.lease;
+        match self.outbox.topology().subjects.parse_request(&lease.message.subject) {
+            Ok((tenant, action)) => self.classify(lease, tenant, action).await,
+            Err(reason) => {
+                let tenant = self.outbox.topology().subjects.request_tenant(&lease.message.subject);
+                let Some(tenant) = tenant else {
+                    let id = id_of(lease).into();
+                    let parked = Parked { tenant: "unknown".into(), id, reason, conclusion: None };
+                    return Ok(Verdict::Park(Box::new(parked)));
+                };
+                let request = lease.message.format().decode(&lease.message.payload).ok();
+                Ok(self.refuse(lease, tenant, id_of(lease), Refusal { request, reason }))
+            }
+        }
+    }
+
+    async fn give_up(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
+        let why = format!("could not be classified in {} deliveries", task.lease.deliveries - 1);
+        let reason = Error::new(ErrorCode::Internal, why);
+        let tenant = self.outbox.topology().subjects.request_tenant(&task.lease.message.subject);
+        let id = id_of(task.lease);
+        let Some(tenant) = tenant else {
+            let parked = Parked { tenant: "unknown".into(), id: id.into(), reason, conclusion: None };
+            return Ok(Verdict::Park(Box::new(parked)));
+        };
+        let request = task.lease.message.format().decode(&task.lease.message.payload).ok();
+        Ok(self.refuse(task.lease, tenant, id, Refusal { request, reason }))
+    }
+}
+
+/// The id of a request that names none in its body: that of its message, or one made from its place in the stream,
+/// which is the same whenever it is delivered.
+fn id_of(lease: &Lease) -> RequestId {
+    let named = lease.message.headers.get(MESSAGE_ID).and_then(|id| RequestId::new(id).ok());
+    named.unwrap_or_else(|| {
+        let made = format!("m{:x}-{}", lease.stored_at.as_millisecond(), lease.sequence);
+        RequestId::new(made).unwrap_or_else(|_| unreachable!("hex digits and a number are a token"))
+    })
+}
+
+fn conflict(tenant: Tenant, id: RequestId) -> Verdict {
+    let reason = Error::new(ErrorCode::Conflict, format!("the id `{id}` is in use by a different request"));
+    Verdict::Park(Box::new(Parked { tenant: tenant.into(), id: id.into(), reason, conclusion: None }))
+}
+
+#[cfg(test)]
+mod tests;

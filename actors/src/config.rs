@@ -1,0 +1,93 @@
+//! The settings of the engine; their defaults and reasons stand in the default configuration.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ipnet::IpNet;
+use schemas::{Action, Secret};
+use serde::Deserialize;
+
+/// `[engine]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineConfig {
+    /// The most requests classified at once, per process.
+    pub classifier_concurrency: u32,
+    /// The most callbacks delivered at once, per process.
+    pub delivery_concurrency: u32,
+    /// How long a worker holds a message without renewing, in milliseconds.
+    pub lease_ms: u64,
+    /// How often work is delivered before it is given up.
+    pub attempts_max: u32,
+    /// How often a provider is asked again within one attempt.
+    pub retries: u32,
+    /// The deadline of a request that names none, in milliseconds.
+    pub default_deadline_ms: u64,
+    /// The longest silence before the first event of a provider, in milliseconds.
+    pub first_event_ms: u64,
+    /// The longest silence between two events of a provider, in milliseconds.
+    pub between_events_ms: u64,
+    /// How long running work may take to finish when the engine stops, in milliseconds.
+    pub drain_ms: u64,
+}
+
+impl EngineConfig {
+    /// How long a lease lasts.
+    pub const fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    /// The longest silence before the first event.
+    pub const fn first_event(&self) -> Duration {
+        Duration::from_millis(self.first_event_ms)
+    }
+
+    /// The longest silence between two events.
+    pub const fn between_events(&self) -> Duration {
+        Duration::from_millis(self.between_events_ms)
+    }
+}
+
+/// One `[[classifier.rules]]`: the first that fits decides the action of an `auto` request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// A JSON pointer into the payload; the rule fits where there is a value.
+    pub when: String,
+    /// A regular expression that the value, if it is a text, must match as well.
+    #[serde(default)]
+    pub matches: Option<String>,
+    /// The action that follows.
+    pub action: Action,
+}
+
+/// `[callbacks]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallbackConfig {
+    /// How often a callback is tried before it is parked.
+    pub attempts_max: u32,
+    /// How long a target may take to answer, in milliseconds.
+    pub timeout_ms: u64,
+    /// The delay after the first failure, in milliseconds; it doubles with each further one.
+    pub retry_first_ms: u64,
+    /// The longest delay between two tries, in milliseconds.
+    pub retry_longest_ms: u64,
+    /// Private networks that may be called nevertheless, as `10.0.0.0/8`.
+    #[serde(default)]
+    pub allow_networks: Vec<IpNet>,
+    /// Signs the callbacks of requests that bring no secret of their own: `whsec_` and base64.
+    #[serde(default)]
+    pub default_secret: Option<Secret>,
+}
+
+/// What a provider may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProviderLimits {
+    /// The most calls at once, per process.
+    pub concurrency: u32,
+    /// The most calls that start in any minute; none means no limit.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// The limits of every provider by its configured name.
+pub type Providers = BTreeMap<String, ProviderLimits>;

@@ -1,0 +1,137 @@
+//! Where a callback may go: never to a private, local or reserved address, unless the configuration allows its network.
+//!
+//! The check sits in the resolver, so the address that was checked is the address that is called, whatever the name
+//! resolves to a moment later. Addresses written as such in a URL never reach a resolver and are checked apart.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use reqwest::{
+    Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use url::Host;
+
+/// Decides which addresses may be called.
+#[derive(Debug)]
+pub(super) struct Guard {
+    allowed: Vec<IpNet>,
+}
+
+impl Guard {
+    /// Public addresses, and those of `allowed`.
+    pub(super) const fn new(allowed: Vec<IpNet>) -> Self {
+        Self { allowed }
+    }
+
+    /// Checks an address that stands in the URL itself.
+    pub(super) fn check_literal(&self, url: &Url) -> Result<(), String> {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(_)) => return Ok(()),
+            None => return Err("callback.url: names no host".into()),
+        };
+        if self.permits(address) { Ok(()) } else { Err(denied(&address.to_string())) }
+    }
+
+    fn permits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.allowed.iter().any(|network| network.contains(&address)) || is_public(address)
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allowed = Self::new(self.allowed.clone());
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let permitted: Vec<_> = found.into_iter().filter(|found| allowed.permits(found.ip())).collect();
+            if permitted.is_empty() {
+                return Err(denied(name.as_str()).into());
+            }
+            Ok(Box::new(permitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn denied(what: &str) -> String {
+    format!("callback.url: {what} is not a public address; allow its network in `callbacks.allow_networks`")
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let reserved = address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_multicast()
+        || address.is_documentation()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (18..20).contains(&b));
+    !reserved
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [a, b, c, ..] = address.segments();
+    let reserved = address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || address.is_unique_local()
+        || address.is_unicast_link_local()
+        || (a == 0x2001 && b == 0x0db8)
+        || (a == 0x3fff && b < 0x1000)
+        || (a == 0x0100 && b == 0 && c == 0)
+        || a == 0x2002
+        || (a == 0x0064 && b == 0xff9b)
+        || a == 0x5f00;
+    !reserved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_local_and_reserved_addresses_are_denied() {
+        let guard = Guard::new(Vec::new());
+        for bad in [
+            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",
+            "198.18.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1",
+        ] {
+            assert!(!guard.permits(bad.parse().unwrap()), "{bad} must be denied");
+        }
+        for good in ["1.1.1.1", "93.184.216.34", "2606:4700::1111"] {
+            assert!(guard.permits(good.parse().unwrap()), "{good} must be permitted");
+        }
+    }
+
+    #[test]
+    fn an_allowed_network_is_permitted_and_only_that() {
+        let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let check = |url: &str| guard.check_literal(&Url::parse(url).unwrap());
+        assert!(check("http://127.0.0.1:9/hook").is_ok());
+        assert!(check("http://2130706433/").is_ok(), "the same address as one number");
+        assert!(check("http://10.0.0.1/").unwrap_err().contains("allow_networks"));
+        assert!(check("http://[::1]/").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_to_a_denied_address_is_denied() {
+        let guard = Guard::new(Vec::new());
+        let resolved = guard.resolve("localhost".parse().unwrap()).await;
+        assert!(resolved.is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! What the engine counts. Instruments are made once.
+
+use std::time::Duration;
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram},
+};
+use schemas::{ErrorCode, Usage};
+
+/// Seconds, from a millisecond to ten minutes.
+const SECONDS: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
+
+/// The instruments of the engine.
+#[derive(Debug)]
+pub struct Metrics {
+    jobs: Counter<u64>,
+    job_seconds: Histogram<f64>,
+    parked: Counter<u64>,
+    worker_deaths: Counter<u64>,
+    child_deaths: Counter<u64>,
+    calls: Counter<u64>,
+    call_seconds: Histogram<f64>,
+    first_event_seconds: Histogram<f64>,
+    tokens: Counter<u64>,
+    callbacks: Counter<u64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let meter = opentelemetry::global::meter("dynode");
+        let counter = |name, what| meter.u64_counter(name).with_description(what).build();
+        let seconds = |name, what| {
+            let histogram = meter.f64_histogram(name).with_unit("s").with_description(what);
+            histogram.with_boundaries(SECONDS.to_vec()).build()
+        };
+        Self {
+            jobs: counter("dynode.stage.jobs", "Messages that left a stage, by how"),
+            job_seconds: seconds("dynode.stage.duration", "Time of a message in a stage"),
+            parked: counter("dynode.stage.parked", "Messages that were parked"),
+            worker_deaths: counter("dynode.worker.deaths", "Workers that died"),
+            child_deaths: counter("dynode.supervisor.deaths", "Supervised actors that died"),
+            calls: counter("dynode.provider.calls", "Calls of a provider, by result"),
+            call_seconds: seconds("dynode.provider.duration", "Time of a provider's call"),
+            first_event_seconds: seconds("dynode.provider.first_event", "Time to a provider's first output"),
+            tokens: counter("dynode.provider.tokens", "Tokens used"),
+            callbacks: counter("dynode.callback.attempts", "Callback attempts, by result"),
+        }
+    }
+}
+
+impl Metrics {
+    /// A message left a stage.
+    pub fn job(&self, stage: &str, how: &'static str, took: Duration) {
+        let labels = [KeyValue::new("stage", stage.to_owned()), KeyValue::new("how", how)];
+        self.jobs.add(1, &labels);
+        self.job_seconds.record(took.as_secs_f64(), &labels[..1]);
+    }
+
+    /// A message was parked.
+    pub fn parked(&self, stage: &str, code: ErrorCode) {
+        let labels = [KeyValue::new("stage", stage.to_owned()), KeyValue::new("code", code.as_str())];
+        self.parked.add(1, &labels);
+    }
+
+    /// A worker died.
+    pub fn worker_died(&self, stage: &str) {
+        self.worker_deaths.add(1, &[KeyValue::new("stage", stage.to_owned())]);
+    }
+
+    /// A supervised actor died.
+    pub fn child_died(&self, child: &str) {
+        self.child_deaths.add(1, &[KeyValue::new("child", child.to_owned())]);
+    }
+
+    /// A provider was called; `result` is `ok` or an error code.
+    pub fn call(&self, provider: &str, model: &str, result: &'static str, took: Duration) {
+        let labels = [
+            KeyValue::new("provider", provider.to_owned()),
+            KeyValue::new("model", model.to_owned()),
+            KeyValue::new("result", result),
+        ];
+        self.calls.add(1, &labels);
+        self.call_seconds.record(took.as_secs_f64(), &labels[..2]);
+    }
+
+    /// A provider gave its first output.
+    pub fn first_event(&self, provider: &str, model: &str, took: Duration) {
+        let labels = [KeyValue::new("provider", provider.to_owned()), KeyValue::new("model", model.to_owned())];
+        self.first_event_seconds.record(took.as_secs_f64(), &labels);
+    }
+
+    /// Tokens were used.
+    pub fn used(&self, provider: &str, model: &str, usage: &Usage) {
+        for (direction, count) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
+            let labels = [
+                KeyValue::new("provider", provider.to_owned()),
+                KeyValue::new("model", model.to_owned()),
+                KeyValue::new("type", direction),
+            ];
+            self.tokens.add(count, &labels);
+        }
+    }
+
+    /// A callback was tried.
+    pub fn callback(&self, result: &'static str) {
+        self.callbacks.add(1, &[KeyValue::new("result", result)]);
+    }
+}

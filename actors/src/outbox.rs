@@ -1,0 +1,177 @@
+//! What the engine writes: next steps, outcomes, parked work. Everything is stored before its cause is acknowledged,
+//! and carries an id that makes a repeat harmless.
+
+use std::{sync::Arc, time::Duration};
+
+use broker::{Broker, ErrorKind, Headers, Lease, Message, Publication, Receipt, Seams, Stored, Topology, trace};
+use bytes::Bytes;
+use schemas::{
+    Callback, CallbackJob, DeadLetter, Error, ErrorCode, Format, Outcome, RequestId, Status, Tenant, VERSION,
+};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::{backoff::Backoff, stage::Parked};
+
+/// How long a result that was paid for is kept in hand while the broker does not take it.
+const PATIENCE: Duration = Duration::from_secs(300);
+const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+/// Room for subject and headers below the broker's largest message.
+const MESSAGE_OVERHEAD_BYTES: usize = 4096;
+
+/// How a request ends.
+#[derive(Debug)]
+pub struct Conclusion {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The format of the request, and so of its answer.
+    pub format: Format,
+    /// Where to deliver it.
+    pub callback: Option<Callback>,
+    /// It was read back from the broker, where it already stands.
+    pub recorded: bool,
+}
+
+/// Writes to the broker. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    broker: Arc<dyn Broker>,
+    topology: Arc<Topology>,
+    seams: Seams,
+}
+
+impl Outbox {
+    /// Writes to `broker`.
+    pub const fn new(broker: Arc<dyn Broker>, topology: Arc<Topology>, seams: Seams) -> Self {
+        Self { broker, topology, seams }
+    }
+
+    /// The broker itself, for what needs no promise.
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        Arc::clone(&self.broker)
+    }
+
+    /// The streams.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Time and randomness.
+    pub const fn seams(&self) -> &Seams {
+        &self.seams
+    }
+
+    /// How long writing may take before it is given up.
+    pub const fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    /// Stores a message; repeats it with the same id while the broker does not answer.
+    pub async fn publish(&self, publication: Publication) -> Result<Receipt, broker::Error> {
+        let started = Instant::now();
+        let mut failures = 0;
+        loop {
+            match self.broker.publish(publication.clone()).await {
+                Err(error) if error.is_transient() && started.elapsed() < PATIENCE => {
+                    failures += 1;
+                    warn!(%error, subject = publication.message.subject, failures, "message not stored; trying again");
+                    sleep(RETRY_BACKOFF.delay(failures, self.seams.fraction())).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Records an outcome, has it delivered, and tells it. The first outcome stands: where there is one already, that
+    /// is the one delivered and told.
+    pub async fn conclude(&self, conclusion: Conclusion) -> Result<(), broker::Error> {
+        let Conclusion { outcome, format, callback, recorded } = conclusion;
+        let outcome = if recorded { outcome } else { self.record(outcome, format).await? };
+        if let Some(callback) = callback {
+            self.hand_to_delivery(callback, &outcome).await?;
+        }
+        let subject = self.topology.subjects.event(&outcome.tenant, &outcome.id);
+        let event = encode(format, &outcome.terminal_event())?;
+        if let Err(error) = self.broker.send(Message::new(subject, format, event)).await {
+            // Readers find the recorded outcome when the event does not come.
+            warn!(%error, id = %outcome.id, "end of a request not told");
+        }
+        Ok(())
+    }
+
+    /// Returns the outcome that stands.
+    async fn record(&self, mut outcome: Outcome, format: Format) -> Result<Outcome, broker::Error> {
+        let mut payload = encode(format, &outcome)?;
+        if payload.len() + MESSAGE_OVERHEAD_BYTES > self.broker.describe().message_bytes_max {
+            outcome = too_large(outcome, payload.len(), self.broker.describe().message_bytes_max);
+            payload = encode(format, &outcome)?;
+        }
+        let subject = self.topology.subjects.outcome(&outcome.tenant, &outcome.id);
+        let id = format!("{}.{}.{}", outcome.tenant, outcome.id, outcome.ended.0);
+        let message = message(subject, format, payload);
+        match self.publish(Publication { message, id: Some(id) }).await {
+            Ok(_) => Ok(outcome),
+            Err(error) if error.kind() == ErrorKind::Exists => {
+                Ok(self.outcome(&outcome.tenant, &outcome.id).await?.unwrap_or(outcome))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn hand_to_delivery(&self, callback: Callback, outcome: &Outcome) -> Result<(), broker::Error> {
+        let subject = self.topology.subjects.callback(&outcome.tenant, &outcome.id);
+        let job = CallbackJob { callback, outcome: outcome.clone() };
+        let message = message(subject, Format::MessagePack, encode(Format::MessagePack, &job)?);
+        let id = Some(format!("{}.{}", outcome.tenant, outcome.id));
+        self.publish(Publication { message, id }).await.map(drop)
+    }
+
+    /// The recorded outcome of a request.
+    pub async fn outcome(&self, tenant: &Tenant, id: &RequestId) -> Result<Option<Outcome>, broker::Error> {
+        let subject = self.topology.subjects.outcome(tenant, id);
+        let Some(Stored { message, .. }) = self.broker.last(&self.topology.outcomes, &subject).await? else {
+            return Ok(None);
+        };
+        let unreadable = |error: Error| {
+            broker::Error::new(ErrorKind::Invalid, format!("the outcome on {subject} is unreadable: {error}"))
+        };
+        message.format().decode(&message.payload).map(Some).map_err(unreadable)
+    }
+
+    /// Parks a message, word for word, with the reason.
+    pub async fn park(&self, stage: &str, lease: &Lease, parked: &Parked) -> Result<(), broker::Error> {
+        let letter = DeadLetter {
+            v: VERSION,
+            stage: stage.to_owned(),
+            subject: lease.message.subject.clone(),
+            content_type: lease.message.headers.get(broker::message::CONTENT_TYPE).map(Into::into),
+            body: lease.message.payload.clone(),
+            reason: parked.reason.clone(),
+            deliveries: lease.deliveries,
+            parked_at: self.seams.clock.now(),
+        };
+        let subject = self.topology.subjects.dead(stage, &parked.tenant, &parked.id);
+        let message = message(subject, Format::MessagePack, encode(Format::MessagePack, &letter)?);
+        let id = Some(format!("{stage}.{}.{}", parked.id, lease.sequence));
+        self.publish(Publication { message, id }).await.map(drop)
+    }
+}
+
+/// A message in `format` that carries on the trace.
+pub fn message(subject: String, format: Format, payload: Bytes) -> Message {
+    let mut headers = Headers::of_format(format);
+    trace::inject(&mut headers);
+    Message { subject, headers, payload }
+}
+
+/// Writes `value` in `format`.
+pub fn encode<T: serde::Serialize>(format: Format, value: &T) -> Result<Bytes, broker::Error> {
+    let invalid = |error: Error| broker::Error::new(ErrorKind::Invalid, error.message);
+    format.encode(value).map_err(invalid)
+}
+
+fn too_large(outcome: Outcome, bytes: usize, bytes_max: usize) -> Outcome {
+    let message = format!("the answer has {bytes} bytes and the broker takes {bytes_max}; ask for less at once");
+    let error = Some(Error::new(ErrorCode::TooLarge, message));
+    Outcome { status: Status::Failed, output: None, error, ..outcome }
+}

@@ -1,0 +1,221 @@
+//! Work in, outcome out: the calls of one attempt, one provider after the other, until one answers.
+
+mod attempt;
+
+use std::{sync::Arc, time::Duration};
+
+use adapters::Registry;
+use async_trait::async_trait;
+use broker::ConsumerSpec;
+use schemas::{
+    Error, ErrorCode, Outcome, Status, Timings, VERSION, Work, outcome,
+};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    EngineConfig,
+    control::Control,
+    emitter::Emitter,
+    governor,
+    metrics::Metrics,
+    outbox::{Conclusion, Outbox},
+    stage::{Parked, Stage, Task, Verdict},
+};
+use attempt::Attempt;
+use parking_lot::RwLock;
+
+/// After the deadline the work has this long to write its end.
+const DEADLINE_GRACE: Duration = Duration::from_secs(5);
+
+/// The governors by the name of their provider; a restarted governor takes the place of the dead one.
+#[derive(Debug, Default)]
+pub struct Governors(RwLock<std::collections::BTreeMap<String, governor::Handle>>);
+
+impl Governors {
+    /// The governor of `provider`.
+    pub fn get(&self, provider: &str) -> Option<governor::Handle> {
+        self.0.read().get(provider).cloned()
+    }
+
+    /// From now on `governor` governs `provider`.
+    pub fn set(&self, provider: &str, governor: governor::Handle) {
+        self.0.write().insert(provider.to_owned(), governor);
+    }
+}
+
+/// What all provider stages share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The providers.
+    pub registry: Arc<Registry>,
+    /// Who may call them, and when.
+    pub governors: Arc<Governors>,
+    /// Cancels.
+    pub control: Arc<Control>,
+    /// Where to write.
+    pub outbox: Outbox,
+    /// Clocks and tries.
+    pub engine: EngineConfig,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The stage of one provider's pool.
+#[derive(Debug)]
+pub struct ProviderStage {
+    pool: String,
+    shared: Arc<Shared>,
+}
+
+/// How an attempt ended.
+enum Ending {
+    Answered(Box<adapters::Finished>),
+    Failed(Error),
+    Cancelled,
+    Expired,
+}
+
+impl ProviderStage {
+    /// The stage of `pool`: the configured name of a provider.
+    pub const fn new(pool: String, shared: Arc<Shared>) -> Self {
+        Self { pool, shared }
+    }
+
+    async fn attempt(&self, task: Task<'_>, work: Work) -> Result<Verdict, broker::Error> {
+        let deliveries = task.lease.deliveries;
+        if deliveries > 1
+            && let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await?
+        {
+            // A worker before us recorded the end and died before it could tell it.
+            return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, true))));
+        }
+        let subject = self.shared.outbox.topology().subjects.event(&work.tenant, &work.id);
+        let format = work.format.into();
+        let emitter = Emitter::new(self.shared.outbox.broker(), subject, format, work.id.clone(), deliveries);
+        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, deliveries);
+        if deliveries > 1 {
+            attempt.tell_restarted("the attempt before this one ended early").await;
+        }
+        let registration = self.shared.control.register(&work.tenant, &work.id);
+        let deadline = deadline(&work, self.shared.outbox.seams().clock.now());
+        task.progress.expect_within(deadline.saturating_duration_since(Instant::now()) + DEADLINE_GRACE);
+        let ending = tokio::select! {
+            biased;
+            () = registration.cancelled() => Ending::Cancelled,
+            () = sleep_until(deadline) => Ending::Expired,
+            answer = attempt.run(deadline) => answer.map_or_else(Ending::Failed, Ending::Answered),
+        };
+        let outcome = self.outcome(&work, &attempt, ending);
+        Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, false))))
+    }
+
+    fn outcome(&self, work: &Work, attempt: &Attempt<'_>, ending: Ending) -> Outcome {
+        let now = self.shared.outbox.seams().clock.now();
+        let served = attempt.served_by();
+        let mut outcome = Outcome {
+            v: VERSION,
+            id: work.id.clone(),
+            tenant: work.tenant.clone(),
+            action: work.request.action,
+            status: Status::Failed,
+            output: None,
+            usage: attempt.usage_so_far(),
+            cost_usd: None,
+            provider: served.map(|step| step.provider.clone()),
+            model: served.map(|step| step.model.clone()),
+            attempts: attempt.records().to_vec(),
+            timings: Timings {
+                queued_ms: outcome::milliseconds(work.accepted_at, attempt.started_at()),
+                first_event_ms: attempt.first_event_ms(),
+                total_ms: outcome::milliseconds(work.accepted_at, now),
+            },
+            error: None,
+            metadata: work.request.metadata.clone(),
+            fingerprint: work.fingerprint.clone(),
+            ended: attempt.next_event(),
+        };
+        match ending {
+            Ending::Answered(finished) => {
+                outcome.status = Status::Succeeded;
+                outcome.usage = finished.usage;
+                outcome.model = Some(finished.model);
+                outcome.output = Some(finished.output);
+            }
+            Ending::Failed(error) => outcome.error = Some(error),
+            Ending::Cancelled => {
+                outcome.status = Status::Cancelled;
+                outcome.error = Some(Error::new(ErrorCode::Cancelled, "cancelled by its sender"));
+            }
+            Ending::Expired => {
+                outcome.status = Status::Expired;
+                let why = "the deadline passed before the work was done; allow more with `deadline_ms`";
+                outcome.error = Some(Error::new(ErrorCode::DeadlineExceeded, why));
+            }
+        }
+        outcome
+    }
+
+    fn conclusion(&self, work: Work, outcome: Outcome, recorded: bool) -> Conclusion {
+        Conclusion { outcome, format: work.format.into(), callback: work.request.callback, recorded }
+    }
+}
+
+/// The deadline on the monotonic clock, so that nothing moves it from here on.
+fn deadline(work: &Work, now: jiff::Timestamp) -> Instant {
+    Instant::now() + Duration::from_millis(outcome::milliseconds(now, work.deadline))
+}
+
+#[async_trait]
+impl Stage for ProviderStage {
+    fn name(&self) -> &str {
+        &self.pool
+    }
+
+    fn consumer(&self) -> ConsumerSpec {
+        let topology = self.shared.outbox.topology();
+        ConsumerSpec {
+            stream: topology.work.clone(),
+            name: format!("pool-{}", self.pool),
+            filter: topology.subjects.pool(&self.pool),
+            ack_wait: self.shared.engine.lease(),
+            ack_pending_max: crate::system::ACK_PENDING_MAX,
+        }
+    }
+
+    fn first_silence(&self) -> Duration {
+        self.shared.engine.lease()
+    }
+
+    async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
+        match task.lease.message.format().decode::<Work>(&task.lease.message.payload) {
+            Ok(work) => Box::pin(self.attempt(task, work)).await,
+            Err(reason) => Ok(unreadable(task, reason)),
+        }
+    }
+
+    async fn give_up(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
+        let work = match task.lease.message.format().decode::<Work>(&task.lease.message.payload) {
+            Ok(work) => work,
+            Err(reason) => return Ok(unreadable(task, reason)),
+        };
+        if let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await? {
+            return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, true))));
+        }
+        let tries = task.lease.deliveries - 1;
+        let why = format!("given up after {tries} attempts, none of which came to an end");
+        let reason = Error::new(ErrorCode::Stalled, why);
+        let subject = self.shared.outbox.topology().subjects.event(&work.tenant, &work.id);
+        let (broker, format) = (self.shared.outbox.broker(), work.format.into());
+        let emitter = Emitter::new(broker, subject, format, work.id.clone(), task.lease.deliveries);
+        let attempt = Attempt::new(&self.shared, task.progress, &work, emitter, task.lease.deliveries);
+        let outcome = self.outcome(&work, &attempt, Ending::Failed(reason.clone()));
+        let (tenant, id) = (work.tenant.to_string(), work.id.to_string());
+        let conclusion = Some(Box::new(self.conclusion(work, outcome, false)));
+        Ok(Verdict::Park(Box::new(Parked { tenant, id, reason, conclusion })))
+    }
+}
+
+fn unreadable(task: Task<'_>, reason: Error) -> Verdict {
+    let id = format!("seq-{}", task.lease.sequence);
+    Verdict::Park(Box::new(Parked { tenant: "unknown".into(), id, reason, conclusion: None }))
+}

@@ -1,0 +1,272 @@
+//! One attempt at a piece of work: down the plan, with retries, until a provider answers or nobody will.
+
+use std::time::Duration;
+
+use adapters::{Adapter, Call, Finished, Progress as Answer, Progressed, Remedy};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use schemas::{AttemptRecord, ChatOutput, Error, ErrorCode, EventBody, Step, Usage, Work};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info_span, Instrument};
+
+use super::Shared;
+use crate::{backoff::Backoff, emitter::Emitter, governor::Permit, progress::Progress};
+
+/// Between two calls of a provider that failed.
+const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+/// After a provider asked for fewer calls without saying when to return.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
+/// How often one attempt waits for a provider that throttles; the deadline bounds it too.
+const THROTTLED_MAX: u32 = 20;
+/// A silence is ended by the call's own clock before the watcher of the lease sees it.
+const CLOCK_MARGIN: Duration = Duration::from_secs(5);
+/// Letters a token has, where a provider says nothing of the tokens of a broken answer.
+const LETTERS_PER_TOKEN: u64 = 4;
+
+/// What one attempt does and remembers.
+pub(super) struct Attempt<'a> {
+    shared: &'a Shared,
+    progress: &'a Progress,
+    work: &'a Work,
+    emitter: Emitter,
+    attempt: u32,
+    started_at: Timestamp,
+    records: Vec<AttemptRecord>,
+    served_by: Option<Step>,
+    shown: ChatOutput,
+    has_shown: bool,
+    first_event_ms: Option<u64>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        progress: &'a Progress,
+        work: &'a Work,
+        emitter: Emitter,
+        attempt: u32,
+    ) -> Self {
+        let started_at = shared.outbox.seams().clock.now();
+        Self {
+            shared,
+            progress,
+            work,
+            emitter,
+            attempt,
+            started_at,
+            records: Vec::new(),
+            served_by: None,
+            shown: ChatOutput::default(),
+            has_shown: false,
+            first_event_ms: None,
+        }
+    }
+
+    pub(super) fn records(&self) -> &[AttemptRecord] {
+        &self.records
+    }
+
+    pub(super) const fn served_by(&self) -> Option<&Step> {
+        self.served_by.as_ref()
+    }
+
+    pub(super) const fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    pub(super) const fn first_event_ms(&self) -> Option<u64> {
+        self.first_event_ms
+    }
+
+    pub(super) const fn next_event(&self) -> (u32, u64) {
+        self.emitter.next()
+    }
+
+    /// What an answer that did not come to its end has used, as far as it can be told.
+    pub(super) fn usage_so_far(&self) -> Usage {
+        let letters: usize = self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum();
+        match letters as u64 {
+            0 => Usage::default(),
+            letters => Usage {
+                output_tokens: letters.div_ceil(LETTERS_PER_TOKEN),
+                estimated: true,
+                ..Usage::default()
+            },
+        }
+    }
+
+    /// Tells readers that what they show is void.
+    pub(super) async fn tell_restarted(&mut self, reason: &str) {
+        self.shown = ChatOutput::default();
+        self.has_shown = false;
+        self.emitter.emit(EventBody::Restarted { reason: reason.to_owned() }).await;
+    }
+
+    /// Goes down the plan. The error is that of the last provider that was asked.
+    pub(super) async fn run(&mut self, deadline: Instant) -> Result<Box<Finished>, Error> {
+        let mut last = Error::new(ErrorCode::Internal, "the plan names no provider");
+        for step in &self.work.plan.steps {
+            match self.try_provider(step, deadline).await {
+                Ok(finished) => return Ok(finished),
+                Err((error, Remedy::Fatal)) => return Err(error),
+                Err((error, _)) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn try_provider(
+        &mut self,
+        step: &Step,
+        deadline: Instant,
+    ) -> Result<Box<Finished>, (Error, Remedy)> {
+        let Some(adapter) = self.shared.registry.adapter(&step.provider) else {
+            let why = format!("the provider `{}` is not configured any more", step.provider);
+            return Err((Error::new(ErrorCode::ProviderUnavailable, why), Remedy::FallBack));
+        };
+        self.served_by = Some(step.clone());
+        let (mut failures, mut throttled) = (0, 0);
+        loop {
+            let permit = self.permit(&step.provider, deadline).await;
+            let called = self.call(&*adapter, step, deadline, permit).await;
+            let error = match called {
+                Ok(finished) => return Ok(finished),
+                Err(error) => error,
+            };
+            debug!(%error, remedy = ?error.remedy, "provider failed");
+            let again = match error.remedy {
+                Remedy::Throttle if throttled < THROTTLED_MAX => {
+                    throttled += 1;
+                    let pause = error.retry_after.unwrap_or(THROTTLED_PAUSE);
+                    if let Some(governor) = self.shared.governors.get(&step.provider) {
+                        governor.throttled(pause);
+                    }
+                    Some(Duration::ZERO)
+                }
+                Remedy::Retry if failures < self.shared.engine.retries => {
+                    failures += 1;
+                    let delay = RETRY_BACKOFF.delay(failures, self.shared.outbox.seams().fraction());
+                    Some(error.retry_after.map_or(delay, |after| after.max(delay)))
+                }
+                Remedy::Throttle | Remedy::Retry | Remedy::FallBack | Remedy::Fatal => None,
+            };
+            if self.has_shown {
+                self.tell_restarted("the provider's answer broke off").await;
+            }
+            let Some(delay) = again else { return Err((error.to_public(), error.remedy)) };
+            self.expect_by(deadline);
+            sleep(delay).await;
+        }
+    }
+
+    /// Waits in line for the right to call; waiting there is no stall.
+    async fn permit(&self, provider: &str, deadline: Instant) -> Option<Permit> {
+        self.expect_by(deadline);
+        // Without a governor (it is being restarted) the line forms again at the next one.
+        loop {
+            if let Some(governor) = self.shared.governors.get(provider)
+                && let Some(permit) = governor.permit().await
+            {
+                return Some(permit);
+            }
+            sleep(RETRY_BACKOFF.delay(1, 1.0)).await;
+        }
+    }
+
+    fn expect_by(&self, deadline: Instant) {
+        self.progress.expect_within(deadline.saturating_duration_since(Instant::now()) + CLOCK_MARGIN);
+    }
+
+    async fn call(
+        &mut self,
+        adapter: &dyn Adapter,
+        step: &Step,
+        deadline: Instant,
+        permit: Option<Permit>,
+    ) -> Result<Box<Finished>, adapters::Error> {
+        let (started_at, clock) = (self.shared.outbox.seams().clock.now(), Instant::now());
+        let running = EventBody::Running { provider: step.provider.clone(), model: step.model.clone() };
+        self.emitter.emit(running).await;
+        let span = info_span!("provider", otel.name = step.provider, model = step.model);
+        let called = self.listen(adapter, step, deadline, clock).instrument(span).await;
+        drop(permit);
+        let result = called.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
+        self.shared.metrics.call(&step.provider, &step.model, result, clock.elapsed());
+        if let Ok(finished) = &called {
+            self.shared.metrics.used(&step.provider, &step.model, &finished.usage);
+        }
+        self.records.push(AttemptRecord {
+            attempt: self.attempt,
+            provider: step.provider.clone(),
+            model: step.model.clone(),
+            started_at,
+            ended_at: self.shared.outbox.seams().clock.now(),
+            error: called.as_ref().err().map(adapters::Error::to_public),
+        });
+        called
+    }
+
+    /// Calls, and passes on what comes, each silence bounded by its own clock.
+    async fn listen(
+        &mut self,
+        adapter: &dyn Adapter,
+        step: &Step,
+        deadline: Instant,
+        clock: Instant,
+    ) -> Result<Box<Finished>, adapters::Error> {
+        let (first, between) = (self.shared.engine.first_event(), self.shared.engine.between_events());
+        let stalled = |silence: Duration| {
+            let why = format!("no sign of life for {silence:?}");
+            adapters::Error::new(&step.provider, ErrorCode::Stalled, Remedy::Retry, why)
+        };
+        self.progress.expect_within(first + CLOCK_MARGIN);
+        let call = self.request(step, deadline);
+        let mut answer: Progressed = timeout(first, adapter.call(call)).await.map_err(|_| stalled(first))??;
+        let mut silence = first.saturating_sub(clock.elapsed());
+        loop {
+            self.progress.expect_within(silence + CLOCK_MARGIN);
+            let next = timeout(silence, answer.next()).await.map_err(|_| stalled(silence))?;
+            match next.transpose()? {
+                Some(Answer::Started) => continue,
+                Some(Answer::Delta(delta)) => {
+                    self.first_output(step, clock);
+                    self.shown.absorb(&delta);
+                    if self.work.request.wants_stream() {
+                        self.has_shown = true;
+                        self.emitter.emit(EventBody::ChatDelta(delta)).await;
+                    }
+                }
+                Some(Answer::Finished(finished)) => {
+                    self.first_output(step, clock);
+                    return Ok(finished);
+                }
+                None => {
+                    let why = "the answer ended before it was complete";
+                    return Err(adapters::Error::new(&step.provider, ErrorCode::ProviderError, Remedy::Retry, why));
+                }
+            }
+            silence = between;
+        }
+    }
+
+    fn first_output(&mut self, step: &Step, clock: Instant) {
+        if self.first_event_ms.is_none() {
+            let took = clock.elapsed();
+            self.first_event_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+            self.shared.metrics.first_event(&step.provider, &step.model, took);
+        }
+    }
+
+    fn request(&self, step: &Step, deadline: Instant) -> Call {
+        let mut headers = broker::Headers::new();
+        broker::trace::inject(&mut headers);
+        Call {
+            action: self.work.request.action,
+            model: step.model.clone(),
+            payload: self.work.request.payload.clone(),
+            deadline,
+            idempotency_key: format!("{}.{}", self.work.tenant, self.work.id),
+            traceparent: headers.get(broker::message::TRACEPARENT).map(Into::into),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What a stage decides, and the one loop around every decision: claim, decide, publish, settle.
+//!
+//! Leases, renewal, retries, tracing and progress live here, once. A stage only turns a message into a [`Verdict`].
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use broker::{ConsumerSpec, Lease, Publication, Settle, Settlement, trace};
+use schemas::Error;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::{
+    metrics::Metrics,
+    outbox::{Conclusion, Outbox},
+    progress::Progress,
+};
+
+/// After an unexpected end of a worker its message waits this long, so that a message which kills its worker does not
+/// spin.
+const GIVE_BACK_DELAY: Duration = Duration::from_millis(500);
+/// After a failure of the broker a message waits this long.
+const BROKER_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// What a stage is given: a leased message, and the place to say that it moves.
+#[derive(Debug)]
+pub struct Task<'a> {
+    /// The message.
+    pub lease: &'a Lease,
+    /// Tell it how long the work may now be silent.
+    pub progress: &'a Progress,
+}
+
+/// What becomes of a message.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Nothing more: it is done.
+    Done,
+    /// It goes on to the next stage: stored there first, then acknowledged here.
+    Forward(Publication),
+    /// The request has ended.
+    Conclude(Box<Conclusion>),
+    /// Deliver it again, after this time.
+    RetryAfter(Duration),
+    /// Nobody can use it: parked with the reason, and the request concluded where one is known.
+    Park(Box<Parked>),
+}
+
+/// A message to be parked.
+#[derive(Debug)]
+pub struct Parked {
+    /// Whose it is, as far as that is known.
+    pub tenant: String,
+    /// Its id, or a name made from its place in the stream.
+    pub id: String,
+    /// Why.
+    pub reason: Error,
+    /// How its request ends.
+    pub conclusion: Option<Box<Conclusion>>,
+}
+
+/// One step of a request's way. Implementations decide; they settle nothing.
+#[async_trait]
+pub trait Stage: fmt::Debug + Send + Sync + 'static {
+    /// Its name, in logs, metrics and the subjects of parked work.
+    fn name(&self) -> &str;
+
+    /// What it consumes.
+    fn consumer(&self) -> ConsumerSpec;
+
+    /// How long it may be silent at first.
+    fn first_silence(&self) -> Duration;
+
+    /// What becomes of this message.
+    async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error>;
+
+    /// What becomes of a message that was delivered more than `attempts_max` times.
+    async fn give_up(&self, task: Task<'_>) -> Result<Verdict, broker::Error>;
+}
+
+/// The loop around a stage's decisions, shared by its workers.
+#[derive(Debug)]
+pub struct Runner {
+    stage: Arc<dyn Stage>,
+    outbox: Outbox,
+    metrics: Arc<Metrics>,
+    lease_time: Duration,
+    deliveries_max: u32,
+}
+
+/// Why a worker had to let go of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LetGo {
+    /// It was silent for longer than it said.
+    Stalled,
+    /// The broker could not be told in time that it still works: somebody else may have the message by now.
+    LeaseLost,
+}
+
+impl Runner {
+    /// Runs `stage`; a message is given up after `deliveries_max` deliveries.
+    pub fn new(
+        stage: Arc<dyn Stage>,
+        outbox: Outbox,
+        metrics: Arc<Metrics>,
+        lease_time: Duration,
+        deliveries_max: u32,
+    ) -> Self {
+        Self { stage, outbox, metrics, lease_time, deliveries_max }
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> &dyn Stage {
+        &*self.stage
+    }
+
+    /// Runs one message from claim to settlement.
+    pub async fn run(&self, held: Held) {
+        let Some(lease) = &held.lease else { return };
+        let span = info_span!(
+            "stage",
+            otel.name = self.stage.name(),
+            subject = %lease.message.subject,
+            delivery = lease.deliveries
+        );
+        trace::continue_from(&span, &lease.message.headers);
+        self.hold(held).instrument(span).await;
+    }
+
+    async fn hold(&self, mut held: Held) {
+        let Some(lease) = &held.lease else { return };
+        let started = Instant::now();
+        let progress = Progress::new(self.stage.first_silence());
+        let settler = lease.settler();
+        let end = tokio::select! {
+            settlement = self.work(lease, &progress) => Ok(settlement),
+            let_go = self.renew(&*settler, &progress) => Err(let_go),
+        };
+        let label = match end {
+            Ok(settlement) => {
+                held.settle(settlement).await;
+                settlement_label(settlement)
+            }
+            Err(LetGo::Stalled) => {
+                warn!(stage = self.stage.name(), subject = held.subject(), "work stalled; it is delivered again");
+                held.settle(Settlement::RetryAfter(Duration::ZERO)).await;
+                "stalled"
+            }
+            Err(LetGo::LeaseLost) => {
+                warn!(stage = self.stage.name(), subject = held.subject(), "lease lost; work stopped");
+                held.forget();
+                "lease_lost"
+            }
+        };
+        self.metrics.job(self.stage.name(), label, started.elapsed());
+    }
+
+    /// Decides, and carries the decision out but for the settlement.
+    async fn work(&self, lease: &Lease, progress: &Progress) -> Settlement {
+        let task = Task { lease, progress };
+        let decided = if lease.deliveries > self.deliveries_max {
+            self.stage.give_up(task).await
+        } else {
+            self.stage.decide(task).await
+        };
+        let carried_out = match decided {
+            Ok(verdict) => self.carry_out(verdict, lease, progress).await,
+            Err(error) => Err(error),
+        };
+        carried_out.unwrap_or_else(|error| {
+            warn!(stage = self.stage.name(), %error, "broker failed; the message is delivered again");
+            Settlement::RetryAfter(BROKER_RETRY_DELAY)
+        })
+    }
+
+    async fn carry_out(
+        &self,
+        verdict: Verdict,
+        lease: &Lease,
+        progress: &Progress,
+    ) -> Result<Settlement, broker::Error> {
+        progress.expect_within(self.outbox.patience());
+        match verdict {
+            Verdict::Done => {}
+            Verdict::RetryAfter(delay) => return Ok(Settlement::RetryAfter(delay)),
+            Verdict::Forward(publication) => {
+                self.outbox.publish(publication).await?;
+            }
+            Verdict::Conclude(conclusion) => self.outbox.conclude(*conclusion).await?,
+            Verdict::Park(parked) => {
+                debug!(stage = self.stage.name(), reason = %parked.reason, "parked");
+                self.outbox.park(self.stage.name(), lease, &parked).await?;
+                self.metrics.parked(self.stage.name(), parked.reason.code);
+                if let Some(conclusion) = parked.conclusion {
+                    self.outbox.conclude(*conclusion).await?;
+                }
+            }
+        }
+        Ok(Settlement::Ack)
+    }
+
+    /// Renews the lease for as long as the work moves; returns when it must be let go.
+    async fn renew(&self, settler: &dyn Settle, progress: &Progress) -> LetGo {
+        let mut renewed = Instant::now();
+        loop {
+            sleep(self.lease_time / 3).await;
+            if progress.is_overdue() {
+                return LetGo::Stalled;
+            }
+            match settler.settle(Settlement::Renew).await {
+                Ok(()) => renewed = Instant::now(),
+                Err(error) => debug!(stage = self.stage.name(), %error, "lease not renewed"),
+            }
+            if renewed.elapsed() >= self.lease_time {
+                return LetGo::LeaseLost;
+            }
+        }
+    }
+}
+
+const fn settlement_label(settlement: Settlement) -> &'static str {
+    match settlement {
+        Settlement::Ack => "done",
+        Settlement::RetryAfter(_) => "retried",
+        Settlement::Reject => "rejected",
+        Settlement::Renew => "renewed",
+    }
+}
+
+/// A leased message in the hands of a worker, with the slot it takes. Dropped unsettled (its worker died), it goes
+/// back to the broker.
+#[derive(Debug)]
+pub struct Held {
+    lease: Option<Lease>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Held {
+    /// Takes `lease` into a slot.
+    pub const fn new(lease: Lease, slot: OwnedSemaphorePermit) -> Self {
+        Self { lease: Some(lease), _slot: slot }
+    }
+
+    fn subject(&self) -> &str {
+        self.lease.as_ref().map_or("", |lease| &lease.message.subject)
+    }
+
+    async fn settle(&mut self, settlement: Settlement) {
+        let Some(lease) = self.lease.take() else { return };
+        if let Err(error) = lease.settler().settle(settlement).await {
+            // What could not be settled is delivered again, and ends at the outcome that is already recorded.
+            debug!(%error, ?settlement, "message not settled");
+        }
+    }
+
+    fn forget(&mut self) {
+        self.lease = None;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        // The task lives for one message to the broker; if it dies, the lease runs out by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { lease.retry_after(GIVE_BACK_DELAY).await });
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The only public handle of the engine: start it, hear when it fails, drain it.
+
+use std::{sync::Arc, time::Duration};
+
+use adapters::Registry;
+use broker::{Broker, Seams, Topology};
+use futures_util::FutureExt;
+use ractor::{Actor, ActorRef};
+use schemas::Subjects;
+use tokio::{
+    sync::Semaphore,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    CallbackConfig, EngineConfig, RuleConfig,
+    classifier::{BadRule, Classifier},
+    config::Providers,
+    control::Control,
+    delivery::Delivery,
+    governor::Governor,
+    metrics::Metrics,
+    outbox::Outbox,
+    pool::{self, Pool},
+    provider::{Governors, ProviderStage, Shared},
+    stage::{Runner, Stage},
+    supervisor::{Child, Message, Supervisor},
+};
+
+/// The most messages that all workers of one consumer may hold at once, over all processes. Slots bound each process;
+/// this bounds the broker's bookkeeping, delayed retries included.
+pub const ACK_PENDING_MAX: u32 = 100_000;
+/// A callback is parked by its own count of tries; this only stops one that ends its worker each time.
+const DELIVERY_SPARE_TRIES: u32 = 8;
+
+/// What an engine is made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Carries everything.
+    pub broker: Arc<dyn Broker>,
+    /// The streams, which exist.
+    pub topology: Topology,
+    /// The providers.
+    pub registry: Arc<Registry>,
+    /// What they may be asked for.
+    pub providers: Providers,
+    /// Time and randomness.
+    pub seams: Seams,
+}
+
+/// The engine cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A rule makes no sense.
+    #[error(transparent)]
+    Rule(#[from] BadRule),
+    /// There can be no client for callbacks.
+    #[error("no HTTP client for callbacks: {0}")]
+    Client(#[from] reqwest::Error),
+    /// An actor did not start.
+    #[error("an actor did not start: {0}")]
+    Spawn(#[from] ractor::SpawnErr),
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct System {
+    supervisor: ActorRef<Message>,
+    supervising: JoinHandle<()>,
+    listening: JoinHandle<()>,
+    stop: CancellationToken,
+    slots: Vec<(Arc<Semaphore>, u32)>,
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.listening.abort();
+        self.supervisor.kill();
+    }
+}
+
+impl System {
+    /// Starts every actor.
+    pub async fn start(
+        engine: EngineConfig,
+        rules: &[RuleConfig],
+        callbacks: CallbackConfig,
+        parts: Parts,
+    ) -> Result<Self, Error> {
+        let metrics = Arc::new(Metrics::default());
+        let outbox = Outbox::new(Arc::clone(&parts.broker), Arc::new(parts.topology), parts.seams);
+        let control = Arc::new(Control::default());
+        let subjects: Subjects = outbox.topology().subjects.clone();
+        let listening = control.listen(Arc::clone(&parts.broker), subjects);
+
+        let can_sign = callbacks.default_secret.is_some();
+        let callback_tries = callbacks.attempts_max.saturating_add(DELIVERY_SPARE_TRIES);
+        let classifier =
+            Classifier::new(rules, Arc::clone(&parts.registry), outbox.clone(), engine.clone(), can_sign)?;
+        let delivery = Delivery::new(callbacks, outbox.clone(), engine.clone(), Arc::clone(&metrics))?;
+        let shared = Arc::new(Shared {
+            registry: parts.registry,
+            governors: Arc::new(Governors::default()),
+            control,
+            outbox: outbox.clone(),
+            engine: engine.clone(),
+            metrics: Arc::clone(&metrics),
+        });
+
+        let mut tree = Tree { engine, outbox, metrics, stop: CancellationToken::new(), children: vec![], slots: vec![] };
+        for (provider, limits) in &parts.providers {
+            tree.governor(provider, *limits, &shared);
+        }
+        let (attempts, classifying) = (tree.engine.attempts_max, tree.engine.classifier_concurrency);
+        let delivering = tree.engine.delivery_concurrency;
+        tree.pool(Arc::new(classifier), classifying, attempts);
+        for (provider, limits) in &parts.providers {
+            let stage = ProviderStage::new(provider.clone(), Arc::clone(&shared));
+            tree.pool(Arc::new(stage), limits.concurrency, attempts);
+        }
+        tree.pool(Arc::new(delivery), delivering, callback_tries);
+
+        let Tree { children, metrics, stop, slots, .. } = tree;
+        let (supervisor, supervising) = Actor::spawn(None, Supervisor, (children, metrics)).await?;
+        Ok(Self { supervisor, supervising, listening, stop, slots })
+    }
+
+    /// Resolves when the engine has given up: too many of its actors died.
+    pub async fn failed(&mut self) {
+        // The reason was logged by the supervisor's own end.
+        let _ = (&mut self.supervising).await;
+    }
+
+    /// Takes no new work, lets running work finish within `limit`, hands the rest back, and ends. Returns whether all
+    /// of it finished.
+    pub async fn drain(self, limit: Duration) -> bool {
+        self.stop.cancel();
+        let deadline = Instant::now() + limit;
+        let mut finished = true;
+        for (slots, count) in &self.slots {
+            finished &= timeout_at(deadline, slots.acquire_many(*count)).await.is_ok();
+        }
+        if !finished {
+            warn!(?limit, "work was still running; it is handed back and goes on elsewhere");
+        }
+        self.supervisor.kill();
+        finished
+    }
+}
+
+/// The supervision tree, as it is put together.
+struct Tree {
+    engine: EngineConfig,
+    outbox: Outbox,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    children: Vec<Child>,
+    slots: Vec<(Arc<Semaphore>, u32)>,
+}
+
+impl Tree {
+    fn governor(&mut self, provider: &str, limits: crate::ProviderLimits, shared: &Arc<Shared>) {
+        let (name, governors) = (provider.to_owned(), Arc::clone(&shared.governors));
+        let start = move |supervisor| {
+            let (name, governors) = (name.clone(), Arc::clone(&governors));
+            async move {
+                let (governor, _) = Actor::spawn_linked(None, Governor, limits, supervisor).await?;
+                governors.set(&name, Governor::handle(governor.clone()));
+                Ok(governor.get_cell())
+            }
+            .boxed()
+        };
+        self.children.push(Child { name: format!("governor {provider}"), start: Arc::new(start) });
+    }
+
+    fn pool(&mut self, stage: Arc<dyn Stage>, concurrency: u32, deliveries_max: u32) {
+        let concurrency = concurrency.max(1);
+        let name = format!("pool {}", stage.name());
+        let slots = Arc::new(Semaphore::new(concurrency as usize));
+        let (outbox, metrics) = (self.outbox.clone(), Arc::clone(&self.metrics));
+        let runner = Runner::new(stage, outbox, metrics, self.engine.lease(), deliveries_max);
+        let arguments = pool::Arguments {
+            runner: Arc::new(runner),
+            broker: self.outbox.broker(),
+            slots: Arc::clone(&slots),
+            stop: self.stop.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let start = move |supervisor| {
+            let arguments = arguments.clone();
+            async move {
+                let (pool, _) = Actor::spawn_linked(None, Pool, arguments, supervisor).await?;
+                Ok(pool.get_cell())
+            }
+            .boxed()
+        };
+        self.children.push(Child { name, start: Arc::new(start) });
+        self.slots.push((slots, concurrency));
+    }
+}

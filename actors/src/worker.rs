@@ -1,0 +1,39 @@
+//! One worker of a pool: runs one job at a time, dies alone.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::{
+    pool,
+    stage::{Held, Runner},
+};
+
+/// The actor. A panic in a stage ends the worker, not the pool.
+#[derive(Debug)]
+pub struct Worker;
+
+/// What a worker needs.
+#[derive(Debug)]
+pub struct State {
+    /// The loop around its stage.
+    pub runner: Arc<Runner>,
+    /// Told when it is free again.
+    pub pool: ActorRef<pool::Message>,
+}
+
+impl Actor for Worker {
+    type Msg = Held;
+    type State = State;
+    type Arguments = State;
+
+    async fn pre_start(&self, _: ActorRef<Held>, state: State) -> Result<State, ActorProcessingErr> {
+        Ok(state)
+    }
+
+    async fn handle(&self, myself: ActorRef<Held>, job: Held, state: &mut State) -> Result<(), ActorProcessingErr> {
+        state.runner.run(job).await;
+        state.pool.cast(pool::Message::Idle(myself))?;
+        Ok(())
+    }
+}
