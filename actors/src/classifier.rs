@@ -302,6 +302,3 @@ fn conflict(tenant: Tenant, id: RequestId) -> Verdict {
     let reason = Error::new(ErrorCode::Conflict, format!("the id `{id}` is in use by a different request"));
     Verdict::Park(Box::new(Parked { tenant: tenant.into(), id: id.into(), reason, conclusion: None }))
 }
-
-#[cfg(test)]
-mod tests;

@@ -30,7 +30,8 @@ impl Rate {
     pub(super) fn per_minute(limit: u32) -> Self {
         let limit = limit.max(1);
         let burst = (limit / 10).max(1);
-        let period = WINDOW / (limit - burst + 1);
+        // Rounded up: periods that fall short of the minute by a nanosecond let one more call into it.
+        let period = WINDOW / (limit - burst + 1) + Duration::from_nanos(1);
         let unlimited = Quota::per_second(NonZeroU32::MAX);
         let quota = Quota::with_period(period).unwrap_or(unlimited);
         let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));

@@ -1,0 +1,197 @@
+//! The whole engine on the memory broker and a paused clock: what goes in on the bus, what comes out.
+
+mod support;
+
+use std::time::Duration;
+
+use schemas::{Action, ErrorCode, EventBody, Format, Status};
+use serde_json::{Value, json};
+use support::{Engine, chat};
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_is_queued_runs_streams_and_ends_once() {
+    let engine = Engine::start().await;
+    engine.publish("acme", Action::ChatCompletion, chat("r1", json!({"stream": true}))).await;
+    let outcome = engine.outcome("acme", "r1").await;
+    assert_eq!(outcome.status, Status::Succeeded, "{outcome:?}");
+
+    let events = engine.events("acme", "r1").await;
+    let names: Vec<_> = events.iter().map(|event| event.body.name()).collect();
+    assert_eq!(names[..2], ["queued", "running"]);
+    assert!(names[2..names.len() - 1].iter().all(|name| *name == "chat.delta") && names.len() > 3, "{names:?}");
+    assert_eq!(names.last(), Some(&"chat.complete"));
+    let places: Vec<_> = events[1..].iter().map(|event| (event.attempt, event.seq)).collect();
+    let expected: Vec<_> = (0..places.len() as u64).map(|seq| (1, seq)).collect();
+    assert_eq!(places, expected, "no gap, no repeat");
+
+    let streamed: String = events.iter().filter_map(support::delta_text).collect();
+    let Some(schemas::Output::Chat(answer)) = outcome.output else { panic!("no chat output") };
+    assert_eq!(streamed, answer.text);
+    assert!(outcome.usage.output_tokens > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_come_in_the_format_of_the_request() {
+    let engine = Engine::start().await;
+    for (id, format) in [("json", Format::Json), ("pack", Format::MessagePack)] {
+        engine.publish_as("acme", Action::ChatCompletion, chat(id, json!({})), format).await;
+        engine.outcome("acme", id).await;
+        assert_eq!(engine.stored_outcome("acme", id).await.message.format(), format);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn embeddings_come_back_one_vector_an_input() {
+    let engine = Engine::start().await;
+    let payload = json!({"model": "embed", "input": ["a", "b", "c"]});
+    engine.publish("acme", Action::EmbeddingQuery, json!({"id": "e", "payload": payload})).await;
+    let outcome = engine.outcome("acme", "e").await;
+    let Some(schemas::Output::Embeddings(output)) = outcome.output else { panic!("{outcome:?}") };
+    assert_eq!(output.embeddings.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn auto_is_decided_by_the_rules() {
+    let engine = Engine::start().await;
+    let payload = json!({"model": "embed", "input": "a"});
+    engine.publish("acme", Action::Auto, json!({"id": "a", "action": "auto", "payload": payload})).await;
+    assert_eq!(engine.outcome("acme", "a").await.action, Action::EmbeddingQuery);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_ends_as_failed_and_is_parked_with_the_reason() {
+    let engine = Engine::start().await;
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let cases: [(&str, Value, ErrorCode, &str); 6] = [
+        ("model", json!({"payload": {"model": "nobody", "messages": messages}}), ErrorCode::NotFound, "payload.model"),
+        ("missing", json!({"payload": {"model": "fast"}}), ErrorCode::InvalidRequest, "payload"),
+        ("type", json!({"payload": "hello"}), ErrorCode::InvalidRequest, "payload"),
+        ("role", json!({"payload": {"model": "fast", "messages": [{"role": 7}]}}), ErrorCode::InvalidRequest, "payload.messages[0].role"),
+        ("tenant", json!({"tenant": "other", "payload": {"model": "fast", "messages": messages}}), ErrorCode::Forbidden, "tenant"),
+        ("action", json!({"action": "embedding.query", "payload": {"model": "fast", "messages": messages}}), ErrorCode::InvalidRequest, "action"),
+    ];
+    for (id, mut request, code, at) in cases {
+        request["id"] = id.into();
+        engine.publish("acme", Action::ChatCompletion, request).await;
+        let outcome = engine.outcome("acme", id).await;
+        let error = outcome.error.expect(id);
+        assert_eq!((outcome.status, error.code), (Status::Failed, code), "{id}: {error}");
+        assert!(error.message.starts_with(at), "{id}: {error}");
+        assert_eq!(engine.parked("acme", id).await.reason, error, "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_even_be_read_is_answered_under_the_id_of_its_message() {
+    let engine = Engine::start().await;
+    let subject = "dynode.req.acme.chat.completion";
+    for (id, body) in [("json", &b"{\"payload\": "[..]), ("pack", &[0x82, 0xa1][..])] {
+        engine.publish_raw(subject, id, body).await;
+        let outcome = engine.outcome("acme", id).await;
+        assert_eq!(outcome.error.map(|error| error.code), Some(ErrorCode::InvalidRequest));
+        assert_eq!(engine.parked("acme", id).await.body, body);
+    }
+    engine.publish_raw("dynode.req.acme.chat.complete", "unknown", b"{}").await;
+    let error = engine.outcome("acme", "unknown").await.error.unwrap();
+    assert!(error.message.contains("chat.completion"), "{error}");
+    engine.publish_raw("dynode.req.a$b.auto", "tenant", b"{}").await;
+    assert!(engine.parked("unknown", "tenant").await.reason.message.contains("tenant"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_request_twice_runs_once_and_another_under_its_id_is_a_conflict() {
+    let engine = Engine::start().await;
+    let ask = |text: &str| json!({"id": "r", "payload": {"model": "fast", "messages": [{"role": "user", "content": text}]}});
+    engine.publish("acme", Action::ChatCompletion, ask("one")).await;
+    let first = engine.outcome("acme", "r").await;
+    engine.publish("acme", Action::ChatCompletion, ask("one")).await;
+    engine.publish("acme", Action::ChatCompletion, ask("two")).await;
+    let parked = engine.parked("acme", "r").await;
+    assert_eq!(parked.reason.code, ErrorCode::Conflict);
+    engine.settled().await;
+    assert_eq!(engine.outcome("acme", "r").await, first);
+    let running = engine.events("acme", "r").await.into_iter().filter(|e| matches!(e.body, EventBody::Running { .. }));
+    assert_eq!(running.count(), 1, "it ran once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_fails_at_first_is_asked_again() {
+    let engine = Engine::start().await;
+    let simulate = json!({"simulate": {"fail": "provider_unavailable", "times": 2}});
+    engine.publish("acme", Action::ChatCompletion, chat("r", simulate)).await;
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!(outcome.status, Status::Succeeded, "{outcome:?}");
+    assert_eq!(outcome.attempts.len(), 3);
+    assert!(outcome.attempts[0].error.is_some() && outcome.attempts[2].error.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_provider_is_left_alone_for_as_long_as_it_said() {
+    let engine = Engine::start().await;
+    let simulate = json!({"simulate": {"fail": "rate_limited", "times": 1, "retry_after_ms": 7000}});
+    engine.publish("acme", Action::ChatCompletion, chat("r", simulate)).await;
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!(outcome.status, Status::Succeeded, "{outcome:?}");
+    assert!(outcome.timings.total_ms >= 7000, "{:?}", outcome.timings);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_stream_is_told_to_be_void_and_starts_again() {
+    let engine = Engine::start().await;
+    let simulate = json!({"stream": true, "simulate": {"fail": "provider_unavailable", "after_tokens": 2, "times": 1}});
+    engine.publish("acme", Action::ChatCompletion, chat("r", simulate)).await;
+    let outcome = engine.outcome("acme", "r").await;
+    let names: Vec<_> = engine.events("acme", "r").await.iter().map(|event| event.body.name()).collect();
+    let restarted = names.iter().position(|name| *name == "restarted").expect("told to be void");
+    assert_eq!(names[restarted - 1], "chat.delta");
+    let again: String = engine.events("acme", "r").await[restarted..].iter().filter_map(support::delta_text).collect();
+    let Some(schemas::Output::Chat(answer)) = outcome.output else { panic!("{outcome:?}") };
+    assert_eq!(again, answer.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_falls_silent_is_stalled_and_given_up_in_the_end() {
+    let engine = Engine::start().await;
+    let simulate = json!({"deadline_ms": 900_000, "simulate": {"stall_after_tokens": 1}});
+    engine.publish("acme", Action::ChatCompletion, chat("r", simulate)).await;
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!(outcome.error.map(|error| error.code), Some(ErrorCode::Stalled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_the_work_wherever_it_is() {
+    let engine = Engine::start().await;
+    let mut request = chat("r", json!({"simulate": {"stall_after_tokens": 1}}));
+    request["deadline_ms"] = 1500.into();
+    engine.publish("acme", Action::ChatCompletion, request).await;
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!(outcome.status, Status::Expired);
+    assert!((1500..2500).contains(&outcome.timings.total_ms), "{:?}", outcome.timings);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_ends_running_work_and_work_that_waits() {
+    let engine = Engine::start().await;
+    let stalled = |id| chat(id, json!({"simulate": {"stall_after_tokens": 1}}));
+    engine.publish("acme", Action::ChatCompletion, stalled("running")).await;
+    engine.event("acme", "running", "running").await;
+    engine.cancel("acme", "running").await;
+    assert_eq!(engine.outcome("acme", "running").await.status, Status::Cancelled);
+    engine.cancel("acme", "early").await;
+    engine.publish("acme", Action::ChatCompletion, stalled("early")).await;
+    assert_eq!(engine.outcome("acme", "early").await.status, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_work_finish_and_hands_back_what_does_not() {
+    let engine = Engine::start().await;
+    let slow = json!({"simulate": {"tokens": 10, "tokens_per_second": 10}});
+    engine.publish("acme", Action::ChatCompletion, chat("short", slow)).await;
+    engine.publish("acme", Action::ChatCompletion, chat("long", json!({"simulate": {"stall_after_tokens": 1}}))).await;
+    engine.event("acme", "short", "running").await;
+    engine.event("acme", "long", "running").await;
+    let engine = engine.restart(Duration::from_secs(5)).await;
+    assert_eq!(engine.outcome("acme", "short").await.attempts[0].attempt, 1, "it finished in the drain");
+    let outcome = engine.outcome("acme", "long").await;
+    assert_eq!(outcome.error.map(|error| error.code), Some(ErrorCode::Stalled), "it went on after the drain");
+}

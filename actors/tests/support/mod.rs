@@ -1,0 +1,189 @@
+//! An engine on a memory broker of its own, and the few questions that tests ask it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use actors::{CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, System};
+use adapters::{ProviderConfig, Registry};
+use broker::{Broker, Headers, Message, Publication, Seams, Stored, Topology, memory::Memory, message::MESSAGE_ID};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use schemas::{Action, DeadLetter, Event, EventBody, Format, Outcome, RequestId, Subjects, Tenant};
+use serde_json::{Value, json};
+
+/// No test waits longer than this, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+pub(crate) struct Engine {
+    broker: Arc<dyn Broker>,
+    topology: Topology,
+    seams: Seams,
+    system: System,
+}
+
+/// A chat request with this id; `more` goes into the payload.
+pub(crate) fn chat(id: &str, more: Value) -> Value {
+    let mut payload = json!({"model": "fast", "messages": [{"role": "user", "content": "one two three four"}]});
+    let mut request = json!({"id": id});
+    for (name, value) in more.as_object().unwrap() {
+        match name.as_str() {
+            "deadline_ms" => request[name] = value.clone(),
+            _ => payload[name] = value.clone(),
+        }
+    }
+    request["payload"] = payload;
+    request
+}
+
+pub(crate) fn delta_text(event: &Event) -> Option<String> {
+    match &event.body {
+        EventBody::ChatDelta(delta) => Some(delta.delta.clone()),
+        _ => None,
+    }
+}
+
+impl Engine {
+    pub(crate) async fn start() -> Self {
+        let seams = Seams::simulated(1, Timestamp::UNIX_EPOCH);
+        let broker: Arc<dyn Broker> = Arc::new(Memory::with_seams(seams.clone()));
+        let topology = Topology::new(Subjects::default());
+        broker.ensure(&topology.streams(&broker::Limits::default())).await.unwrap();
+        let system = Self::system(&broker, &topology, &seams).await;
+        Self { broker, topology, seams, system }
+    }
+
+    async fn system(broker: &Arc<dyn Broker>, topology: &Topology, seams: &Seams) -> System {
+        let provider: ProviderConfig = serde_json::from_value(json!({
+            "kind": "simulated",
+            "concurrency": 16,
+            "models": {"fast": {}, "embed": {"action": "embedding.query", "dimensions": 8}},
+        }))
+        .unwrap();
+        let limits = ProviderLimits { concurrency: provider.concurrency, requests_per_minute: None };
+        let registry = Registry::build(&BTreeMap::from([("sim".to_owned(), provider)])).unwrap();
+        let rule = |when: &str, action| RuleConfig { when: when.into(), matches: None, action };
+        let rules = [rule("/messages", Action::ChatCompletion), rule("/input", Action::EmbeddingQuery)];
+        let engine = EngineConfig {
+            classifier_concurrency: 8,
+            delivery_concurrency: 8,
+            lease_ms: 20_000,
+            attempts_max: 3,
+            retries: 2,
+            default_deadline_ms: 300_000,
+            first_event_ms: 60_000,
+            between_events_ms: 30_000,
+            drain_ms: 5_000,
+        };
+        let callbacks = CallbackConfig {
+            attempts_max: 3,
+            timeout_ms: 1_000,
+            retry_first_ms: 1_000,
+            retry_longest_ms: 10_000,
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            default_secret: None,
+        };
+        let parts = Parts {
+            broker: Arc::clone(broker),
+            topology: topology.clone(),
+            registry: Arc::new(registry),
+            providers: BTreeMap::from([("sim".to_owned(), limits)]),
+            seams: seams.clone(),
+        };
+        System::start(engine, &rules, callbacks, parts).await.unwrap()
+    }
+
+    /// Drains this engine and starts another on the same broker.
+    pub(crate) async fn restart(self, limit: Duration) -> Self {
+        let Self { broker, topology, seams, system } = self;
+        system.drain(limit).await;
+        let system = Self::system(&broker, &topology, &seams).await;
+        Self { broker, topology, seams, system }
+    }
+
+    pub(crate) async fn publish(&self, tenant: &str, action: Action, request: Value) {
+        self.publish_as(tenant, action, request, Format::Json).await;
+    }
+
+    pub(crate) async fn publish_as(&self, tenant: &str, action: Action, request: Value, format: Format) {
+        let subject = self.topology.subjects.request(&Tenant::new(tenant).unwrap(), action);
+        let message = Message::new(subject, format, format.encode(&request).unwrap());
+        self.broker.publish(Publication { message, id: None }).await.unwrap();
+    }
+
+    /// Publishes bytes as they are, under a message id.
+    pub(crate) async fn publish_raw(&self, subject: &str, id: &str, body: &[u8]) {
+        let headers = Headers::new().with(MESSAGE_ID, id);
+        let message = Message { subject: subject.into(), headers, payload: Bytes::copy_from_slice(body) };
+        self.broker.publish(Publication { message, id: Some(id.into()) }).await.unwrap();
+    }
+
+    pub(crate) async fn cancel(&self, tenant: &str, id: &str) {
+        let subject = self.topology.subjects.control(&Tenant::new(tenant).unwrap(), &RequestId::new(id).unwrap());
+        self.broker.send(Message::new(subject, Format::Json, Bytes::from_static(b"{}"))).await.unwrap();
+    }
+
+    pub(crate) async fn outcome(&self, tenant: &str, id: &str) -> Outcome {
+        let stored = self.stored_outcome(tenant, id).await;
+        stored.message.format().decode(&stored.message.payload).unwrap()
+    }
+
+    pub(crate) async fn stored_outcome(&self, tenant: &str, id: &str) -> Stored {
+        self.stored(&self.topology.outcomes, &format!("dynode.res.{tenant}.{id}")).await
+    }
+
+    pub(crate) async fn parked(&self, tenant: &str, id: &str) -> DeadLetter {
+        for stage in ["classifier", "sim", "delivery"] {
+            let subject = format!("dynode.dead.{stage}.{tenant}.{id}");
+            let waiting = self.stored(&self.topology.dead, &subject);
+            if let Ok(stored) = tokio::time::timeout(Duration::from_secs(60), waiting).await {
+                return stored.message.format().decode(&stored.message.payload).unwrap();
+            }
+        }
+        panic!("{tenant}.{id} was not parked");
+    }
+
+    /// The message on `subject`, as soon as there is one. Virtual time passes between two looks.
+    async fn stored(&self, stream: &str, subject: &str) -> Stored {
+        let look = async {
+            loop {
+                if let Some(stored) = self.broker.last(stream, subject).await.unwrap() {
+                    return stored;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("nothing on {subject}"))
+    }
+
+    /// All events so far, the terminal one awaited if the request has ended.
+    pub(crate) async fn events(&self, tenant: &str, id: &str) -> Vec<Event> {
+        let subject = format!("dynode.evt.{tenant}.{id}");
+        let replay = self.broker.replay(&self.topology.events, &subject, 0).await.unwrap();
+        let decode = |stored: Result<Stored, _>| {
+            let message = stored.unwrap().message;
+            message.format().decode(&message.payload).unwrap()
+        };
+        replay.map(decode).collect().await
+    }
+
+    /// Waits for an event of this name.
+    pub(crate) async fn event(&self, tenant: &str, id: &str, name: &str) {
+        let look = async {
+            while !self.events(tenant, id).await.iter().any(|event| event.body.name() == name) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("no `{name}` of {id}"));
+    }
+
+    /// Lets everything that can happen now happen.
+    pub(crate) async fn settled(&self) {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("system", &self.system).finish_non_exhaustive()
+    }
+}
