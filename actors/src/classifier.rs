@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use broker::{ConsumerSpec, Headers, Lease, Message, Publication, message::MESSAGE_ID};
 use futures_util::StreamExt;
 use schemas::{
-    Action, Error, ErrorCode, Event, EventBody, Format, Outcome, Output, Request, RequestId, Status, Tenant, Timings,
-    Usage, VERSION, Work, event::EventKind, fingerprint, outcome,
+    Action, Error, ErrorCode, Event, EventBody, Format, Outcome, Output, Request, RequestId, Status, Tenant,
+    Timings, Usage, VERSION, Work, event::EventKind, fingerprint, outcome,
 };
 use serde_json::json;
 
@@ -81,7 +81,12 @@ impl Classifier {
         Ok(Self { rules: Rules::new(rules)?, registry, outbox, engine, can_sign })
     }
 
-    async fn classify(&self, lease: &Lease, tenant: Tenant, action: Action) -> Result<Verdict, broker::Error> {
+    async fn classify(
+        &self,
+        lease: &Lease,
+        tenant: Tenant,
+        action: Action,
+    ) -> Result<Verdict, broker::Error> {
         let format = lease.message.format();
         let id = id_of(lease);
         let request = match self.read(lease, &tenant, action) {
@@ -108,7 +113,8 @@ impl Classifier {
         }
         self.tell_queued(&tenant, &id, format, &fingerprint, lease.pending).await;
         let deadline_ms = request.deadline_ms.unwrap_or(self.engine.default_deadline_ms);
-        let deadline = lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
+        let deadline =
+            lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
         let pool = plan.steps.first().map_or("", |step| &step.provider).to_owned();
         let accepted_at = lease.stored_at;
         let work =
@@ -116,7 +122,10 @@ impl Classifier {
         let subject = self.outbox.topology().subjects.work(&pool, &work.tenant);
         let id = Some(format!("{}.{}", work.tenant, work.id));
         let payload = outbox::encode(Format::MessagePack, &work)?;
-        Ok(Verdict::Forward(Publication { message: outbox::message(subject, Format::MessagePack, payload), id }))
+        Ok(Verdict::Forward(Publication {
+            message: outbox::message(subject, Format::MessagePack, payload),
+            id,
+        }))
     }
 
     /// Reads and checks a request; `auto` is decided.
@@ -132,7 +141,10 @@ impl Classifier {
                 (Action::Auto, of_subject) => of_subject,
                 (named, of_subject) if named == of_subject => named,
                 (named, of_subject) => {
-                    return Err(Error::invalid("action", format!("`{named}`, but the subject says `{of_subject}`")));
+                    return Err(Error::invalid(
+                        "action",
+                        format!("`{named}`, but the subject says `{of_subject}`"),
+                    ));
                 }
             };
             if request.action == Action::Auto {
@@ -151,7 +163,12 @@ impl Classifier {
     }
 
     /// Looks for a request that came before under the same id.
-    async fn prior(&self, tenant: &Tenant, id: &RequestId, fingerprint: &str) -> Result<Prior, broker::Error> {
+    async fn prior(
+        &self,
+        tenant: &Tenant,
+        id: &RequestId,
+        fingerprint: &str,
+    ) -> Result<Prior, broker::Error> {
         let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
         if let Some(outcome) = self.outbox.outcome(tenant, id).await? {
             return Ok(if differs(&outcome.fingerprint) { Prior::Conflict } else { Prior::Underway });
@@ -173,7 +190,14 @@ impl Classifier {
         Ok(prior)
     }
 
-    async fn tell_queued(&self, tenant: &Tenant, id: &RequestId, format: Format, fingerprint: &str, ahead: u64) {
+    async fn tell_queued(
+        &self,
+        tenant: &Tenant,
+        id: &RequestId,
+        format: Format,
+        fingerprint: &str,
+        ahead: u64,
+    ) {
         let body = EventBody::Queued { position: Some(ahead), estimated_wait_ms: None };
         let event = Event { id: id.clone(), attempt: 0, seq: 0, body };
         let Ok(payload) = format.encode(&event) else { return };

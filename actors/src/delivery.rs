@@ -104,7 +104,8 @@ impl Delivery {
 
     fn park(&self, task: &Task<'_>, job: &CallbackJob, why: String) -> Verdict {
         let deliveries = task.lease.deliveries;
-        let why = format!("callback to {} not delivered in {deliveries} tries: {why}", shown(&job.callback.url));
+        let why =
+            format!("callback to {} not delivered in {deliveries} tries: {why}", shown(&job.callback.url));
         let reason = Error::new(ErrorCode::ProviderUnavailable, why);
         let (tenant, id) = (job.outcome.tenant.to_string(), job.outcome.id.to_string());
         Verdict::Park(Box::new(Parked { tenant, id, reason, conclusion: None }))

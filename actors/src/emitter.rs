@@ -19,7 +19,13 @@ pub struct Emitter {
 
 impl Emitter {
     /// Sends to `subject`, in `format`.
-    pub fn new(broker: Arc<dyn Broker>, subject: String, format: Format, id: RequestId, attempt: u32) -> Self {
+    pub fn new(
+        broker: Arc<dyn Broker>,
+        subject: String,
+        format: Format,
+        id: RequestId,
+        attempt: u32,
+    ) -> Self {
         Self { broker, subject, format, id, attempt, next_seq: 0 }
     }
 

@@ -87,7 +87,11 @@ impl Actor for Governor {
     type State = State;
     type Arguments = ProviderLimits;
 
-    async fn pre_start(&self, _: ActorRef<Message>, limits: ProviderLimits) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<Message>,
+        limits: ProviderLimits,
+    ) -> Result<State, ActorProcessingErr> {
         Ok(State {
             concurrency: limits.concurrency.max(1),
             running: 0,

@@ -9,7 +9,8 @@ use opentelemetry::{
 use schemas::{ErrorCode, Usage};
 
 /// Seconds, from a millisecond to ten minutes.
-const SECONDS: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
+const SECONDS: [f64; 14] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
 
 /// The instruments of the engine.
 #[derive(Debug)]
@@ -86,7 +87,8 @@ impl Metrics {
 
     /// A provider gave its first output.
     pub fn first_event(&self, provider: &str, model: &str, took: Duration) {
-        let labels = [KeyValue::new("provider", provider.to_owned()), KeyValue::new("model", model.to_owned())];
+        let labels =
+            [KeyValue::new("provider", provider.to_owned()), KeyValue::new("model", model.to_owned())];
         self.first_event_seconds.record(took.as_secs_f64(), &labels);
     }
 

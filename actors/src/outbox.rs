@@ -3,7 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use broker::{Broker, ErrorKind, Headers, Lease, Message, Publication, Receipt, Seams, Stored, Topology, trace};
+use broker::{
+    Broker, ErrorKind, Headers, Lease, Message, Publication, Receipt, Seams, Stored, Topology, trace,
+};
 use bytes::Bytes;
 use schemas::{
     Callback, CallbackJob, DeadLetter, Error, ErrorCode, Format, Outcome, RequestId, Status, Tenant, VERSION,
@@ -38,12 +40,14 @@ pub struct Outbox {
     broker: Arc<dyn Broker>,
     topology: Arc<Topology>,
     seams: Seams,
+    message_bytes_max: usize,
 }
 
 impl Outbox {
     /// Writes to `broker`.
-    pub const fn new(broker: Arc<dyn Broker>, topology: Arc<Topology>, seams: Seams) -> Self {
-        Self { broker, topology, seams }
+    pub fn new(broker: Arc<dyn Broker>, topology: Arc<Topology>, seams: Seams) -> Self {
+        let message_bytes_max = broker.describe().message_bytes_max.saturating_sub(MESSAGE_OVERHEAD_BYTES);
+        Self { broker, topology, seams, message_bytes_max }
     }
 
     /// The broker itself, for what needs no promise.
@@ -102,8 +106,8 @@ impl Outbox {
     /// Returns the outcome that stands.
     async fn record(&self, mut outcome: Outcome, format: Format) -> Result<Outcome, broker::Error> {
         let mut payload = encode(format, &outcome)?;
-        if payload.len() + MESSAGE_OVERHEAD_BYTES > self.broker.describe().message_bytes_max {
-            outcome = too_large(outcome, payload.len(), self.broker.describe().message_bytes_max);
+        if payload.len() > self.message_bytes_max {
+            outcome = too_large(outcome, payload.len(), self.message_bytes_max);
             payload = encode(format, &outcome)?;
         }
         let subject = self.topology.subjects.outcome(&outcome.tenant, &outcome.id);
@@ -171,7 +175,8 @@ pub fn encode<T: serde::Serialize>(format: Format, value: &T) -> Result<Bytes, b
 }
 
 fn too_large(outcome: Outcome, bytes: usize, bytes_max: usize) -> Outcome {
-    let message = format!("the answer has {bytes} bytes and the broker takes {bytes_max}; ask for less at once");
+    let message =
+        format!("the answer has {bytes} bytes and the broker takes {bytes_max}; ask for less at once");
     let error = Some(Error::new(ErrorCode::TooLarge, message));
     Outcome { status: Status::Failed, output: None, error, ..outcome }
 }

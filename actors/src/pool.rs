@@ -125,7 +125,11 @@ impl Actor for Pool {
 
 impl State {
     /// Hands `job` to a free worker, or to a new one: there is a slot, so there may be a worker.
-    async fn dispatch(&mut self, myself: &ActorRef<Message>, mut job: Held) -> Result<(), ActorProcessingErr> {
+    async fn dispatch(
+        &mut self,
+        myself: &ActorRef<Message>,
+        mut job: Held,
+    ) -> Result<(), ActorProcessingErr> {
         while let Some(worker) = self.idle.pop() {
             match worker.cast(job) {
                 Ok(()) => return Ok(()),

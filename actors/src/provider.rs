@@ -7,9 +7,7 @@ use std::{sync::Arc, time::Duration};
 use adapters::Registry;
 use async_trait::async_trait;
 use broker::ConsumerSpec;
-use schemas::{
-    Error, ErrorCode, Outcome, Status, Timings, VERSION, Work, outcome,
-};
+use schemas::{Error, ErrorCode, Outcome, Status, Timings, VERSION, Work, outcome};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{

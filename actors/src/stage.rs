@@ -145,7 +145,11 @@ impl Runner {
                 settlement_label(settlement)
             }
             Err(LetGo::Stalled) => {
-                warn!(stage = self.stage.name(), subject = held.subject(), "work stalled; it is delivered again");
+                warn!(
+                    stage = self.stage.name(),
+                    subject = held.subject(),
+                    "work stalled; it is delivered again"
+                );
                 held.settle(Settlement::RetryAfter(Duration::ZERO)).await;
                 "stalled"
             }

@@ -109,7 +109,9 @@ impl State {
 
     fn restart_later(&mut self, myself: &ActorRef<Message>, child: Child) -> Result<(), ActorProcessingErr> {
         let Some(deaths) = self.deaths.record(Instant::now()) else {
-            return Err(format!("`{}` died, the last of too many within {DEATHS_WINDOW:?}", child.name).into());
+            return Err(
+                format!("`{}` died, the last of too many within {DEATHS_WINDOW:?}", child.name).into()
+            );
         };
         myself.send_after(RESTART_BACKOFF.delay(deaths, 1.0), || Message::Restart(child));
         Ok(())

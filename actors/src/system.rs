@@ -110,7 +110,8 @@ impl System {
             metrics: Arc::clone(&metrics),
         });
 
-        let mut tree = Tree { engine, outbox, metrics, stop: CancellationToken::new(), children: vec![], slots: vec![] };
+        let mut tree =
+            Tree { engine, outbox, metrics, stop: CancellationToken::new(), children: vec![], slots: vec![] };
         for (provider, limits) in &parts.providers {
             tree.governor(provider, *limits, &shared);
         }

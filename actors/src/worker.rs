@@ -31,7 +31,12 @@ impl Actor for Worker {
         Ok(state)
     }
 
-    async fn handle(&self, myself: ActorRef<Held>, job: Held, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Held>,
+        job: Held,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
         state.runner.run(job).await;
         state.pool.cast(pool::Message::Idle(myself))?;
         Ok(())

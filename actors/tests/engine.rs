@@ -18,7 +18,10 @@ async fn a_chat_is_queued_runs_streams_and_ends_once() {
     let events = engine.events("acme", "r1").await;
     let names: Vec<_> = events.iter().map(|event| event.body.name()).collect();
     assert_eq!(names[..2], ["queued", "running"]);
-    assert!(names[2..names.len() - 1].iter().all(|name| *name == "chat.delta") && names.len() > 3, "{names:?}");
+    assert!(
+        names[2..names.len() - 1].iter().all(|name| *name == "chat.delta") && names.len() > 3,
+        "{names:?}"
+    );
     assert_eq!(names.last(), Some(&"chat.complete"));
     let places: Vec<_> = events[1..].iter().map(|event| (event.attempt, event.seq)).collect();
     let expected: Vec<_> = (0..places.len() as u64).map(|seq| (1, seq)).collect();
@@ -63,12 +66,32 @@ async fn bad_input_ends_as_failed_and_is_parked_with_the_reason() {
     let engine = Engine::start().await;
     let messages = json!([{"role": "user", "content": "hi"}]);
     let cases: [(&str, Value, ErrorCode, &str); 6] = [
-        ("model", json!({"payload": {"model": "nobody", "messages": messages}}), ErrorCode::NotFound, "payload.model"),
+        (
+            "model",
+            json!({"payload": {"model": "nobody", "messages": messages}}),
+            ErrorCode::NotFound,
+            "payload.model",
+        ),
         ("missing", json!({"payload": {"model": "fast"}}), ErrorCode::InvalidRequest, "payload"),
         ("type", json!({"payload": "hello"}), ErrorCode::InvalidRequest, "payload"),
-        ("role", json!({"payload": {"model": "fast", "messages": [{"role": 7}]}}), ErrorCode::InvalidRequest, "payload.messages[0].role"),
-        ("tenant", json!({"tenant": "other", "payload": {"model": "fast", "messages": messages}}), ErrorCode::Forbidden, "tenant"),
-        ("action", json!({"action": "embedding.query", "payload": {"model": "fast", "messages": messages}}), ErrorCode::InvalidRequest, "action"),
+        (
+            "role",
+            json!({"payload": {"model": "fast", "messages": [{"role": 7}]}}),
+            ErrorCode::InvalidRequest,
+            "payload.messages[0].role",
+        ),
+        (
+            "tenant",
+            json!({"tenant": "other", "payload": {"model": "fast", "messages": messages}}),
+            ErrorCode::Forbidden,
+            "tenant",
+        ),
+        (
+            "action",
+            json!({"action": "embedding.query", "payload": {"model": "fast", "messages": messages}}),
+            ErrorCode::InvalidRequest,
+            "action",
+        ),
     ];
     for (id, mut request, code, at) in cases {
         request["id"] = id.into();
@@ -110,7 +133,8 @@ async fn the_same_request_twice_runs_once_and_another_under_its_id_is_a_conflict
     assert_eq!(parked.reason.code, ErrorCode::Conflict);
     engine.settled().await;
     assert_eq!(engine.outcome("acme", "r").await, first);
-    let running = engine.events("acme", "r").await.into_iter().filter(|e| matches!(e.body, EventBody::Running { .. }));
+    let running =
+        engine.events("acme", "r").await.into_iter().filter(|e| matches!(e.body, EventBody::Running { .. }));
     assert_eq!(running.count(), 1, "it ran once");
 }
 
@@ -138,13 +162,15 @@ async fn a_throttled_provider_is_left_alone_for_as_long_as_it_said() {
 #[tokio::test(start_paused = true)]
 async fn a_broken_stream_is_told_to_be_void_and_starts_again() {
     let engine = Engine::start().await;
-    let simulate = json!({"stream": true, "simulate": {"fail": "provider_unavailable", "after_tokens": 2, "times": 1}});
+    let simulate =
+        json!({"stream": true, "simulate": {"fail": "provider_unavailable", "after_tokens": 2, "times": 1}});
     engine.publish("acme", Action::ChatCompletion, chat("r", simulate)).await;
     let outcome = engine.outcome("acme", "r").await;
     let names: Vec<_> = engine.events("acme", "r").await.iter().map(|event| event.body.name()).collect();
     let restarted = names.iter().position(|name| *name == "restarted").expect("told to be void");
     assert_eq!(names[restarted - 1], "chat.delta");
-    let again: String = engine.events("acme", "r").await[restarted..].iter().filter_map(support::delta_text).collect();
+    let again: String =
+        engine.events("acme", "r").await[restarted..].iter().filter_map(support::delta_text).collect();
     let Some(schemas::Output::Chat(answer)) = outcome.output else { panic!("{outcome:?}") };
     assert_eq!(again, answer.text);
 }
@@ -183,11 +209,44 @@ async fn a_cancel_ends_running_work_and_work_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_dies_is_replaced_and_its_work_goes_on() {
+    let engine = Engine::start().await;
+    engine
+        .publish(
+            "acme",
+            Action::ChatCompletion,
+            chat("r", json!({"model": "fragile", "stream": true, "panics": 1})),
+        )
+        .await;
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!((outcome.status, outcome.attempts[0].attempt), (Status::Succeeded, 2), "{outcome:?}");
+    let events = engine.events("acme", "r").await;
+    let second: Vec<_> =
+        events.iter().filter(|event| event.attempt == 2).map(|event| event.body.name()).collect();
+    assert_eq!(second, ["restarted", "running", "chat.delta", "chat.complete"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_kills_every_worker_is_given_up_and_parked() {
+    let engine = Engine::start().await;
+    engine
+        .publish("acme", Action::ChatCompletion, chat("r", json!({"model": "fragile", "panics": 99})))
+        .await;
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!(outcome.error.map(|error| error.code), Some(ErrorCode::Stalled));
+    assert_eq!(engine.parked("acme", "r").await.deliveries, 4);
+    engine.publish("acme", Action::ChatCompletion, chat("next", json!({}))).await;
+    assert_eq!(engine.outcome("acme", "next").await.status, Status::Succeeded, "everything else flows");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_lets_work_finish_and_hands_back_what_does_not() {
     let engine = Engine::start().await;
     let slow = json!({"simulate": {"tokens": 10, "tokens_per_second": 10}});
     engine.publish("acme", Action::ChatCompletion, chat("short", slow)).await;
-    engine.publish("acme", Action::ChatCompletion, chat("long", json!({"simulate": {"stall_after_tokens": 1}}))).await;
+    engine
+        .publish("acme", Action::ChatCompletion, chat("long", json!({"simulate": {"stall_after_tokens": 1}})))
+        .await;
     engine.event("acme", "short", "running").await;
     engine.event("acme", "long", "running").await;
     let engine = engine.restart(Duration::from_secs(5)).await;

@@ -9,7 +9,9 @@ use serde_json::Value;
 use crate::{ChatRequest, EmbeddingRequest, Error, codec};
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Action {
     /// The classifier decides from the input.
     #[default]

@@ -363,6 +363,9 @@ mod tests {
         assert_eq!(at(json!({"model": "", "messages": [user]})), "payload.model");
         assert_eq!(at(json!({"model": "m", "messages": []})), "payload.messages");
         assert_eq!(at(json!({"model": "m", "messages": [user], "n": 0})), "payload.n");
-        assert_eq!(at(json!({"model": "m", "messages": [user, {"role": "user"}]})), "payload.messages[1].content");
+        assert_eq!(
+            at(json!({"model": "m", "messages": [user, {"role": "user"}]})),
+            "payload.messages[1].content"
+        );
     }
 }

@@ -35,7 +35,9 @@ impl Format {
         let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match media.as_str() {
             "application/json" | "text/json" => Some(Self::Json),
-            "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => Some(Self::MessagePack),
+            "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
+                Some(Self::MessagePack)
+            }
             other => other.ends_with("+json").then_some(Self::Json),
         }
     }
@@ -65,14 +67,17 @@ impl Format {
         match self {
             Self::Json => {
                 let mut reader = serde_json::Deserializer::from_slice(body);
-                let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| at_path(e, "", "JSON"))?;
-                reader.end().map_err(|e| Error::new(ErrorCode::InvalidRequest, format!("invalid JSON: {e}")))?;
+                let value =
+                    serde_path_to_error::deserialize(&mut reader).map_err(|e| at_path(e, "", "JSON"))?;
+                reader
+                    .end()
+                    .map_err(|e| Error::new(ErrorCode::InvalidRequest, format!("invalid JSON: {e}")))?;
                 Ok(value)
             }
             Self::MessagePack => {
                 let mut reader = rmp_serde::Deserializer::new(Cursor::new(body));
-                let value =
-                    serde_path_to_error::deserialize(&mut reader).map_err(|e| at_path(e, "", "MessagePack"))?;
+                let value = serde_path_to_error::deserialize(&mut reader)
+                    .map_err(|e| at_path(e, "", "MessagePack"))?;
                 match body.len() as u64 - reader.position() {
                     0 => Ok(value),
                     extra => {

@@ -75,7 +75,9 @@ impl<'de> Deserialize<'de> for EmbeddingInput {
             Ok(Any::Texts(texts)) => Ok(Self::Texts(texts)),
             Ok(Any::Tokens(tokens)) => Ok(Self::Tokens(tokens)),
             Ok(Any::TokenLists(lists)) => Ok(Self::TokenLists(lists)),
-            Err(_) => Err(de::Error::custom("expected a string, an array of strings, or arrays of token numbers")),
+            Err(_) => {
+                Err(de::Error::custom("expected a string, an array of strings, or arrays of token numbers"))
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use schemars::{Schema, schema_for};
 
-use crate::{Backpressure, ChatRequest, DeadLetter, EmbeddingRequest, Error, Event, Heartbeat, Outcome, Request};
+use crate::{
+    Backpressure, ChatRequest, DeadLetter, EmbeddingRequest, Error, Event, Heartbeat, Outcome, Request,
+};
 
 /// Every public message by name, with its JSON Schema (draft 2020-12).
 pub fn schemas() -> Vec<(&'static str, Schema)> {

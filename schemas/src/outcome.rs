@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, ChatOutput, EmbeddingOutput, Error, ErrorCode, Event, EventBody, RequestId, Tenant, event::Completion,
+    Action, ChatOutput, EmbeddingOutput, Error, ErrorCode, Event, EventBody, RequestId, Tenant,
+    event::Completion,
 };
 
 /// How a request ended.

@@ -57,7 +57,9 @@ const fn current_version() -> u8 {
 }
 
 /// Who goes first when there is a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// Somebody waits for it.
@@ -139,7 +141,10 @@ impl Request {
             return Err(Error::invalid("deadline_ms", why));
         }
         if self.metadata.len() > METADATA_ENTRIES_MAX {
-            return Err(Error::invalid("metadata", format!("at most {METADATA_ENTRIES_MAX} entries are kept")));
+            return Err(Error::invalid(
+                "metadata",
+                format!("at most {METADATA_ENTRIES_MAX} entries are kept"),
+            ));
         }
         if let Some(callback) = &self.callback
             && !callback.url.starts_with("http://")

@@ -32,13 +32,19 @@ pub struct BadRule {
 impl Rules {
     /// Compiles `rules`.
     pub fn new(rules: &[RuleConfig]) -> Result<Self, BadRule> {
-        rules.iter().enumerate().map(|(index, rule)| Rule::new(index, rule)).collect::<Result<_, _>>().map(Self)
+        rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| Rule::new(index, rule))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The action of an `auto` request with this payload.
     pub fn decide(&self, payload: &Value) -> Result<Action, Error> {
         self.0.iter().find(|rule| rule.fits(payload)).map(|rule| rule.action).ok_or_else(|| {
-            let why = "`auto` does not fit this payload: no rule of the configuration matches; name the action";
+            let why =
+                "`auto` does not fit this payload: no rule of the configuration matches; name the action";
             Error::invalid("action", why)
         })
     }

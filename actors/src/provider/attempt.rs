@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use schemas::{AttemptRecord, ChatOutput, Error, ErrorCode, EventBody, Step, Usage, Work};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, info_span, Instrument};
+use tracing::{Instrument, debug, info_span};
 
 use super::Shared;
 use crate::{backoff::Backoff, emitter::Emitter, governor::Permit, progress::Progress};
@@ -84,7 +84,8 @@ impl<'a> Attempt<'a> {
 
     /// What an answer that did not come to its end has used, as far as it can be told.
     pub(super) fn usage_so_far(&self) -> Usage {
-        let letters: usize = self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum();
+        let letters: usize =
+            self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum();
         match letters as u64 {
             0 => Usage::default(),
             letters => Usage {
@@ -221,7 +222,8 @@ impl<'a> Attempt<'a> {
         };
         self.progress.expect_within(first + CLOCK_MARGIN);
         let call = self.request(step, deadline);
-        let mut answer: Progressed = timeout(first, adapter.call(call)).await.map_err(|_| stalled(first))??;
+        let mut answer: Progressed =
+            timeout(first, adapter.call(call)).await.map_err(|_| stalled(first))??;
         let mut silence = first.saturating_sub(clock.elapsed());
         loop {
             self.progress.expect_within(silence + CLOCK_MARGIN);
@@ -242,7 +244,12 @@ impl<'a> Attempt<'a> {
                 }
                 None => {
                     let why = "the answer ended before it was complete";
-                    return Err(adapters::Error::new(&step.provider, ErrorCode::ProviderError, Remedy::Retry, why));
+                    return Err(adapters::Error::new(
+                        &step.provider,
+                        ErrorCode::ProviderError,
+                        Remedy::Retry,
+                        why,
+                    ));
                 }
             }
             silence = between;

@@ -1,14 +1,28 @@
 //! An engine on a memory broker of its own, and the few questions that tests ask it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use actors::{CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, System};
-use adapters::{ProviderConfig, Registry};
-use broker::{Broker, Headers, Message, Publication, Seams, Stored, Topology, memory::Memory, message::MESSAGE_ID};
+use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
+use async_trait::async_trait;
+use broker::{
+    Broker, Headers, Message, Publication, Seams, Stored, Topology, memory::Memory, message::MESSAGE_ID,
+};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use schemas::{Action, DeadLetter, Event, EventBody, Format, Outcome, RequestId, Subjects, Tenant};
+use schemas::{
+    Action, ChatDelta, ChatOutput, DeadLetter, Event, EventBody, Format, Outcome, Output, RequestId,
+    Subjects, Tenant, Usage,
+};
 use serde_json::{Value, json};
 
 /// No test waits longer than this, in virtual time.
@@ -23,7 +37,8 @@ pub(crate) struct Engine {
 
 /// A chat request with this id; `more` goes into the payload.
 pub(crate) fn chat(id: &str, more: Value) -> Value {
-    let mut payload = json!({"model": "fast", "messages": [{"role": "user", "content": "one two three four"}]});
+    let mut payload =
+        json!({"model": "fast", "messages": [{"role": "user", "content": "one two three four"}]});
     let mut request = json!({"id": id});
     for (name, value) in more.as_object().unwrap() {
         match name.as_str() {
@@ -33,6 +48,39 @@ pub(crate) fn chat(id: &str, more: Value) -> Value {
     }
     request["payload"] = payload;
     request
+}
+
+/// A provider that panics after its first delta: as often as the payload's `panics` says, counted over the process.
+#[derive(Debug, Default)]
+struct Fragile {
+    calls: AtomicU64,
+}
+
+impl Fragile {
+    fn model() -> Model {
+        let name = || "fragile".to_owned();
+        Model { id: name(), provider: name(), upstream: name(), action: Action::ChatCompletion }
+    }
+}
+
+#[async_trait]
+impl Adapter for Fragile {
+    fn name(&self) -> &str {
+        "fragile"
+    }
+
+    async fn call(&self, call: Call) -> Result<Progressed, adapters::Error> {
+        let panics = call.payload["panics"].as_u64().unwrap_or(0);
+        let healthy = self.calls.fetch_add(1, Ordering::Relaxed) >= panics;
+        let output = Output::Chat(ChatOutput { text: "whole".into(), ..ChatOutput::default() });
+        let finished = Finished { output, usage: Usage::default(), model: call.model };
+        let delta = stream::iter([Ok(Progress::Delta(ChatDelta::text("whole")))]);
+        let end = stream::once(async move {
+            assert!(healthy, "a worker dies of this");
+            Ok(Progress::Finished(Box::new(finished)))
+        });
+        Ok(delta.chain(end).boxed())
+    }
 }
 
 pub(crate) fn delta_text(event: &Event) -> Option<String> {
@@ -61,6 +109,7 @@ impl Engine {
         .unwrap();
         let limits = ProviderLimits { concurrency: provider.concurrency, requests_per_minute: None };
         let registry = Registry::build(&BTreeMap::from([("sim".to_owned(), provider)])).unwrap();
+        let registry = registry.with(Arc::new(Fragile::default()), [Fragile::model()]);
         let rule = |when: &str, action| RuleConfig { when: when.into(), matches: None, action };
         let rules = [rule("/messages", Action::ChatCompletion), rule("/input", Action::EmbeddingQuery)];
         let engine = EngineConfig {
@@ -86,7 +135,7 @@ impl Engine {
             broker: Arc::clone(broker),
             topology: topology.clone(),
             registry: Arc::new(registry),
-            providers: BTreeMap::from([("sim".to_owned(), limits)]),
+            providers: BTreeMap::from([("sim".to_owned(), limits), ("fragile".to_owned(), limits)]),
             seams: seams.clone(),
         };
         System::start(engine, &rules, callbacks, parts).await.unwrap()
@@ -118,7 +167,8 @@ impl Engine {
     }
 
     pub(crate) async fn cancel(&self, tenant: &str, id: &str) {
-        let subject = self.topology.subjects.control(&Tenant::new(tenant).unwrap(), &RequestId::new(id).unwrap());
+        let subject =
+            self.topology.subjects.control(&Tenant::new(tenant).unwrap(), &RequestId::new(id).unwrap());
         self.broker.send(Message::new(subject, Format::Json, Bytes::from_static(b"{}"))).await.unwrap();
     }
 
@@ -132,7 +182,7 @@ impl Engine {
     }
 
     pub(crate) async fn parked(&self, tenant: &str, id: &str) -> DeadLetter {
-        for stage in ["classifier", "sim", "delivery"] {
+        for stage in ["classifier", "sim", "fragile", "delivery"] {
             let subject = format!("dynode.dead.{stage}.{tenant}.{id}");
             let waiting = self.stored(&self.topology.dead, &subject);
             if let Ok(stored) = tokio::time::timeout(Duration::from_secs(60), waiting).await {

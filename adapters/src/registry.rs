@@ -1,0 +1,176 @@
+//! The configured providers, and which of them serves a model.
+//!
+//! Building checks everything that can be checked without a network, so that a wrong setting stops the start and not
+//! the first request.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use reqwest::Client;
+use schemas::{Action, Tenant};
+
+use crate::{Adapter, Kind, ModelConfig, OpenaiCompatible, ProviderConfig, Simulated, http};
+
+/// A model that a configured provider serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// The name that clients use.
+    pub id: String,
+    /// The configured name of the provider.
+    pub provider: String,
+    /// The name at the provider.
+    pub upstream: String,
+    /// What it does.
+    pub action: Action,
+}
+
+/// The configured providers. Immutable: a changed configuration makes a new one.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    adapters: BTreeMap<String, Arc<dyn Adapter>>,
+    models: Vec<Model>,
+}
+
+/// A provider's configuration makes no sense: `path` is the key (`providers.NAME.KEY`), `why` how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {why}")]
+pub struct ConfigError {
+    /// The key.
+    pub path: String,
+    /// What is wrong and how to mend it.
+    pub why: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { path: path.into(), why: why.into() }
+    }
+}
+
+impl Registry {
+    /// Builds every provider; the first that cannot be built is the error.
+    pub fn build(providers: &BTreeMap<String, ProviderConfig>) -> Result<Self, ConfigError> {
+        let mut registry = Self::default();
+        let mut client = None;
+        for (name, config) in providers {
+            check(name, config)?;
+            let adapter: Arc<dyn Adapter> = match config.kind {
+                Kind::Simulated => Arc::new(Simulated::new(name, config)?),
+                Kind::OpenaiCompatible => {
+                    Arc::new(OpenaiCompatible::new(name, config, shared(&mut client, name)?)?)
+                }
+            };
+            registry.adapters.insert(name.clone(), adapter);
+            registry.models.extend(config.models.iter().map(|(id, model)| Model {
+                id: id.clone(),
+                provider: name.clone(),
+                upstream: model.upstream_or(id).to_owned(),
+                action: model.action_or_chat(),
+            }));
+        }
+        Ok(registry)
+    }
+
+    /// The same providers and one more, by an adapter of one's own.
+    pub fn with(mut self, adapter: Arc<dyn Adapter>, models: impl IntoIterator<Item = Model>) -> Self {
+        self.adapters.insert(adapter.name().to_owned(), adapter);
+        self.models.extend(models);
+        self
+    }
+
+    /// The provider of that configured name.
+    pub fn adapter(&self, name: &str) -> Option<Arc<dyn Adapter>> {
+        self.adapters.get(name).cloned()
+    }
+
+    /// Who serves `model` for `action`, by the names of the providers. `model` may be `provider/model`.
+    pub fn resolve(&self, model: &str, action: Action) -> Vec<&Model> {
+        let serves = |entry: &&Model| {
+            entry.action == action
+                && (entry.id == model || model.split_once('/') == Some((&entry.provider, &entry.id)))
+        };
+        self.models.iter().filter(serves).collect()
+    }
+
+    /// Every model, by the names of the providers, then by its own.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+}
+
+impl ModelConfig {
+    /// What it does.
+    pub fn action_or_chat(&self) -> Action {
+        self.action.unwrap_or(Action::ChatCompletion)
+    }
+
+    /// Its name at the provider, where clients call it `id`.
+    pub fn upstream_or<'a>(&'a self, id: &'a str) -> &'a str {
+        self.upstream.as_deref().unwrap_or(id)
+    }
+}
+
+/// The client of all providers, made when the first one needs it: a connection serves whoever shares its host.
+fn shared(client: &mut Option<Client>, name: &str) -> Result<Client, ConfigError> {
+    if let Some(client) = client {
+        return Ok(client.clone());
+    }
+    let built = http::client_builder().build().map_err(|error| {
+        ConfigError::new(format!("providers.{name}"), format!("no HTTP client could be made: {error}"))
+    })?;
+    Ok(client.insert(built).clone())
+}
+
+/// What every kind must have.
+fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
+    let path = |key: &str| format!("providers.{name}.{key}");
+    if Tenant::new(name).is_err() {
+        let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+        let why = "a provider's name is part of subjects: use 1 to 64 characters out of A-Z a-z 0-9 _ -";
+        return Err(ConfigError::new(format!("providers.{shown}"), why));
+    }
+    if config.models.is_empty() {
+        let why = "names no model; add one, as in `models.NAME = {}`, or remove the provider";
+        return Err(ConfigError::new(path("models"), why));
+    }
+    if config.concurrency == 0 {
+        return Err(ConfigError::new(path("concurrency"), "must be at least 1"));
+    }
+    if config.requests_per_minute == Some(0) {
+        let why = "must be at least 1; leave it out where there is no limit";
+        return Err(ConfigError::new(path("requests_per_minute"), why));
+    }
+    for (id, model) in &config.models {
+        let path = |key: &str| format!("providers.{name}.models.{id}{key}");
+        if id.trim().is_empty() || id.chars().any(char::is_control) {
+            return Err(ConfigError::new(path(""), "a model needs a name without control characters"));
+        }
+        if model.upstream.as_deref().is_some_and(|upstream| upstream.trim().is_empty()) {
+            let why = "must not be empty; leave it out where the provider uses the same name";
+            return Err(ConfigError::new(path(".upstream"), why));
+        }
+        if !matches!(model.action_or_chat(), Action::ChatCompletion | Action::EmbeddingQuery) {
+            let why = format!(
+                "no kind of provider does `{}`; use `{}` or `{}`",
+                model.action_or_chat(),
+                Action::ChatCompletion,
+                Action::EmbeddingQuery
+            );
+            return Err(ConfigError::new(path(".action"), why));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the first of `settings` that is given (`true`): it does not belong to the kind.
+pub(crate) fn refuse(root: &str, kind: &str, settings: &[(&str, bool)]) -> Result<(), ConfigError> {
+    match settings.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let why = format!("does not belong to {kind}; remove it, or choose another `kind`");
+            Err(ConfigError::new(format!("{root}.{key}"), why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
