@@ -1,1 +1,69 @@
-fn main() {}
+//! Dynode: a self-hosted execution engine for AI work. From here each command is one step away.
+
+use std::{
+    io::{self, ErrorKind},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+mod banner;
+mod carrier;
+mod cli;
+mod command;
+mod config;
+mod exit;
+mod signal;
+mod telemetry;
+mod up;
+
+use cli::{ChaosCommand, Cli, Command, UpArgs};
+use command::complain;
+use config::Sources;
+use telemetry::Telemetry;
+
+/// Many small allocations on many threads are what this program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Every TLS client needs a provider; the only failure is that one is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    dispatch(Cli::parse()).unwrap_or_else(|error| {
+        // Whoever closes the pipe, as `head` does, has seen enough.
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS;
+        }
+        complain(&format!("{error:#}"));
+        exit::FAILED.into()
+    })
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command.unwrap_or(Command::Up(cli.up)) {
+        Command::Up(args) => up(&args),
+        Command::Send(args) => command::send::run(&args),
+        Command::Watch(args) => command::watch::run(&args),
+        Command::Schema(args) => command::schema::run(&args),
+        Command::Config(args) => command::config::run(args),
+        Command::Chaos(ChaosCommand::Provider(args)) => {
+            anyhow::bail!("no provider listens at {}", args.listen)
+        }
+    }
+}
+
+/// The life of the engine: settings, telemetry, runtime, and back.
+fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
+    let loaded = match Sources::of_process(args.config.clone(), args.flags()).load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(&error.to_string());
+            return Ok(exit::CONFIG.into());
+        }
+    };
+    let telemetry = Telemetry::init(&loaded.config)?;
+    let code = Runtime::new()?.block_on(up::run(loaded, telemetry.render_metrics()));
+    telemetry.shutdown();
+    code
+}

@@ -1,3 +1,20 @@
 //! The program from outside: the real binary, real servers, real clients.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+#[macro_use]
+mod support;
+
+mod bad_input;
+mod bus;
+mod callback;
+mod command_line;
+mod configuration;
+mod crash;
+mod openai_sdk;
+mod readme;
+mod requests;
+mod start;
 mod tidy;
+mod upstream;
+mod websocket;

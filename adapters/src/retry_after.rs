@@ -32,7 +32,8 @@ fn reset(headers: &HeaderMap) -> Option<Duration> {
         let spent = text(format!("x-ratelimit-remaining-{kind}")) == Some("0");
         (spent, text(format!("x-ratelimit-reset-{kind}")).and_then(go_duration))
     });
-    let of = |wanted: bool| limits.into_iter().filter(move |(spent, _)| *spent == wanted).filter_map(|(_, at)| at);
+    let of =
+        |wanted: bool| limits.into_iter().filter(move |(spent, _)| *spent == wanted).filter_map(|(_, at)| at);
     of(true).max().or_else(|| of(false).min())
 }
 

@@ -1,1 +1,35 @@
-//! placeholder
+//! Durable carriage: one [`Broker`] trait, spoken by JetStream and by a deterministic broker in memory.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`broker`] | the trait: publish, send, subscribe, consume, read back |
+//! | [`message`] | messages, headers, receipts |
+//! | [`lease`] | an unsettled message and the four things one can do with it |
+//! | [`topology`] | the streams and consumers of the contract, as data |
+//! | [`jetstream`] | a NATS server with JetStream |
+//! | [`memory`] | the same behaviour in this process, with its clock, its randomness and its faults from outside |
+//! | [`managed`] | a `nats-server` as a child process |
+//! | [`trace`] | W3C trace context in message headers |
+//! | [`seams`] | time, randomness and ids, passed in |
+//!
+//! Types of the NATS client never leave this crate. It knows no actor, no provider and no HTTP.
+
+pub mod broker;
+pub mod error;
+pub mod jetstream;
+pub mod lease;
+pub mod managed;
+pub mod memory;
+pub mod message;
+pub mod seams;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod topology;
+pub mod trace;
+
+pub use broker::{Broker, Bucket, Description, Link, Replay, Subscription};
+pub use error::{Error, ErrorKind};
+pub use lease::{Consumer, Lease, Settle, Settlement};
+pub use message::{Headers, Message, Publication, Receipt, Stored};
+pub use seams::{Clock, Random, Seams};
+pub use topology::{BucketSpec, ConsumerSpec, Limits, Retention, Storage, StreamSpec, Topology};

@@ -1,1 +1,43 @@
-//! placeholder
+//! The doors: an OpenAI-compatible API, a native API and a WebSocket, over one path of acceptance.
+//!
+//! A door only changes form. It talks to the broker and to nothing else: it never calls a provider, never decides who
+//! does the work, and holds no state that a request needs to survive.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`config`], [`error`] | what is set, what stops the gateway |
+//! | [`server`], `connection`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
+//! | `submit`, `record` | the one path of acceptance; what the broker knows of a request |
+//! | `hub`, `feed`, `frame`, `ending` | live events of all requests, and one reader's view of one of them |
+//! | `openai`, `native`, `events`, `ws` | the doors |
+//! | `refusal`, `sse`, `health` | the forms of errors and of streams; probes |
+//! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
+
+pub mod config;
+pub mod error;
+pub mod server;
+
+mod account;
+mod app;
+mod connection;
+mod door;
+mod ending;
+mod events;
+mod feed;
+mod frame;
+mod health;
+mod hub;
+mod metrics;
+mod native;
+mod openai;
+mod record;
+mod refusal;
+mod router;
+mod sse;
+mod submit;
+mod ws;
+
+pub use app::{ModelInfo, Parts};
+pub use config::Config;
+pub use error::Error;
+pub use server::Gateway;

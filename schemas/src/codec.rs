@@ -68,7 +68,13 @@ impl Format {
             Self::Json => {
                 let mut reader = serde_json::Deserializer::from_slice(body);
                 let value =
-                    serde_path_to_error::deserialize(&mut reader).map_err(|e| at_path(e, "", "JSON"))?;
+                    serde_path_to_error::deserialize(&mut reader).map_err(|e| match e.inner().is_data() {
+                        true => at_path(e, "", "JSON"),
+                        // Where the text breaks off there is no field to blame.
+                        false => {
+                            Error::new(ErrorCode::InvalidRequest, format!("invalid JSON: {}", e.inner()))
+                        }
+                    })?;
                 reader
                     .end()
                     .map_err(|e| Error::new(ErrorCode::InvalidRequest, format!("invalid JSON: {e}")))?;
@@ -103,11 +109,14 @@ pub fn from_value<T: DeserializeOwned>(value: Value, root: &str) -> Result<T, Er
 fn at_path<E: std::fmt::Display>(error: serde_path_to_error::Error<E>, root: &str, format: &str) -> Error {
     let path = error.path().to_string();
     let why = error.into_inner().to_string();
-    match (root, path.as_str()) {
-        ("", "." | "") => Error::new(ErrorCode::InvalidRequest, format!("invalid {format}: {why}")),
-        (root, "." | "") => Error::invalid(root.to_owned(), why),
-        ("", path) => Error::invalid(path.to_owned(), why),
-        (root, path) => Error::invalid(format!("{root}.{path}"), why),
+    // serde blames the object; the sender looks for the field that is not there.
+    let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let parts = [root, path.trim_start_matches('.'), missing.unwrap_or_default()];
+    let param = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+    match (param.is_empty(), missing) {
+        (true, _) => Error::new(ErrorCode::InvalidRequest, format!("invalid {format}: {why}")),
+        (false, Some(_)) => Error::invalid(param, "is required"),
+        (false, None) => Error::invalid(param, why),
     }
 }
 
@@ -143,6 +152,17 @@ mod tests {
         let body = br#"{"action":"chat.completion","payload":{},"deadline_ms":"soon"}"#;
         let error = Format::Json.decode::<Request>(body).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("deadline_ms"), "{error:?}");
+    }
+
+    #[test]
+    fn a_missing_field_is_named_and_a_text_that_breaks_off_names_none() {
+        let missing = Format::Json.decode::<Request>(br#"{"action":"auto"}"#).unwrap_err();
+        assert_eq!(
+            (missing.param.as_deref(), missing.message.as_str()),
+            (Some("payload"), "payload: is required")
+        );
+        let cut = Format::Json.decode::<Request>(br#"{"action":"#).unwrap_err();
+        assert_eq!((cut.param.as_deref(), cut.message.starts_with("invalid JSON")), (None, true), "{cut}");
     }
 
     proptest! {

@@ -1,0 +1,64 @@
+//! The trait that every provider fills.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use schemas::{Action, ChatDelta, Output, Usage};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::Error;
+
+/// One call of a provider.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What is asked for; decided, never `auto`.
+    pub action: Action,
+    /// The model, as the provider names it. Takes the place of the payload's `model`.
+    pub model: String,
+    /// The payload, as the sender wrote it.
+    pub payload: Value,
+    /// When the sender stops waiting: the call must have ended by then.
+    pub deadline: Instant,
+    /// The same for every attempt of one request; sent where the provider has a header for it.
+    pub idempotency_key: String,
+    /// W3C trace context to send along.
+    pub traceparent: Option<String>,
+}
+
+/// What a provider answers, in order: any number of deltas, then `Finished`, and nothing after it. A stream that ends
+/// without `Finished` is broken; an adapter turns that into an error itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// The provider has accepted the call (headers came). Brings nothing to show, but the work moves.
+    Started,
+    /// A piece of a chat answer; never empty.
+    Delta(ChatDelta),
+    /// The whole answer.
+    Finished(Box<Finished>),
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The answer. Of a streamed chat, the sum of its deltas.
+    pub output: Output,
+    /// What it used; marked as estimated where the provider reported nothing.
+    pub usage: Usage,
+    /// The model that answered, in the provider's words.
+    pub model: String,
+}
+
+/// The answer of a provider, as it comes. Dropping it ends the call.
+pub type Progressed = BoxStream<'static, Result<Progress, Error>>;
+
+/// A provider. One value serves all calls; it holds its configuration, its key and its connection pool.
+#[async_trait]
+pub trait Adapter: Send + Sync + fmt::Debug + 'static {
+    /// The configured name of the provider.
+    fn name(&self) -> &str;
+
+    /// Starts a call. Returns when the provider has accepted it or refused it; never later than the deadline.
+    async fn call(&self, call: Call) -> Result<Progressed, Error>;
+}

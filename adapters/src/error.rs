@@ -1,0 +1,74 @@
+//! What went wrong with a provider, and what to do about it.
+
+use std::time::Duration;
+
+use schemas::ErrorCode;
+
+/// A failed call: words for the client, the remedy for the worker, the source for the log. Holds no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{provider}: {message}")]
+pub struct Error {
+    /// The configured name of the provider.
+    pub provider: String,
+    /// The code that the client sees.
+    pub code: ErrorCode,
+    /// What happened, fit for the client.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: Remedy,
+    /// When the provider wants to be asked again.
+    pub retry_after: Option<Duration>,
+    /// The status that it answered.
+    pub upstream_status: Option<u16>,
+    /// What caused it.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What to do about a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Remedy {
+    /// The provider asks for fewer calls (429, 529): wait, then the same provider; costs no attempt.
+    Throttle,
+    /// The same provider may do it a moment later (5xx, connection, stall).
+    Retry,
+    /// This provider will not do it, another may (no such model there, key out of quota).
+    FallBack,
+    /// Nobody will do it: the request itself is at fault.
+    Fatal,
+}
+
+impl Error {
+    /// An error of `provider`.
+    pub fn new(
+        provider: impl Into<String>,
+        code: ErrorCode,
+        remedy: Remedy,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            provider: provider.into(),
+            code,
+            message: message.into(),
+            remedy,
+            retry_after: None,
+            upstream_status: None,
+            source: None,
+        }
+    }
+
+    /// The same error with what caused it.
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The form that clients see.
+    pub fn to_public(&self) -> schemas::Error {
+        let mut public = schemas::Error::new(self.code, self.to_string());
+        public.upstream_status = self.upstream_status;
+        public.retry_after_ms = self.retry_after.map(|after| after.as_millis() as u64);
+        public.retryable = matches!(self.remedy, Remedy::Throttle | Remedy::Retry);
+        public
+    }
+}

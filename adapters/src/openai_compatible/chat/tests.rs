@@ -1,0 +1,171 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use proptest::prelude::*;
+use schemas::{Action, ChatOutput, ErrorCode, Output};
+
+use super::*;
+use crate::{Remedy, openai_compatible::settings::tests::settings};
+
+fn ask(payload: Value) -> (Ask, Value) {
+    let call = Call {
+        action: Action::ChatCompletion,
+        model: "upstream".into(),
+        payload,
+        deadline: tokio::time::Instant::now(),
+        idempotency_key: "k".into(),
+        traceparent: None,
+    };
+    let ask = Ask::new(&call);
+    let body = ask.body(&call);
+    (ask, body)
+}
+
+/// What a stream of these chunks brings, errors as their code and text.
+fn progress(chunks: Vec<Bytes>) -> Vec<Result<Progress, (ErrorCode, Remedy, String)>> {
+    let ask = ask(json!({"stream": true, "messages": [{"role": "user", "content": "12345678"}]})).0;
+    let frames = sse::read(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)));
+    let call = streamed(Arc::new(settings()), ask, frames);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let bounded = crate::deadline::bound(call, deadline, "p");
+    let items = bounded.map(|item| item.map_err(|error| (error.code, error.remedy, error.message)));
+    items.collect::<Vec<_>>().now_or_never().expect("nothing to wait for")
+}
+
+/// The same of whole events, which end without `[DONE]`.
+fn of_events(events: &[Value]) -> Vec<Result<Progress, (ErrorCode, Remedy, String)>> {
+    progress(events.iter().map(|event| Bytes::from(format!("data: {event}\n\n"))).collect())
+}
+
+fn chunk(delta: Value, finish_reason: Value) -> Value {
+    json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": null}], "usage": null})
+}
+
+fn finished(items: &[Result<Progress, (ErrorCode, Remedy, String)>]) -> (ChatOutput, schemas::Usage) {
+    match items.last() {
+        Some(Ok(Progress::Finished(finished))) => match &finished.output {
+            Output::Chat(output) => (output.clone(), finished.usage),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_payload_goes_out_as_it_came_but_for_what_must_change() {
+    let payload = json!({"model": "alias", "messages": [], "stream": true, "top_k": 3, "simulate": {"fail": "x"},
+        "stream_options": {"include_usage": false, "continuous_usage_stats": true}});
+    let expected = json!({"model": "upstream", "messages": [], "stream": true, "top_k": 3,
+        "stream_options": {"include_usage": true, "continuous_usage_stats": true}});
+    assert_eq!(ask(payload).1, expected);
+    let plain = json!({"model": "alias", "messages": []});
+    assert_eq!(ask(plain).1, json!({"model": "upstream", "messages": []}));
+}
+
+#[test]
+fn a_stream_as_openai_sends_it() {
+    let items = of_events(&[
+        chunk(json!({"role": "assistant", "content": "", "refusal": null}), Value::Null),
+        chunk(json!({"content": "Hel"}), Value::Null),
+        chunk(json!({"content": "lo"}), Value::Null),
+        chunk(json!({}), json!("stop")),
+        json!({"model": "gpt", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}),
+    ]);
+    // Neither the role nor the usage is a delta.
+    assert_eq!(items.len(), 4, "{items:?}");
+    assert_eq!(items[0], Ok(Progress::Delta(schemas::ChatDelta::text("Hel"))));
+    let (output, usage) = finished(&items);
+    assert_eq!(output.text, "Hello");
+    assert_eq!((usage.input_tokens, usage.output_tokens, usage.estimated), (5, 2, false));
+}
+
+#[test]
+fn usage_on_the_last_piece_counts_and_missing_usage_is_estimated() {
+    let mut last = chunk(json!({"content": "Hello"}), json!("stop"));
+    assert_eq!(
+        finished(&of_events(&[last.clone()])).1,
+        schemas::Usage { input_tokens: 2, output_tokens: 2, estimated: true, ..Default::default() }
+    );
+    last["usage"] = json!({"prompt_tokens": 9, "completion_tokens": 1});
+    assert_eq!(finished(&of_events(&[last])).1.input_tokens, 9);
+}
+
+#[test]
+fn a_stream_that_ends_without_a_reason_is_broken() {
+    let begun = format!("data: {}\n\n", chunk(json!({"content": "Hel"}), Value::Null));
+    for bytes in [format!("{begun}data: [DONE]\n\n"), begun, String::new()] {
+        let items = progress(vec![Bytes::from(bytes)]);
+        let (code, remedy, _) = items.last().unwrap().as_ref().unwrap_err();
+        assert_eq!((*code, *remedy), (ErrorCode::ProviderError, Remedy::Retry));
+    }
+}
+
+#[test]
+fn an_error_in_the_stream_ends_it_as_what_it_is() {
+    let begun = chunk(json!({"content": "Hel"}), Value::Null);
+    let rows = [
+        (
+            json!({"error": {"message": "boom", "type": "server_error"}}),
+            ErrorCode::ProviderUnavailable,
+            Remedy::Retry,
+        ),
+        (
+            json!({"error": {"message": "too long", "type": "BadRequestError", "code": 400}}),
+            ErrorCode::InvalidRequest,
+            Remedy::Fatal,
+        ),
+        (json!({"error": {"code": "1302", "message": "slower"}}), ErrorCode::RateLimited, Remedy::Throttle),
+        (json!({"error": "out of memory"}), ErrorCode::ProviderUnavailable, Remedy::Retry),
+        (json!({"object": "error", "message": "bad", "code": 400}), ErrorCode::InvalidRequest, Remedy::Fatal),
+        (json!("no object"), ErrorCode::ProviderError, Remedy::Retry),
+        (json!({"choices": [{"delta": {"content": 7}}]}), ErrorCode::ProviderError, Remedy::Retry),
+        (chunk(json!({}), json!("network_error")), ErrorCode::ProviderError, Remedy::Retry),
+    ];
+    for (event, code, remedy) in rows {
+        let items = of_events(&[begun.clone(), event.clone(), begun.clone()]);
+        assert_eq!(items.len(), 2, "{event}: {items:?}");
+        let error = items[1].as_ref().unwrap_err();
+        assert_eq!((error.0, error.1), (code, remedy), "{event}: {error:?}");
+    }
+}
+
+#[test]
+fn a_chunk_that_quotes_the_key_does_not_show_it() {
+    let items = of_events(&[json!({"choices": "sk-canary-0123456789"})]);
+    let (_, _, message) = items[0].as_ref().unwrap_err();
+    assert!(message.contains("[redacted]") && !message.contains("canary"), "{message}");
+}
+
+proptest! {
+    #[test]
+    fn any_chunking_brings_the_same_progress(cuts in prop::collection::vec(0usize..2000, 0..60)) {
+        let events = [
+            chunk(json!({"role": "assistant", "content": ""}), Value::Null),
+            chunk(json!({"reasoning_content": "hm ä"}), Value::Null),
+            chunk(json!({"content": "Grüße 😀\n"}), Value::Null),
+            chunk(json!({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]}), Value::Null),
+            chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}), Value::Null),
+            chunk(json!({}), json!("tool_calls")),
+        ];
+        let mut text: String = events.iter().map(|event| format!("data: {event}\r\n\r\n: ping\n\n")).collect();
+        text.push_str("data: [DONE]\n\n");
+        let bytes = Bytes::from(text);
+        let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| *cut < bytes.len()).chain([0, bytes.len()]).collect();
+        cuts.sort_unstable();
+        let chunks = cuts.windows(2).map(|pair| bytes.slice(pair[0]..pair[1])).collect();
+        let items = progress(chunks);
+        prop_assert_eq!(finished(&items).0.tool_calls.len(), 1);
+        prop_assert_eq!(items, progress(vec![bytes]));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_or_go_on_after_an_end(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..10)) {
+        let mut all = vec![Bytes::from_static(b"data: ")];
+        all.extend(chunks.into_iter().map(Bytes::from));
+        let items = progress(all);
+        let ends = items.iter().filter(|item| !matches!(item, Ok(Progress::Delta(_)))).count();
+        prop_assert_eq!(ends, 1);
+    }
+}

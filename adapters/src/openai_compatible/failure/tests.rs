@@ -1,0 +1,110 @@
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use serde_json::json;
+
+use super::*;
+use crate::openai_compatible::settings::tests::settings;
+
+fn of(status: u16, body: &str) -> Error {
+    of_status(&settings(), status, &HeaderMap::new(), body.as_bytes())
+}
+
+#[test]
+fn every_refusal_is_understood() {
+    use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
+    use Remedy::{FallBack, Fatal, Retry, Throttle};
+    let error = |kind: &str, code: Value| json!({"error": {"message": "m", "type": kind, "param": null, "code": code}});
+    let rows = [
+        (400, error("invalid_request_error", Value::Null), InvalidRequest, Fatal),
+        (400, error("invalid_request_error", json!("context_length_exceeded")), InvalidRequest, Fatal),
+        (400, error("BadRequestError", json!(400)), InvalidRequest, Fatal),
+        (400, error("invalid_request_error", json!("model_not_found")), NotFound, FallBack),
+        (400, json!({"error": {"code": "1211", "message": "m"}}), NotFound, FallBack),
+        (
+            400,
+            json!({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}),
+            InvalidRequest,
+            Fatal,
+        ),
+        (401, error("invalid_request_error", json!("invalid_api_key")), ProviderError, FallBack),
+        (401, json!({"error": {"code": "1000", "message": "m"}}), ProviderError, FallBack),
+        (402, json!({}), ProviderError, FallBack),
+        (403, error("permission_error", Value::Null), ProviderError, FallBack),
+        (404, error("invalid_request_error", json!("model_not_found")), NotFound, FallBack),
+        (404, json!({"detail": "Not Found"}), NotFound, FallBack),
+        (405, json!({}), ProviderError, FallBack),
+        (408, json!({}), ProviderUnavailable, Retry),
+        (409, json!({}), ProviderUnavailable, Retry),
+        (410, json!({}), NotFound, FallBack),
+        (413, json!({}), TooLarge, Fatal),
+        (418, json!({}), ProviderError, FallBack),
+        (422, json!({"detail": [{"loc": ["body"], "msg": "m"}]}), InvalidRequest, Fatal),
+        (425, json!({}), ProviderUnavailable, Retry),
+        (429, error("rate_limit_error", json!("rate_limit_exceeded")), RateLimited, Throttle),
+        (429, error("rate_limit_error", json!("slow_down")), RateLimited, Throttle),
+        (429, error("insufficient_quota", json!("insufficient_quota")), ProviderError, FallBack),
+        (429, error("billing_error", json!("credit_balance_exhausted")), ProviderError, FallBack),
+        (429, json!({"error": {"code": "1113", "message": "m"}}), ProviderError, FallBack),
+        (429, json!({"error": {"code": 1113, "message": "m"}}), ProviderError, FallBack),
+        (429, json!({"error": {"code": "1302", "message": "m"}}), RateLimited, Throttle),
+        (429, Value::Null, RateLimited, Throttle),
+        (434, json!({}), ProviderError, FallBack),
+        (435, json!({}), TooLarge, Fatal),
+        (500, error("server_error", Value::Null), ProviderUnavailable, Retry),
+        (502, json!("bad gateway"), ProviderUnavailable, Retry),
+        (503, error("service_unavailable_error", json!("server_is_overloaded")), ProviderUnavailable, Retry),
+        (504, json!([]), ProviderUnavailable, Retry),
+        (529, error("overloaded_error", Value::Null), ProviderUnavailable, Throttle),
+        (301, json!({}), ProviderError, FallBack),
+        (308, json!({}), ProviderError, FallBack),
+    ];
+    for (status, body, code, remedy) in rows {
+        let error = of(status, &body.to_string());
+        assert_eq!((error.code, error.remedy), (code, remedy), "{status} {body}: {error}");
+        assert_eq!(error.upstream_status, Some(status));
+    }
+}
+
+#[test]
+fn the_last_row_fits_everything() {
+    let last = &TABLE[TABLE.len() - 1];
+    assert!(last.words.is_empty() && last.status == ANY);
+}
+
+#[test]
+fn the_provider_is_quoted_in_every_form_of_an_error() {
+    let bodies = [
+        r#"{"error":{"message":"no such field"}}"#,
+        r#"{"error":"no such field"}"#,
+        r#"{"object":"error","message":"no such field","code":400}"#,
+        r#"[{"error":{"message":"no such field","code":400}}]"#,
+        r#"{"detail":"no such field"}"#,
+        "no such\r\n\tfield",
+        "\"no such field\"",
+    ];
+    for body in bodies {
+        assert_eq!(of(400, body).to_string(), "p: refused the request: no such field", "{body}");
+    }
+    for body in ["", "<html><body>Bad Request</body></html>", "{}", "null", "{\"error\":null}"] {
+        assert_eq!(of(400, body).to_string(), "p: refused the request", "{body}");
+    }
+}
+
+#[test]
+fn no_quote_shows_a_key_or_goes_on_for_ever() {
+    let rejected = of(401, r#"{"error":{"message":"Incorrect API key provided: sk-ca***6789"}}"#);
+    assert!(!rejected.message.contains("sk-"), "{rejected}");
+    let repeated = of(400, r#"{"error":{"message":"header Bearer sk-canary-0123456789 is wrong"}}"#);
+    assert!(repeated.message.ends_with("header Bearer [redacted] is wrong"), "{repeated}");
+    assert!(of(500, &"x".repeat(10_000)).message.len() < 400);
+}
+
+#[test]
+fn the_wish_for_a_pause_is_read_where_a_call_may_be_repeated() {
+    let headers = HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, HeaderValue::from_static("7"))]);
+    let of = |status| of_status(&settings(), status, &headers, b"").retry_after;
+    let wish = Some(Duration::from_secs(7));
+    assert_eq!([of(429), of(503), of(529)], [wish; 3]);
+    assert_eq!([of(400), of(401)], [None; 2]);
+}

@@ -1,0 +1,174 @@
+//! What a simulated model answers, delta by delta: a pure function of the payload and the seed. Produced as it is taken,
+//! so that a long answer takes no more room than its text.
+
+use schemas::{
+    ChatDelta, ChatRequest, Error,
+    chat::{FinishReason, Role, ToolCallDelta},
+    codec,
+};
+use serde_json::Value;
+
+use super::{seed::Seed, settings::OUTPUT_TOKENS_MAX, tool_call, words};
+
+/// The pieces in which the arguments of a tool call come, in bytes.
+const ARGUMENTS_BYTES: usize = 8;
+
+/// All choices of one answer, taken in turns, as servers send them.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// How many tokens the question has.
+    pub(super) input_tokens: u64,
+    choices: Vec<Choice>,
+    turn: usize,
+}
+
+/// One delta, and how many tokens of its choice came before it.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) position: u32,
+    pub(super) delta: ChatDelta,
+}
+
+#[derive(Debug)]
+struct Choice {
+    index: u32,
+    body: Body,
+    /// Bytes of the text, or of the arguments, that were taken.
+    taken: usize,
+    tokens: u32,
+    tokens_max: u32,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Text(String),
+    ToolCall { id: String, name: String, arguments: String },
+}
+
+impl Answer {
+    /// The answer to `payload`: of `tokens` words, or an echo.
+    pub(super) fn new(payload: &Value, tokens: Option<u32>, seed: Seed) -> Result<Self, Error> {
+        let request: ChatRequest = codec::view(payload, "payload")?;
+        request.check()?;
+        let text_of =
+            |content: &Option<schemas::chat::Content>| content.as_ref().map(|content| content.text());
+        let texts: Vec<_> =
+            request.messages.iter().map(|message| text_of(&message.content).unwrap_or_default()).collect();
+        let choices = request.n.unwrap_or(1);
+        let ceiling = OUTPUT_TOKENS_MAX / choices;
+        let tokens_max = request.max_completion_tokens.or(request.max_tokens).unwrap_or(ceiling).min(ceiling);
+        let choice = |index: u32| Choice {
+            index,
+            body: body(payload, &request, &texts, tokens, seed.with(u64::from(index))),
+            taken: 0,
+            tokens: 0,
+            tokens_max,
+            ended: false,
+        };
+        let input_tokens = texts.iter().map(|text| words::count(text)).sum();
+        Ok(Self { input_tokens, choices: (0..choices).map(choice).collect(), turn: 0 })
+    }
+}
+
+fn body(
+    payload: &Value,
+    request: &ChatRequest,
+    texts: &[String],
+    tokens: Option<u32>,
+    mut seed: Seed,
+) -> Body {
+    let (role, said) = request
+        .messages
+        .last()
+        .zip(texts.last())
+        .map_or((Role::User, ""), |(message, text)| (message.role, text.as_str()));
+    // Only what a person says starts a call; a tool's answer is the end of one, not the start of the next.
+    if role == Role::User
+        && let Some(function) = tool_call::chosen(payload, said)
+    {
+        let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let id = format!("call_{:016x}", seed.next());
+        return Body::ToolCall { id, name, arguments: tool_call::arguments(function) };
+    }
+    let text = match (tokens, role) {
+        (Some(tokens), _) => words::made_up(tokens.min(OUTPUT_TOKENS_MAX), seed),
+        (None, Role::Tool | Role::Function) => format!("The tool said: {said}"),
+        (None, _) => format!("You said: {said}"),
+    };
+    let stops = match payload.get("stop") {
+        Some(Value::Array(stops)) => stops.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(stop)) => vec![stop.as_str()],
+        _ => Vec::new(),
+    };
+    let found = stops.into_iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop));
+    let end = found.min().unwrap_or(text.len());
+    Body::Text(text[..end].to_owned())
+}
+
+impl Iterator for Answer {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        for _ in 0..self.choices.len() {
+            let next = (self.turn + 1) % self.choices.len();
+            let choice = &mut self.choices[std::mem::replace(&mut self.turn, next)];
+            if !choice.ended {
+                return Some(choice.step());
+            }
+        }
+        None
+    }
+}
+
+impl Choice {
+    fn step(&mut self) -> Step {
+        let position = self.tokens;
+        let piece = if position < self.tokens_max { self.piece() } else { None };
+        let mut delta = piece.unwrap_or_else(|| self.end());
+        delta.choice = self.index;
+        self.tokens += u32::from(!self.ended);
+        Step { position, delta }
+    }
+
+    /// The next token; `None` after the last.
+    fn piece(&mut self) -> Option<ChatDelta> {
+        match &self.body {
+            Body::Text(text) => {
+                let token = words::first_token(&text[self.taken..]);
+                self.taken += token.len();
+                (!token.is_empty()).then(|| ChatDelta::text(token))
+            }
+            Body::ToolCall { id, name, .. } if self.tokens == 0 => {
+                let call = ToolCallDelta {
+                    id: Some(id.clone()),
+                    name: Some(name.clone()),
+                    ..ToolCallDelta::default()
+                };
+                Some(ChatDelta { tool_calls: vec![call], ..ChatDelta::default() })
+            }
+            Body::ToolCall { arguments, .. } => {
+                let rest = &arguments[self.taken..];
+                let piece = &rest[..rest.ceil_char_boundary(ARGUMENTS_BYTES.min(rest.len()))];
+                self.taken += piece.len();
+                let call = ToolCallDelta { arguments: piece.to_owned(), ..ToolCallDelta::default() };
+                (!piece.is_empty()).then(|| ChatDelta { tool_calls: vec![call], ..ChatDelta::default() })
+            }
+        }
+    }
+
+    fn end(&mut self) -> ChatDelta {
+        self.ended = true;
+        let (whole, reason) = match &self.body {
+            Body::Text(text) => (self.taken == text.len(), FinishReason::Stop),
+            Body::ToolCall { arguments, .. } => {
+                (self.tokens > 0 && self.taken == arguments.len(), FinishReason::ToolCalls)
+            }
+        };
+        let finish_reason = Some(if whole { reason } else { FinishReason::Length });
+        ChatDelta { finish_reason, ..ChatDelta::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

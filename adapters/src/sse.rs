@@ -1,0 +1,111 @@
+//! Server-sent events of foreign servers: the `data` of each event, whatever the chunks in which its bytes come.
+//!
+//! Parsing is `sse-stream`'s. This file adds the limit that it lacks, so that no server can fill the memory with an
+//! event that never ends, and knows OpenAI's end mark. An event that the connection cuts off is not delivered.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, future, stream, stream::BoxStream};
+use sse_stream::{Sse, SseByteStream};
+
+/// The longest event, in bytes of its lines. Deltas have some hundred; a whole tool call in one event some thousand.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// What OpenAI's API sends as its last event.
+const DONE: &str = "[DONE]";
+
+/// One event that carries data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Its data, lines joined by line feeds; never empty.
+    Data(String),
+    /// The mark that no more will come.
+    Done,
+}
+
+/// The stream cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An event is longer than allowed.
+    #[error("an event is over the limit of {EVENT_BYTES_MAX} bytes")]
+    TooLong,
+    /// The bytes are not what they should be.
+    #[error("an event is not valid UTF-8")]
+    Encoding,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The events in `bytes`. Ends after its first error.
+pub fn read<S, E>(bytes: S) -> BoxStream<'static, Result<Frame, Error>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut meter = Meter::default();
+    let metered = bytes.flat_map(move |chunk| {
+        // What precedes the fault is passed on first: the same events must come, however the bytes were cut.
+        let (sound, fault) = match chunk {
+            Err(error) => (None, Some(Error::Broken(Box::new(error)))),
+            Ok(chunk) => match meter.excess(&chunk) {
+                None => (Some(chunk), None),
+                Some(at) => (Some(chunk.slice(..at)), Some(Error::TooLong)),
+            },
+        };
+        stream::iter(sound.map(Ok).into_iter().chain(fault.map(Err)))
+    });
+    SseByteStream::new(metered).filter_map(|event| future::ready(frame(event))).boxed()
+}
+
+fn frame(event: Result<Sse, sse_stream::Error>) -> Option<Result<Frame, Error>> {
+    match event {
+        Ok(event) => event.data.and_then(|data| match data.trim() {
+            "" => None,
+            DONE => Some(Ok(Frame::Done)),
+            _ => Some(Ok(Frame::Data(data))),
+        }),
+        Err(sse_stream::Error::Body(inner)) => {
+            Some(Err(inner.downcast::<Error>().map_or_else(Error::Broken, |error| *error)))
+        }
+        Err(sse_stream::Error::Utf8Parse(_)) => Some(Err(Error::Encoding)),
+        Err(other) => Some(Err(Error::Broken(Box::new(other)))),
+    }
+}
+
+/// Measures the event that is being received. An empty line ends it; LF, CR and CRLF each end a line.
+#[derive(Debug)]
+struct Meter {
+    length: usize,
+    line_is_empty: bool,
+    after_cr: bool,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self { length: 0, line_is_empty: true, after_cr: false }
+    }
+}
+
+impl Meter {
+    /// Where in `chunk` the event becomes too long.
+    fn excess(&mut self, chunk: &[u8]) -> Option<usize> {
+        chunk.iter().position(|&byte| {
+            self.length += 1;
+            match byte {
+                b'\n' if self.after_cr => self.after_cr = false,
+                b'\n' | b'\r' => {
+                    if self.line_is_empty {
+                        self.length = 0;
+                    }
+                    self.line_is_empty = true;
+                    self.after_cr = byte == b'\r';
+                }
+                _ => (self.line_is_empty, self.after_cr) = (false, false),
+            }
+            self.length > EVENT_BYTES_MAX
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! The promises of the trait. Each check is written once and met by every kind of provider.
+
+use adapters::Remedy;
+use schemas::{ErrorCode, chat::FinishReason};
+
+use super::{
+    server::{Act, Server, done, end, event, reply, stream_head},
+    *,
+};
+
+/// What the provider is to do.
+#[derive(Clone, Copy)]
+enum Scene {
+    Streams,
+    Answers,
+    CallsATool,
+    Refuses,
+    BreaksAfterTwo,
+    StallsAfterTwo,
+    Embeds,
+}
+
+/// A provider in that scene, and the call to make of it.
+struct Stage {
+    adapter: Arc<dyn Adapter>,
+    call: Call,
+    /// Lives as long as the stage.
+    _server: Option<Server>,
+}
+
+fn simulated(scene: Scene) -> Stage {
+    let fields = match scene {
+        Scene::Streams => json!({"stream": true}),
+        Scene::Answers => json!({}),
+        Scene::CallsATool => json!({"stream": true, "tool_choice": "required", "tools": [tool()]}),
+        Scene::Refuses => json!({"simulate": {"fail": "rate_limited", "retry_after_ms": 1500}}),
+        Scene::BreaksAfterTwo => {
+            json!({"stream": true, "simulate": {"fail": "provider_error", "after_tokens": 2}})
+        }
+        Scene::StallsAfterTwo => json!({"stream": true, "simulate": {"stall_after_tokens": 2}}),
+        Scene::Embeds => json!({}),
+    };
+    let action = if matches!(scene, Scene::Embeds) { Action::EmbeddingQuery } else { Action::ChatCompletion };
+    let adapter = provider(json!({"kind": "simulated", "models": {"m": {"action": action}}}));
+    Stage { adapter, call: call(scene, fields), _server: None }
+}
+
+async fn over_http(scene: Scene) -> Stage {
+    let fields = match scene {
+        Scene::Answers | Scene::Refuses | Scene::Embeds => json!({}),
+        _ => json!({"stream": true}),
+    };
+    let server = Server::start(acts(scene)).await;
+    let table = json!({"kind": "openai_compatible", "base_url": server.base_url, "models": {"m": {}}});
+    Stage { adapter: provider(table), call: call(scene, fields), _server: Some(server) }
+}
+
+fn call(scene: Scene, fields: Value) -> Call {
+    let mut call = chat(fields);
+    match scene {
+        // Long enough for two tokens on a busy machine, short enough to wait for.
+        Scene::StallsAfterTwo => call.deadline = Instant::now() + Duration::from_millis(500),
+        Scene::Embeds => {
+            call.action = Action::EmbeddingQuery;
+            call.payload = json!({"model": "alias", "input": ["one", "two words"], "dimensions": 4});
+        }
+        _ => {}
+    }
+    call
+}
+
+fn tool() -> Value {
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    json!({"type": "function", "function": {"name": "weather", "parameters": parameters}})
+}
+
+/// The same scene as bytes on the wire.
+fn acts(scene: Scene) -> Vec<Act> {
+    let piece = |delta: Value, reason: Value| {
+        event(&json!({"model": "m-1", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}))
+    };
+    let text = |text: &str| piece(json!({"content": text}), Value::Null);
+    let call = |call: Value| piece(json!({"tool_calls": [call]}), Value::Null);
+    let usage = || json!({"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6});
+    let last = || event(&json!({"choices": [], "usage": usage()}));
+    match scene {
+        Scene::Streams => {
+            let stop = piece(json!({}), json!("stop"));
+            vec![
+                stream_head(),
+                text("You said:"),
+                text(" hello"),
+                text(" there"),
+                stop,
+                last(),
+                done(),
+                end(),
+            ]
+        }
+        Scene::Answers => {
+            let message = json!({"role": "assistant", "content": "You said: hello there"});
+            let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
+            vec![reply(200, "", &json!({"model": "m-1", "choices": choices, "usage": usage()}).to_string())]
+        }
+        Scene::CallsATool => vec![
+            stream_head(),
+            call(json!({"index": 0, "id": "call_1", "function": {"name": "weather", "arguments": ""}})),
+            call(json!({"index": 0, "function": {"arguments": "{\"city\":"}})),
+            call(json!({"index": 0, "function": {"arguments": "\"city\"}"}})),
+            piece(json!({}), json!("tool_calls")),
+            last(),
+            done(),
+            end(),
+        ],
+        Scene::Refuses => {
+            let body = r#"{"error":{"message":"slower","code":"rate_limit_exceeded"}}"#;
+            vec![reply(429, "retry-after-ms: 1500\r\n", body)]
+        }
+        Scene::BreaksAfterTwo => vec![stream_head(), text("You"), text(" said:"), Act::Close],
+        Scene::StallsAfterTwo => vec![stream_head(), text("You"), text(" said:"), Act::Hang],
+        Scene::Embeds => {
+            let data = json!([{"index": 0, "embedding": [1, 0, 0, 0]}, {"index": 1, "embedding": "AAAAPwAAgL8AAAA/AACAvw=="}]);
+            vec![reply(200, "", &json!({"data": data, "model": "m-1", "usage": usage()}).to_string())]
+        }
+    }
+}
+
+/// Runs `check` on every kind of provider in that scene.
+async fn on_all(scene: Scene, check: impl AsyncFn(&str, Stage)) {
+    check("simulated", simulated(scene)).await;
+    check("openai_compatible", over_http(scene).await).await;
+}
+
+#[tokio::test]
+async fn a_stream_is_the_start_then_deltas_then_their_sum() {
+    on_all(Scene::Streams, async |kind, stage| {
+        let items = all(&*stage.adapter, stage.call).await;
+        assert!(matches!(items[0], Ok(Progress::Started)), "{kind}: {items:?}");
+        let deltas = deltas(&items);
+        assert_eq!(deltas.len() + 2, items.len(), "{kind}: one start and one end");
+        assert!(deltas.len() > 2 && deltas.iter().all(|delta| !delta.is_empty()), "{kind}: {deltas:?}");
+        let mut sum = ChatOutput::default();
+        deltas.iter().for_each(|delta| sum.absorb(delta));
+        assert_eq!(sum, output(&items), "{kind}");
+        assert_eq!(
+            (sum.text.as_str(), sum.finish_reason),
+            ("You said: hello there", Some(FinishReason::Stop))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_wish_for_a_stream_the_answer_comes_whole() {
+    on_all(Scene::Answers, async |kind, stage| {
+        let items = all(&*stage.adapter, stage.call).await;
+        assert!(matches!(items[..], [Ok(Progress::Started), Ok(Progress::Finished(_))]), "{kind}: {items:?}");
+        assert_eq!(output(&items).text, "You said: hello there", "{kind}");
+        let Some(Ok(Progress::Finished(finished))) = items.last() else { unreachable!() };
+        assert!(
+            !finished.usage.estimated && finished.usage.total_tokens() == 6,
+            "{kind}: {:?}",
+            finished.usage
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tool_call_names_itself_once_and_its_pieces_make_json() {
+    on_all(Scene::CallsATool, async |kind, stage| {
+        let items = all(&*stage.adapter, stage.call).await;
+        let pieces: Vec<_> = deltas(&items).into_iter().flat_map(|delta| &delta.tool_calls).collect();
+        assert_eq!(pieces.iter().filter(|piece| piece.id.is_some()).count(), 1, "{kind}");
+        assert_eq!(pieces.iter().filter(|piece| piece.name.is_some()).count(), 1, "{kind}");
+        let output = output(&items);
+        assert_eq!(output.finish_reason, Some(FinishReason::ToolCalls), "{kind}");
+        let arguments: Value = serde_json::from_str(&output.tool_calls[0].arguments).unwrap();
+        assert_eq!(
+            (output.tool_calls[0].name.as_str(), arguments),
+            ("weather", json!({"city": "city"})),
+            "{kind}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_to_do_and_when() {
+    on_all(Scene::Refuses, async |kind, stage| {
+        let error = stage.adapter.call(stage.call).await.err().expect("refused before it began");
+        assert_eq!((error.code, error.remedy), (ErrorCode::RateLimited, Remedy::Throttle), "{kind}");
+        assert_eq!(error.retry_after, Some(Duration::from_millis(1500)), "{kind}");
+        assert_eq!(error.upstream_status, Some(429), "{kind}");
+        let public = error.to_public();
+        assert!(public.retryable && public.message.starts_with("p: "), "{kind}: {public:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_breaks_in_the_middle_is_one_error_after_what_came() {
+    on_all(Scene::BreaksAfterTwo, async |kind, stage| {
+        let items = all(&*stage.adapter, stage.call).await;
+        assert_eq!((deltas(&items).len(), items.len()), (2, 4), "{kind}: {items:?}");
+        assert_eq!(failure(&items).remedy, Remedy::Retry, "{kind}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stalled_call_ends_by_its_deadline() {
+    on_all(Scene::StallsAfterTwo, async |kind, stage| {
+        let deadline = stage.call.deadline;
+        let items = all(&*stage.adapter, stage.call).await;
+        let error = failure(&items);
+        assert_eq!((error.code, error.remedy), (ErrorCode::DeadlineExceeded, Remedy::Fatal), "{kind}");
+        assert!(Instant::now() >= deadline, "{kind}");
+        assert!(items.len() <= 4, "{kind}: {items:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_whose_deadline_has_passed_is_refused() {
+    on_all(Scene::Streams, async |kind, stage| {
+        let call = Call { deadline: Instant::now(), ..stage.call };
+        let items = all(&*stage.adapter, call).await;
+        assert_eq!((items.len(), failure(&items).code), (1, ErrorCode::DeadlineExceeded), "{kind}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn embeddings_come_in_the_order_of_the_inputs() {
+    on_all(Scene::Embeds, async |kind, stage| {
+        let items = all(&*stage.adapter, stage.call).await;
+        let [Ok(Progress::Started), Ok(Progress::Finished(finished))] = &items[..] else {
+            panic!("{kind}: {items:?}")
+        };
+        let Output::Embeddings(output) = &finished.output else { panic!("{kind}: {finished:?}") };
+        assert_eq!(
+            output.embeddings.iter().map(|vector| vector.0.len()).collect::<Vec<_>>(),
+            [4, 4],
+            "{kind}"
+        );
+        assert!(finished.usage.input_tokens > 0 && !finished.usage.estimated, "{kind}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_action_that_it_does_not_do_is_refused() {
+    on_all(Scene::Streams, async |kind, stage| {
+        let call = Call { action: Action::ImageGenerate, ..stage.call };
+        let items = all(&*stage.adapter, call).await;
+        assert_eq!((items.len(), failure(&items).remedy), (1, Remedy::FallBack), "{kind}");
+    })
+    .await;
+}

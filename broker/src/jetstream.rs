@@ -1,0 +1,195 @@
+//! The broker on a NATS server with JetStream. Types of its client stay in here.
+
+mod ack;
+mod address;
+mod api;
+mod bucket;
+mod connection;
+mod consumer;
+mod keeper;
+mod link;
+mod publish;
+mod pull;
+mod read;
+mod request;
+mod streams;
+mod wire;
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::watch;
+
+use self::{bucket::KeyValue, connection::Connection, consumer::PullConsumer, keeper::Keeper};
+use crate::{
+    Broker, Bucket, BucketSpec, Consumer, ConsumerSpec, Description, Error, Link, Message, Publication,
+    Receipt, Replay, Stored, StreamSpec, Subscription,
+};
+
+/// How long a server that is being started may take to be there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Unless told otherwise, a server writes its files through to the disk this rarely.
+const SYNC_INTERVAL_DEFAULT: Duration = Duration::from_secs(120);
+
+/// How to reach the broker.
+#[derive(Clone)]
+pub struct Config {
+    /// One URL, or several of one cluster joined by commas. May hold credentials, which are never shown.
+    pub url: String,
+    /// A NATS credentials file.
+    pub credentials_file: Option<PathBuf>,
+    /// The name under which the server lists this connection.
+    pub name: String,
+    /// How long to try for the first connection. Later ones are tried for ever.
+    pub connect_timeout: Duration,
+    /// On how many servers a new stream is kept.
+    pub replicas: usize,
+    /// The server's `sync_interval`, if it is known; only for the words about what is lost with the power.
+    pub sync_interval: Option<Duration>,
+}
+
+impl Config {
+    /// The broker at `url`, one copy of each stream.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            credentials_file: None,
+            name: "dynode".to_owned(),
+            connect_timeout: CONNECT_TIMEOUT,
+            replicas: 1,
+            sync_interval: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold credentials.
+        f.debug_struct("Config")
+            .field("name", &self.name)
+            .field("credentials_file", &self.credentials_file)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connected JetStream broker.
+#[derive(Debug)]
+pub struct JetStream {
+    connection: Arc<Connection>,
+    keeper: Keeper,
+    replicas: usize,
+    sync_interval: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+struct ConsumerInfo {
+    num_pending: u64,
+}
+
+impl JetStream {
+    /// Connects to a server and makes sure that it can do what is needed.
+    pub async fn connect(config: Config) -> Result<Self, Error> {
+        let connection = Connection::open(&config).await?;
+        let keeper = Keeper::start(Arc::clone(&connection), config.replicas);
+        Ok(Self { connection, keeper, replicas: config.replicas, sync_interval: config.sync_interval })
+    }
+
+    fn survives(&self) -> String {
+        if self.replicas > 1 {
+            return format!(
+                "each message is on {} servers before it is acknowledged: the loss of fewer than half of them loses \
+                 nothing",
+                self.replicas
+            );
+        }
+        let lost = self.sync_interval.map_or_else(
+            || format!("up to {SYNC_INTERVAL_DEFAULT:?} at the server's default, see its sync_interval"),
+            |interval| format!("up to {interval:?}"),
+        );
+        format!(
+            "a crash of the server process loses nothing acknowledged; a power failure may lose the last moments ({lost})"
+        )
+    }
+}
+
+#[async_trait]
+impl Broker for JetStream {
+    fn describe(&self) -> Description {
+        let server = self.connection.server();
+        let cluster = server.cluster.map(|name| format!(" (cluster {name})")).unwrap_or_default();
+        Description {
+            name: format!("nats-server {} at {}{cluster}", server.version, self.connection.address()),
+            survives: self.survives(),
+            message_bytes_max: self.connection.client().max_payload(),
+        }
+    }
+
+    fn link(&self) -> watch::Receiver<Link> {
+        self.connection.link()
+    }
+
+    async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
+        for spec in streams {
+            streams::ensure(&self.connection, spec, self.replicas).await?;
+        }
+        self.keeper.keep(streams);
+        Ok(())
+    }
+
+    async fn publish(&self, publication: Publication) -> Result<Receipt, Error> {
+        publish::publish(&self.connection, publication).await
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Error> {
+        // Not kept for later: a live message that comes late is worth less than the room it takes from others.
+        self.connection.must_be_up()?;
+        let headers = wire::to_nats(&message.headers)?;
+        let headers = (!headers.is_empty()).then_some(headers);
+        self.connection.tell(&message.subject, None, headers, message.payload).await
+    }
+
+    async fn subscribe(&self, pattern: &str) -> Result<Subscription, Error> {
+        self.connection.must_be_up()?;
+        let messages = self.connection.listen(pattern).await?;
+        // Without a status: those are about requests, of which there are none here.
+        Ok(messages
+            .filter(|message| std::future::ready(message.status.is_none()))
+            .map(wire::from_nats)
+            .boxed())
+    }
+
+    async fn consume(&self, consumer: &ConsumerSpec) -> Result<Box<dyn Consumer>, Error> {
+        Ok(Box::new(PullConsumer::open(Arc::clone(&self.connection), consumer).await?))
+    }
+
+    async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error> {
+        read::last(&self.connection, stream, subject).await
+    }
+
+    async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
+        read::replay(&self.connection, stream, pattern, from).await
+    }
+
+    async fn remove(&self, stream: &str, sequence: u64) -> Result<(), Error> {
+        read::remove(&self.connection, stream, sequence).await
+    }
+
+    async fn backlog(&self, stream: &str, name: &str) -> Result<u64, Error> {
+        let subject = format!("CONSUMER.INFO.{stream}.{name}");
+        let info: ConsumerInfo = api::call(&self.connection, &subject, &json!({})).await?;
+        Ok(info.num_pending)
+    }
+
+    async fn bucket(&self, bucket: &BucketSpec) -> Result<Box<dyn Bucket>, Error> {
+        Ok(Box::new(KeyValue::open(Arc::clone(&self.connection), bucket, self.replicas).await?))
+    }
+
+    async fn close(&self) {
+        self.connection.close().await;
+    }
+}

@@ -1,0 +1,166 @@
+//! A key-value bucket, laid out as every NATS client lays one out: stream `KV_<name>`, one message a key.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::stream::{Config, DiscardPolicy, StorageType},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{api, connection::Connection, publish, read, streams, wire};
+use crate::{Bucket, BucketSpec, Error, ErrorKind, Storage, Stored, message::MESSAGE_ID};
+
+/// Marks a message that says that its key has no value.
+const OPERATION: &str = "KV-Operation";
+/// The revision that a key must have.
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+/// How long a repeated write is recognised.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// An open bucket.
+#[derive(Debug)]
+pub(super) struct KeyValue {
+    connection: Arc<Connection>,
+    spec: BucketSpec,
+    replicas: usize,
+}
+
+impl KeyValue {
+    /// Opens a bucket; makes it where it is missing.
+    pub(super) async fn open(
+        connection: Arc<Connection>,
+        spec: &BucketSpec,
+        replicas: usize,
+    ) -> Result<Self, Error> {
+        let bucket = Self { connection, spec: spec.clone(), replicas };
+        bucket.make().await?;
+        Ok(bucket)
+    }
+
+    /// An existing one stays as it is: its owner may have set it up otherwise.
+    async fn make(&self) -> Result<(), Error> {
+        let stream = self.stream();
+        match streams::info(&self.connection, &stream).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => return other.map(drop),
+        }
+        let age = self.spec.age_max.unwrap_or_default();
+        let config = Config {
+            name: stream.clone(),
+            subjects: vec![self.subject(">")],
+            max_messages_per_subject: 1,
+            max_messages: -1,
+            max_bytes: -1,
+            max_consumers: -1,
+            max_age: age,
+            duplicate_window: if age.is_zero() { DUPLICATE_WINDOW } else { DUPLICATE_WINDOW.min(age) },
+            discard: DiscardPolicy::New,
+            storage: match self.spec.storage {
+                Storage::File => StorageType::File,
+                Storage::Memory => StorageType::Memory,
+            },
+            num_replicas: self.replicas,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            ..Config::default()
+        };
+        api::call::<Value>(&self.connection, &format!("STREAM.CREATE.{stream}"), &config).await.map(drop)
+    }
+
+    fn stream(&self) -> String {
+        format!("KV_{}", self.spec.name)
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.spec.name)
+    }
+
+    /// The last message of a key, with or without a value.
+    async fn last(&self, key: &str) -> Result<Option<Stored>, Error> {
+        read::last(&self.connection, &self.stream(), &self.subject(key)).await
+    }
+
+    /// Writes one message. A bucket in memory is gone after a restart of the server: then it is made anew.
+    async fn write(&self, key: &str, value: Bytes, headers: &[(&str, &str)]) -> Result<u64, Error> {
+        let mut map = HeaderMap::new();
+        // Its own id lets a write be repeated when its answer was lost.
+        wire::add(&mut map, MESSAGE_ID, &Uuid::now_v7().simple().to_string())?;
+        for (name, value) in headers {
+            wire::add(&mut map, name, value)?;
+        }
+        let subject = self.subject(key);
+        let store = || publish::store(&self.connection, &subject, map.clone(), value.clone(), true);
+        let stored = match store().await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.make().await?;
+                store().await
+            }
+            other => other,
+        };
+        stored.map(|receipt| receipt.sequence)
+    }
+}
+
+#[async_trait]
+impl Bucket for KeyValue {
+    async fn get(&self, key: &str) -> Result<Option<(Bytes, u64)>, Error> {
+        // A bucket in memory that went with its server is empty.
+        let last = match self.last(key).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            other => other?,
+        };
+        Ok(last.filter(has_value).map(|stored| (stored.message.payload, stored.sequence)))
+    }
+
+    async fn put(&self, key: &str, value: Bytes) -> Result<u64, Error> {
+        self.write(key, value, &[]).await
+    }
+
+    async fn create(&self, key: &str, value: Bytes) -> Result<u64, Error> {
+        let exists =
+            || Error::new(ErrorKind::Exists, format!("bucket {} has a value for {key}", self.spec.name));
+        match self.write(key, value.clone(), &[(EXPECTED, "0")]).await {
+            Err(error) if error.kind() == ErrorKind::WrongRevision => {}
+            other => return other,
+        }
+        // There is a value, or the mark of a removed one, which may be replaced if it is still there.
+        let Some(mark) = self.last(key).await?.filter(|stored| !has_value(stored)) else {
+            return Err(exists());
+        };
+        match self.write(key, value, &[(EXPECTED, &mark.sequence.to_string())]).await {
+            Err(error) if error.kind() == ErrorKind::WrongRevision => Err(exists()),
+            other => other,
+        }
+    }
+
+    async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, Error> {
+        self.write(key, value, &[(EXPECTED, &revision.to_string())]).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Error> {
+        self.write(key, Bytes::new(), &[(OPERATION, "DEL")]).await.map(drop)
+    }
+
+    async fn keys(&self) -> Result<Vec<String>, Error> {
+        let prefix = self.subject("");
+        let replay = match read::replay(&self.connection, &self.stream(), &self.subject(">"), 1).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let stored: Vec<Stored> = replay.try_collect().await?;
+        let keys = stored.iter().filter(|stored| has_value(stored));
+        Ok(keys
+            .filter_map(|stored| stored.message.subject.strip_prefix(&prefix).map(str::to_owned))
+            .collect())
+    }
+}
+
+fn has_value(stored: &Stored) -> bool {
+    stored.message.headers.get(OPERATION).is_none()
+}

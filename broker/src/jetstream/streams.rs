@@ -1,0 +1,147 @@
+//! Streams: made where they are missing, brought to our limits, and refused when they promise less than the contract.
+
+use std::{fmt::Debug, time::Duration};
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{api, connection::Connection};
+use crate::{Error, ErrorKind, Retention, Storage, StreamSpec};
+
+/// What we read of a stream.
+#[derive(Deserialize)]
+pub(super) struct Info {
+    config: Config,
+    pub(super) state: State,
+}
+
+/// What a stream holds.
+#[derive(Deserialize)]
+pub(super) struct State {
+    pub(super) last_seq: u64,
+}
+
+/// Makes sure that one stream exists and holds what `spec` promises.
+pub(super) async fn ensure(connection: &Connection, spec: &StreamSpec, replicas: usize) -> Result<(), Error> {
+    let name = &spec.name;
+    let existing = match info(connection, name).await {
+        Ok(info) => info.config,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let config = config_of(spec, replicas);
+            match api::call::<Value>(connection, &format!("STREAM.CREATE.{name}"), &config).await {
+                Ok(_) => return Ok(()),
+                // Another process may have been faster: then it is verified like any other.
+                Err(error) => info(connection, name).await.map_err(|_| cannot_make(spec, error))?.config,
+            }
+        }
+        Err(error) => return Err(error),
+    };
+    verify(spec, &existing)?;
+    let wanted = updated(spec, &existing, replicas);
+    if wanted != existing {
+        api::call::<Value>(connection, &format!("STREAM.UPDATE.{name}"), &wanted).await?;
+        tracing::info!(stream = %name, "stream brought to the configured limits");
+    }
+    Ok(())
+}
+
+/// What a stream is and holds.
+pub(super) async fn info(connection: &Connection, stream: &str) -> Result<Info, Error> {
+    api::call(connection, &format!("STREAM.INFO.{stream}"), &json!({})).await
+}
+
+fn cannot_make(spec: &StreamSpec, error: Error) -> Error {
+    let mend = match error.kind() {
+        ErrorKind::Full => {
+            let bytes = spec.bytes_max.unwrap_or_default();
+            format!(
+                "it wants {bytes} bytes: give the server more JetStream storage, or the stream a lower limit"
+            )
+        }
+        _ => "does another stream take its subjects? then use another prefix".to_owned(),
+    };
+    Error::new(error.kind(), format!("cannot make stream {}: {mend}", spec.name)).with_source(error)
+}
+
+/// The stream as we make it.
+pub(super) fn config_of(spec: &StreamSpec, replicas: usize) -> Config {
+    let config = Config {
+        name: spec.name.clone(),
+        retention: match spec.retention {
+            Retention::WorkQueue => RetentionPolicy::WorkQueue,
+            Retention::Limits => RetentionPolicy::Limits,
+        },
+        storage: match spec.storage {
+            Storage::File => StorageType::File,
+            Storage::Memory => StorageType::Memory,
+        },
+        max_messages_per_subject: if spec.first_wins { 1 } else { -1 },
+        discard_new_per_subject: spec.first_wins,
+        max_consumers: -1,
+        ..Config::default()
+    };
+    updated(spec, &config, replicas)
+}
+
+/// `existing` with what can be changed as `spec` says.
+fn updated(spec: &StreamSpec, existing: &Config, replicas: usize) -> Config {
+    let limit = |value: Option<u64>| value.map_or(-1, |value| i64::try_from(value).unwrap_or(i64::MAX));
+    let age = spec.age_max.unwrap_or_default();
+    // The server refuses to know an id for longer than its message.
+    let bounded = |window: Duration| if age.is_zero() { window } else { window.min(age) };
+    Config {
+        subjects: spec.subjects.clone(),
+        max_age: age,
+        max_messages: limit(spec.messages_max),
+        max_bytes: limit(spec.bytes_max),
+        discard: if spec.discard_old { DiscardPolicy::Old } else { DiscardPolicy::New },
+        duplicate_window: bounded(existing.duplicate_window.max(spec.duplicate_window)),
+        num_replicas: existing.num_replicas.max(replicas),
+        // Reads go past the API's queue.
+        allow_direct: true,
+        ..existing.clone()
+    }
+}
+
+/// Whether an existing stream promises at least what `spec` does. It belongs to somebody, so it is not changed here.
+fn verify(spec: &StreamSpec, existing: &Config) -> Result<(), Error> {
+    let name = &spec.name;
+    let needed = config_of(spec, existing.num_replicas);
+    let recreate = format!("remove it with `nats stream rm {name}` once it is empty, and it is made anew");
+    let edit = |option: &str| format!("`nats stream edit {name} {option}`");
+    same(name, "retention", existing.retention, needed.retention, &recreate)?;
+    if needed.storage == StorageType::File {
+        same(name, "storage", existing.storage, needed.storage, &recreate)?;
+    }
+    if needed.discard == DiscardPolicy::New {
+        same(name, "discard", existing.discard, DiscardPolicy::New, &edit("--discard=new"))?;
+    }
+    let (found, want) = (existing.max_messages_per_subject.max(-1), needed.max_messages_per_subject);
+    let found = if found == 0 { -1 } else { found };
+    same(name, "max_msgs_per_subject", found, want, &edit(&format!("--max-msgs-per-subject={want}")))?;
+    if spec.first_wins {
+        let found = existing.discard_new_per_subject;
+        same(name, "discard_new_per_subject", found, true, &edit("--discard-per-subject"))?;
+    }
+    if existing.duplicate_window < needed.duplicate_window {
+        let seconds = needed.duplicate_window.as_secs_f64();
+        let mend = edit(&format!("--dupe-window={seconds}s"));
+        return same(name, "duplicate_window", existing.duplicate_window, needed.duplicate_window, &mend);
+    }
+    Ok(())
+}
+
+fn same<T: PartialEq + Debug>(
+    stream: &str,
+    setting: &str,
+    found: T,
+    needed: T,
+    mend: &str,
+) -> Result<(), Error> {
+    if found == needed {
+        return Ok(());
+    }
+    let what = format!("stream {stream} has {setting} {found:?}, and {needed:?} is needed: {mend}");
+    Err(Error::new(ErrorKind::Invalid, what))
+}

@@ -1,0 +1,89 @@
+//! What surrounds the messages of a memory broker: faults going in, counters and log coming out.
+
+use tokio::time::Instant;
+
+use super::{
+    counters::Counters,
+    faults::{Fault, Faults, Place},
+    log::{Cause, Event, Log, Name, Reader},
+};
+use crate::{Message, Seams};
+
+/// The faults, the counters and the log of one broker.
+#[derive(Debug)]
+pub(super) struct Effects {
+    pub(super) faults: Faults,
+    pub(super) counters: Counters,
+    pub(super) log: Log,
+}
+
+/// How often one delivery arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Never,
+    Once,
+    Twice,
+}
+
+impl Effects {
+    /// No faults, and a log of at most `log_entries_max`.
+    pub(super) fn new(seams: Seams, log_entries_max: usize) -> Self {
+        Self { faults: Faults::new(seams), counters: Counters::default(), log: Log::new(log_entries_max) }
+    }
+
+    /// How much later than `now` a message sets out to `reader`.
+    pub(super) fn due(
+        &mut self,
+        message: &Message,
+        sequence: Option<u64>,
+        to: &Reader,
+        now: Instant,
+    ) -> Option<Instant> {
+        let delay = self.faults.delay(message, to)?;
+        self.counters.delayed += 1;
+        self.log.record(now, || Event::Delayed(Name::of(message, sequence), to.clone(), delay));
+        Some(now + delay)
+    }
+
+    /// How often a delivery that sets out now arrives.
+    pub(super) fn arrival(
+        &mut self,
+        message: &Message,
+        sequence: Option<u64>,
+        to: &Reader,
+        now: Instant,
+    ) -> Arrival {
+        match self.faults.strike(Place::Delivery, message, Some(to)) {
+            Some(Fault::Drop) => {
+                self.counters.dropped += 1;
+                self.log
+                    .record(now, || Event::Dropped(Name::of(message, sequence), to.clone(), Cause::Fault));
+                Arrival::Never
+            }
+            Some(Fault::Duplicate) => {
+                self.counters.duplicated += 1;
+                self.log.record(now, || Event::Duplicated(Name::of(message, sequence), to.clone()));
+                Arrival::Twice
+            }
+            _ => Arrival::Once,
+        }
+    }
+
+    /// A message has reached its reader, for the `deliveries`th time.
+    pub(super) fn delivered(
+        &mut self,
+        message: &Message,
+        sequence: Option<u64>,
+        to: &Reader,
+        deliveries: u32,
+        now: Instant,
+    ) {
+        if deliveries > 1 {
+            self.counters.redelivered += 1;
+            self.log.record(now, || Event::Redelivered(Name::of(message, sequence), to.clone(), deliveries));
+        } else {
+            self.counters.delivered += 1;
+            self.log.record(now, || Event::Delivered(Name::of(message, sequence), to.clone()));
+        }
+    }
+}

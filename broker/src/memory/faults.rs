@@ -1,0 +1,185 @@
+//! Faults on purpose: what goes wrong, with which messages, how often. Drawn from the broker's seeded randomness.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{log::Reader, subject::Pattern};
+use crate::{Error, ErrorKind, Message, Seams};
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The broker refuses the message with this kind of error; a `send` is refused in silence.
+    Refuse(ErrorKind),
+    /// The message is lost on its way to the broker: `publish` says `Timeout`, `send` says nothing.
+    Lose,
+    /// The message is stored, but its acknowledgement is lost: `publish` says `Timeout`.
+    LoseAck,
+    /// The message is stored, but its acknowledgement comes this much later.
+    SlowAck(Duration),
+    /// Delivery takes this much longer. Within one subject the order stays.
+    Delay(Duration),
+    /// Delivery takes longer by a random part of this, so that subjects overtake each other; within one the order stays.
+    Shuffle(Duration),
+    /// One delivery is lost: a subscriber never sees it, a consumer when its lease has run out.
+    Drop,
+    /// One delivery comes twice, whatever happens to the first.
+    Duplicate,
+    /// A settlement is lost on its way to the broker; whoever settled is told that all is well.
+    LoseSettlement,
+}
+
+/// Where on a message's way a fault strikes. At most one fault strikes at each place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Publish,
+    Transit,
+    Delivery,
+    Settlement,
+}
+
+/// A fault, and whom it strikes. Where several rules could strike, the one that was added first does.
+#[derive(Clone)]
+pub struct Rule {
+    fault: Fault,
+    pattern: String,
+    reader: Option<String>,
+    predicate: Option<Predicate>,
+    times_max: u64,
+    probability: f64,
+}
+
+type Predicate = Arc<dyn Fn(&Message) -> bool + Send + Sync>;
+
+/// Names a rule that was added to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleId(usize);
+
+impl Rule {
+    /// `fault` strikes every message on a subject of `pattern`.
+    pub fn new(fault: Fault, pattern: impl Into<String>) -> Self {
+        let pattern = pattern.into();
+        Self { fault, pattern, reader: None, predicate: None, times_max: u64::MAX, probability: 1.0 }
+    }
+
+    /// Only on the way to (or, of settlements, from) this reader: see [`Reader::is`].
+    pub fn reader(mut self, reader: impl Into<String>) -> Self {
+        self.reader = Some(reader.into());
+        self
+    }
+
+    /// Only messages for which `predicate` holds.
+    pub fn when(mut self, predicate: impl Fn(&Message) -> bool + Send + Sync + 'static) -> Self {
+        self.predicate = Some(Arc::new(predicate));
+        self
+    }
+
+    /// At most so many times.
+    pub const fn times(mut self, times_max: u64) -> Self {
+        self.times_max = times_max;
+        self
+    }
+
+    /// Each time only with this probability, from 0 to 1.
+    pub const fn probability(mut self, probability: f64) -> Self {
+        self.probability = probability;
+        self
+    }
+}
+
+impl Fault {
+    const fn place(self) -> Place {
+        match self {
+            Self::Refuse(_) | Self::Lose | Self::LoseAck | Self::SlowAck(_) => Place::Publish,
+            Self::Delay(_) | Self::Shuffle(_) => Place::Transit,
+            Self::Drop | Self::Duplicate => Place::Delivery,
+            Self::LoseSettlement => Place::Settlement,
+        }
+    }
+}
+
+/// The rules of one broker.
+#[derive(Debug)]
+pub(super) struct Faults {
+    active: Vec<Active>,
+    fired: Vec<u64>,
+    seams: Seams,
+}
+
+#[derive(Debug)]
+struct Active {
+    id: RuleId,
+    rule: Rule,
+    pattern: Pattern,
+}
+
+impl Faults {
+    /// No faults.
+    pub(super) const fn new(seams: Seams) -> Self {
+        Self { active: Vec::new(), fired: Vec::new(), seams }
+    }
+
+    /// Adds a rule.
+    pub(super) fn add(&mut self, rule: Rule) -> Result<RuleId, Error> {
+        let pattern = Pattern::parse(&rule.pattern).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, format!("fault on `{}`: not a pattern", rule.pattern))
+        })?;
+        let id = RuleId(self.fired.len());
+        self.fired.push(0);
+        self.active.push(Active { id, rule, pattern });
+        Ok(id)
+    }
+
+    /// Takes one rule away, or all.
+    pub(super) fn heal(&mut self, id: Option<RuleId>) {
+        self.active.retain(|active| id.is_some_and(|id| active.id != id));
+    }
+
+    /// How often a rule has struck.
+    pub(super) fn fired(&self, id: RuleId) -> u64 {
+        self.fired.get(id.0).copied().unwrap_or_default()
+    }
+
+    /// The fault, if any, that strikes `message` at `place`.
+    pub(super) fn strike(
+        &mut self,
+        place: Place,
+        message: &Message,
+        reader: Option<&Reader>,
+    ) -> Option<Fault> {
+        for active in &self.active {
+            let Active { id, rule, pattern } = active;
+            if rule.fault.place() == place
+                && self.fired[id.0] < rule.times_max
+                && pattern.matches(&message.subject)
+                && rule.reader.as_ref().is_none_or(|name| reader.is_some_and(|reader| reader.is(name)))
+                && rule.predicate.as_ref().is_none_or(|holds| holds(message))
+                && (rule.probability >= 1.0 || self.seams.fraction() < rule.probability)
+            {
+                self.fired[id.0] += 1;
+                return Some(rule.fault);
+            }
+        }
+        None
+    }
+
+    /// How much longer a fault makes the way of `message` to `reader`.
+    pub(super) fn delay(&mut self, message: &Message, reader: &Reader) -> Option<Duration> {
+        match self.strike(Place::Transit, message, Some(reader))? {
+            Fault::Shuffle(most) => Some(most.mul_f64(self.seams.fraction())),
+            Fault::Delay(delay) => Some(delay),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule")
+            .field("fault", &self.fault)
+            .field("pattern", &self.pattern)
+            .field("reader", &self.reader)
+            .field("times_max", &self.times_max)
+            .field("probability", &self.probability)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,182 @@
+//! The whole state of a memory broker: streams, subscriptions, buckets. Pure: time and randomness come from outside,
+//! and nothing in here waits.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::{
+    bucket::Values,
+    effects::Effects,
+    faults::{Fault, Place},
+    log::{Event, Name},
+    promise,
+    stream::{Moment, Stream},
+    subject::Index,
+    subscriber::Subscribers,
+};
+use crate::{Error, ErrorKind, Message, Publication, Receipt, Settlement, StreamSpec, message::MESSAGE_ID};
+
+/// Everything that one memory broker holds.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) streams: Vec<Stream>,
+    pub(super) subscribers: Subscribers,
+    pub(super) buckets: BTreeMap<String, Values>,
+    pub(super) effects: Effects,
+    // Which stream takes a subject. Patterns of two streams never overlap, so there is at most one.
+    captures: Index<usize>,
+}
+
+impl State {
+    /// No streams, no subscriptions, no buckets.
+    pub(super) fn new(subscribers: Subscribers, effects: Effects) -> Self {
+        Self {
+            streams: Vec::new(),
+            subscribers,
+            buckets: BTreeMap::new(),
+            effects,
+            captures: Index::default(),
+        }
+    }
+
+    /// Makes the streams that are missing, brings the others to these limits, and refuses those of a weaker promise.
+    pub(super) fn ensure(&mut self, specs: &[StreamSpec]) -> Result<(), Error> {
+        for spec in specs {
+            let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("stream {}: {why}", spec.name));
+            let patterns = promise::patterns(spec).map_err(invalid)?;
+            for other in self.streams.iter().filter(|stream| stream.spec.name != spec.name) {
+                let theirs = promise::patterns(&other.spec).map_err(invalid)?;
+                if theirs.iter().any(|their| patterns.iter().any(|ours| ours.overlaps(their))) {
+                    return Err(invalid(format!("its subjects overlap those of stream {}", other.spec.name)));
+                }
+            }
+            let existing = self.streams.iter().position(|stream| stream.spec.name == spec.name);
+            let index = if let Some(index) = existing {
+                let have = &mut self.streams[index].spec;
+                let merged = promise::merged(have, spec).map_err(invalid)?;
+                for pattern in promise::patterns(have).map_err(invalid)? {
+                    self.captures.remove(&pattern, index);
+                }
+                *have = merged;
+                index
+            } else {
+                self.streams.push(Stream::new(spec.clone()));
+                self.streams.len() - 1
+            };
+            for pattern in &patterns {
+                self.captures.insert(pattern, index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a message, and gives it to whoever listens. As in NATS these hear it even if the stream refuses it.
+    /// With the receipt comes the fault, if one struck that the caller has to act out.
+    pub(super) fn publish(
+        &mut self,
+        publication: Publication,
+        at: Moment,
+    ) -> Result<(Receipt, Option<Fault>), Error> {
+        let Publication { mut message, id } = publication;
+        if let Some(id) = id {
+            message.headers.set(MESSAGE_ID, id);
+        }
+        let fault = self.effects.faults.strike(Place::Publish, &message, None);
+        match fault {
+            Some(Fault::Refuse(kind)) => {
+                let refusal = Error::new(kind, format!("publish to {}: a fault", message.subject));
+                return Err(self.refused(Name::of(&message, None), refusal, at.now));
+            }
+            Some(Fault::Lose) => {
+                self.effects.counters.lost += 1;
+                self.effects.log.record(at.now, || Event::Lost(Name::of(&message, None)));
+                let what = format!("publish to {}: no answer", message.subject);
+                return Err(Error::new(ErrorKind::Timeout, what));
+            }
+            _ => {}
+        }
+        self.subscribers.deliver(&message, at.now, &mut self.effects);
+        let subject = message.subject.clone();
+        let receipt = self.store(message, at)?;
+        if fault == Some(Fault::LoseAck) {
+            self.effects.counters.acks_lost += 1;
+            self.effects.log.record(at.now, || {
+                Event::AckLost(Name { subject: subject.clone(), id: None, sequence: Some(receipt.sequence) })
+            });
+            return Err(Error::new(ErrorKind::Timeout, format!("publish to {subject}: no answer")));
+        }
+        Ok((receipt, fault))
+    }
+
+    /// Whether a stream takes `subject`.
+    pub(super) fn captures(&self, subject: &str) -> Option<usize> {
+        let mut found = Vec::new();
+        self.captures.find(subject, &mut found);
+        found.first().copied()
+    }
+
+    /// The stream `name`.
+    pub(super) fn stream(&mut self, name: &str) -> Result<(usize, &mut Stream, &mut Effects), Error> {
+        let found = self.streams.iter_mut().enumerate().find(|(_, stream)| stream.spec.name == name);
+        let (index, stream) =
+            found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no stream {name}")))?;
+        Ok((index, stream, &mut self.effects))
+    }
+
+    /// Settles a lease of a consumer, unless a fault loses the settlement.
+    pub(super) fn settle(
+        &mut self,
+        (stream, consumer): (usize, usize),
+        message: &Message,
+        sequence: u64,
+        settlement: Settlement,
+        now: Instant,
+    ) {
+        let Self { streams, effects, .. } = self;
+        let stream = &mut streams[stream];
+        let reader = stream.consumers[consumer].reader.clone();
+        if effects.faults.strike(Place::Settlement, message, Some(&reader)).is_some() {
+            effects.counters.settlements_lost += 1;
+            effects
+                .log
+                .record(now, || Event::SettlementLost(Name::of(message, Some(sequence)), reader, settlement));
+            return;
+        }
+        let counters = &mut effects.counters;
+        *match settlement {
+            Settlement::Ack => &mut counters.acked,
+            Settlement::RetryAfter(_) => &mut counters.retried,
+            Settlement::Reject => &mut counters.rejected,
+            Settlement::Renew => &mut counters.renewed,
+        } += 1;
+        effects.log.record(now, || Event::Settled(Name::of(message, Some(sequence)), reader, settlement));
+        stream.settle(consumer, sequence, settlement, now);
+    }
+
+    /// Wakes everybody who waits.
+    pub(super) fn ring(&self) {
+        self.subscribers.ring();
+        for consumer in self.streams.iter().flat_map(|stream| &stream.consumers) {
+            consumer.bell.notify_waiters();
+        }
+    }
+
+    fn store(&mut self, message: Message, at: Moment) -> Result<Receipt, Error> {
+        let Some(stream) = self.captures(&message.subject) else {
+            let what = format!("publish to {}: no stream takes it", message.subject);
+            return Err(Error::new(ErrorKind::NotFound, what));
+        };
+        let id = message.headers.get(MESSAGE_ID).map(ToOwned::to_owned);
+        let subject = message.subject.clone();
+        let stored = self.streams[stream].store(message, id.as_deref(), at, &mut self.effects);
+        stored.map_err(|refusal| self.refused(Name { subject, id, sequence: None }, refusal, at.now))
+    }
+
+    fn refused(&mut self, name: Name, refusal: Error, now: Instant) -> Error {
+        self.effects.counters.refused += 1;
+        let kind = refusal.kind();
+        self.effects.log.record(now, || Event::Refused(name, kind));
+        refusal
+    }
+}

@@ -1,0 +1,324 @@
+//! A stream: the messages it keeps, in order, and its consumers. Pure: time comes in with every call.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    consumer::{Consumer, Settled},
+    effects::{Arrival, Effects},
+    log::{Event, Name},
+    repeats::Repeats,
+    subject::Pattern,
+};
+use crate::{ConsumerSpec, Error, ErrorKind, Message, Receipt, Retention, Settlement, Stored, StreamSpec};
+
+/// The most messages that one step of a replay looks at, so that a long one holds the lock for well under a millisecond
+/// at a time.
+const REPLAY_STEP_MAX: usize = 1024;
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) spec: StreamSpec,
+    pub(super) consumers: Vec<Consumer>,
+    entries: BTreeMap<u64, Entry>,
+    // The sequences of each subject, in order.
+    subjects: HashMap<String, VecDeque<u64>>,
+    bytes: u64,
+    sequence_last: u64,
+    repeats: Repeats,
+    // Second deliveries that a fault has made, by consumer: they come whatever happens to the first.
+    doubles: BTreeMap<usize, VecDeque<Delivery>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: Message,
+    stored_at: Timestamp,
+    since: Instant,
+}
+
+/// The two clocks, read once for each operation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// What deadlines and ages go by.
+    pub(super) now: Instant,
+    /// What people read.
+    pub(super) wall: Timestamp,
+}
+
+/// A message on its way to a consumer.
+#[derive(Debug, Clone)]
+pub(super) struct Delivery {
+    pub(super) stored: Stored,
+    pub(super) deliveries: u32,
+    pub(super) pending: u64,
+}
+
+/// What one step of a replay has found.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) found: Vec<Stored>,
+    /// Where to go on; `None` at the end.
+    pub(super) next: Option<u64>,
+}
+
+impl Stream {
+    /// An empty stream of `spec`.
+    pub(super) fn new(spec: StreamSpec) -> Self {
+        Self {
+            repeats: Repeats::new(spec.duplicate_window),
+            spec,
+            consumers: Vec::new(),
+            entries: BTreeMap::new(),
+            subjects: HashMap::new(),
+            bytes: 0,
+            sequence_last: 0,
+            doubles: BTreeMap::new(),
+        }
+    }
+
+    /// Stores a message, unless it is a repeat or there is no room for it.
+    pub(super) fn store(
+        &mut self,
+        message: Message,
+        id: Option<&str>,
+        at: Moment,
+        effects: &mut Effects,
+    ) -> Result<Receipt, Error> {
+        self.expire(at.now, effects);
+        if let Some(sequence) = id.and_then(|id| self.repeats.find(id, at.now)) {
+            effects.counters.repeated += 1;
+            effects.log.record(at.now, || Event::Repeated(Name::of(&message, Some(sequence))));
+            return Ok(Receipt { sequence, duplicate: true });
+        }
+        self.make_room(&message, at.now, effects)?;
+        self.sequence_last += 1;
+        let sequence = self.sequence_last;
+        if let Some(id) = id {
+            self.repeats.remember(id, sequence, at.now);
+        }
+        effects.counters.published += 1;
+        effects.log.record(at.now, || Event::Published(Name::of(&message, Some(sequence))));
+        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.filter.matches(&message.subject))
+        {
+            let due = effects.due(&message, Some(sequence), &consumer.reader, at.now);
+            consumer.arrive(sequence, &message.subject, due, at.now);
+        }
+        self.keep(sequence, message, at);
+        Ok(Receipt { sequence, duplicate: false })
+    }
+
+    /// Leases up to `credit` messages to consumer number `index`.
+    pub(super) fn lease(
+        &mut self,
+        index: usize,
+        credit: usize,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> Vec<Delivery> {
+        self.expire(now, effects);
+        let consumer = &mut self.consumers[index];
+        effects.counters.lapsed += consumer.advance(now);
+        let mut leased = Vec::new();
+        while leased.len() < credit {
+            if let Some(double) = self.doubles.get_mut(&index).and_then(VecDeque::pop_front) {
+                leased.push(double);
+                continue;
+            }
+            let Some((sequence, deliveries)) = consumer.lease(now) else { break };
+            let Some(entry) = self.entries.get(&sequence) else { continue };
+            let delivery =
+                Delivery { stored: entry.stored(sequence), deliveries, pending: consumer.waiting() };
+            match effects.arrival(&entry.message, Some(sequence), &consumer.reader, now) {
+                Arrival::Never => continue,
+                Arrival::Once => {}
+                Arrival::Twice => {
+                    let double = Delivery { deliveries: deliveries.saturating_add(1), ..delivery.clone() };
+                    self.doubles.entry(index).or_default().push_back(double);
+                }
+            }
+            leased.push(delivery);
+        }
+        for Delivery { stored, deliveries, .. } in &leased {
+            effects.delivered(&stored.message, Some(stored.sequence), &consumer.reader, *deliveries, now);
+        }
+        leased
+    }
+
+    /// Whether a pull of consumer number `index` would find something now.
+    pub(super) fn has_more(&self, index: usize) -> bool {
+        self.consumers[index].has_more()
+            || self.doubles.get(&index).is_some_and(|doubles| !doubles.is_empty())
+    }
+
+    /// Settles a lease of consumer number `index`.
+    pub(super) fn settle(
+        &mut self,
+        index: usize,
+        sequence: u64,
+        settlement: Settlement,
+        now: Instant,
+    ) -> Settled {
+        let settled = self.consumers[index].settle(sequence, settlement, now);
+        if settled == Settled::Done && self.spec.retention == Retention::WorkQueue {
+            self.discard(sequence);
+        }
+        settled
+    }
+
+    /// Opens the consumer of `spec`; makes it where it is missing. Returns its number.
+    pub(super) fn open(
+        &mut self,
+        spec: &ConsumerSpec,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> Result<usize, Error> {
+        let invalid = |why: String| {
+            Error::new(ErrorKind::Invalid, format!("consumer {} of stream {}: {why}", spec.name, spec.stream))
+        };
+        let filter = Pattern::parse(&spec.filter)
+            .ok_or_else(|| invalid(format!("`{}` is not a pattern", spec.filter)))?;
+        if spec.ack_pending_max == 0 || spec.ack_wait == Duration::ZERO {
+            return Err(invalid("ack_pending_max and ack_wait must be over 0".to_owned()));
+        }
+        if let Some(index) = self.consumers.iter().position(|consumer| consumer.spec.name == spec.name) {
+            let consumer = &mut self.consumers[index];
+            if consumer.filter != filter {
+                return Err(invalid(format!("it exists with the filter {}", consumer.spec.filter)));
+            }
+            consumer.spec = spec.clone();
+            consumer.bell.notify_waiters();
+            return Ok(index);
+        }
+        if self.spec.retention == Retention::WorkQueue
+            && let Some(other) = self.consumers.iter().find(|other| other.filter.overlaps(&filter))
+        {
+            return Err(invalid(format!("its filter overlaps that of consumer {}", other.spec.name)));
+        }
+        self.expire(now, effects);
+        let backlog = self.entries.iter().filter(|(_, entry)| filter.matches(&entry.message.subject));
+        let consumer = Consumer::new(spec.clone(), filter.clone(), backlog.map(|(sequence, _)| *sequence));
+        self.consumers.push(consumer);
+        Ok(self.consumers.len() - 1)
+    }
+
+    /// The last message on `subject`.
+    pub(super) fn last(&mut self, subject: &str, now: Instant, effects: &mut Effects) -> Option<Stored> {
+        self.expire(now, effects);
+        let sequence = *self.subjects.get(subject)?.back()?;
+        self.get(sequence)
+    }
+
+    /// The message at `sequence`.
+    pub(super) fn get(&self, sequence: u64) -> Option<Stored> {
+        Some(self.entries.get(&sequence)?.stored(sequence))
+    }
+
+    /// The next messages of `pattern` (written `subject`) from `from` to `to`.
+    pub(super) fn replay(&self, subject: &str, pattern: &Pattern, from: u64, to: u64) -> Step {
+        if from > to {
+            return Step { found: Vec::new(), next: None };
+        }
+        if pattern.is_exact() {
+            let Some(sequences) = self.subjects.get(subject) else {
+                return Step { found: Vec::new(), next: None };
+            };
+            let start = sequences.partition_point(|sequence| *sequence < from);
+            let some = sequences.range(start..).copied().take_while(|sequence| *sequence <= to);
+            let found: Vec<_> =
+                some.take(REPLAY_STEP_MAX).filter_map(|sequence| self.get(sequence)).collect();
+            return Step { next: found.last().map(|stored| stored.sequence + 1), found };
+        }
+        let some: Vec<_> = self.entries.range(from..=to).take(REPLAY_STEP_MAX).collect();
+        let next = some.last().map(|(sequence, _)| **sequence + 1);
+        let matching = some.into_iter().filter(|(_, entry)| pattern.matches(&entry.message.subject));
+        Step { found: matching.map(|(sequence, entry)| entry.stored(*sequence)).collect(), next }
+    }
+
+    /// The highest sequence so far.
+    pub(super) const fn sequence_last(&self) -> u64 {
+        self.sequence_last
+    }
+
+    /// Removes one message; returns whether it was there.
+    pub(super) fn discard(&mut self, sequence: u64) -> bool {
+        let Some(entry) = self.entries.remove(&sequence) else { return false };
+        let subject = &entry.message.subject;
+        self.bytes -= bytes_of(&entry.message);
+        if let Some(sequences) = self.subjects.get_mut(subject) {
+            if let Ok(index) = sequences.binary_search(&sequence) {
+                sequences.remove(index);
+            }
+            if sequences.is_empty() {
+                self.subjects.remove(subject);
+            }
+        }
+        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.filter.matches(subject)) {
+            consumer.forget(sequence);
+        }
+        true
+    }
+
+    /// Removes what is too old. Called before anything looks, so that no task has to watch the clock.
+    pub(super) fn expire(&mut self, now: Instant, effects: &mut Effects) {
+        let Some(age_max) = self.spec.age_max else { return };
+        while let Some((_, oldest)) = self.entries.first_key_value()
+            && now.duration_since(oldest.since) >= age_max
+        {
+            self.discard_oldest(now, effects);
+        }
+    }
+
+    fn discard_oldest(&mut self, now: Instant, effects: &mut Effects) {
+        let Some((&sequence, entry)) = self.entries.first_key_value() else { return };
+        effects.counters.discarded += 1;
+        effects.log.record(now, || Event::Discarded(Name::of(&entry.message, Some(sequence))));
+        self.discard(sequence);
+    }
+
+    fn make_room(&mut self, message: &Message, now: Instant, effects: &mut Effects) -> Result<(), Error> {
+        let refusal = |kind, stream: &str, why: &str| {
+            Err(Error::new(kind, format!("publish to {}: stream {stream} {why}", message.subject)))
+        };
+        if self.spec.first_wins && self.subjects.contains_key(&message.subject) {
+            return refusal(ErrorKind::Exists, &self.spec.name, "holds its one message already");
+        }
+        let bytes = bytes_of(message);
+        let bytes_max = self.spec.bytes_max.unwrap_or(u64::MAX);
+        let messages_max = self.spec.messages_max.unwrap_or(u64::MAX);
+        while self.bytes.saturating_add(bytes) > bytes_max || self.entries.len() as u64 >= messages_max {
+            // What is larger than the whole stream must not empty it in vain.
+            if !self.spec.discard_old || bytes > bytes_max || self.entries.is_empty() {
+                return refusal(ErrorKind::Full, &self.spec.name, "holds all it may");
+            }
+            self.discard_oldest(now, effects);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, sequence: u64, message: Message, at: Moment) {
+        self.bytes += bytes_of(&message);
+        if let Some(sequences) = self.subjects.get_mut(&message.subject) {
+            sequences.push_back(sequence);
+        } else {
+            self.subjects.insert(message.subject.clone(), VecDeque::from([sequence]));
+        }
+        self.entries.insert(sequence, Entry { message, stored_at: at.wall, since: at.now });
+    }
+}
+
+impl Entry {
+    fn stored(&self, sequence: u64) -> Stored {
+        Stored { message: self.message.clone(), sequence, stored_at: self.stored_at }
+    }
+}
+
+fn bytes_of(message: &Message) -> u64 {
+    (message.subject.len() + super::wire_bytes(message)) as u64
+}

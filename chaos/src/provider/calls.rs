@@ -1,0 +1,132 @@
+//! What arrived at the simulated provider and how it ended, so that a test can assert the provider's side.
+//! It never holds a credential, only a fingerprint that tells two apart.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::fingerprint::fingerprint;
+use crate::journal::{EntryNumber, Journal};
+
+/// Characters kept of a header that is logged; a longer one is no key that anybody sends.
+const MAX_HEADER_CHARS: usize = 256;
+
+/// One call to the simulated provider.
+#[derive(Clone, Debug, Serialize)]
+pub struct Call {
+    /// When its body had arrived.
+    pub at: Timestamp,
+    /// Its path.
+    pub path: String,
+    /// The model it named, if it got that far.
+    pub model: Option<String>,
+    /// Its `idempotency-key`.
+    pub idempotency_key: Option<String>,
+    /// Its `x-sim-key`.
+    pub sim_key: Option<String>,
+    /// Its `traceparent`.
+    pub traceparent: Option<String>,
+    /// A fingerprint of its `authorization`: the start of the SHA-256, in hexadecimal digits.
+    pub authorization: Option<String>,
+    /// Whether it asked for a stream.
+    pub stream: bool,
+    /// The fault that hit it, in the words of the grammar.
+    pub fault: Option<String>,
+    /// The status it was answered with; none yet, or none at all.
+    pub status: Option<u16>,
+    /// Chunks of its stream that were sent, once it has ended. A drip counts none.
+    pub chunks: u32,
+    /// How it ended.
+    pub outcome: CallOutcome,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// Not yet.
+    InProgress,
+    /// With its whole answer (which a fault may have spoilt, but not cut short).
+    Answered,
+    /// With an error.
+    Refused,
+    /// With 429, because it came sooner than its `rpm` allows.
+    RateLimited,
+    /// The simulator broke the answer off, as a fault told it to.
+    Broken,
+    /// The client went away before the end (or the simulator was shut down).
+    ClientGone,
+}
+
+impl Call {
+    pub(super) fn arrived(path: &str, headers: &HeaderMap) -> Self {
+        Self {
+            at: Timestamp::now(),
+            path: path.to_owned(),
+            model: None,
+            idempotency_key: text(headers, "idempotency-key"),
+            sim_key: text(headers, "x-sim-key"),
+            traceparent: text(headers, "traceparent"),
+            authorization: headers.get(AUTHORIZATION).map(|value| fingerprint(value.as_bytes())),
+            stream: false,
+            fault: None,
+            status: None,
+            chunks: 0,
+            outcome: CallOutcome::InProgress,
+        }
+    }
+}
+
+/// A call under way. Dropped without an end, it means that the client went away.
+#[derive(Debug)]
+pub(super) struct OpenCall {
+    calls: Journal<Call>,
+    number: EntryNumber,
+    ended: bool,
+    pub(super) chunks: u32,
+}
+
+impl OpenCall {
+    pub(super) fn new(calls: Journal<Call>, call: Call) -> Self {
+        let number = calls.push(call);
+        Self { calls, number, ended: false, chunks: 0 }
+    }
+
+    /// Notes the fault that is about to hit this call.
+    pub(super) fn hit_by(&self, fault: String) {
+        self.calls.update(self.number, |call| call.fault = Some(fault));
+    }
+
+    /// Notes the status of an answer whose body is still to be sent.
+    pub(super) fn answering(&self, status: u16) {
+        self.calls.update(self.number, |call| call.status = Some(status));
+    }
+
+    pub(super) fn end(&mut self, outcome: CallOutcome, status: u16) {
+        self.settle(outcome, Some(status));
+    }
+
+    fn settle(&mut self, outcome: CallOutcome, status: Option<u16>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let chunks = self.chunks;
+        self.calls.update(self.number, |call| {
+            call.outcome = outcome;
+            call.chunks = chunks;
+            call.status = status.or(call.status);
+        });
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.settle(CallOutcome::ClientGone, None);
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).chars().take(MAX_HEADER_CHARS).collect())
+}

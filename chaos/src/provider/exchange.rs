@@ -1,0 +1,130 @@
+//! One call from its arrival to its answer: read, let in, composed, played. Every call under way is in the log,
+//! and leaves it with an outcome, however it ends.
+
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::behaviour::Behaviour;
+use super::calls::{Call, CallOutcome, OpenCall};
+use super::chat::Script;
+use super::errors::ApiError;
+use super::limits::Standing;
+use super::playback;
+use super::sim::{Sim, stamp};
+use crate::connections::Line;
+
+/// A request as it came.
+pub(super) struct Arrival {
+    pub(super) path: &'static str,
+    pub(super) line: Line,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Result<Bytes, BytesRejection>,
+}
+
+/// A request that was understood so far as all actions have it in common.
+pub(super) struct Ask {
+    pub(super) model: String,
+    pub(super) body: Value,
+    pub(super) behaviour: Behaviour,
+    /// What the ids in the answer are made of.
+    pub(super) id: String,
+    /// Unix seconds.
+    pub(super) created: i64,
+    /// Length of an embedding, unless the body says another.
+    pub(super) dimensions: u32,
+}
+
+/// What a call is answered with, before pace and fault.
+pub(super) enum Answer {
+    /// One JSON body, which takes as long as its tokens do.
+    Whole { body: Bytes, tokens: u32 },
+    /// Server-sent events.
+    Stream(Script),
+}
+
+/// Answers one call. `compose` is what the action is about: from what was asked to what is answered.
+pub(super) async fn exchange(
+    sim: &Sim,
+    arrival: Arrival,
+    compose: fn(&Ask) -> Result<Answer, ApiError>,
+) -> Response {
+    let started = Instant::now();
+    let id = sim.next_id();
+    let mut standing = None;
+    let mut call = Call::arrived(arrival.path, &arrival.headers);
+    let asked = ask(sim, &arrival, &id, &mut call);
+    let mut call = OpenCall::new(sim.calls.clone(), call);
+    let composed = asked
+        .map_err(|error| (CallOutcome::Refused, error))
+        .and_then(|asked| admit(sim, &arrival.headers, asked, &mut standing))
+        .and_then(|asked| match compose(&asked) {
+            Ok(answer) => Ok((asked.behaviour, answer)),
+            Err(error) => Err((CallOutcome::Refused, error)),
+        });
+    let mut response = match composed {
+        Ok((behaviour, answer)) => {
+            if let Some(fault) = behaviour.fault {
+                call.hit_by(fault.to_string());
+            }
+            playback::play(answer, &behaviour, call, arrival.line).await
+        }
+        Err((outcome, error)) => {
+            call.end(outcome, error.status.as_u16());
+            error.into_response()
+        }
+    };
+    stamp(response.headers_mut(), &id, started.elapsed(), standing);
+    response
+}
+
+/// Reads what every action needs: the credential, the JSON, the model and its behaviour.
+fn ask(sim: &Sim, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, ApiError> {
+    sim.authorise(&arrival.headers)?;
+    let body = arrival.body.as_ref().map_err(|rejection| ApiError::body_unreadable(rejection.status()))?;
+    let body: Value = serde_json::from_slice(body).map_err(|_| ApiError::not_json())?;
+    if !body.is_object() {
+        return Err(ApiError::not_json());
+    }
+    let model = match body.get("model") {
+        None | Some(Value::Null) => return Err(ApiError::no_model()),
+        Some(Value::String(model)) => model.clone(),
+        Some(other) => return Err(ApiError::wrong_type("model", "a string", other)),
+    };
+    call.model = Some(model.clone());
+    call.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+    let mut behaviour = sim.behaviour_of(&model)?;
+    if let Some(settings) = arrival.headers.get("x-sim") {
+        let settings = String::from_utf8_lossy(settings.as_bytes());
+        behaviour = behaviour.with(&settings).map_err(|error| ApiError::grammar("x-sim", &error))?;
+    }
+    let created = Timestamp::now().as_second();
+    Ok(Ask { model, body, behaviour, id: id.to_owned(), created, dimensions: sim.dimensions })
+}
+
+/// Lets the call in, and settles which fault hits it. A call that turns out invalid has used up its turn, as
+/// with the real API.
+fn admit(
+    sim: &Sim,
+    headers: &HeaderMap,
+    mut ask: Ask,
+    standing: &mut Option<Standing>,
+) -> Result<Ask, (CallOutcome, ApiError)> {
+    let rpm = ask.behaviour.rpm;
+    match sim.admit(&ask.model, rpm) {
+        Ok(admitted) => *standing = admitted,
+        Err(wait) => {
+            let limit = rpm.unwrap_or_default();
+            *standing = Some(Standing { limit, remaining: 0, reset: wait });
+            return Err((CallOutcome::RateLimited, ApiError::too_many(&ask.model, limit, wait)));
+        }
+    }
+    let key = headers.get("idempotency-key").or_else(|| headers.get("x-sim-key"));
+    let key = key.map(|key| String::from_utf8_lossy(key.as_bytes())).unwrap_or_default();
+    ask.behaviour.fault = sim.fault(&ask.behaviour, &ask.model, &key);
+    Ok(ask)
+}

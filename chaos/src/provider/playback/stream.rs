@@ -1,0 +1,174 @@
+//! A script played as server-sent events: in the order of the script, each token at its time, broken off where
+//! the fault says. Without a gap, chunks go out in batches, since nothing would be gained by sending them singly.
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::unfold;
+use tokio::time::Instant;
+
+use super::{Ending, break_off, drip, pause};
+use crate::connections::Line;
+use crate::provider::behaviour::{Behaviour, Fault};
+use crate::provider::calls::{CallOutcome, OpenCall};
+use crate::provider::chat::Script;
+use crate::provider::errors::ApiError;
+
+/// Bytes after which a batch of chunks is handed to the connection.
+const BATCH_BYTES: usize = 16 * 1024;
+
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// An event whose JSON ends in the middle.
+const MALFORMED_EVENT: &[u8] = b"data: {\"id\":\"malformed\",\"choices\":[{\"delta\":{\"content\":\"\n\n";
+
+/// Starts to play the script.
+pub(super) fn play(mut script: Script, behaviour: &Behaviour, call: OpenCall, line: Line) -> Response {
+    let body = if behaviour.fault == Some(Fault::Drip) {
+        let mut all = BytesMut::new();
+        while !script.is_done() {
+            script.write_next(&mut all);
+        }
+        all.extend_from_slice(DONE);
+        drip(all.freeze(), behaviour.gap, call)
+    } else {
+        let player = Player::new(script, behaviour, call, line);
+        Body::from_stream(unfold(player, |mut player| async move {
+            let item = player.next().await?;
+            Some((item, player))
+        }))
+    };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, body).into_response()
+}
+
+/// What happens in place of the chunk whose turn it is.
+#[derive(Clone, Copy, Debug)]
+enum Break {
+    Off(Ending),
+    ErrorEvent,
+    HalfEvent,
+}
+
+struct Player {
+    script: Script,
+    gap: Duration,
+    /// When the latest timed chunk is due. Each is due a gap after the one before was due, not after it went
+    /// out, so that the rate is kept although a timer is always a little late.
+    due: Instant,
+    /// After how many chunks the stream breaks, and how.
+    breaks: Option<(u32, Break)>,
+    malformed: bool,
+    done: bool,
+    started: bool,
+    over: bool,
+    out: BytesMut,
+    call: OpenCall,
+    line: Line,
+}
+
+impl Player {
+    fn new(script: Script, behaviour: &Behaviour, call: OpenCall, line: Line) -> Self {
+        let breaks = match behaviour.fault {
+            Some(Fault::Stall) => Some((0, Break::Off(Ending::Silence))),
+            Some(Fault::StallAfter(chunks)) => Some((chunks, Break::Off(Ending::Silence))),
+            Some(Fault::CutAfter(chunks)) => Some((chunks, Break::Off(Ending::Close))),
+            Some(Fault::ResetAfter(chunks)) => Some((chunks, Break::Off(Ending::Reset))),
+            Some(Fault::ErrorAfter(chunks)) => Some((chunks, Break::ErrorEvent)),
+            Some(Fault::Truncate) => Some((script.chunks() / 2, Break::HalfEvent)),
+            _ => None,
+        };
+        Self {
+            script,
+            gap: behaviour.gap,
+            due: Instant::now() + behaviour.first_token,
+            breaks,
+            malformed: behaviour.fault == Some(Fault::Malformed),
+            done: behaviour.fault != Some(Fault::NoDone),
+            started: false,
+            over: false,
+            // A stream with gaps never fills a batch, and there may be very many of them.
+            out: BytesMut::with_capacity(if behaviour.gap.is_zero() { BATCH_BYTES } else { 0 }),
+            call,
+            line,
+        }
+    }
+
+    /// The next bytes of the body: as many chunks as are due.
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        if self.over {
+            return None;
+        }
+        if std::mem::replace(&mut self.started, true) && self.script.next_is_paced() {
+            self.due += self.gap;
+        }
+        let wait = self.due.saturating_duration_since(Instant::now());
+        pause(wait).await;
+        let broken = self.write_due();
+        if self.out.is_empty()
+            && let Some(how) = broken
+        {
+            match how {
+                Break::Off(ending) => return Some(Err(break_off(ending, &mut self.call, &self.line).await)),
+                Break::ErrorEvent => self.write_error(),
+                Break::HalfEvent => self.write_half(),
+            }
+            self.end(CallOutcome::Broken);
+        } else if broken.is_none() && self.script.is_done() {
+            if self.done {
+                self.out.extend_from_slice(DONE);
+            }
+            self.end(CallOutcome::Answered);
+        }
+        Some(Ok(self.out.split().freeze()))
+    }
+
+    /// Writes chunks until a gap is due, the batch is full or the script ends; says so when it breaks instead.
+    fn write_due(&mut self) -> Option<Break> {
+        while self.out.len() < BATCH_BYTES {
+            if let Some((after, how)) = self.breaks
+                && self.call.chunks == after
+            {
+                return Some(how);
+            }
+            if self.script.is_done() {
+                return None;
+            }
+            let start = self.out.len();
+            self.script.write_next(&mut self.out);
+            if self.malformed && self.call.chunks == 1 {
+                self.out.truncate(start);
+                self.out.extend_from_slice(MALFORMED_EVENT);
+            }
+            self.call.chunks += 1;
+            if !self.gap.is_zero() && self.script.next_is_paced() {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn write_error(&mut self) {
+        let error = ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR).body();
+        self.out.extend_from_slice(format!("data: {error}\n\n").as_bytes());
+    }
+
+    fn write_half(&mut self) {
+        self.script.write_next(&mut self.out);
+        self.out.truncate(self.out.len() / 2);
+    }
+
+    /// The answer is complete once it is handed over; a client that hangs up on `[DONE]` has not gone away.
+    fn end(&mut self, outcome: CallOutcome) {
+        self.over = true;
+        self.call.end(outcome, StatusCode::OK.as_u16());
+    }
+}

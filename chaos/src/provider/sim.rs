@@ -1,0 +1,122 @@
+//! What the calls of one simulated provider share: its configuration and its counts.
+//! It decides whether a call is let in and which fault hits it; it never answers one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+use super::Config;
+use super::behaviour::{Behaviour, Fault};
+use super::calls::Call;
+use super::errors::ApiError;
+use super::limits::{Named, SlidingWindow, Standing, go_duration};
+use crate::journal::Journal;
+
+/// What the rate-limit headers say where no `rpm` is set: the figures of a large account, never used up.
+const ROOMY_REQUESTS: &str = "30000";
+const ROOMY_TOKENS: &str = "150000000";
+
+/// The shared state of one simulated provider.
+#[derive(Debug)]
+pub(super) struct Sim {
+    pub(super) behaviour: Behaviour,
+    pub(super) models: Vec<String>,
+    pub(super) dimensions: u32,
+    pub(super) calls: Journal<Call>,
+    /// The hash of the `authorization` that calls must carry.
+    authorization: Option<[u8; 32]>,
+    windows: Mutex<Named<SlidingWindow>>,
+    hits: Mutex<Named<u32>>,
+    run: u32,
+    last_id: AtomicU64,
+}
+
+impl Sim {
+    pub(super) fn new(config: Config) -> Self {
+        let bearer = |key: &str| Sha256::digest(format!("Bearer {key}")).into();
+        Self {
+            behaviour: config.behaviour,
+            models: config.models,
+            dimensions: config.dimensions,
+            calls: Journal::new(config.calls_kept),
+            authorization: config.api_key.map(|key| bearer(key.expose_secret())),
+            windows: Mutex::default(),
+            hits: Mutex::default(),
+            run: rand::random(),
+            last_id: AtomicU64::new(0),
+        }
+    }
+
+    /// An id that no other call has, in this run or another.
+    pub(super) fn next_id(&self) -> String {
+        format!("{:08x}{:016x}", self.run, self.last_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn authorise(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Some(expected) = &self.authorization else { return Ok(()) };
+        let Some(sent) = headers.get(AUTHORIZATION) else { return Err(ApiError::key(false)) };
+        let sent: [u8; 32] = Sha256::digest(sent.as_bytes()).into();
+        if bool::from(sent.ct_eq(expected)) { Ok(()) } else { Err(ApiError::key(true)) }
+    }
+
+    /// How calls to `model` are answered, or that there is no such model.
+    pub(super) fn behaviour_of(&self, model: &str) -> Result<Behaviour, ApiError> {
+        let named = self.behaviour.clone().of_model(model);
+        match named.map_err(|error| ApiError::grammar("model", &error))? {
+            Some(behaviour) => Ok(behaviour),
+            None if self.models.iter().any(|listed| listed == model) => Ok(self.behaviour.clone()),
+            None => Err(ApiError::unknown_model(model)),
+        }
+    }
+
+    /// Lets a call in, or says how long it has to wait.
+    pub(super) fn admit(&self, model: &str, rpm: Option<u32>) -> Result<Option<Standing>, Duration> {
+        let Some(rpm) = rpm else { return Ok(None) };
+        self.windows.lock().of(model).admit(rpm, Instant::now()).map(Some)
+    }
+
+    /// The fault that hits this call: that of its behaviour, unless it has hit often enough.
+    pub(super) fn fault(&self, behaviour: &Behaviour, model: &str, key: &str) -> Option<Fault> {
+        let fault = behaviour.fault?;
+        let Some(times) = behaviour.times else { return Some(fault) };
+        let mut hits = self.hits.lock();
+        let hits = hits.of(&format!("{model}\n{key}"));
+        if *hits >= times {
+            return None;
+        }
+        *hits += 1;
+        Some(fault)
+    }
+}
+
+/// Puts the headers on a response that every response of the API carries.
+pub(super) fn stamp(headers: &mut HeaderMap, id: &str, elapsed: Duration, standing: Option<Standing>) {
+    let mut set = |name, value| headers.insert(HeaderName::from_static(name), value);
+    if let Ok(id) = HeaderValue::try_from(format!("req_{id}")) {
+        set("x-request-id", id);
+    }
+    set("openai-processing-ms", HeaderValue::from(elapsed.as_millis() as u64));
+    set("openai-version", HeaderValue::from_static("2020-10-01"));
+    set("openai-organization", HeaderValue::from_static("dynode-sim"));
+    set("x-ratelimit-limit-tokens", HeaderValue::from_static(ROOMY_TOKENS));
+    set("x-ratelimit-remaining-tokens", HeaderValue::from_static(ROOMY_TOKENS));
+    set("x-ratelimit-reset-tokens", HeaderValue::from_static("0s"));
+    let Some(standing) = standing else {
+        set("x-ratelimit-limit-requests", HeaderValue::from_static(ROOMY_REQUESTS));
+        set("x-ratelimit-remaining-requests", HeaderValue::from_static(ROOMY_REQUESTS));
+        set("x-ratelimit-reset-requests", HeaderValue::from_static("0s"));
+        return;
+    };
+    set("x-ratelimit-limit-requests", HeaderValue::from(standing.limit));
+    set("x-ratelimit-remaining-requests", HeaderValue::from(standing.remaining));
+    if let Ok(reset) = HeaderValue::try_from(go_duration(standing.reset)) {
+        set("x-ratelimit-reset-requests", reset);
+    }
+}

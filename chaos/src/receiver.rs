@@ -1,0 +1,190 @@
+//! The callback receiver: takes every POST, on any path, keeps it, checks its signature when it knows the
+//! secret, and replies as it is told. It acts on nothing it receives.
+//!
+//! How it replies is said by the query of the callback's URL, in the grammar of [`replies`], and by
+//! [`Config::replies`] for what the query leaves out. What arrived is at `GET /_sim/deliveries` (`DELETE`
+//! forgets it) and at [`Receiver::deliveries`].
+
+mod delivery;
+pub mod replies;
+pub mod signature;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, OriginalUri, State};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use bytes::Bytes;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+
+pub use delivery::{Delivery, SignatureCheck};
+pub use replies::Replies;
+pub use signature::Secret;
+
+use crate::connections;
+use crate::{Journal, Snapshot};
+
+/// A callback at most. The specification asks for less than 20 kB; what is kept is a thousand of them.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Messages whose attempts are counted; above it the counts start anew.
+const MAX_COUNTED_MESSAGES: usize = 100_000;
+
+/// What a callback receiver is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How it replies where the URL says nothing else.
+    pub replies: Replies,
+    /// The secret the sender signs with; `None` leaves signatures unchecked.
+    pub secret: Option<Secret>,
+    /// How many deliveries are remembered.
+    pub deliveries_kept: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            replies: Replies::default(),
+            secret: None,
+            deliveries_kept: 1_000,
+        }
+    }
+}
+
+/// A callback receiver that has its port.
+#[derive(Debug)]
+pub struct Receiver {
+    listener: TcpListener,
+    address: SocketAddr,
+    desk: Arc<Desk>,
+}
+
+impl Receiver {
+    /// Takes the port; callbacks wait in its backlog until [`Receiver::serve`].
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, desk: Arc::new(Desk::new(config)) })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What arrived; the handle stays good while and after it serves.
+    #[must_use]
+    pub fn deliveries(&self) -> Journal<Delivery> {
+        self.desk.deliveries.clone()
+    }
+
+    /// Takes callbacks until `shutdown` completes.
+    ///
+    /// # Errors
+    /// When the listener fails for good.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let router = Router::new()
+            .route("/_sim/deliveries", get(list_deliveries).delete(forget_deliveries))
+            .fallback(receive)
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(self.desk);
+        connections::serve(self.listener, router, shutdown).await
+    }
+}
+
+/// What the deliveries to one receiver share.
+#[derive(Debug)]
+struct Desk {
+    replies: Replies,
+    secret: Option<Secret>,
+    deliveries: Journal<Delivery>,
+    /// How often each message has come.
+    attempts: Mutex<HashMap<String, u32>>,
+}
+
+impl Desk {
+    fn new(config: Config) -> Self {
+        Self {
+            replies: config.replies,
+            secret: config.secret,
+            deliveries: Journal::new(config.deliveries_kept),
+            attempts: Mutex::default(),
+        }
+    }
+
+    /// Counts one more attempt of `message`, from 1.
+    fn count(&self, message: &str) -> u32 {
+        let mut attempts = self.attempts.lock();
+        if attempts.len() >= MAX_COUNTED_MESSAGES {
+            attempts.clear();
+        }
+        let attempt = attempts.entry(message.to_owned()).or_default();
+        *attempt += 1;
+        *attempt
+    }
+
+    fn check(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> SignatureCheck {
+        match &self.secret {
+            None => SignatureCheck::NotChecked,
+            Some(secret) => match secret.verify(headers, body, now) {
+                Ok(()) => SignatureCheck::Valid,
+                Err(refusal) => SignatureCheck::Invalid(refusal.to_string()),
+            },
+        }
+    }
+}
+
+async fn receive(
+    State(desk): State<Arc<Desk>>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let replies = match desk.replies.clone().with(uri.query().unwrap_or_default()) {
+        Ok(replies) => replies,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    let now = Timestamp::now();
+    let signature = desk.check(&headers, &body, now);
+    let message = headers.get("webhook-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    // Retries of one message share its id; without one, all that comes to a path is taken for one message.
+    let attempt = desk.count(message.as_deref().unwrap_or(uri.path()));
+    let status = replies.status_for(attempt);
+    let (target, headers) = (uri.to_string(), delivery::kept(&headers));
+    desk.deliveries.push(Delivery { at: now, target, headers, body, message, attempt, signature, status });
+    if !replies.delay.is_zero() {
+        tokio::time::sleep(replies.delay).await;
+    }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = status.into_response();
+    if let Some(wait) = replies.retry_after.filter(|_| !status.is_success()) {
+        let seconds = wait.as_nanos().div_ceil(1_000_000_000) as u64;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+async fn list_deliveries(State(desk): State<Arc<Desk>>) -> Json<Snapshot<Delivery>> {
+    Json(desk.deliveries.snapshot())
+}
+
+async fn forget_deliveries(State(desk): State<Arc<Desk>>) -> StatusCode {
+    desk.deliveries.clear();
+    desk.attempts.lock().clear();
+    StatusCode::NO_CONTENT
+}

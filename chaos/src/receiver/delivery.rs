@@ -1,0 +1,68 @@
+//! One callback as it arrived. Headers that carry a credential are kept as fingerprints only.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::fingerprint::fingerprint;
+
+/// One attempt to deliver a message.
+#[derive(Clone, Debug, Serialize)]
+pub struct Delivery {
+    /// When its body had arrived.
+    pub at: Timestamp,
+    /// Its path and query.
+    pub target: String,
+    /// Its headers, names in lower case; several values of one name are joined by `, `.
+    pub headers: BTreeMap<String, String>,
+    /// Its body, byte for byte. The HTTP view shows text as it is and other bytes as `base64:…`.
+    #[serde(serialize_with = "text_or_base64")]
+    pub body: Bytes,
+    /// Its `webhook-id`, which the retries of one message share.
+    pub message: Option<String>,
+    /// Which attempt of its message it was, from 1.
+    pub attempt: u32,
+    /// Whether its signature held.
+    pub signature: SignatureCheck,
+    /// The status chosen for the reply.
+    pub status: u16,
+}
+
+/// Whether a delivery was signed by the holder of the secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureCheck {
+    /// The receiver has no secret.
+    NotChecked,
+    /// It was.
+    Valid,
+    /// It was not, and why.
+    Invalid(String),
+}
+
+/// The headers as the journal keeps them.
+pub(super) fn kept(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut kept = BTreeMap::<String, String>::new();
+    for (name, value) in headers {
+        let value = if [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name) {
+            format!("sha256:{}", fingerprint(value.as_bytes()))
+        } else {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
+        kept.entry(name.to_string()).and_modify(|all| *all += &format!(", {value}")).or_insert(value);
+    }
+    kept
+}
+
+fn text_or_base64<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    match std::str::from_utf8(body) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => serializer.serialize_str(&format!("base64:{}", STANDARD.encode(body))),
+    }
+}

@@ -1,0 +1,12 @@
+//! The simulators as a plain HTTP client meets them, over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something does not hold, its helpers too")]
+
+mod chat;
+mod client;
+mod embeddings;
+mod faults;
+mod limits;
+mod receiver;
+mod refusals;
+mod shutdown;

@@ -1,0 +1,76 @@
+//! One accepted request at one door: holds its slot, and counts and logs its end exactly once. Never a payload.
+
+use schemas::{Action, Error, RequestId, event::EventKind};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{debug, info};
+
+use crate::{app::App, frame::Frame};
+
+/// What a door is called in metrics and logs.
+pub(crate) type Door = &'static str;
+
+pub(crate) struct Account {
+    app: App,
+    door: Door,
+    action: Action,
+    id: RequestId,
+    began: Instant,
+    ended: bool,
+    _slot: OwnedSemaphorePermit,
+    _work: TaskTrackerToken,
+}
+
+impl Account {
+    pub(crate) fn open(
+        app: &App,
+        door: Door,
+        action: Action,
+        id: RequestId,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
+        app.meters.accepted(door, action.as_str());
+        let (began, work) = (Instant::now(), app.work.token());
+        Self { app: app.clone(), door, action, id, began, ended: false, _slot: slot, _work: work }
+    }
+
+    /// The request ended as `error` says, or well.
+    pub(crate) fn end(&mut self, error: Option<&Error>) {
+        self.close(error.map_or("succeeded", |error| error.code.as_str()));
+    }
+
+    /// The request ended with this terminal frame; other frames change nothing.
+    pub(crate) fn end_with(&mut self, frame: &Frame) {
+        match frame.head.event {
+            EventKind::Complete | EventKind::ChatComplete => self.close("succeeded"),
+            EventKind::Cancelled => self.close("cancelled"),
+            EventKind::Fail => self.close("failed"),
+            _ => {}
+        }
+    }
+
+    /// The door has nothing more to say, and the request runs on.
+    pub(crate) fn release(mut self) {
+        self.close("released");
+    }
+
+    fn close(&mut self, status: &'static str) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let elapsed = self.began.elapsed();
+        self.app.meters.ended(self.door, self.action.as_str(), status, elapsed.as_secs_f64());
+        let (id, tenant, door) = (&self.id, self.app.tenant(), self.door);
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        match status {
+            "succeeded" | "released" => debug!(%id, %tenant, door, status, ms, "request answered"),
+            _ => info!(%id, %tenant, door, status, ms, "request answered"),
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.close("left");
+    }
+}

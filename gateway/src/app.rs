@@ -1,0 +1,110 @@
+//! What all doors share. Made once by the server; never grows with the number of requests.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use broker::{Broker, Seams, Topology};
+use schemas::{Action, Error, ErrorCode, RequestId, Tenant};
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{Config, hub::Hub, metrics::Meters, record::Recent};
+
+/// What a refused sender is told to wait where nothing better is known, in milliseconds.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// What the composition root hands to the gateway.
+#[derive(Clone)]
+pub struct Parts {
+    /// The only thing the gateway talks to.
+    pub broker: Arc<dyn Broker>,
+    /// The names of streams and subjects.
+    pub topology: Topology,
+    /// Time and ids.
+    pub seams: Seams,
+    /// What `GET /v1/models` lists.
+    pub models: Vec<ModelInfo>,
+    /// Renders all metrics of the process as Prometheus text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The version of this build.
+    pub version: String,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("broker", &self.broker)
+            .field("models", &self.models)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One model that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Its name; may contain `/`.
+    pub id: String,
+    /// What it does.
+    pub action: Action,
+    /// Who runs it.
+    pub owned_by: String,
+}
+
+/// What all doors share.
+pub(crate) type App = Arc<Shared>;
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) parts: Parts,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) recent: Recent,
+    pub(crate) meters: Meters,
+    /// One permit for each request that a door waits for.
+    pub(crate) slots: Arc<Semaphore>,
+    /// Everything that a drain waits for.
+    pub(crate) work: TaskTracker,
+    /// Cancelled when the drain begins.
+    pub(crate) draining: CancellationToken,
+    /// When the gateway started, for the `created` of its models.
+    pub(crate) started_s: i64,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, parts: Parts, hub: Arc<Hub>, meters: Meters) -> Self {
+        let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
+        let started_s = parts.seams.clock.now().as_second();
+        let (recent, work, draining) = (Recent::default(), TaskTracker::new(), CancellationToken::new());
+        Self { config, parts, hub, recent, meters, slots, work, draining, started_s }
+    }
+
+    pub(crate) fn broker(&self) -> &dyn Broker {
+        &*self.parts.broker
+    }
+
+    /// Whose work comes through a door. Verified keys will say it; the body never does.
+    pub(crate) const fn tenant(&self) -> &Tenant {
+        &self.config.tenant
+    }
+
+    pub(crate) fn fresh_id(&self) -> RequestId {
+        self.parts.seams.request_id()
+    }
+
+    /// When a door stops waiting for a request with this deadline.
+    pub(crate) fn give_up_at(&self, deadline_ms: Option<u64>) -> Instant {
+        let wait = deadline_ms.unwrap_or(self.config.default_deadline_ms) + self.config.deadline_grace_ms;
+        Instant::now() + Duration::from_millis(wait)
+    }
+
+    /// Refuses new work while the gateway drains.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.draining.is_cancelled() {
+            return Err(overloaded("this server is draining; connect again to reach another"));
+        }
+        Ok(())
+    }
+}
+
+/// A refusal that a sender should repeat in a moment.
+pub(crate) fn overloaded(why: &str) -> Error {
+    Error::new(ErrorCode::Overloaded, why).retry_after_ms(RETRY_AFTER_MS)
+}

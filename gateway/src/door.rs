@@ -1,0 +1,137 @@
+//! What every HTTP request passes: an id, a span, a bound on its body, a counter and a log line if it is refused.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use http_body_util::BodyExt;
+use opentelemetry::propagation::Extractor;
+use schemas::{Error, ErrorCode, Format, RequestId};
+use tokio::time::Instant;
+use tracing::{Instrument, info};
+
+use crate::{app::App, refusal::Refused};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A body over its limit is read on to this multiple of it and thrown away, so that a client that only writes gets to
+/// read its refusal instead of a reset connection.
+const DISCARD_FACTOR: usize = 4;
+
+/// What the door knows of a request before its body is read.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The id of the request, unless its sender names one.
+    pub(crate) fresh: RequestId,
+    /// The sender's trace, passed on where no tracing is set up here.
+    pub(crate) traceparent: Option<String>,
+}
+
+/// Tells the middleware which id the request got in the end.
+#[derive(Debug, Clone)]
+pub(crate) struct Named(pub(crate) RequestId);
+
+/// The outermost layer.
+pub(crate) async fn enter(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let entry =
+        Entry { fresh: app.fresh_id(), traceparent: text(request.headers(), broker::message::TRACEPARENT) };
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", %method, route, id = %entry.fresh);
+    broker::trace::continue_from(&span, &Carrier(request.headers()));
+    request.extensions_mut().insert(entry.clone());
+    let mut response = next.run(request).instrument(span).await;
+    let id = response.extensions().get::<Named>().map_or(entry.fresh, |named| named.0.clone());
+    if let Some(Refused(code)) = response.extensions().get().copied() {
+        let (tenant, status) = (app.tenant(), response.status().as_u16());
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        app.meters.refused("http", code.as_str());
+        info!(%id, %tenant, %method, route, status, code = code.as_str(), ms, "request refused");
+    }
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    response
+}
+
+struct Carrier<'a>(&'a HeaderMap);
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+/// The value of a header that is text.
+pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The id that a client gives by `Idempotency-Key`.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<RequestId>, Error> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let shown = String::from_utf8_lossy(value.as_bytes());
+    RequestId::new(shown).map(Some).map_err(|error| Error::invalid("Idempotency-Key", error))
+}
+
+/// The format of a body by its `Content-Type`; a form or a file is refused.
+pub(crate) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Error> {
+    let named = text(headers, header::CONTENT_TYPE.as_str());
+    match named.as_deref() {
+        // curl says this of every `-d` that is not told otherwise.
+        None | Some("application/x-www-form-urlencoded") => Ok(Format::detect(None, body)),
+        Some(named) => Format::from_content_type(named).ok_or_else(|| {
+            let why = "expected application/json or application/msgpack";
+            Error::invalid("Content-Type", why)
+        }),
+    }
+}
+
+/// The whole body, within the limits of size and time.
+pub(crate) async fn read_body(app: &App, body: Body) -> Result<Bytes, Error> {
+    let limit = app.config.body_bytes_max;
+    let discard = limit.saturating_mul(DISCARD_FACTOR);
+    if body.size_hint().lower() > discard as u64 {
+        return Err(too_large(limit));
+    }
+    let time = Duration::from_millis(app.config.body_read_timeout_ms);
+    match tokio::time::timeout(time, collect(body, limit, discard)).await {
+        Ok(read) => read,
+        Err(_) => {
+            let why = format!("the body did not arrive within {} ms", time.as_millis());
+            Err(Error::new(ErrorCode::InvalidRequest, why))
+        }
+    }
+}
+
+async fn collect(mut body: Body, limit: usize, discard: usize) -> Result<Bytes, Error> {
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
+    let (mut bytes, mut length) = (Vec::with_capacity(expected), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::new(ErrorCode::InvalidRequest, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length > discard {
+            break;
+        }
+        if length <= limit {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if length > limit { Err(too_large(limit)) } else { Ok(bytes.into()) }
+}
+
+fn too_large(limit: usize) -> Error {
+    Error::new(ErrorCode::TooLarge, format!("the body is over the limit of {limit} bytes"))
+}

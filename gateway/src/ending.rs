@@ -1,0 +1,39 @@
+//! Waits for the end of a request, for doors that answer once.
+
+use schemas::{Error, ErrorCode, EventBody, event::Completion};
+use tokio::time::Instant;
+
+use crate::{feed::Feed, frame::Frame};
+
+/// How the request of `feed` ended; `deadline_exceeded` where that is not known at `give_up_at`.
+pub(crate) async fn wait(feed: &mut Feed, give_up_at: Instant) -> Result<Completion, Error> {
+    loop {
+        match tokio::time::timeout_at(give_up_at, feed.next()).await {
+            Ok(Some(frame)) if frame.head.event.is_terminal() => return read(&frame),
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                return Err(Error::new(
+                    ErrorCode::Internal,
+                    "the events of the request ended without an end",
+                ));
+            }
+            Err(_) => return Err(late()),
+        }
+    }
+}
+
+/// What a terminal frame says.
+pub(crate) fn read(frame: &Frame) -> Result<Completion, Error> {
+    match frame.event()?.body {
+        EventBody::Complete(completion) | EventBody::ChatComplete(completion) => Ok(completion),
+        EventBody::Fail { error } => Err(error),
+        EventBody::Cancelled { .. } => Err(Error::new(ErrorCode::Cancelled, "the request was cancelled")),
+        other => Err(Error::new(ErrorCode::Internal, format!("`{}` is not an end", other.name()))),
+    }
+}
+
+/// The door waits no longer; the request may still end.
+pub(crate) fn late() -> Error {
+    let why = "no answer within the deadline; its outcome stays readable at /v1/requests/{id}";
+    Error::new(ErrorCode::DeadlineExceeded, why)
+}

@@ -1,0 +1,23 @@
+//! What stops the gateway. What a client is told is `refusal`'s.
+
+/// The gateway could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value in the configuration makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// The configured address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The broker refused the subscriptions without which no door can answer.
+    #[error("cannot subscribe to events: {0}")]
+    Subscribe(#[from] broker::Error),
+    /// The task that hands events to the doors ended.
+    #[error("the event hub stopped: {0}")]
+    Hub(String),
+}

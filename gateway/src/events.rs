@@ -1,0 +1,113 @@
+//! Events as SSE: those of one request, resumable, and the live events of everything the tenant runs.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, Query, State},
+    http::HeaderMap,
+    response::Response,
+};
+use broker::Message;
+use bytes::Bytes;
+use futures_util::stream;
+use schemas::{Error, Format, RequestId};
+use serde::Deserialize;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::{
+    app::App,
+    door::{self, Entry},
+    feed::Feed,
+    frame::{Frame, Position},
+    native,
+    record::{self, Key, Record},
+    refusal::Refusal,
+    sse,
+};
+
+/// `?after=<attempt>-<seq>`, for readers that cannot set `Last-Event-ID`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct After {
+    after: Option<String>,
+}
+
+/// `GET /v1/requests/{id}/events`.
+pub(crate) async fn of_request(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(After { after }): Query<After>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let id = native::parse_id(&id)?;
+    let last =
+        door::text(&headers, "last-event-id").or(after).map(|text| parse_position(&text)).transpose()?;
+    let key = Key::new(&app, id.clone());
+    let mut feed = Feed::open(&app, key.clone(), last);
+    if matches!(record::find(&app, &key).await?, Record::Unknown) {
+        return Err(record::unknown(&id).into());
+    }
+    feed.attach();
+    let events = stream::unfold((app, feed), |(app, mut feed)| async move {
+        let event = tokio::select! {
+            biased;
+            frame = feed.next() => encode(&frame?),
+            () = app.draining.cancelled() => return None,
+            () = tokio::time::sleep(app.config.ping_interval()) => sse::PING,
+        };
+        Some((event, (app, feed)))
+    });
+    Ok(named(sse::response(events), id))
+}
+
+/// `GET /v1/events`: every live event of the tenant, at most once.
+pub(crate) async fn of_tenant(State(app): State<App>, Extension(entry): Extension<Entry>) -> Response {
+    let any_id = app.parts.topology.subjects.event(app.tenant(), &entry.fresh);
+    let prefix = any_id.strip_suffix(entry.fresh.as_str()).unwrap_or(&any_id).to_owned();
+    let live = app.hub.watch();
+    let events = stream::unfold((app, live, prefix), |(app, mut live, prefix)| async move {
+        let event = tokio::select! {
+            biased;
+            event = next_of(&mut live, &prefix) => event?,
+            () = app.draining.cancelled() => return None,
+            () = tokio::time::sleep(app.config.ping_interval()) => sse::PING,
+        };
+        Some((event, (app, live, prefix)))
+    });
+    sse::response(events)
+}
+
+async fn next_of(live: &mut broadcast::Receiver<Arc<Message>>, prefix: &str) -> Option<Bytes> {
+    loop {
+        match live.recv().await {
+            Ok(message) if message.subject.starts_with(prefix) => {
+                if let Some(frame) = Frame::read(&message) {
+                    return Some(encode(&frame));
+                }
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(lost)) => return Some(Bytes::from(format!(": {lost} events lost\n\n"))),
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}
+
+fn encode(frame: &Frame) -> Bytes {
+    let (attempt, seq) = frame.position();
+    match frame.bytes(Format::Json) {
+        Ok(json) => sse::named(Some(&format!("{attempt}-{seq}")), &frame.name(), &json),
+        Err(error) => sse::named(None, "gap", crate::refusal::text(&error).as_ref()),
+    }
+}
+
+fn named(mut response: Response, id: RequestId) -> Response {
+    response.extensions_mut().insert(door::Named(id));
+    response
+}
+
+/// `<attempt>-<seq>`, as in the `id` of every event.
+fn parse_position(text: &str) -> Result<Position, Error> {
+    let parts =
+        text.split_once('-').and_then(|(attempt, seq)| Some((attempt.parse().ok()?, seq.parse().ok()?)));
+    parts.ok_or_else(|| Error::invalid("after", "expected <attempt>-<seq>, as in the id of an event"))
+}

@@ -1,0 +1,303 @@
+//! One reader's view of one request: every event once, in order, to the end.
+//!
+//! Live frames come from the hub. Where one is missing, the feed reads the event stream and goes on; where the end is
+//! missing, it reads the outcome. It never waits for a client, and a call of [`Feed::next`] that is dropped loses nothing.
+
+use std::{collections::VecDeque, time::Duration};
+
+use broker::Replay;
+use futures_util::StreamExt;
+use schemas::{Event, EventBody};
+use tokio::{sync::mpsc, time::Instant};
+use tracing::debug;
+
+use crate::{
+    app::App,
+    frame::{Frame, Position},
+    record::{self, Key},
+};
+
+/// A request that is silent for so long may have ended unheard: a safety net, far off the usual path.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How often the stream is read for one missing frame before the reader is told of a gap. The stream captures frames
+/// just after subscribers hear them, so the first look can be too early.
+const RECOVERY_TRIES: u32 = 3;
+/// The pause before each further look.
+const RECOVERY_PAUSE: Duration = Duration::from_millis(50);
+
+pub(crate) struct Feed {
+    app: App,
+    key: Key,
+    live: mpsc::Receiver<Frame>,
+    source: Source,
+    ready: VecDeque<Frame>,
+    /// The last frame that was passed on, or that the reader has from before.
+    last: Option<Position>,
+    /// A live frame that came too early.
+    held: Option<Frame>,
+    /// The end, read from the outcome while frames before it may still be on their way.
+    end: Option<Frame>,
+    tries: u32,
+    silent_at: Instant,
+    ended: bool,
+}
+
+/// Where the next frame comes from.
+enum Source {
+    Live,
+    Pause(Instant),
+    Open,
+    Stored(Replay),
+    Outcome,
+}
+
+/// Where a frame stands, seen from the last one passed on.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Next,
+    Seen,
+    Gap,
+}
+
+impl Feed {
+    /// Listens from now on. `last` is what the reader has already.
+    pub(crate) fn open(app: &App, key: Key, last: Option<Position>) -> Self {
+        Self {
+            app: app.clone(),
+            live: app.hub.open(&key.events),
+            key,
+            source: Source::Live,
+            ready: VecDeque::new(),
+            last,
+            held: None,
+            end: None,
+            tries: 0,
+            silent_at: Instant::now() + SILENCE,
+            ended: false,
+        }
+    }
+
+    /// Starts with what is stored: the request is older than this feed.
+    pub(crate) fn attach(&mut self) {
+        self.source = Source::Open;
+    }
+
+    /// The reader has seen the frame at `position`.
+    pub(crate) fn seen(&mut self, position: Position) {
+        self.last = self.last.max(Some(position));
+    }
+
+    /// The next frame; `None` after the terminal one.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(frame);
+            }
+            if self.ended {
+                return None;
+            }
+            self.step().await;
+        }
+    }
+
+    async fn step(&mut self) {
+        match &mut self.source {
+            Source::Live => self.step_live().await,
+            Source::Pause(until) => {
+                tokio::time::sleep_until(*until).await;
+                self.source = Source::Open;
+            }
+            Source::Open => {
+                self.app.meters.recovery();
+                let stream = &self.app.parts.topology.events;
+                self.source = match self.app.broker().replay(stream, &self.key.events, 0).await {
+                    Ok(replay) => Source::Stored(replay),
+                    Err(error) => {
+                        debug!(%error, id = %self.key.id, "cannot replay events");
+                        Source::Outcome
+                    }
+                };
+            }
+            Source::Stored(replay) => match replay.next().await {
+                Some(Ok(stored)) => self.offer_stored(Frame::read(&stored.message)),
+                Some(Err(_)) | None => self.source = Source::Outcome,
+            },
+            Source::Outcome => {
+                let outcome = record::outcome(&self.app, &self.key).await;
+                self.source = Source::Live;
+                match outcome {
+                    Ok(stored) => self.end = stored.and_then(|stored| end_of(&stored)),
+                    Err(error) => debug!(%error, id = %self.key.id, "cannot look for the outcome"),
+                }
+            }
+        }
+    }
+
+    async fn step_live(&mut self) {
+        // What is held came before all that waits in the channel, and the end after it.
+        if let Some(frame) = self.held.take() {
+            return self.settle(frame, |feed, frame| feed.held = Some(frame));
+        }
+        if let Some(frame) = self.end.take() {
+            return match self.live.try_recv() {
+                Ok(earlier) => {
+                    self.end = Some(frame);
+                    self.offer(earlier);
+                }
+                Err(_) => self.settle(frame, |feed, frame| feed.end = Some(frame)),
+            };
+        }
+        match tokio::time::timeout_at(self.silent_at, self.live.recv()).await {
+            Ok(Some(frame)) => {
+                self.silent_at = Instant::now() + SILENCE;
+                self.offer(frame);
+            }
+            Ok(None) => {
+                self.live = self.app.hub.open(&self.key.events);
+                self.source = Source::Open;
+            }
+            Err(_) => {
+                self.silent_at = Instant::now() + SILENCE;
+                self.source = Source::Outcome;
+            }
+        }
+    }
+
+    fn offer(&mut self, frame: Frame) {
+        match place(self.last, &frame) {
+            Place::Next => self.pass(frame),
+            Place::Seen => {}
+            Place::Gap => self.held = Some(frame),
+        }
+    }
+
+    /// What is missing in the stream itself will not come.
+    fn offer_stored(&mut self, frame: Option<Frame>) {
+        match frame.map(|frame| (place(self.last, &frame), frame)) {
+            Some((Place::Next, frame)) => self.pass(frame),
+            Some((Place::Gap, frame)) => self.pass_over_gap(frame),
+            Some((Place::Seen, _)) | None => {}
+        }
+    }
+
+    /// Passes a frame that had to wait, or looks once more for what is missing before it.
+    fn settle(&mut self, frame: Frame, keep: impl FnOnce(&mut Self, Frame)) {
+        match place(self.last, &frame) {
+            Place::Next => self.pass(frame),
+            Place::Seen => {}
+            Place::Gap if self.tries < RECOVERY_TRIES => {
+                self.source = match self.tries {
+                    0 => Source::Open,
+                    tries => Source::Pause(Instant::now() + RECOVERY_PAUSE * tries),
+                };
+                self.tries += 1;
+                keep(self, frame);
+            }
+            Place::Gap => self.pass_over_gap(frame),
+        }
+    }
+
+    fn pass(&mut self, frame: Frame) {
+        self.tries = 0;
+        self.announce_restart(&frame);
+        self.last = Some(frame.position());
+        self.ended = frame.head.event.is_terminal();
+        self.ready.push_back(frame);
+    }
+
+    fn pass_over_gap(&mut self, frame: Frame) {
+        self.app.meters.gap();
+        self.announce_restart(&frame);
+        let (attempt, to) = frame.position();
+        let from = self.last.filter(|last| last.0 == attempt).map_or(0, |last| last.1);
+        let body = EventBody::Gap { from, to };
+        self.push(Event { id: self.key.id.clone(), attempt, seq: to.saturating_sub(1), body }, &frame);
+        self.last = Some((attempt, to.saturating_sub(1)));
+        self.pass(frame);
+    }
+
+    /// A newer attempt voids what the reader has of an older one, and the worker that died could not say so.
+    fn announce_restart(&mut self, frame: &Frame) {
+        let Some((attempt, seq)) = self.last.filter(|last| (1..frame.head.attempt).contains(&last.0)) else {
+            return;
+        };
+        if frame.name() == "restarted" {
+            return;
+        }
+        let reason = format!("attempt {attempt} was lost; attempt {} begins", frame.head.attempt);
+        let body = EventBody::Restarted { reason };
+        self.push(Event { id: self.key.id.clone(), attempt, seq: seq + 1, body }, frame);
+    }
+
+    fn push(&mut self, event: Event, like: &Frame) {
+        match Frame::of(&event, like.format) {
+            Ok(frame) => self.ready.push_back(frame),
+            Err(error) => debug!(%error, id = %self.key.id, "cannot write a notice"),
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.live.close();
+        self.app.hub.prune(&self.key.events);
+    }
+}
+
+fn end_of(stored: &broker::Stored) -> Option<Frame> {
+    let outcome =
+        record::read_outcome(stored).and_then(|outcome| Frame::of_outcome(&outcome, stored.message.format()));
+    outcome
+        .inspect_err(|error| debug!(%error, subject = stored.message.subject, "cannot use an outcome"))
+        .ok()
+}
+
+fn place(last: Option<Position>, frame: &Frame) -> Place {
+    let (attempt, seq) = frame.position();
+    match last {
+        Some((current, _)) if attempt < current => Place::Seen,
+        Some((current, shown)) if attempt == current => match seq {
+            seq if seq == shown + 1 => Place::Next,
+            seq if seq > shown => Place::Gap,
+            // A feed that is still open has not passed the end: a reader that has it all is told again.
+            _ if frame.head.event.is_terminal() => Place::Next,
+            _ => Place::Seen,
+        },
+        // Before the first attempt there is nothing but `queued` and a refusal, and either may stand alone.
+        _ if seq == 0 || attempt == 0 => Place::Next,
+        _ => Place::Gap,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use schemas::{EventHead, Format, event::EventKind};
+
+    use super::*;
+
+    fn frame(attempt: u32, seq: u64, event: EventKind) -> Frame {
+        Frame { head: EventHead { attempt, seq, event }, format: Format::Json, payload: Bytes::new() }
+    }
+
+    #[test]
+    fn frames_have_one_place() {
+        let at = |last, attempt, seq| place(last, &frame(attempt, seq, EventKind::Other));
+        assert_eq!(at(None, 0, 0), Place::Next);
+        assert_eq!(at(None, 1, 0), Place::Next, "attempt 0 holds nothing that a reader needs");
+        assert_eq!(at(None, 1, 4), Place::Gap);
+        assert_eq!(at(Some((1, 4)), 1, 5), Place::Next);
+        assert_eq!(at(Some((1, 4)), 1, 4), Place::Seen);
+        assert_eq!(at(Some((1, 4)), 1, 6), Place::Gap);
+        assert_eq!(at(Some((2, 0)), 1, 99), Place::Seen, "a zombie of an older attempt");
+        assert_eq!(at(Some((1, 4)), 2, 0), Place::Next);
+        assert_eq!(at(Some((1, 4)), 2, 1), Place::Gap);
+    }
+
+    #[test]
+    fn the_end_is_never_swallowed() {
+        let end = frame(1, 4, EventKind::ChatComplete);
+        assert_eq!(place(Some((1, 9)), &end), Place::Next);
+        assert_eq!(place(Some((2, 0)), &end), Place::Seen);
+    }
+}

@@ -1,0 +1,76 @@
+//! The instruments of the gateway, made once. Labels are closed sets: never an id, a model or a text of a client.
+
+use opentelemetry::{
+    KeyValue, global,
+    metrics::{Counter, Histogram, UpDownCounter},
+};
+
+/// Seconds, from a cached answer to a long one.
+const DURATION_BOUNDS_S: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0];
+
+#[derive(Debug, Clone)]
+pub(crate) struct Meters {
+    accepted: Counter<u64>,
+    refused: Counter<u64>,
+    ended: Counter<u64>,
+    duration: Histogram<f64>,
+    inflight: UpDownCounter<i64>,
+    sockets: UpDownCounter<i64>,
+    recoveries: Counter<u64>,
+    gaps: Counter<u64>,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        let meter = global::meter("dynode");
+        let counter =
+            |name: &'static str, what: &'static str| meter.u64_counter(name).with_description(what).build();
+        let level = |name: &'static str, what: &'static str| {
+            meter.i64_up_down_counter(name).with_description(what).build()
+        };
+        Self {
+            accepted: counter("dynode_gateway_accepted", "requests whose publish the broker acknowledged"),
+            refused: counter("dynode_gateway_refused", "requests that were refused at the door"),
+            ended: counter("dynode_gateway_ended", "requests that a door has answered to the end"),
+            duration: meter
+                .f64_histogram("dynode_gateway_duration_seconds")
+                .with_description("from the first byte read to the end of the answer")
+                .with_boundaries(DURATION_BOUNDS_S.to_vec())
+                .build(),
+            inflight: level("dynode_gateway_inflight", "requests that doors wait for"),
+            sockets: level("dynode_gateway_sockets", "open WebSockets"),
+            recoveries: counter("dynode_gateway_feed_recoveries", "reads of the event stream to fill a gap"),
+            gaps: counter("dynode_gateway_feed_gaps", "gaps that the event stream could not fill"),
+        }
+    }
+
+    pub(crate) fn accepted(&self, door: &'static str, action: &'static str) {
+        self.accepted.add(1, &[KeyValue::new("door", door), KeyValue::new("action", action)]);
+        self.inflight.add(1, &[KeyValue::new("door", door)]);
+    }
+
+    pub(crate) fn refused(&self, door: &'static str, code: &'static str) {
+        self.refused.add(1, &[KeyValue::new("door", door), KeyValue::new("code", code)]);
+    }
+
+    pub(crate) fn ended(&self, door: &'static str, action: &'static str, status: &'static str, seconds: f64) {
+        let labels =
+            [KeyValue::new("door", door), KeyValue::new("action", action), KeyValue::new("status", status)];
+        self.ended.add(1, &labels);
+        self.duration.record(seconds, &labels[..1]);
+        self.inflight.add(-1, &labels[..1]);
+    }
+
+    pub(crate) fn socket(&self, change: i64) {
+        self.sockets.add(change, &[]);
+    }
+
+    pub(crate) fn recovery(&self) {
+        self.recoveries.add(1, &[]);
+    }
+
+    pub(crate) fn gap(&self) {
+        self.gaps.add(1, &[]);
+    }
+}

@@ -1,0 +1,125 @@
+//! `/v1/requests`: hand work in, ask how it ended, cancel it.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use broker::Message;
+use bytes::Bytes;
+use schemas::{Error, Format, Request, RequestId};
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    door::{self, Entry, Named},
+    record::{self, Key, Record},
+    refusal::{self, Refusal},
+    submit::submit,
+};
+
+const DOOR: &str = "requests";
+
+/// `POST /v1/requests` → 202.
+pub(crate) async fn create(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let body = door::read_body(&app, body).await?;
+    let format = door::body_format(&headers, &body)?;
+    let mut request: Request = parse(format.decode(&body)?)?;
+    if let Some(key) = door::idempotency_key(&headers)? {
+        request.id.get_or_insert(key);
+    }
+    let accepted = submit(&app, DOOR, &entry, request, Format::MessagePack).await?;
+    let id = accepted.id.clone();
+    accepted.account.release();
+    let mut response = status(&headers, &id, "queued")?;
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/requests/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// `GET /v1/requests/{id}`: the outcome, or 202 while there is none.
+pub(crate) async fn get(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let id = parse_id(&id)?;
+    match record::find(&app, &Key::new(&app, id.clone())).await? {
+        Record::Ended(outcome) => Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
+        Record::Running => Ok(status(&headers, &id, "running")?),
+        Record::Queued => Ok(status(&headers, &id, "queued")?),
+        Record::Unknown => Err(record::unknown(&id).into()),
+    }
+}
+
+/// `DELETE /v1/requests/{id}`: 202, or the outcome where it has ended.
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let id = parse_id(&id)?;
+    let key = Key::new(&app, id.clone());
+    match record::find(&app, &key).await? {
+        Record::Ended(outcome) => Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
+        Record::Unknown => Err(record::unknown(&id).into()),
+        Record::Running | Record::Queued => {
+            send_cancel(&app, &key).await?;
+            Ok(status(&headers, &id, "cancelling")?)
+        }
+    }
+}
+
+/// Asks whoever works on the request to stop.
+pub(crate) async fn send_cancel(app: &App, key: &Key) -> Result<(), Error> {
+    let subject = app.parts.topology.subjects.control(&key.tenant, &key.id);
+    let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));
+    app.broker().send(message).await.map_err(|error| refusal::of_broker(&error))
+}
+
+/// A request out of what a door read. The action must be said: only a subject can say it instead.
+pub(crate) fn parse(value: Value) -> Result<Request, Error> {
+    let Some(fields) = value.as_object() else {
+        return Err(Error::new(
+            schemas::ErrorCode::InvalidRequest,
+            "expected an object with `action` and `payload`",
+        ));
+    };
+    match fields.get("action") {
+        Some(Value::String(action)) => action.parse::<schemas::Action>().map(|_| ())?,
+        Some(_) => return Err(Error::invalid("action", "expected a string")),
+        None => return Err(Error::invalid("action", "is required; `auto` lets the server decide")),
+    }
+    schemas::codec::from_value(value, "")
+}
+
+pub(crate) fn parse_id(text: &str) -> Result<RequestId, Error> {
+    RequestId::new(text).map_err(|error| Error::invalid("id", error))
+}
+
+fn status(headers: &HeaderMap, id: &RequestId, status: &str) -> Result<Response, Error> {
+    answer(headers, StatusCode::ACCEPTED, id, &json!({ "id": id, "status": status }))
+}
+
+/// `value` in the format that the client accepts.
+fn answer(
+    headers: &HeaderMap,
+    status: StatusCode,
+    id: &RequestId,
+    value: &impl serde::Serialize,
+) -> Result<Response, Error> {
+    let accepts = door::text(headers, header::ACCEPT.as_str()).unwrap_or_default();
+    let wanted = accepts.split(',').find_map(Format::from_content_type).unwrap_or_default();
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(wanted.content_type()))];
+    let mut response = (status, kind, wanted.encode(value)?).into_response();
+    response.extensions_mut().insert(Named(id.clone()));
+    Ok(response)
+}

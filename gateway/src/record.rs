@@ -1,0 +1,160 @@
+//! What the broker knows of a request: its outcome, that it is under way, or nothing.
+
+use std::collections::{HashMap, VecDeque};
+
+use broker::Stored;
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use schemas::{Error, ErrorCode, Outcome, RequestId, Tenant};
+
+use crate::{app::Shared, frame::Frame, refusal};
+
+/// The header of the `queued` event that tells a different request under the same id apart.
+pub(crate) const FINGERPRINT: &str = "Dynode-Fingerprint";
+/// How many requests are remembered between their acceptance and their first event: a full second at the highest rate.
+const RECENT_MAX: usize = 16_384;
+
+/// A request, by its event subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) tenant: Tenant,
+    pub(crate) id: RequestId,
+    /// Where its events are.
+    pub(crate) events: String,
+    /// Where its outcome is.
+    pub(crate) outcome: String,
+}
+
+impl Key {
+    pub(crate) fn new(app: &Shared, id: RequestId) -> Self {
+        let (subjects, tenant) = (&app.parts.topology.subjects, app.tenant().clone());
+        let (events, outcome) = (subjects.event(&tenant, &id), subjects.outcome(&tenant, &id));
+        Self { tenant, id, events, outcome }
+    }
+}
+
+/// What is known of a request.
+#[derive(Debug)]
+pub(crate) enum Record {
+    /// How it ended.
+    Ended(Box<Outcome>),
+    /// A worker has it.
+    Running,
+    /// It waits.
+    Queued,
+    /// Nobody has heard of it, or it was forgotten.
+    Unknown,
+}
+
+/// Looks a request up.
+pub(crate) async fn find(app: &Shared, key: &Key) -> Result<Record, Error> {
+    let topology = &app.parts.topology;
+    let outcome = app.broker().last(&topology.outcomes, &key.outcome);
+    let event = app.broker().last(&topology.events, &key.events);
+    let (outcome, event) = tokio::join!(outcome, event);
+    if let Some(stored) = outcome.map_err(|error| refusal::of_broker(&error))? {
+        return read_outcome(&stored).map(|outcome| Record::Ended(Box::new(outcome)));
+    }
+    let event = event.map_err(|error| refusal::of_broker(&error))?;
+    Ok(match event.and_then(|stored| Frame::read(&stored.message)) {
+        Some(frame) if frame.head.attempt > 0 => Record::Running,
+        Some(_) => Record::Queued,
+        None if app.recent.fingerprint(&key.events).is_some() => Record::Queued,
+        None => Record::Unknown,
+    })
+}
+
+/// The fingerprint of the request that holds this id, where it can be known.
+pub(crate) async fn fingerprint(app: &Shared, key: &Key, record: &Record) -> Option<String> {
+    match record {
+        Record::Ended(outcome) => Some(outcome.fingerprint.clone()).filter(|text| !text.is_empty()),
+        Record::Unknown => None,
+        Record::Running | Record::Queued => match app.recent.fingerprint(&key.events) {
+            Some(known) => Some(known),
+            None => first_fingerprint(app, key).await,
+        },
+    }
+}
+
+async fn first_fingerprint(app: &Shared, key: &Key) -> Option<String> {
+    let mut events = app.broker().replay(&app.parts.topology.events, &key.events, 0).await.ok()?;
+    let first = events.next().await?.ok()?;
+    first.message.headers.get(FINGERPRINT).map(str::to_owned)
+}
+
+/// The outcome of a request, if it has one.
+pub(crate) async fn outcome(app: &Shared, key: &Key) -> Result<Option<Stored>, broker::Error> {
+    app.broker().last(&app.parts.topology.outcomes, &key.outcome).await
+}
+
+pub(crate) fn read_outcome(stored: &Stored) -> Result<Outcome, Error> {
+    stored.message.format().decode(&stored.message.payload).map_err(|error| {
+        Error::new(ErrorCode::Internal, format!("the stored outcome cannot be read: {}", error.message))
+    })
+}
+
+/// Nobody has heard of this request.
+pub(crate) fn unknown(id: &RequestId) -> Error {
+    Error::new(
+        ErrorCode::NotFound,
+        format!("no request `{id}` is known; outcomes are kept for a limited time"),
+    )
+}
+
+/// The requests that this gateway published last, by event subject, with their fingerprints. It bridges the moment
+/// between acceptance and the first event; beyond it the broker knows.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Mutex<RecentInner>);
+
+#[derive(Debug, Default)]
+struct RecentInner {
+    fingerprints: HashMap<String, String>,
+    order: VecDeque<String>,
+}
+
+impl Recent {
+    /// Takes the id for a request with this fingerprint; says which fingerprint holds it where it is taken.
+    pub(crate) fn claim(&self, subject: &str, fingerprint: &str) -> Result<(), String> {
+        let mut inner = self.0.lock();
+        if let Some(holder) = inner.fingerprints.get(subject) {
+            return Err(holder.clone());
+        }
+        inner.fingerprints.insert(subject.to_owned(), fingerprint.to_owned());
+        inner.order.push_back(subject.to_owned());
+        if inner.order.len() > RECENT_MAX
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.fingerprints.remove(&oldest);
+        }
+        Ok(())
+    }
+
+    /// Gives an id back whose request was not stored.
+    pub(crate) fn release(&self, subject: &str) {
+        let mut inner = self.0.lock();
+        inner.fingerprints.remove(subject);
+        inner.order.retain(|have| have != subject);
+    }
+
+    pub(crate) fn fingerprint(&self, subject: &str) -> Option<String> {
+        self.0.lock().fingerprints.get(subject).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_claimed_once_and_the_oldest_is_forgotten() {
+        let recent = Recent::default();
+        assert_eq!(recent.claim("a", "one"), Ok(()));
+        assert_eq!(recent.claim("a", "two"), Err("one".to_owned()));
+        for index in 0..RECENT_MAX {
+            recent.claim(&format!("s{index}"), "x").unwrap();
+        }
+        assert_eq!(recent.fingerprint("a"), None);
+        recent.release("s7");
+        assert_eq!(recent.fingerprint("s7"), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! The forms of an error at the doors, in one place: HTTP status, headers and OpenAI error object; WebSocket frame.
+
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use broker::ErrorKind;
+use bytes::Bytes;
+use schemas::{Error, ErrorCode, Format};
+use serde::Serialize;
+
+use crate::app::overloaded;
+
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const X_ESTIMATED_WAIT: HeaderName = HeaderName::from_static("x-dynode-estimated-wait-ms");
+
+/// A request that was refused: nothing of it runs.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) Error);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+/// Marks a response as a refusal, for the counter at the door.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused(pub(crate) ErrorCode);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = response(&self.0);
+        response.extensions_mut().insert(Refused(self.0.code));
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Object<'a>,
+}
+
+/// The error object of the OpenAI API; all four keys are always there.
+#[derive(Serialize)]
+struct Object<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+fn envelope(error: &Error) -> Envelope<'_> {
+    let row = error.code.row();
+    let code = match (error.code, error.param.as_deref()) {
+        (ErrorCode::NotFound, Some("model" | "payload.model")) => "model_not_found",
+        _ => row.name,
+    };
+    Envelope {
+        error: Object {
+            message: &error.message,
+            r#type: row.openai_type,
+            param: error.param.as_deref(),
+            code,
+        },
+    }
+}
+
+/// The JSON text of the error object, as it stands in a stream.
+pub(crate) fn text(error: &Error) -> Bytes {
+    // Strings and options always encode.
+    Format::Json.encode(&envelope(error)).unwrap_or_default()
+}
+
+/// The whole HTTP answer.
+pub(crate) fn response(error: &Error) -> Response {
+    let status =
+        StatusCode::from_u16(error.code.row().http_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    with_status(status, error)
+}
+
+/// The whole HTTP answer under another status than the table's (405).
+pub(crate) fn with_status(status: StatusCode, error: &Error) -> Response {
+    let mut response = (status, Json(envelope(error))).into_response();
+    let headers = response.headers_mut();
+    if let Some(milliseconds) = error.retry_after_ms {
+        // Whole seconds for those who read only these, and never 0: the SDKs take that for "no hint".
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1_000).max(1)));
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from(milliseconds));
+    }
+    if let Some(milliseconds) = error.estimated_wait_ms {
+        headers.insert(X_ESTIMATED_WAIT, HeaderValue::from(milliseconds));
+    }
+    // The SDKs repeat 409, 429 and 5xx by themselves unless they are told not to.
+    if !error.retryable && (matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error()) {
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    response
+}
+
+/// The same error for a door whose body is the payload itself: paths do not begin with `payload`.
+pub(crate) fn relative_to_body(mut error: Error) -> Error {
+    let Some(param) = error.param.take() else {
+        return error;
+    };
+    let relative = param.strip_prefix("payload.").map(str::to_owned);
+    let why = error.message.strip_prefix(&param).and_then(|rest| rest.strip_prefix(": ")).map(str::to_owned);
+    match (relative, param.as_str()) {
+        (Some(relative), _) => {
+            if let Some(why) = why {
+                error.message = format!("{relative}: {why}");
+            }
+            error.param = Some(relative);
+        }
+        (None, "payload") => error.message = format!("the body: {}", why.unwrap_or(error.message)),
+        (None, _) => error.param = Some(param),
+    }
+    error
+}
+
+/// What a sender is told when the broker does not take its request.
+pub(crate) fn of_broker(error: &broker::Error) -> Error {
+    tracing::debug!(%error, "the broker refused");
+    match error.kind() {
+        ErrorKind::Full => overloaded("the queue is full; nothing was accepted"),
+        ErrorKind::TooLarge => Error::new(ErrorCode::TooLarge, "the request is larger than the broker takes"),
+        ErrorKind::Denied => Error::new(ErrorCode::Forbidden, "the broker's permissions do not allow this"),
+        ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed => {
+            overloaded("the broker is not reachable; send it again with the same id")
+        }
+        _ => Error::new(ErrorCode::Internal, "the broker could not do this; the log says why"),
+    }
+}
+
+#[derive(Serialize)]
+struct FailFrame<'a> {
+    id: Option<&'a str>,
+    attempt: u32,
+    seq: u64,
+    event: &'static str,
+    error: &'a Error,
+}
+
+/// The `fail` event of one refused frame; the socket stays open.
+pub(crate) fn frame(id: Option<&str>, error: &Error, format: Format) -> Bytes {
+    let fail = FailFrame { id, attempt: 0, seq: 0, event: "fail", error };
+    // Strings and numbers always encode.
+    format.encode(&fail).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_relative_to_the_body_of_the_door() {
+        let error = relative_to_body(Error::invalid("payload.messages[0].role", "expected a string"));
+        assert_eq!(error.param.as_deref(), Some("messages[0].role"));
+        assert_eq!(error.message, "messages[0].role: expected a string");
+        let error = relative_to_body(Error::invalid("payload", "expected an object"));
+        assert_eq!((error.param, error.message.as_str()), (None, "the body: expected an object"));
+        let error = relative_to_body(Error::invalid("deadline_ms", "0 is too short"));
+        assert_eq!(error.param.as_deref(), Some("deadline_ms"));
+    }
+
+    #[test]
+    fn an_unknown_model_has_the_code_that_sdks_know() {
+        let error = Error { param: Some("model".into()), ..Error::new(ErrorCode::NotFound, "no model `x`") };
+        let expected = r#"{"error":{"message":"no model `x`","type":"not_found_error","param":"model","code":"model_not_found"}}"#;
+        assert_eq!(text(&error), expected);
+    }
+
+    #[test]
+    fn only_what_may_succeed_is_retried_by_sdks() {
+        let hint = |code| response(&Error::new(code, "x")).headers().get(X_SHOULD_RETRY).cloned();
+        for code in [ErrorCode::Conflict, ErrorCode::BudgetExceeded, ErrorCode::ProviderError] {
+            assert_eq!(hint(code).unwrap(), "false", "{code}");
+        }
+        for code in [ErrorCode::Overloaded, ErrorCode::ProviderUnavailable, ErrorCode::InvalidRequest] {
+            assert_eq!(hint(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn hints_in_whole_seconds_are_never_zero() {
+        let response = response(&Error::new(ErrorCode::Overloaded, "x").retry_after_ms(20));
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()["retry-after-ms"], "20");
+    }
+}

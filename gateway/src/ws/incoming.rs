@@ -1,0 +1,125 @@
+//! What a WebSocket client says.
+
+use schemas::{Error, ErrorCode, Format, Request, RequestId};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{frame::Position, native};
+
+/// The longest unusable id that is repeated to its sender.
+const SHOWN_ID_BYTES_MAX: usize = 128;
+
+/// One frame of a client.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Incoming {
+    Submit(Box<Request>),
+    Cancel(RequestId),
+    Resume(RequestId, Position),
+    /// Accepted for clients that send it: the bounded queue of the socket already holds back what is not read.
+    Credit,
+    Health(Option<RequestId>),
+}
+
+/// A frame that cannot be used, with its id as far as it has one.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Unusable {
+    pub(crate) id: Option<String>,
+    pub(crate) error: Error,
+}
+
+#[derive(Deserialize)]
+struct Cancel {
+    id: RequestId,
+}
+
+#[derive(Deserialize)]
+struct Resume {
+    id: RequestId,
+    attempt: u32,
+    after: u64,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    #[serde(default)]
+    id: Option<RequestId>,
+}
+
+/// Reads one frame.
+pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Incoming, Unusable> {
+    let value: Value = format.decode(bytes).map_err(|error| Unusable { id: None, error })?;
+    let id = value
+        .get("id")
+        .and_then(Value::as_str)
+        .filter(|id| id.len() <= SHOWN_ID_BYTES_MAX)
+        .map(str::to_owned);
+    read(value).map_err(|error| Unusable { id, error })
+}
+
+fn read(value: Value) -> Result<Incoming, Error> {
+    if !value.is_object() {
+        let why = "expected an object, as {\"id\":\"a\",\"action\":\"chat.completion\",\"payload\":{}}";
+        return Err(Error::new(ErrorCode::InvalidRequest, why));
+    }
+    match value.get("action").and_then(Value::as_str) {
+        Some("cancel") => view::<Cancel>(value).map(|Cancel { id }| Incoming::Cancel(id)),
+        Some("resume") => {
+            view::<Resume>(value).map(|Resume { id, attempt, after }| Incoming::Resume(id, (attempt, after)))
+        }
+        Some("credit") => Ok(Incoming::Credit),
+        Some("system.health") => view::<Health>(value).map(|Health { id }| Incoming::Health(id)),
+        _ => native::parse(value).map(|request| Incoming::Submit(Box::new(request))),
+    }
+}
+
+fn view<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
+    schemas::codec::from_value(value, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn unusable(text: &str) -> Unusable {
+        parse(Format::Json, text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn a_refusal_names_its_request_and_its_field() {
+        let unknown = unusable(r#"{"id":"a","action":"dance"}"#);
+        assert_eq!((unknown.id.as_deref(), unknown.error.param.as_deref()), (Some("a"), Some("action")));
+        assert_eq!(unusable("{").id, None);
+        assert_eq!(
+            unusable(r#"{"id":"a b","action":"auto","payload":{}}"#).error.param.as_deref(),
+            Some("id")
+        );
+        assert_eq!(unusable(r#"{"id":"a","payload":{}}"#).error.param.as_deref(), Some("action"));
+        assert_eq!(
+            unusable(r#"{"id":"a","action":"resume","attempt":-1,"after":0}"#).error.param.as_deref(),
+            Some("attempt")
+        );
+    }
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let value = serde_json::json!({"action": "resume", "id": "a", "attempt": 2, "after": 7});
+        let expected = Incoming::Resume(RequestId::new("a").unwrap(), (2, 7));
+        for format in [Format::Json, Format::MessagePack] {
+            assert_eq!(
+                parse(format, &format.encode(&value).unwrap()),
+                Ok(Incoming::Resume(RequestId::new("a").unwrap(), (2, 7)))
+            );
+        }
+        assert_eq!(read(value).unwrap(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_frame_panics(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = parse(Format::Json, &bytes);
+            let _ = parse(Format::MessagePack, &bytes);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One request on a socket: accept it, or take it up again, and pass on its events to the end.
+
+use schemas::{Error, Event, EventBody, Format, Request, RequestId};
+
+use super::outgoing::{Gone, Outgoing};
+use crate::{
+    account::Account,
+    app::App,
+    door::Entry,
+    feed::Feed,
+    frame::{Frame, Position},
+    record::{self, Key, Record},
+    refusal,
+    submit::{Accepted, QUEUED, submit},
+};
+
+pub(crate) const DOOR: &str = "ws";
+
+/// Submits `request` and passes its events on.
+pub(crate) async fn run(
+    app: App,
+    entry: Entry,
+    request: Request,
+    format: Format,
+    out: Outgoing,
+) -> Result<(), Gone> {
+    match submit(&app, DOOR, &entry, request, format).await {
+        Ok(accepted) => follow(accepted, format, &out).await,
+        Err(error) => refuse(&app, Some(entry.fresh.as_str()), &error, format, &out).await,
+    }
+}
+
+/// Passes on the events of a known request after `last`.
+pub(crate) async fn resume(
+    app: App,
+    id: RequestId,
+    last: Position,
+    format: Format,
+    out: Outgoing,
+) -> Result<(), Gone> {
+    let key = Key::new(&app, id.clone());
+    // Before the look, so that nothing falls between the two.
+    let mut feed = Feed::open(&app, key.clone(), Some(last));
+    let found = match record::find(&app, &key).await {
+        Ok(Record::Unknown) => Err(record::unknown(&id)),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = found {
+        return refuse(&app, Some(id.as_str()), &error, format, &out).await;
+    }
+    feed.attach();
+    pass_on(feed, None, format, &out).await
+}
+
+/// Asks for a cancel; its effect comes as an event.
+pub(crate) async fn cancel(app: App, id: RequestId, format: Format, out: Outgoing) -> Result<(), Gone> {
+    let key = Key::new(&app, id.clone());
+    let asked = match record::find(&app, &key).await {
+        Ok(Record::Unknown) => Err(record::unknown(&id)),
+        Ok(Record::Ended(_)) => Ok(()),
+        Ok(Record::Running | Record::Queued) => crate::native::send_cancel(&app, &key).await,
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(()) => Ok(()),
+        Err(error) => refuse(&app, Some(id.as_str()), &error, format, &out).await,
+    }
+}
+
+/// One refused frame; the socket stays open.
+pub(crate) async fn refuse(
+    app: &App,
+    id: Option<&str>,
+    error: &Error,
+    format: Format,
+    out: &Outgoing,
+) -> Result<(), Gone> {
+    app.meters.refused(DOOR, error.code.as_str());
+    tracing::info!(id, tenant = %app.tenant(), door = DOOR, code = error.code.as_str(), "request refused");
+    out.send(refusal::frame(id, error, format), format).await
+}
+
+async fn follow(accepted: Accepted, format: Format, out: &Outgoing) -> Result<(), Gone> {
+    let Accepted { id, feed, account, fresh } = accepted;
+    if fresh {
+        let body = EventBody::Queued { position: None, estimated_wait_ms: None };
+        let (attempt, seq) = QUEUED;
+        if let Ok(frame) = Frame::of(&Event { id, attempt, seq, body }, format) {
+            out.frame(&frame, format).await?;
+        }
+    }
+    pass_on(feed, Some(account), format, out).await
+}
+
+async fn pass_on(
+    mut feed: Feed,
+    mut account: Option<Account>,
+    format: Format,
+    out: &Outgoing,
+) -> Result<(), Gone> {
+    while let Some(frame) = feed.next().await {
+        out.frame(&frame, format).await?;
+        if let Some(account) = &mut account {
+            account.end_with(&frame);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! One socket: reads frames, runs their requests side by side, ends when the client or the server goes.
+
+use std::{collections::HashMap, future::Future, time::Duration};
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use schemas::{
+    Error, ErrorCode, Event, EventBody, Format, Output, Request, RequestId, event::Completion, fingerprint,
+};
+use tokio::{
+    task::{AbortHandle, Id, JoinSet},
+    time::{Instant, MissedTickBehavior},
+};
+use tracing::{Instrument, debug};
+
+use super::{
+    incoming::{self, Incoming, Unusable},
+    outgoing::{self, GOING_AWAY, Gone, Outgoing, PROTOCOL_ERROR, TOO_LARGE},
+    request,
+};
+use crate::{
+    app::{App, overloaded},
+    door::Entry,
+    frame::{Frame, Position},
+    health,
+};
+
+/// Why the server closes a socket.
+type Close = (u16, &'static str);
+
+/// Serves `socket` to its end. Requests that are still open then run on; the client may take them up on another socket.
+pub(crate) async fn run(app: App, socket: WebSocket) {
+    app.meters.socket(1);
+    let (sink, stream) = socket.split();
+    let (out, queue) = Outgoing::new(app.config.socket_queue_frames_max);
+    let mut writer = JoinSet::new();
+    writer.spawn(outgoing::write(sink, queue, Duration::from_millis(app.config.write_timeout_ms)));
+    let mut session = Session {
+        open: HashMap::new(),
+        tasks: JoinSet::new(),
+        format: Format::Json,
+        heard_at: Instant::now(),
+        app: app.clone(),
+        out,
+    };
+    if let Some((code, reason)) = session.serve(stream).await {
+        debug!(code, reason, "socket closed");
+        session.tasks.shutdown().await;
+        session.out.close(code, reason).await;
+    }
+    drop(session);
+    // Ends with the queue, whose last sender is gone.
+    writer.join_next().await;
+    app.meters.socket(-1);
+}
+
+struct Session {
+    app: App,
+    out: Outgoing,
+    /// The requests whose events are passed on.
+    open: HashMap<RequestId, Open>,
+    tasks: JoinSet<Result<(), Gone>>,
+    /// How the client speaks, for what is not the answer to a frame.
+    format: Format,
+    heard_at: Instant,
+}
+
+struct Open {
+    task: AbortHandle,
+    fingerprint: Option<String>,
+}
+
+impl Session {
+    /// Until the client goes (`None`) or the server closes.
+    async fn serve<S>(&mut self, mut stream: S) -> Option<Close>
+    where
+        S: Stream<Item = Result<Message, axum::Error>> + Unpin,
+    {
+        let mut ticks = tokio::time::interval(self.app.config.ping_interval());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut signals = self.app.hub.signals();
+        let draining = self.app.draining.clone();
+        loop {
+            if draining.is_cancelled() && self.tasks.is_empty() {
+                return Some((GOING_AWAY, "draining"));
+            }
+            tokio::select! {
+                message = stream.next() => match message? {
+                    Ok(message) => if let Err(close) = self.hear(message).await { return close },
+                    Err(error) => return broken(error),
+                },
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    let task = ended.map_or_else(|error| error.id(), |(task, _)| task);
+                    self.forget(task);
+                }
+                signal = signals.recv() => if let Ok(message) = signal { self.pass_signal(&message) },
+                _ = ticks.tick() => {
+                    if self.heard_at.elapsed() > Duration::from_millis(self.app.config.socket_idle_timeout_ms) {
+                        return Some((GOING_AWAY, "idle"));
+                    }
+                    self.out.ping();
+                }
+                () = draining.cancelled(), if !draining.is_cancelled() => {}
+                () = self.out.closed() => return None,
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: Message) -> Result<(), Option<Close>> {
+        self.heard_at = Instant::now();
+        let (format, bytes) = match message {
+            Message::Text(text) => (Format::Json, Bytes::from(text)),
+            Message::Binary(bytes) => (Format::MessagePack, bytes),
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Close(_) => return Err(None),
+        };
+        if bytes.len() > self.app.config.frame_bytes_max {
+            return Err(Some((TOO_LARGE, "frame over gateway.frame_bytes_max")));
+        }
+        self.format = format;
+        let done = match incoming::parse(format, &bytes) {
+            Ok(incoming) => self.act(incoming, format).await,
+            Err(Unusable { id, error }) => self.refuse(id.as_deref(), &error, format).await,
+        };
+        done.map_err(|Gone| None)
+    }
+
+    async fn act(&mut self, incoming: Incoming, format: Format) -> Result<(), Gone> {
+        match incoming {
+            Incoming::Submit(request) => self.submit(*request, format).await,
+            Incoming::Resume(id, last) => self.resume(id, last, format).await,
+            Incoming::Cancel(id) => {
+                let asked = request::cancel(self.app.clone(), id, format, self.out.clone());
+                self.spawn(None, None, asked);
+                Ok(())
+            }
+            Incoming::Credit => Ok(()),
+            Incoming::Health(id) => self.report(id, format).await,
+        }
+    }
+
+    async fn submit(&mut self, request: Request, format: Format) -> Result<(), Gone> {
+        let id = request.id.clone().unwrap_or_else(|| self.app.fresh_id());
+        let fingerprint = fingerprint::of(&request);
+        if let Some(open) = self.open.get(&id) {
+            if open.fingerprint.as_ref().is_some_and(|have| *have == fingerprint) {
+                // It is attached already; nothing would be new.
+                return Ok(());
+            }
+            let error =
+                Error::new(ErrorCode::Conflict, format!("the id `{id}` is open on this socket; use another"));
+            return self.refuse(Some(id.as_str()), &error, format).await;
+        }
+        if let Some(error) = self.full() {
+            return self.refuse(Some(id.as_str()), &error, format).await;
+        }
+        // One that was refused names the id that its sender gave.
+        let entry = Entry { fresh: id.clone(), traceparent: None };
+        let span = tracing::info_span!("request", door = request::DOOR, %id);
+        let run = request::run(self.app.clone(), entry, request, format, self.out.clone()).instrument(span);
+        self.spawn(Some(id), Some(fingerprint), run);
+        Ok(())
+    }
+
+    async fn resume(&mut self, id: RequestId, last: Position, format: Format) -> Result<(), Gone> {
+        if let Some(open) = self.open.remove(&id) {
+            open.task.abort();
+        } else if let Some(error) = self.full() {
+            return self.refuse(Some(id.as_str()), &error, format).await;
+        }
+        let resumed = request::resume(self.app.clone(), id.clone(), last, format, self.out.clone());
+        self.spawn(Some(id), None, resumed);
+        Ok(())
+    }
+
+    fn full(&self) -> Option<Error> {
+        let most = self.app.config.socket_requests_max;
+        (self.tasks.len() >= most)
+            .then(|| overloaded(&format!("{most} requests are open on this socket, its limit")))
+    }
+
+    fn spawn(
+        &mut self,
+        id: Option<RequestId>,
+        fingerprint: Option<String>,
+        task: impl Future<Output = Result<(), Gone>> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(task);
+        if let Some(id) = id {
+            self.open.insert(id, Open { task, fingerprint });
+        }
+    }
+
+    fn forget(&mut self, task: Id) {
+        self.open.retain(|_, open| open.task.id() != task);
+    }
+
+    async fn refuse(&self, id: Option<&str>, error: &Error, format: Format) -> Result<(), Gone> {
+        request::refuse(&self.app, id, error, format, &self.out).await
+    }
+
+    async fn report(&self, id: Option<RequestId>, format: Format) -> Result<(), Gone> {
+        let output = Output::Other(health::report(&self.app));
+        let body = EventBody::Complete(Completion {
+            output,
+            usage: schemas::Usage::default(),
+            cost_usd: None,
+            provider: None,
+            model: None,
+        });
+        let event = Event { id: id.unwrap_or_else(|| self.app.fresh_id()), attempt: 0, seq: 0, body };
+        match Frame::of(&event, format) {
+            Ok(frame) => self.out.frame(&frame, format).await,
+            Err(error) => self.refuse(Some(event.id.as_str()), &error, format).await,
+        }
+    }
+
+    fn pass_signal(&self, message: &broker::Message) {
+        let signal = message.format().decode::<schemas::Backpressure>(&message.payload);
+        let frame = signal.and_then(|signal| self.format.encode(&Signal { event: "backpressure", signal }));
+        match frame {
+            Ok(body) => self.out.hint(body, self.format),
+            Err(error) => debug!(%error, subject = message.subject, "a signal cannot be read"),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Signal {
+    event: &'static str,
+    #[serde(flatten)]
+    signal: schemas::Backpressure,
+}
+
+/// What a read error means: a frame over the hard limit, a breach of the protocol, or a client that is gone.
+fn broken(error: axum::Error) -> Option<Close> {
+    use tokio_tungstenite::tungstenite::Error as Ws;
+    match error.into_inner().downcast_ref::<Ws>() {
+        Some(Ws::Capacity(_)) => Some((TOO_LARGE, "frame over gateway.frame_bytes_max")),
+        Some(Ws::Protocol(_) | Ws::Utf8(_)) => Some((PROTOCOL_ERROR, "not a WebSocket frame")),
+        _ => None,
+    }
+}

@@ -1,0 +1,13 @@
+//! The doors over real sockets: a bound gateway, the memory broker, and a worker that says what a test wants to hear.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failed step is the end of it")]
+
+mod chat;
+mod client;
+mod embeddings;
+mod events;
+mod limits;
+mod native;
+mod rig;
+mod socket;
+mod worker;

@@ -1,0 +1,105 @@
+//! `/v1/requests`.
+
+use axum::{body::Body, http::Request};
+use futures_util::StreamExt;
+use schemas::Format;
+use serde_json::{Value, json};
+
+use crate::{client::native, rig::Rig};
+
+#[tokio::test]
+async fn work_is_handed_in_and_its_outcome_read() {
+    let rig = Rig::start().await;
+    let accepted = rig.post("/v1/requests", &native("r-1", "sim-chat")).await;
+    assert_eq!(
+        (accepted.status, accepted.json()),
+        (202.try_into().unwrap(), json!({ "id": "r-1", "status": "queued" }))
+    );
+    assert_eq!((accepted.header("location"), accepted.header("x-request-id")), ("/v1/requests/r-1", "r-1"));
+    rig.until_ended("r-1").await;
+    let outcome = rig.get("/v1/requests/r-1").await;
+    assert_eq!(outcome.status, 200);
+    assert_eq!(outcome.json()["output"]["text"], "Hello, world");
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_known_at_once() {
+    let rig = Rig::start().await;
+    rig.post("/v1/requests", &native("r-2", "mute")).await;
+    let waiting = rig.get("/v1/requests/r-2").await;
+    assert_eq!((waiting.status, &waiting.json()["status"]), (202.try_into().unwrap(), &json!("queued")));
+    rig.post("/v1/requests", &native("r-3", "hold")).await;
+    rig.until_stored(&rig.event_subject("r-3"), 2).await;
+    assert_eq!(rig.get("/v1/requests/r-3").await.json()["status"], "running");
+    let unknown = rig.get("/v1/requests/nobody").await;
+    assert_eq!(
+        (unknown.status, &unknown.json()["error"]["code"]),
+        (404.try_into().unwrap(), &json!("not_found"))
+    );
+}
+
+#[tokio::test]
+async fn messagepack_goes_in_and_comes_out() {
+    let rig = Rig::start().await;
+    let body = Format::MessagePack.encode(&native("r-4", "sim-chat")).unwrap();
+    let request = Request::post("/v1/requests")
+        .header("content-type", "application/msgpack")
+        .header("accept", "application/msgpack")
+        .body(Body::from(body))
+        .unwrap();
+    let accepted = rig.request(request).await;
+    assert_eq!(accepted.header("content-type"), "application/msgpack");
+    let value: Value = Format::MessagePack.decode(&accepted.body).unwrap();
+    assert_eq!(value["id"], "r-4");
+    let broken = Request::post("/v1/requests").header("content-type", "application/msgpack");
+    let broken = rig.request(broken.body(Body::from(vec![0xc1, 0xff])).unwrap()).await;
+    assert!(broken.json()["error"]["message"].as_str().unwrap().starts_with("invalid MessagePack"));
+}
+
+#[tokio::test]
+async fn bad_envelopes_are_refused_by_path() {
+    let rig = Rig::start().await;
+    let with = |field: &str, value: Value| {
+        let mut body = native("r-5", "sim-chat");
+        body[field] = value;
+        body
+    };
+    let rows = [
+        (with("action", json!("dance")), 400, "action"),
+        (json!({ "payload": {} }), 400, "action"),
+        (with("id", json!("a b")), 400, "id"),
+        (with("tenant", json!("a.b")), 400, "tenant"),
+        (with("tenant", json!("other")), 403, "tenant"),
+        (with("deadline_ms", json!("soon")), 400, "deadline_ms"),
+        (with("payload", json!("text")), 400, "payload"),
+        (with("payload", json!({ "model": "m", "messages": 1 })), 400, "payload.messages"),
+        (with("callback", json!({ "url": "ftp://x" })), 400, "callback.url"),
+    ];
+    for (body, status, param) in rows {
+        let reply = rig.post("/v1/requests", &body).await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json()["error"]["param"]),
+            (status, &json!(param)),
+            "{body}"
+        );
+    }
+    let form =
+        Request::post("/v1/requests").header("content-type", "image/png").body(Body::from("x")).unwrap();
+    assert_eq!(rig.request(form).await.json()["error"]["param"], "Content-Type");
+}
+
+#[tokio::test]
+async fn a_cancel_is_sent_to_whoever_works_on_it() {
+    use broker::Broker;
+    let rig = Rig::start().await;
+    let mut cancels = rig.broker.subscribe("dynode.ctl.>").await.unwrap();
+    rig.post("/v1/requests", &native("r-6", "hold")).await;
+    let reply = rig.delete("/v1/requests/r-6").await;
+    assert_eq!(reply.status, 202);
+    assert_eq!(cancels.next().await.unwrap().subject, "dynode.ctl.default.r-6");
+    assert_eq!(rig.delete("/v1/requests/nobody").await.status, 404);
+    rig.worker.go.notify_one();
+    rig.until_ended("r-6").await;
+    let ended = rig.delete("/v1/requests/r-6").await;
+    assert_eq!((ended.status, &ended.json()["status"]), (200.try_into().unwrap(), &json!("succeeded")));
+}

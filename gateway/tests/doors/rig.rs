@@ -1,0 +1,121 @@
+//! A gateway on a free port, with a broker and a worker of its own.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use broker::{Broker, Limits, Seams, Topology, memory::Memory};
+use futures_util::StreamExt;
+use gateway::{Config, Gateway, ModelInfo, Parts};
+use schemas::{Action, RequestId, Subjects, Tenant};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::worker::Worker;
+
+/// Longer than anything takes on a busy machine: no test waits for it unless it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Rig {
+    pub(crate) address: SocketAddr,
+    pub(crate) broker: Memory,
+    pub(crate) topology: Topology,
+    pub(crate) worker: Worker,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<Result<(), gateway::Error>>,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// A gateway whose configuration differs by `changes`.
+    pub(crate) async fn with(changes: Value) -> Self {
+        let broker = Memory::default();
+        let topology = Topology::new(Subjects::default());
+        broker.ensure(&topology.streams(&Limits::default())).await.unwrap();
+        Self::on(broker, changes).await
+    }
+
+    /// A gateway on `broker`, whose streams are there.
+    pub(crate) async fn on(broker: Memory, changes: Value) -> Self {
+        let topology = Topology::new(Subjects::default());
+        let worker = Worker::start(broker.clone(), topology.clone()).await;
+        let model = |id: &str, action| ModelInfo { id: id.into(), action, owned_by: "sim".into() };
+        let parts = Parts {
+            broker: Arc::new(broker.clone()),
+            topology: topology.clone(),
+            seams: Seams::system(),
+            models: vec![
+                model("sim-chat", Action::ChatCompletion),
+                model("lab/sim-embed", Action::EmbeddingQuery),
+            ],
+            metrics: Arc::new(|| "# metrics\n".to_owned()),
+            version: "0.0.0".into(),
+        };
+        let gateway = Gateway::bind(config(changes), parts).await.unwrap();
+        let address = gateway.local_addr();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(gateway.serve(async move {
+            let _ = stopped.await;
+        }));
+        Self { address, broker, topology, worker, stop: Some(stop), server }
+    }
+
+    /// Begins the drain.
+    pub(crate) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits until the gateway has returned.
+    pub(crate) async fn ended(self) {
+        tokio::time::timeout(PATIENCE, self.server).await.unwrap().unwrap().unwrap();
+    }
+
+    /// Waits until `count` messages are stored on `subject`.
+    pub(crate) async fn until_stored(&self, subject: &str, count: usize) {
+        let mut live = self.broker.subscribe(subject).await.unwrap();
+        let stream = if subject.contains(".res.") { &self.topology.outcomes } else { &self.topology.events };
+        while self.broker.replay(stream, subject, 0).await.unwrap().count().await < count {
+            tokio::time::timeout(PATIENCE, live.next()).await.unwrap().unwrap();
+        }
+    }
+
+    /// Waits until the request `id` has an outcome.
+    pub(crate) async fn until_ended(&self, id: &str) {
+        self.until_stored(&self.topology.subjects.outcome(&tenant(), &RequestId::new(id).unwrap()), 1).await;
+    }
+
+    pub(crate) fn event_subject(&self, id: &str) -> String {
+        self.topology.subjects.event(&tenant(), &RequestId::new(id).unwrap())
+    }
+}
+
+pub(crate) fn tenant() -> Tenant {
+    Tenant::new("default").unwrap()
+}
+
+fn config(changes: Value) -> Config {
+    let mut config = json!({
+        "listen": "127.0.0.1:0",
+        "tenant": "default",
+        "body_bytes_max": 1 << 20,
+        "frame_bytes_max": 1 << 20,
+        "header_read_timeout_ms": 30_000,
+        "body_read_timeout_ms": 30_000,
+        "write_timeout_ms": 30_000,
+        "connections_max": 64,
+        "requests_inflight_max": 64,
+        "socket_requests_max": 16,
+        "socket_queue_frames_max": 64,
+        "socket_idle_timeout_ms": 60_000,
+        "ping_interval_ms": 15_000,
+        "default_deadline_ms": 60_000,
+        "deadline_grace_ms": 5_000,
+        "drain_timeout_ms": 30_000,
+        "origins_allowed": [],
+    });
+    for (key, value) in changes.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    serde_json::from_value(config).unwrap()
+}

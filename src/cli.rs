@@ -1,0 +1,204 @@
+//! The command line: what can be typed, and nothing about what it does.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use schemas::{Action, RequestId};
+
+/// What a command without `--url` talks to: the default of `listen`.
+const URL: &str = "http://127.0.0.1:8321";
+
+/// A self-hosted execution engine for AI work, carried by NATS JetStream.
+#[derive(Debug, Parser)]
+#[command(name = "dynode", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    /// What to do; `up` where nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) up: UpArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the engine (the default)
+    Up(UpArgs),
+    /// Send a request and show its answer as it comes
+    Send(SendArgs),
+    /// Show the events of a running server as they happen
+    Watch(WatchArgs),
+    /// Print the JSON Schemas of the contract
+    Schema(SchemaArgs),
+    /// Print the default configuration with its comments, or check one
+    Config(ConfigArgs),
+    /// Prove the guarantees: providers and failures on demand
+    #[command(subcommand)]
+    Chaos(ChaosCommand),
+}
+
+/// `dynode up`. Values are checked with the configuration, so that a wrong one is told alike wherever it stands.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where clients connect, such as 127.0.0.1:8321
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// What carries the messages: auto, memory, managed, or nats://HOST:PORT
+    #[arg(long)]
+    pub(crate) broker: Option<String>,
+    /// Where a managed broker keeps its files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// The configuration file [default: dynode.toml, where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The nats-server that a managed broker starts [default: the one on PATH]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) nats_server: Option<String>,
+    /// How log lines look: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+}
+
+impl UpArgs {
+    /// The flags that were given: the flag, its key, its value.
+    pub(crate) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+        let all = [
+            ("--listen", "listen", &self.listen),
+            ("--broker", "broker", &self.broker),
+            ("--data-dir", "data_dir", &self.data_dir),
+            ("--nats-server", "nats_server", &self.nats_server),
+            ("--log-format", "log_format", &self.log_format),
+        ];
+        all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?))).collect()
+    }
+}
+
+/// `dynode send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// Where the server is
+    #[arg(long, env = "DYNODE_URL", default_value = URL)]
+    pub(crate) url: String,
+    /// The model [default: sim-chat, or sim-embed for embedding.query]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// What is asked for
+    #[arg(long, default_value_t = Action::ChatCompletion)]
+    pub(crate) action: Action,
+    /// The id of the request; one that was sent before shows that request again [default: a new one]
+    #[arg(long)]
+    pub(crate) id: Option<RequestId>,
+    /// When the answer is no longer wanted
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) deadline: u64,
+    /// The payload as JSON from a file, or - for standard input, in place of TEXT
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub(crate) payload: Option<PathBuf>,
+    /// Print every event as it came, one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print only the finished answer: for scripts, since a started answer may begin anew after a crash
+    #[arg(long)]
+    pub(crate) no_stream: bool,
+    /// Tell model, usage and time even where standard error is no terminal
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+    /// What to say; - or nothing reads standard input
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+}
+
+/// `dynode watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Where the server is
+    #[arg(long, env = "DYNODE_URL", default_value = URL)]
+    pub(crate) url: String,
+    /// Print every event as it came, one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `dynode schema`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// One message, such as request or event [default: all, by name]
+    pub(crate) name: Option<String>,
+}
+
+/// `dynode config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Check a file, or without one what a start here would read
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "clap: not given, given alone, given with a file")]
+    pub(crate) check: Option<Option<PathBuf>>,
+}
+
+/// `dynode chaos`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChaosCommand {
+    /// Serve an OpenAI-compatible API with models of any pace and any failure
+    Provider(ProviderArgs),
+}
+
+/// `dynode chaos provider`.
+#[derive(Debug, Args)]
+pub(crate) struct ProviderArgs {
+    /// Where it listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8322")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_up_are_valid_without_it() {
+        let bare = parse("dynode --listen 127.0.0.1:0 --broker memory").unwrap();
+        let Some(Command::Up(up)) = parse("dynode up --listen 127.0.0.1:0 --broker memory").unwrap().command
+        else {
+            panic!("not up");
+        };
+        assert!(bare.command.is_none());
+        assert_eq!(bare.up.flags(), up.flags());
+        assert_eq!(up.flags()[1], ("--broker", "broker", "memory".to_owned()));
+    }
+
+    #[test]
+    fn a_wrong_line_ends_with_the_code_of_usage() {
+        let lines = [
+            "dynode --colour",
+            "dynode send --action sing hi",
+            "dynode send --deadline 0 hi",
+            "dynode chaos",
+        ];
+        for line in lines {
+            assert_eq!(parse(line).unwrap_err().exit_code(), i32::from(crate::exit::USAGE), "{line}");
+        }
+    }
+
+    #[test]
+    fn check_takes_a_file_or_none() {
+        let check = |line| match parse(line).unwrap().command {
+            Some(Command::Config(args)) => args.check,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(check("dynode config"), None);
+        assert_eq!(check("dynode config --check"), Some(None));
+        assert_eq!(check("dynode config --check a.toml"), Some(Some("a.toml".into())));
+    }
+}

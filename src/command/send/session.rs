@@ -1,0 +1,255 @@
+//! One request over as many connections as it takes: what was lost with a connection is asked for on the next.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use anyhow::Context;
+use futures_util::{SinkExt, StreamExt};
+use schemas::{ErrorCode, EventBody, Request, RequestId};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    net::TcpStream,
+    time::{self, Instant},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{self, Message, protocol::frame::coding::CloseCode},
+};
+
+#[cfg(test)]
+mod tests;
+
+use super::screen::{Screen, Shown};
+use crate::signal::Signals;
+
+/// The first pause before a lost connection is made again; it doubles each time.
+const RECONNECT_MIN: Duration = Duration::from_millis(100);
+/// The longest pause: a server that is back is found soon.
+const RECONNECT_MAX: Duration = Duration::from_secs(2);
+/// After so much silence the server is asked for a sign of life; after as much again the connection counts as lost.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How long a farewell may take when the person wants to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// With an answer.
+    Succeeded,
+    /// Without one.
+    Failed,
+    /// The server could not be reached in the first place.
+    Unreachable,
+    /// The person pressed Ctrl-C.
+    Interrupted,
+}
+
+/// How one connection ended.
+enum Parting {
+    End(End),
+    Lost,
+}
+
+/// What a frame means to this command.
+#[derive(Debug, Deserialize)]
+struct Frame {
+    id: Option<RequestId>,
+    attempt: Option<u32>,
+    seq: Option<u64>,
+    #[serde(flatten)]
+    event: EventBody,
+}
+
+/// One request and how far its events were seen.
+#[derive(Debug)]
+pub(super) struct Session<Out, Notes> {
+    url: String,
+    request: Request,
+    screen: Screen<Out, Notes>,
+    signals: Signals,
+    seen: Option<(u32, u64)>,
+}
+
+impl<Out: Write, Notes: Write> Session<Out, Notes> {
+    /// A session with the WebSocket at `url`. The request must have an id.
+    pub(super) const fn new(
+        url: String,
+        request: Request,
+        screen: Screen<Out, Notes>,
+        signals: Signals,
+    ) -> Self {
+        Self { url, request, screen, signals, seen: None }
+    }
+
+    /// Sends the request and shows its events until it has ended, or for as long as `patience` lasts.
+    pub(super) async fn run(mut self, patience: Duration) -> anyhow::Result<End> {
+        let give_up = Instant::now() + patience;
+        let (mut pause, mut was_connected) = (Duration::ZERO, false);
+        loop {
+            let connection = tokio::select! {
+                connection = connect(&self.url, pause) => connection,
+                _ = self.signals.next() => return Ok(End::Interrupted),
+                () = time::sleep_until(give_up) => return self.late(),
+            };
+            let parting = match connection {
+                Ok(mut socket) => {
+                    (pause, was_connected) = (Duration::ZERO, true);
+                    tokio::select! {
+                        parting = self.converse(&mut socket) => parting?,
+                        () = time::sleep_until(give_up) => return self.late(),
+                    }
+                }
+                Err(error) => self.not_connected(&error, was_connected)?,
+            };
+            match parting {
+                Parting::End(end) => return Ok(end),
+                Parting::Lost => pause = (pause * 2).clamp(RECONNECT_MIN, RECONNECT_MAX),
+            }
+        }
+    }
+
+    /// The end of patience.
+    fn late(mut self) -> anyhow::Result<End> {
+        let id = self.id();
+        self.screen.note(&format!("no answer in time; ask for it later with --id {id}"))?;
+        Ok(End::Failed)
+    }
+
+    /// A server that says no is final, one that was never there too; one that is gone may come back.
+    fn not_connected(&mut self, error: &tungstenite::Error, was_connected: bool) -> io::Result<Parting> {
+        if let tungstenite::Error::Http(response) = error
+            && response.status().is_client_error()
+        {
+            self.screen.note(&format!("{} refuses the connection: {}", self.url, response.status()))?;
+            return Ok(Parting::End(End::Failed));
+        }
+        if !was_connected {
+            self.screen.note(&format!("cannot reach {}: {error}; is `dynode` running there?", self.url))?;
+            return Ok(Parting::End(End::Unreachable));
+        }
+        Ok(Parting::Lost)
+    }
+
+    async fn converse(&mut self, socket: &mut Socket) -> anyhow::Result<Parting> {
+        if self.say(socket, self.opening()?).await.is_err() {
+            return Ok(Parting::Lost);
+        }
+        let mut asked = false;
+        loop {
+            let message = tokio::select! {
+                message = time::timeout(SILENCE, socket.next()) => message,
+                _ = self.signals.next() => return self.cancel(socket).await,
+            };
+            match message {
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    if let Some(parting) = self.hear(socket, &text).await? {
+                        return Ok(parting);
+                    }
+                }
+                Ok(Some(Ok(Message::Close(Some(close)))))
+                    if matches!(close.code, CloseCode::Policy | CloseCode::Size) =>
+                {
+                    self.screen.note(&format!("the server closed the connection: {}", close.reason))?;
+                    return Ok(Parting::End(End::Failed));
+                }
+                Ok(None | Some(Err(_) | Ok(Message::Close(_)))) => return self.lost(),
+                Ok(Some(Ok(_))) => {}
+                Err(_silence) if asked => return self.lost(),
+                Err(_silence) => {
+                    asked = true;
+                    if socket.send(Message::Ping(bytes::Bytes::new())).await.is_err() {
+                        return self.lost();
+                    }
+                    continue;
+                }
+            }
+            asked = false;
+        }
+    }
+
+    fn lost(&mut self) -> anyhow::Result<Parting> {
+        self.screen.note("the connection was lost; reconnecting")?;
+        Ok(Parting::Lost)
+    }
+
+    /// The first frame of a connection: the request while nothing of it was seen (the same id never runs twice), then
+    /// whatever came after the last event that was seen.
+    fn opening(&self) -> anyhow::Result<String> {
+        match self.seen {
+            Some((attempt, after)) => {
+                let id = self.id();
+                Ok(json!({"action": "resume", "id": id, "attempt": attempt, "after": after}).to_string())
+            }
+            None => serde_json::to_string(&self.request).context("the request cannot be written as JSON"),
+        }
+    }
+
+    /// Takes one frame in; returns how it ends things, if it does.
+    async fn hear(&mut self, socket: &mut Socket, text: &str) -> anyhow::Result<Option<Parting>> {
+        // What is no event of this version (the signal of a busy pool, an event of a later one) is not for this command.
+        let Ok(frame) = serde_json::from_str::<Frame>(text) else { return Ok(None) };
+        if frame.id.as_ref().is_some_and(|id| Some(id) != self.request.id.as_ref()) {
+            return Ok(None);
+        }
+        let position = frame.attempt.zip(frame.seq);
+        if self.seen.is_some() && is_forgotten(&frame, position) {
+            self.seen = None;
+            self.screen.begin_anew("the server has forgotten it")?;
+            let sent = self.say(socket, self.opening()?).await;
+            return Ok(sent.is_err().then_some(Parting::Lost));
+        }
+        if position.is_some() && position <= self.seen {
+            return Ok(None);
+        }
+        self.seen = position.or(self.seen);
+        self.screen.raw(text)?;
+        Ok(match self.screen.show(frame.attempt.unwrap_or_default(), &frame.event)? {
+            Shown::More => None,
+            Shown::Succeeded => Some(Parting::End(End::Succeeded)),
+            Shown::Failed => Some(Parting::End(End::Failed)),
+        })
+    }
+
+    async fn cancel(&mut self, socket: &mut Socket) -> anyhow::Result<Parting> {
+        let cancel = json!({"action": "cancel", "id": self.id()}).to_string();
+        let farewell = async {
+            socket.send(Message::text(cancel)).await?;
+            socket.close(None).await?;
+            // The server answers the farewell after it has read the frame before it.
+            while let Some(Ok(_)) = socket.next().await {}
+            Ok::<_, tungstenite::Error>(())
+        };
+        // It is left in any case; a second Ctrl-C need not wait.
+        tokio::select! {
+            _ = time::timeout(FAREWELL, farewell) => {}
+            _ = self.signals.next() => {}
+        }
+        self.screen.note("cancelled")?;
+        Ok(Parting::End(End::Interrupted))
+    }
+
+    async fn say(&self, socket: &mut Socket, text: String) -> Result<(), tungstenite::Error> {
+        socket.send(Message::text(text)).await
+    }
+
+    fn id(&self) -> &str {
+        self.request.id.as_ref().map_or("", RequestId::as_str)
+    }
+}
+
+/// Whether the server says that it knows nothing of the request: its events are gone, or it never came to be stored.
+fn is_forgotten(frame: &Frame, position: Option<(u32, u64)>) -> bool {
+    let not_found = matches!(&frame.event, EventBody::Fail { error } if error.code == ErrorCode::NotFound);
+    not_found && position.is_none()
+}
+
+async fn connect(url: &str, pause: Duration) -> Result<Socket, tungstenite::Error> {
+    time::sleep(pause).await;
+    let without_nagle = true;
+    connect_async_with_config(url, None, without_nagle).await.map(|(socket, _)| socket)
+}

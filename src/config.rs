@@ -1,0 +1,173 @@
+//! The configuration: read once at the start, from four layers, each over the one before: the defaults, the file, the
+//! environment, the flags. A wrong key or value stops the start and is shown with the place where it stands.
+//!
+//! Defaults stand in `default.toml` and nowhere else; the types here have none.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use adapters::ProviderConfig;
+use serde::Deserialize;
+use toml::Value;
+
+mod check;
+mod error;
+mod layer;
+mod place;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::Error;
+pub(crate) use place::{Origins, Place};
+pub(crate) use sections::{BrokerChoice, Classifier, LogFormat, Streams, TelemetryConfig};
+
+use layer::Layers;
+
+/// The default configuration, with a comment on every key: its own reference.
+pub(crate) const DEFAULT: &str = include_str!("../config/default.toml");
+/// The file that is read where none is named, if it is there.
+const FILE: &str = "dynode.toml";
+/// The variable that names the file.
+const FILE_VARIABLE: &str = "DYNODE_CONFIG";
+
+/// Every setting.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where HTTP and WebSocket clients connect; the gateway has a copy.
+    pub(crate) listen: String,
+    /// Which broker.
+    pub(crate) broker: BrokerChoice,
+    /// The `nats-server` to start; empty means the one on PATH.
+    pub(crate) nats_server: PathBuf,
+    /// Where a managed broker keeps its files.
+    pub(crate) data_dir: PathBuf,
+    /// The first token of every subject.
+    pub(crate) prefix: String,
+    /// Which log lines are written.
+    pub(crate) log: String,
+    /// How they look.
+    pub(crate) log_format: LogFormat,
+    /// `[gateway]`.
+    pub(crate) gateway: gateway::Config,
+    /// `[streams]`.
+    pub(crate) streams: Streams,
+    /// `[engine]`.
+    pub(crate) engine: actors::EngineConfig,
+    /// `[classifier]`.
+    pub(crate) classifier: Classifier,
+    /// `[callbacks]`.
+    pub(crate) callbacks: actors::CallbackConfig,
+    /// `[providers.NAME]`.
+    pub(crate) providers: BTreeMap<String, ProviderConfig>,
+    /// `[telemetry]`.
+    pub(crate) telemetry: TelemetryConfig,
+}
+
+/// The configuration, and where each setting came from for whoever finds one wrong later.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// The settings.
+    pub(crate) config: Config,
+    /// Where each came from.
+    pub(crate) origins: Origins,
+    /// The file that was read, if there was one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Where settings are looked for, above the defaults.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    /// The file that `--config` names.
+    pub(crate) file: Option<PathBuf>,
+    /// The environment.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// Flags that were given: the flag, its key, its value.
+    pub(crate) flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Sources {
+    /// The environment of this process, with the file and the flags of the command line.
+    pub(crate) fn of_process(
+        file: Option<PathBuf>,
+        flags: Vec<(&'static str, &'static str, String)>,
+    ) -> Self {
+        let readable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        Self { file, variables: std::env::vars_os().filter_map(readable).collect(), flags }
+    }
+
+    /// Reads, merges and checks every layer.
+    pub(crate) fn load(&self) -> Result<Loaded, Error> {
+        let mut layers = Layers::default();
+        layers.file(Path::new("default.toml"), DEFAULT)?;
+        let file = self.read_file()?;
+        if let Some((path, text)) = &file {
+            layers.file(path, text)?;
+        }
+        layers.environment(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        for (flag, key, value) in &self.flags {
+            layers.flag(flag, key, value);
+        }
+        drop_providers(&mut layers.table);
+        lend_listen(&mut layers)?;
+        let config = read(&mut layers)?;
+        check::check(&config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
+        Ok(Loaded { config, origins: layers.origins, file: file.map(|(path, _)| path) })
+    }
+
+    /// The file, where one is named or stands in the working directory.
+    fn read_file(&self) -> Result<Option<(PathBuf, String)>, Error> {
+        let named = self.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty());
+        let (path, place) = match (&self.file, named) {
+            (Some(path), _) => (path.clone(), Some(Place::Flag("--config"))),
+            (None, Some(path)) => (path.into(), Some(Place::Variable(FILE_VARIABLE.to_owned()))),
+            (None, None) => (FILE.into(), None),
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some((path, text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && place.is_none() => Ok(None),
+            Err(error) => {
+                let why = format!("cannot read `{}`: {error}", path.display());
+                Err(Error { place, key: String::new(), why })
+            }
+        }
+    }
+}
+
+/// Takes out the providers that a layer has set to `false`: the way to be rid of one that a lower layer brings.
+fn drop_providers(table: &mut toml::Table) {
+    if let Some(Value::Table(providers)) = table.get_mut("providers") {
+        providers
+            .retain(|_, provider| provider.as_bool() != Some(false) && provider.as_str() != Some("false"));
+    }
+}
+
+/// Gives the gateway its copy of `listen`, which stands at the top since everybody looks for it there.
+fn lend_listen(layers: &mut Layers) -> Result<(), Error> {
+    let listen = layers.table.get("listen").cloned();
+    if let (Some(listen), Some(Value::Table(gateway))) = (listen, layers.table.get_mut("gateway"))
+        && gateway.insert("listen".to_owned(), listen).is_some()
+    {
+        return Err(layers.origins.blame("gateway.listen", "set `listen`, at the top, instead"));
+    }
+    Ok(())
+}
+
+/// Reads the merged table. Values of variables are strings at first; one that is refused is read again as TOML, so that
+/// the key decides what `8` means, and a key that wants a string is never shown a number.
+fn read(layers: &mut Layers) -> Result<Config, Error> {
+    loop {
+        let merged = Value::Table(layers.table.clone());
+        match serde_path_to_error::deserialize(merged) {
+            Ok(config) => return Ok(config),
+            Err(error) if layers.reread(error.path()) => {}
+            Err(error) => return Err(Error::from_serde(&layers.origins, error)),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What types do not say: ranges, and settings that must agree with each other.
+
+use adapters::Registry;
+use schemas::{Subjects, request::DEADLINE_MS_MAX};
+use tracing_subscriber::EnvFilter;
+
+use super::Config;
+
+/// A shorter lease would be renewed several times a second for every running request.
+const LEASE_MS_MIN: u64 = 3_000;
+/// Below this a busy machine looks like a stalled provider.
+const SILENCE_MS_MIN: u64 = 1_000;
+
+/// A setting that makes no sense.
+pub(super) struct Fault {
+    pub(super) path: String,
+    pub(super) why: String,
+}
+
+impl Fault {
+    fn new(path: impl Into<String>, why: impl ToString) -> Self {
+        Self { path: path.into(), why: why.to_string() }
+    }
+}
+
+/// Checks everything that can be checked without a broker and a network; the first fault is returned.
+pub(super) fn check(config: &Config) -> Result<(), Fault> {
+    if config
+        .listen
+        .rsplit_once(':')
+        .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+    {
+        return Err(Fault::new("listen", "expected an address and a port, such as `127.0.0.1:8321`"));
+    }
+    Subjects::new(&config.prefix).map_err(|error| Fault::new("prefix", error))?;
+    EnvFilter::try_new(&config.log).map_err(|error| {
+        Fault::new("log", format!("{error}; expected a filter such as `info,actors=debug`"))
+    })?;
+    config.gateway.check().map_err(|text| {
+        let (path, why) = text.split_once(": ").unwrap_or(("gateway", &text));
+        Fault::new(path, why)
+    })?;
+    ranges(config)?;
+    agreements(config)?;
+    rules(config)?;
+    let endpoint = &config.telemetry.otlp_endpoint;
+    if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+        return Err(Fault::new("telemetry.otlp_endpoint", "expected an http:// or https:// URL, or nothing"));
+    }
+    Registry::build(&config.providers).map_err(|error| Fault::new(error.path, error.why))?;
+    Ok(())
+}
+
+fn ranges(config: &Config) -> Result<(), Fault> {
+    let (engine, callbacks, streams) = (&config.engine, &config.callbacks, &config.streams);
+    let table = [
+        ("engine.classifier_concurrency", engine.classifier_concurrency.into(), 1, 65_536),
+        ("engine.delivery_concurrency", engine.delivery_concurrency.into(), 1, 65_536),
+        ("engine.lease_ms", engine.lease_ms, LEASE_MS_MIN, 600_000),
+        ("engine.attempts_max", engine.attempts_max.into(), 1, 100),
+        ("engine.retries", engine.retries.into(), 0, 100),
+        ("engine.default_deadline_ms", engine.default_deadline_ms, 1, DEADLINE_MS_MAX),
+        ("engine.first_event_ms", engine.first_event_ms, SILENCE_MS_MIN, DEADLINE_MS_MAX),
+        ("engine.between_events_ms", engine.between_events_ms, SILENCE_MS_MIN, DEADLINE_MS_MAX),
+        ("engine.drain_ms", engine.drain_ms, 0, 600_000),
+        ("callbacks.attempts_max", callbacks.attempts_max.into(), 1, 100),
+        ("callbacks.timeout_ms", callbacks.timeout_ms, 1, 600_000),
+        ("callbacks.retry_first_ms", callbacks.retry_first_ms, 1, DEADLINE_MS_MAX),
+        ("streams.queued_max", streams.queued_max, 1, u64::MAX),
+        ("streams.stream_bytes_max", streams.stream_bytes_max, 1 << 20, u64::MAX),
+        ("streams.events_minutes", streams.events_minutes, 1, 24 * 60),
+        ("streams.events_bytes_max", streams.events_bytes_max, 1 << 20, u64::MAX),
+        ("streams.outcomes_hours", streams.outcomes_hours, 1, 10 * 365 * 24),
+        ("streams.dead_days", streams.dead_days, 1, 10 * 365),
+        ("streams.duplicate_window_seconds", streams.duplicate_window_seconds, 1, 24 * 60 * 60),
+    ];
+    for (path, value, least, most) in table {
+        if value < least {
+            return Err(Fault::new(path, format!("{value} is too small; the least is {least}")));
+        }
+        if value > most {
+            return Err(Fault::new(path, format!("{value} is too large; the most is {most}")));
+        }
+    }
+    Ok(())
+}
+
+fn agreements(config: &Config) -> Result<(), Fault> {
+    let (engine, callbacks, streams) = (&config.engine, &config.callbacks, &config.streams);
+    if streams.duplicate_window_seconds.saturating_mul(1_000) <= engine.lease_ms {
+        let why = format!(
+            "{} s is not longer than engine.lease_ms ({}): work that is handed on twice would run twice",
+            streams.duplicate_window_seconds, engine.lease_ms
+        );
+        return Err(Fault::new("streams.duplicate_window_seconds", why));
+    }
+    if streams.duplicate_window_seconds > streams.events_minutes.saturating_mul(60) {
+        return Err(Fault::new(
+            "streams.duplicate_window_seconds",
+            "must not be longer than streams.events_minutes: a broker refuses a window longer than the age",
+        ));
+    }
+    if callbacks.retry_longest_ms < callbacks.retry_first_ms {
+        let why = format!("must not be shorter than callbacks.retry_first_ms ({})", callbacks.retry_first_ms);
+        return Err(Fault::new("callbacks.retry_longest_ms", why));
+    }
+    Ok(())
+}
+
+fn rules(config: &Config) -> Result<(), Fault> {
+    for (index, rule) in config.classifier.rules.iter().enumerate() {
+        if !rule.when.is_empty() && !rule.when.starts_with('/') {
+            let why = "expected a JSON pointer such as `/messages`";
+            return Err(Fault::new(format!("classifier.rules[{index}].when"), why));
+        }
+        if let Some(Err(error)) = rule.matches.as_deref().map(regex::Regex::new) {
+            return Err(Fault::new(format!("classifier.rules[{index}].matches"), error));
+        }
+    }
+    Ok(())
+}

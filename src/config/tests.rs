@@ -1,0 +1,233 @@
+//! What a wrong setting is told, which layer wins, and that the default configuration documents itself.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn load_with(
+    file: Option<&str>,
+    variables: &[(&str, &str)],
+    flags: &[(&'static str, &'static str, &str)],
+) -> Result<Loaded, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dynode.toml");
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+    }
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let flags = flags.iter().map(|(flag, key, value)| (*flag, *key, (*value).to_owned())).collect();
+    let sources = Sources { file: file.map(|_| path), variables, flags };
+    let in_directory = format!("{}/", directory.path().display());
+    sources.load().map_err(|error| error.to_string().replace(&in_directory, ""))
+}
+
+fn of_file(text: &str) -> Result<Config, String> {
+    load_with(Some(text), &[], &[]).map(|loaded| loaded.config)
+}
+
+fn of_variables(variables: &[(&str, &str)]) -> Result<Config, String> {
+    load_with(None, variables, &[]).map(|loaded| loaded.config)
+}
+
+#[test]
+fn the_defaults_are_a_configuration() {
+    let config = of_variables(&[]).unwrap();
+    assert_eq!(config.gateway.listen, "127.0.0.1:8321");
+    assert_eq!(config.broker, BrokerChoice::Auto);
+    assert_eq!(config.streams.limits(), broker::Limits::default());
+    let models: Vec<_> = config.providers["sim"].models.keys().map(String::as_str).collect();
+    assert_eq!(models, ["sim-chat", "sim-embed", "sim-fast"]);
+}
+
+#[test]
+fn a_later_layer_wins_and_leaves_the_rest() {
+    let file = "listen = \"127.0.0.1:1\"\nlog = \"debug\"\nprefix = \"a\"\n[engine]\nretries = 7\n";
+    let variables = [("DYNODE_LISTEN", "127.0.0.1:2"), ("DYNODE_LOG", "warn"), ("RUST_LOG", "trace")];
+    let config = load_with(Some(file), &variables, &[("--listen", "listen", "127.0.0.1:3")]).unwrap().config;
+    assert_eq!((config.listen.as_str(), config.gateway.listen.as_str()), ("127.0.0.1:3", "127.0.0.1:3"));
+    assert_eq!((config.log.as_str(), config.prefix.as_str()), ("warn", "a"));
+    assert_eq!((config.engine.retries, config.engine.attempts_max), (7, 3));
+    assert_eq!(of_variables(&[("RUST_LOG", "trace")]).unwrap().log, "trace");
+}
+
+#[test]
+fn a_variable_is_read_as_its_key_wants() {
+    let config = of_variables(&[
+        ("DYNODE_GATEWAY__BODY_BYTES_MAX", "4096"),
+        ("DYNODE_PREFIX", "42"),
+        ("DYNODE_CALLBACKS__ALLOW_NETWORKS", r#"["10.0.0.0/8"]"#),
+        ("DYNODE_PROVIDERS__SIM__MODELS__SIM_CHAT__TOKENS_PER_SECOND", "12.5"),
+        ("DYNODE_BROKER", ""),
+    ])
+    .unwrap();
+    assert_eq!((config.gateway.body_bytes_max, config.prefix.as_str()), (4096, "42"));
+    assert_eq!(config.callbacks.allow_networks.len(), 1);
+    assert_eq!(config.providers["sim"].models["sim-chat"].tokens_per_second, Some(12.5));
+    assert_eq!(config.broker, BrokerChoice::Auto);
+}
+
+#[test]
+fn variables_that_are_no_settings_are_left_alone() {
+    let kubernetes = [
+        ("DYNODE_PORT", "tcp://10.0.0.1:80"),
+        ("DYNODE_PORT_80_TCP_ADDR", "x"),
+        ("DYNODE_SERVICE_HOST", "x"),
+    ];
+    of_variables(&kubernetes).unwrap();
+    of_variables(&[("DYNODE_URL", "http://h:1")]).unwrap();
+}
+
+#[test]
+fn a_provider_is_added_beside_the_default_and_can_be_taken_out() {
+    let other = "kind = \"simulated\"\nmodels = { m = {} }\n";
+    let both = of_file(&format!("[providers.other]\n{other}")).unwrap();
+    assert_eq!(both.providers.keys().collect::<Vec<_>>(), ["other", "sim"]);
+    let one = of_file(&format!("[providers]\nsim = false\n[providers.other]\n{other}")).unwrap();
+    assert_eq!(one.providers.keys().collect::<Vec<_>>(), ["other"]);
+    assert!(of_variables(&[("DYNODE_PROVIDERS__SIM", "false")]).unwrap().providers.is_empty());
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_told_with_its_line() {
+    let table = [
+        ("lissten = \"x\"", "dynode.toml:1:1: lissten: there is no such key; did you mean `listen`?"),
+        (
+            "\n[gateway]\nbody_byte_max = 1",
+            "dynode.toml:3:1: gateway.body_byte_max: there is no such key; did you mean `body_bytes_max`?",
+        ),
+        ("# a\nprefix = 7", "dynode.toml:2:1: prefix: invalid type: integer `7`, expected a string"),
+        (
+            "[engine]\n  retries = \"many\"",
+            "dynode.toml:2:3: engine.retries: invalid type: string \"many\", expected u32",
+        ),
+        (
+            "[engine]\nlease_ms = -1",
+            "dynode.toml:2:1: engine.lease_ms: invalid value: integer `-1`, expected u64",
+        ),
+        ("[engine]\nlease_ms = 10", "dynode.toml:2:1: engine.lease_ms: 10 is too small; the least is 3000"),
+        (
+            "[streams]\nduplicate_window_seconds = 20",
+            "dynode.toml:2:1: streams.duplicate_window_seconds: 20 s is not longer",
+        ),
+        ("[gateway]\nlisten = \"x\"", "dynode.toml:2:1: gateway.listen: set `listen`, at the top, instead"),
+        ("[gateway]\nconnections_max = 0", "dynode.toml:2:1: gateway.connections_max: must be at least 1"),
+        (
+            "log_format = \"xml\"",
+            "dynode.toml:1:1: log_format: unknown variant `xml`, expected `text` or `json`",
+        ),
+        ("broker = \"kafka\"", "dynode.toml:1:1: broker: expected `auto`, `memory`"),
+        ("listen = \"here\"", "dynode.toml:1:1: listen: expected an address and a port"),
+        ("prefix = \"a.b\"", "dynode.toml:1:1: prefix: "),
+        ("log = \"info,x=loud\"", "dynode.toml:1:1: log: "),
+        ("[providers.x]\nmodels = {}", "dynode.toml:1:12: providers.x: missing field `kind`"),
+        (
+            "[providers.sim.models.a]\nactoin = 1",
+            "dynode.toml:2:1: providers.sim.models.a.actoin: there is no such key; did you mean `action`?",
+        ),
+        (
+            "[[classifier.rules]]\nwhen = \"/a\"\naction = \"sing\"",
+            "dynode.toml:3:1: classifier.rules[0].action: unknown variant `sing`",
+        ),
+        (
+            "[[classifier.rules]]\nwhen = \"/a\"\nmatches = \"(\"\naction = \"auto\"",
+            "dynode.toml:3:1: classifier.rules[0].matches: ",
+        ),
+        (
+            "[classifier]\nrules = [\n  { when = \"a\", action = \"auto\" },\n]",
+            "dynode.toml:3:5: classifier.rules[0].when: expected a JSON pointer",
+        ),
+        ("a = \n", "dynode.toml:1:"),
+        (
+            "[telemetry]\notlp_endpoint = \"collector\"",
+            "dynode.toml:2:1: telemetry.otlp_endpoint: expected an http:// or https:// URL",
+        ),
+    ];
+    for (text, expected) in table {
+        let error = of_file(text).expect_err(text);
+        assert!(error.starts_with(expected), "{text}\n  told:     {error}\n  expected: {expected}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_the_environment_or_in_a_flag_is_told_by_its_name() {
+    let table = [
+        (("DYNODE_LISEN", "x"), "DYNODE_LISEN: lisen: there is no such key; did you mean `listen`?"),
+        (
+            ("DYNODE_ENGINE__RETRIES", "many"),
+            "DYNODE_ENGINE__RETRIES: engine.retries: invalid type: string \"many\", expected u32",
+        ),
+        (
+            ("DYNODE_ENGINE__RETRIES", "-1"),
+            "DYNODE_ENGINE__RETRIES: engine.retries: invalid value: integer `-1`, expected u32",
+        ),
+        (("DYNODE_ENGINE__LEASE_MS", "1"), "DYNODE_ENGINE__LEASE_MS: engine.lease_ms: 1 is too small"),
+        (("DYNODE_CONFIG", "/nowhere/dynode.toml"), "DYNODE_CONFIG: cannot read `/nowhere/dynode.toml`: "),
+        (("RUST_LOG", "x=loud"), "RUST_LOG: log: "),
+    ];
+    for (variable, expected) in table {
+        let error = of_variables(&[variable]).expect_err(variable.0);
+        assert!(error.starts_with(expected), "told:     {error}\nexpected: {expected}");
+    }
+    let error = load_with(None, &[], &[("--broker", "broker", "kafka")]).unwrap_err();
+    assert!(error.starts_with("--broker: broker: expected `auto`"), "{error}");
+}
+
+#[test]
+fn secrets_are_neither_told_nor_debugged() {
+    let canary = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5";
+    let config = of_variables(&[
+        ("DYNODE_CALLBACKS__DEFAULT_SECRET", canary),
+        ("DYNODE_BROKER", "nats://u:canary@h:1"),
+    ]);
+    let debugged = format!("{:?}", config.unwrap());
+    assert!(!debugged.contains("Y2FuYXJ5") && !debugged.contains("canary"), "{debugged}");
+    let error = of_file("[providers.x]\nkind = \"simulated\"\nmodels = {}\napi_key = 112233").unwrap_err();
+    assert_eq!(error, "dynode.toml:4:1: providers.x.api_key: expected a string");
+    let error = of_variables(&[("DYNODE_BROKER", "nat://u:canary@h")]).unwrap_err();
+    assert!(!error.contains("canary"), "{error}");
+}
+
+#[test]
+fn every_key_of_the_default_configuration_has_a_comment() {
+    let mut above = "";
+    for line in DEFAULT.lines() {
+        if is_setting(line) || line.starts_with("[providers.sim") {
+            assert!(above.starts_with("# "), "no comment above `{line}`");
+        }
+        above = line;
+    }
+}
+
+#[test]
+fn every_key_that_is_known_stands_in_the_default_configuration() {
+    /// Keys that hold tables: they stand in no line of their own.
+    const TABLES: [&str; 8] =
+        ["gateway", "streams", "engine", "classifier", "callbacks", "providers", "telemetry", "models"];
+    let tables: BTreeMap<&str, &str> = [
+        ("", "nonsense = 1"),
+        ("streams", "[streams]\nnonsense = 1"),
+        ("gateway", "[gateway]\nnonsense = 1"),
+        ("engine", "[engine]\nnonsense = 1"),
+        ("classifier", "[classifier]\nnonsense = 1"),
+        ("callbacks", "[callbacks]\nnonsense = 1"),
+        ("telemetry", "[telemetry]\nnonsense = 1"),
+        ("providers.sim", "[providers.sim]\nnonsense = 1"),
+        ("providers.sim.models.sim-chat", "[providers.sim.models.sim-chat]\nnonsense = 1"),
+    ]
+    .into();
+    let documented: Vec<&str> = DEFAULT.lines().filter(|line| is_setting(line)).collect();
+    for (name, text) in tables {
+        let error = of_file(text).unwrap_err();
+        let known = error.split("the keys here are ").nth(1).unwrap();
+        for key in known.split(", ").filter(|key| !TABLES.contains(key)) {
+            let stands = |line: &&str| line.trim_start_matches('#').split(" =").next() == Some(key);
+            assert!(documented.iter().any(|line| stands(line)), "{name}: `{key}` is not in default.toml");
+        }
+    }
+}
+
+/// A key, or one that is commented out.
+fn is_setting(line: &str) -> bool {
+    let key = line.strip_prefix('#').unwrap_or(line).split(" =").next().unwrap_or_default();
+    line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}

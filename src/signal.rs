@@ -1,0 +1,48 @@
+//! Asked to stop: Ctrl-C and SIGTERM.
+
+use std::{fmt, io};
+
+use tokio::signal::unix::{self, SignalKind};
+
+/// The two ways in which a process is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// Hears signals from its making on. Keep it: once a signal has been listened for, it no longer ends the process by
+/// itself, even when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl Signals {
+    /// Begins to listen. Must be called within a runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let interrupt = unix::signal(SignalKind::interrupt())?;
+        let terminate = unix::signal(SignalKind::terminate())?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    /// Waits for the next one. A second call waits for a second signal: the wish to stop at once.
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the process tells about itself: log lines, spans, metrics. Set up once, before the runtime starts; flushed once,
+//! after it has ended. Never shows a secret, nor the message of a panic.
+
+use std::{fmt, sync::Arc};
+
+use anyhow::Context;
+use opentelemetry::global;
+use opentelemetry_sdk::{
+    metrics::SdkMeterProvider, propagation::TraceContextPropagator, trace::SdkTracerProvider,
+};
+use prometheus::{Registry, TextEncoder};
+
+use crate::config::Config;
+
+mod log;
+mod panic;
+mod process;
+mod spans;
+
+/// Makes the Prometheus text of all metrics.
+pub(crate) type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The telemetry of this process.
+pub(crate) struct Telemetry {
+    spans: SdkTracerProvider,
+    meters: SdkMeterProvider,
+    registry: Registry,
+}
+
+impl Telemetry {
+    /// Sets up logs, spans and metrics for the whole process.
+    ///
+    /// Call it outside the runtime: the exporter's HTTP client blocks and must be neither made nor dropped within.
+    pub(crate) fn init(config: &Config) -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .scope_info_enabled(false)
+            .build()
+            .context("the metrics cannot be set up")?;
+        let meters = SdkMeterProvider::builder().with_reader(reader).build();
+        global::set_meter_provider(meters.clone());
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        process::observe(&global::meter("dynode"));
+        let spans = spans::provider(&config.telemetry.otlp_endpoint).context("telemetry.otlp_endpoint")?;
+        log::init(config, &spans)?;
+        panic::log_panics();
+        Ok(Self { spans, meters, registry })
+    }
+
+    /// What makes the Prometheus text of all metrics, for whoever serves it.
+    pub(crate) fn render_metrics(&self) -> RenderMetrics {
+        let registry = self.registry.clone();
+        Arc::new(move || {
+            let mut text = String::new();
+            if let Err(error) = TextEncoder::new().encode_utf8(&registry.gather(), &mut text) {
+                tracing::error!(%error, "the metrics cannot be written as text");
+            }
+            text
+        })
+    }
+
+    /// Sends what is still buffered. Call it outside the runtime.
+    pub(crate) fn shutdown(self) {
+        if let Err(error) = self.spans.shutdown() {
+            tracing::warn!(%error, "the last spans were not exported");
+        }
+        if let Err(error) = self.meters.shutdown() {
+            tracing::warn!(%error, "the metrics did not shut down");
+        }
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Spans: W3C trace context for every request, and their export by OTLP where an endpoint is set.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SdkTracerProvider},
+};
+use reqwest::{Certificate, blocking::Client};
+use tracing::{Level, Metadata};
+
+/// The crates whose spans make a trace; those of libraries would be most of it and say least.
+const TRACED: [&str; 5] = ["dynode", "gateway", "actors", "broker", "adapters"];
+/// A collector that takes longer is not there.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes spans, and sends them to `endpoint` unless it is empty.
+///
+/// Without an endpoint spans exist only to have ids that are passed on. They are not sampled, which keeps them cheap,
+/// unless whoever sent the request samples its trace: its flag is passed on as it came.
+pub(super) fn provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
+    let provider =
+        SdkTracerProvider::builder().with_resource(Resource::builder().with_service_name("dynode").build());
+    if endpoint.is_empty() {
+        return Ok(provider.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))).build());
+    }
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(client()?)
+        .with_endpoint(endpoint)
+        .build()
+        .context("the exporter cannot be set up")?;
+    Ok(provider.with_batch_exporter(exporter).build())
+}
+
+/// Whether a span is part of a trace; with an exporter, log lines within it are too.
+pub(super) fn wants(metadata: &Metadata<'_>, exported: bool) -> bool {
+    let name = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO && (metadata.is_span() || exported) && TRACED.contains(&name)
+}
+
+/// A client that blocks: the exporter has a thread without a reactor, where an asynchronous one would never send.
+/// It brings its own root certificates, since a bare container has none and the client could not be made.
+fn client() -> anyhow::Result<Client> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
+    Client::builder()
+        .tls_certs_merge(roots.collect::<Result<Vec<_>, _>>()?)
+        .timeout(EXPORT_TIMEOUT)
+        .build()
+        .context("the HTTP client cannot be set up")
+}

@@ -1,0 +1,43 @@
+//! Clients that others wrote, for other languages: a script of `tests/clients` talks to the program through them.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use tokio::process::Command;
+
+use super::run;
+
+/// Runs a script with Python; every promise that is not kept is a failure of the test.
+pub(crate) async fn python(script: &str, arguments: &[&str]) {
+    let mut command = Command::new(installed("bin/python"));
+    command.arg("-B").arg(source(script)).args(arguments);
+    check(command, script, "").await;
+}
+
+/// Runs a module with Node, likewise.
+pub(crate) async fn node(script: &str, arguments: &[&str]) {
+    let mut command = Command::new("node");
+    // What is read from standard input finds the packages of the working directory.
+    command.current_dir(installed("node")).args(["--input-type=module", "-"]).args(arguments);
+    check(command, script, &fs::read_to_string(source(script)).unwrap()).await;
+}
+
+async fn check(command: Command, script: &str, input: &str) {
+    let ended = run(command, input).await;
+    assert_eq!(ended.code, Some(0), "{script}:\n{}\n{}", ended.out, ended.err);
+    println!("{}", ended.out);
+}
+
+fn source(script: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script)
+}
+
+fn installed(name: &str) -> PathBuf {
+    let named = env::var_os("DYNODE_TEST_CLIENTS").map(PathBuf::from);
+    let clients = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients"));
+    let path = clients.join(name);
+    assert!(path.exists(), "the clients of the tests are not installed ({}): run `tests/run`", path.display());
+    path
+}

@@ -1,0 +1,56 @@
+//! A process that is run to its end: what goes in, what comes out, how it ended.
+
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+};
+
+use super::within;
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; none where a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it wrote to standard output.
+    pub(crate) out: String,
+    /// What it wrote to standard error.
+    pub(crate) err: String,
+}
+
+impl Ended {
+    /// Its output, if all went well.
+    pub(crate) fn succeeded(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.out
+    }
+
+    /// Its complaint, if it ended with `code`.
+    pub(crate) fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self.err
+    }
+}
+
+/// Runs `command` with `input` to its end.
+pub(crate) async fn run(mut command: Command, input: &str) -> Ended {
+    let what = format!("{:?}", command.as_std());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    // One that does not read its input closes it.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = within(&what, child.wait_with_output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Does what Ctrl-C does.
+pub(crate) fn interrupt(child: &Child) {
+    let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap())).expect("a process that runs");
+    kill_process(pid, Signal::INT).unwrap();
+}
