@@ -5,12 +5,12 @@ use sha2::{Digest, Sha256};
 
 use crate::Request;
 
-/// A hash of the action and the payload: 32 hexadecimal digits, equal in JSON and MessagePack.
+/// A hash of the payload: 32 hexadecimal digits, equal in JSON and MessagePack.
 ///
-/// Wishes about deadline, priority, route or callback do not make another request.
+/// Wishes about deadline, priority, route or callback do not make another request. Nor does the action: `auto` is
+/// decided on the way, and what is asked for shows in the payload.
 pub fn of(request: &Request) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(request.action.as_str());
     absorb(&mut hasher, &request.payload);
     hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
