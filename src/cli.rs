@@ -2,6 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use chaos::{
+    provider::Behaviour,
+    receiver::{Replies, Secret},
+};
 use clap::{Args, Parser, Subcommand};
 use schemas::{Action, RequestId};
 
@@ -141,6 +145,8 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum ChaosCommand {
     /// Serve an OpenAI-compatible API with models of any pace and any failure
     Provider(ProviderArgs),
+    /// Take callbacks, keep them, and reply as told
+    Receiver(ReceiverArgs),
 }
 
 /// `dynode chaos provider`.
@@ -149,6 +155,23 @@ pub(crate) struct ProviderArgs {
     /// Where it listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8322")]
     pub(crate) listen: SocketAddr,
+    /// How it answers where a model's name or `x-sim` does not say, such as first=60ms,gap=10ms,tokens=50,429
+    #[arg(long, value_name = "SETTINGS", default_value = "")]
+    pub(crate) behaviour: Behaviour,
+}
+
+/// `dynode chaos receiver`.
+#[derive(Debug, Args)]
+pub(crate) struct ReceiverArgs {
+    /// Where it listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8323")]
+    pub(crate) listen: SocketAddr,
+    /// How it replies where a URL's query does not say, such as fail-first=2&status=503
+    #[arg(long, value_name = "SETTINGS", default_value = "")]
+    pub(crate) replies: Replies,
+    /// The key that deliveries are signed with, to check them: whsec_ and base64
+    #[arg(long, env = "DYNODE_CALLBACKS__DEFAULT_SECRET", hide_env_values = true)]
+    pub(crate) secret: Option<Secret>,
 }
 
 #[cfg(test)]

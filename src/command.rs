@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+pub(crate) mod chaos;
 pub(crate) mod config;
 pub(crate) mod schema;
 pub(crate) mod send;

@@ -18,7 +18,7 @@ mod signal;
 mod telemetry;
 mod up;
 
-use cli::{ChaosCommand, Cli, Command, UpArgs};
+use cli::{Cli, Command, UpArgs};
 use command::complain;
 use config::Sources;
 use telemetry::Telemetry;
@@ -47,9 +47,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => command::watch::run(&args),
         Command::Schema(args) => command::schema::run(&args),
         Command::Config(args) => command::config::run(args),
-        Command::Chaos(ChaosCommand::Provider(args)) => {
-            anyhow::bail!("no provider listens at {}", args.listen)
-        }
+        Command::Chaos(command) => command::chaos::run(command),
     }
 }
 

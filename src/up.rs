@@ -142,11 +142,11 @@ fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
 }
 
 fn refuse(fault: &Error) -> ExitCode {
-    crate::complain(&fault.to_string());
+    crate::command::complain(&fault.to_string());
     exit::CONFIG.into()
 }
 
 fn unavailable(fault: &broker::Error) -> ExitCode {
-    crate::complain(&fault.to_string());
+    crate::command::complain(&fault.to_string());
     exit::UNAVAILABLE.into()
 }

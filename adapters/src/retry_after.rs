@@ -8,8 +8,8 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 /// A longer wish is cut to this: nobody's work should wait on a provider's typing error for days.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// The wish in `headers`: `retry-after-ms`, else `retry-after` as seconds or as a date, else the reset of whichever
-/// rate limit is spent. `now` is only for a date in a reply that does not say its own time.
+/// The wish in `headers`: `retry-after-ms`, else `retry-after` as seconds or as a date. `now` is only for a date in a
+/// reply that does not say its own time.
 pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let milliseconds = text("retry-after-ms").and_then(seconds).map(|duration| duration / 1000);
@@ -21,12 +21,12 @@ pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     milliseconds
         .or_else(|| text(RETRY_AFTER.as_str()).and_then(seconds))
         .or_else(date)
-        .or_else(|| reset(headers))
         .map(|wish| wish.min(RETRY_AFTER_MAX))
 }
 
-/// The reset of the limits that are spent, the later of them; where none is told to be spent, the sooner.
-fn reset(headers: &HeaderMap) -> Option<Duration> {
+/// When a rate limit that was met is lifted: the reset of the limits that are spent, the later of them; where none is
+/// told to be spent, the sooner. Only for a refusal by a rate limit: these headers come with every other reply too.
+pub fn read_rate_limit(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: String| headers.get(name).and_then(|value| value.to_str().ok());
     let limits = ["requests", "tokens"].map(|kind| {
         let spent = text(format!("x-ratelimit-remaining-{kind}")) == Some("0");
@@ -34,7 +34,7 @@ fn reset(headers: &HeaderMap) -> Option<Duration> {
     });
     let of =
         |wanted: bool| limits.into_iter().filter(move |(spent, _)| *spent == wanted).filter_map(|(_, at)| at);
-    of(true).max().or_else(|| of(false).min())
+    of(true).max().or_else(|| of(false).min()).map(|wish| wish.min(RETRY_AFTER_MAX))
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -80,9 +80,19 @@ mod tests {
 
     use super::*;
 
-    fn wish(pairs: &[(&'static str, &'static str)]) -> Option<Duration> {
+    type Pairs = [(&'static str, &'static str)];
+
+    fn headers(pairs: &Pairs) -> HeaderMap {
         let header = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-        read(&pairs.iter().map(header).collect(), "2026-11-20T12:00:00Z".parse().unwrap())
+        pairs.iter().map(header).collect()
+    }
+
+    fn wish(pairs: &Pairs) -> Option<Duration> {
+        read(&headers(pairs), "2026-11-20T12:00:00Z".parse().unwrap())
+    }
+
+    fn lifted(pairs: &Pairs) -> Option<Duration> {
+        read_rate_limit(&headers(pairs))
     }
 
     fn ms(milliseconds: u64) -> Option<Duration> {
@@ -92,7 +102,7 @@ mod tests {
     #[test]
     fn the_most_precise_header_wins() {
         assert_eq!(wish(&[("retry-after", "2"), ("retry-after-ms", "1250.0")]), ms(1250));
-        assert_eq!(wish(&[("retry-after", "1.5"), ("x-ratelimit-reset-requests", "9s")]), ms(1500));
+        assert_eq!(wish(&[("retry-after", "1.5"), ("date", "nonsense")]), ms(1500));
         assert_eq!(wish(&[("retry-after", "Fri, 20 Nov 2026 12:00:07 GMT")]), ms(7000));
         let date = ("date", "Fri, 20 Nov 2026 11:00:00 GMT");
         assert_eq!(wish(&[date, ("retry-after", "Fri, 20 Nov 2026 11:00:03 GMT")]), ms(3000));
@@ -101,10 +111,10 @@ mod tests {
     #[test]
     fn of_the_rate_limits_the_spent_one_counts() {
         let resets = [("x-ratelimit-reset-requests", "1m30s"), ("x-ratelimit-reset-tokens", "6ms")];
-        assert_eq!(wish(&resets), ms(6));
-        assert_eq!(wish(&[&resets[..], &[("x-ratelimit-remaining-requests", "0")]].concat()), ms(90_000));
-        assert_eq!(wish(&[("x-ratelimit-reset-tokens", "1h0m0.5s")]), ms(3_600_000));
-        assert_eq!(wish(&[("x-ratelimit-reset-tokens", "0.25")]), ms(250));
+        assert_eq!(lifted(&resets), ms(6));
+        assert_eq!(lifted(&[&resets[..], &[("x-ratelimit-remaining-requests", "0")]].concat()), ms(90_000));
+        assert_eq!(lifted(&[("x-ratelimit-reset-tokens", "1h0m0.5s")]), ms(3_600_000));
+        assert_eq!(lifted(&[("x-ratelimit-reset-tokens", "0.25")]), ms(250));
     }
 
     #[test]
@@ -113,7 +123,7 @@ mod tests {
             assert_eq!(wish(&[("retry-after", text)]), None, "{text}");
         }
         for text in ["", "5x", "s", "1.2.3s", "m5"] {
-            assert_eq!(wish(&[("x-ratelimit-reset-tokens", text)]), None, "{text}");
+            assert_eq!(lifted(&[("x-ratelimit-reset-tokens", text)]), None, "{text}");
         }
         assert_eq!(wish(&[("retry-after", "1e15")]), Some(RETRY_AFTER_MAX));
     }

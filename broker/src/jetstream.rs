@@ -6,6 +6,8 @@ mod api;
 mod bucket;
 mod connection;
 mod consumer;
+mod dial;
+mod inbox;
 mod keeper;
 mod link;
 mod publish;

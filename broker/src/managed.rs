@@ -68,10 +68,10 @@ impl Managed {
             dir,
             port: config.port,
             message_bytes_max: MESSAGE_BYTES_MAX,
-            extra: String::new(),
+            settings: String::new(),
             own_group: true,
         };
-        setup.extra = extra(&setup);
+        setup.settings = settings(&setup);
         stale::end(&setup).await?;
         let process = Process::start(&setup).await?;
         stale::remember(&setup, process.pid());
@@ -146,11 +146,12 @@ fn unusable(dir: &Path, error: std::io::Error) -> Error {
     Error::new(ErrorKind::Invalid, what).with_source(error)
 }
 
-fn extra(setup: &Setup) -> String {
-    let (store, log) = (quoted(&setup.dir.join("store")), quoted(&setup.log_file()));
+fn settings(setup: &Setup) -> String {
     format!(
-        "jetstream {{ store_dir: {store}, sync_interval: \"{}ms\" }}\nlog_file: {log}\n\
+        "jetstream {{ store_dir: {}, sync_interval: \"{}ms\" }}\nlog_file: {}\n\
          logfile_size_limit: {LOG_BYTES_MAX}\nlogfile_max_num: {LOGS_KEPT}\n",
-        SYNC_INTERVAL.as_millis()
+        setup.store(),
+        SYNC_INTERVAL.as_millis(),
+        quoted(&setup.log_file())
     )
 }

@@ -5,7 +5,7 @@
 
 use std::{env, ffi::OsStr, path::PathBuf};
 
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use tempfile::TempDir;
 
 use crate::managed::{
@@ -37,18 +37,19 @@ impl Server {
     /// `jetstream: disabled` gives a server without.
     pub async fn with_config(extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let setup = Setup {
+        let mut setup = Setup {
             binary: binary(),
             dir: dir.path().to_owned(),
             port: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
-            extra: extra.to_owned(),
+            settings: String::new(),
             // In the group of the test, so that whatever ends the test's group ends the server.
             own_group: false,
         };
+        setup.settings = format!("jetstream {{ store_dir: {} }}\n{extra}", setup.store());
         let process = Process::start(&setup).await.expect("a nats-server that starts");
         // Clients come back to the port they know.
-        let setup = Setup { port: Some(process.port), ..setup };
+        setup.port = Some(process.port);
         Self { process, setup, _dir: dir }
     }
 
@@ -65,6 +66,8 @@ impl Server {
     /// Freezes it: connections stay open and nothing answers.
     pub fn stop(&self) {
         self.process.signal(Signal::STOP);
+        // The signal takes effect a little later than it is sent, and what is sent to the server meanwhile is answered.
+        waitid(WaitId::Pid(self.process.pid()), WaitIdOptions::STOPPED).expect("a server that stops");
     }
 
     /// Ends [`Self::stop`].

@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) work: TaskTracker,
     /// Cancelled when the drain begins.
     pub(crate) draining: CancellationToken,
+    /// Cancelled when the drain has taken long enough.
+    pub(crate) cut: CancellationToken,
     /// When the gateway started, for the `created` of its models.
     pub(crate) started_s: i64,
 }
@@ -72,8 +74,9 @@ impl Shared {
     pub(crate) fn new(config: Config, parts: Parts, hub: Arc<Hub>, meters: Meters) -> Self {
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
-        let (recent, work, draining) = (Recent::default(), TaskTracker::new(), CancellationToken::new());
-        Self { config, parts, hub, recent, meters, slots, work, draining, started_s }
+        let (recent, work) = (Recent::default(), TaskTracker::new());
+        let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
+        Self { config, parts, hub, recent, meters, slots, work, draining, cut, started_s }
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {

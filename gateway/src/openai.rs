@@ -31,7 +31,7 @@ async fn accept(
     let mut request = Request::new(action, Format::Json.decode(&body)?);
     request.id = door::idempotency_key(headers)?;
     request.deadline_ms = Some(app.config.default_deadline_ms);
-    // The SDKs give up on their own clock; interactive work goes first.
+    // Somebody waits for it.
     request.priority = schemas::Priority::Interactive;
     let accepted = submit(app, door, entry, request.clone(), Format::MessagePack).await;
     Ok((accepted.map_err(refusal::relative_to_body)?, request))

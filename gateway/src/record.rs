@@ -131,9 +131,8 @@ impl Recent {
 
     /// Gives an id back whose request was not stored.
     pub(crate) fn release(&self, subject: &str) {
-        let mut inner = self.0.lock();
-        inner.fingerprints.remove(subject);
-        inner.order.retain(|have| have != subject);
+        // Its place in the order stays: it costs one early end of memory, a search would cost every refusal.
+        self.0.lock().fingerprints.remove(subject);
     }
 
     pub(crate) fn fingerprint(&self, subject: &str) -> Option<String> {

@@ -82,6 +82,7 @@ impl Gateway {
             }
             Some(ended) = hub.join_next() => return Err(died(ended)),
         }
+        app.cut.cancel();
         doors.close().await;
         Ok(())
     }
@@ -133,7 +134,8 @@ impl Doors {
     /// Closes idle connections, lets answers finish, then cuts.
     async fn close(mut self) {
         drop(self.listener);
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.graceful.shutdown()).await.is_err() {
+        let closed = async { tokio::join!(self.graceful.shutdown(), self.app.work.wait()) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
             warn!(connections = self.connections.len(), "connections did not close in time and are cut");
         }
         self.connections.shutdown().await;

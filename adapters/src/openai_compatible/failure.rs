@@ -108,9 +108,12 @@ pub(super) const TABLE: [Row; 23] = {
 pub(super) fn of_status(settings: &Settings, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = classify(settings, status, &Said::read(body));
     error.upstream_status = Some(status);
-    if matches!(error.remedy, Remedy::Throttle | Remedy::Retry) {
-        error.retry_after = retry_after::read(headers, jiff::Timestamp::now());
-    }
+    let wish = || retry_after::read(headers, jiff::Timestamp::now());
+    error.retry_after = match error.remedy {
+        Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers)),
+        Remedy::Retry => wish(),
+        Remedy::FallBack | Remedy::Fatal => None,
+    };
     error
 }
 

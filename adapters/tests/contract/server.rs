@@ -1,6 +1,6 @@
 //! A server that plays canned bytes: exactly those, in exactly those pieces, as no framework would let one.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::{
@@ -13,13 +13,17 @@ use tokio::{
 /// More than any test causes.
 const EVENTS_MAX: usize = 256;
 
+/// More turns than the client has tasks that hand a packet on.
+const YIELDS: usize = 16;
+
 /// What the server does with a request, in order.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
     /// Sends these bytes.
     Send(Vec<u8>),
-    /// Lets time pass between two packets.
-    Pause(Duration),
+    /// Lets the client take in what it got before the next packet goes out. Not by the clock: a busy machine would
+    /// make every pause too short.
+    Yield,
     /// Sends nothing more, and tells when the client closes.
     Hang,
     /// Closes the connection.
@@ -89,7 +93,11 @@ async fn serve(mut stream: TcpStream, connection: usize, acts: Arc<Vec<Act>>, se
                         return;
                     }
                 }
-                Act::Pause(time) => tokio::time::sleep(*time).await,
+                Act::Yield => {
+                    for _ in 0..YIELDS {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Act::Hang => {
                     while matches!(stream.read(&mut [0; 64]).await, Ok(1..)) {}
                     seen.send(Seen::Closed).await.ok();

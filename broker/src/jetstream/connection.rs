@@ -1,23 +1,23 @@
-//! The one connection of a handle: made with patience, kept by the client, refused to a server that cannot do what the
-//! contract needs.
+//! The one connection of a handle: refused to a server that cannot do what the contract needs, kept by the client, and
+//! given messages in bounded time.
 
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerInfo};
+use async_nats::{Client, ServerInfo};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use super::{
     Config,
     address::Address,
-    api,
+    api, dial,
     link::{Follower, Session},
     request::{Requests, Waiting},
     wire,
@@ -27,15 +27,8 @@ use crate::{Error, ErrorKind, Link};
 /// The oldest server that gives all of it: 2.11 has the batched reads that a replay is made of. Older ones take new
 /// settings silently and ignore them.
 const SERVER_MIN: (u32, u32) = (2, 11);
-/// A frozen server is noticed after three of these; the client's own minute would make it three minutes.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// One attempt to connect.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
-/// Between two attempts: the first again at once, and never long, because a restart takes a fifth of a second.
-const RETRY_MS_MIN: u64 = 5;
-const RETRY_MS_MAX: u64 = 1_000;
-/// Messages that a subscription holds for its reader. The most that a consumer asks for must fit twice; more is lost.
-const SUBSCRIPTION_MESSAGES: usize = 16_384;
+/// How long the event of a connection may come after the connection.
+const EVENT_MAX: Duration = Duration::from_secs(5);
 /// How long a message waits to be taken by the client. It does not take one only while the connection is down and its
 /// buffer full.
 pub(super) const TAKE_MAX: Duration = Duration::from_secs(1);
@@ -58,12 +51,12 @@ impl Connection {
         let address = Address::parse(&config.url)?;
         let waiting = Arc::new(Waiting::default());
         let follower = Arc::new(Follower::new(Arc::clone(&waiting)));
-        let client = Arc::new(connect(config, &address, &follower).await?);
+        let client = Arc::new(dial::connect(config, &address, &follower).await?);
         follower.follow(&client);
         let requests = Requests::open(Arc::clone(&client), waiting).await?;
         let connection = Self { client, address, follower, requests, server: OnceLock::new() };
         // The event of the connection may come after the connection.
-        connection.up_within(ATTEMPT_MAX).await?;
+        connection.up_within(EVENT_MAX).await?;
         connection.check().await?;
         Ok(Arc::new(connection))
     }
@@ -195,70 +188,6 @@ impl Connection {
     }
 }
 
-async fn connect(config: &Config, address: &Address, follower: &Arc<Follower>) -> Result<Client, Error> {
-    let deadline = Instant::now() + config.connect_timeout;
-    let mut attempt = 0;
-    loop {
-        let options = options(config, address, follower).await?;
-        let error = match options.connect(address.servers()).await {
-            Ok(client) => return Ok(client),
-            Err(error) => error,
-        };
-        let (kind, mend) = match error.kind() {
-            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                (ErrorKind::Denied, "it takes other credentials: look at the url or the credentials file")
-            }
-            ConnectErrorKind::ServerParse | ConnectErrorKind::Tls => {
-                (ErrorKind::Invalid, "look at the url, and whether the server speaks TLS")
-            }
-            _ => (ErrorKind::Disconnected, "is it running?"),
-        };
-        attempt += 1;
-        let pause = retry_after(attempt);
-        if kind != ErrorKind::Disconnected || Instant::now() + pause > deadline {
-            let what = format!("cannot connect to {address} ({}): {mend}", error.kind());
-            return Err(Error::new(kind, what).with_source(error));
-        }
-        sleep(pause).await;
-    }
-}
-
-async fn options(
-    config: &Config,
-    address: &Address,
-    follower: &Arc<Follower>,
-) -> Result<ConnectOptions, Error> {
-    let follower = Arc::clone(follower);
-    let options = address
-        .sign(ConnectOptions::new())
-        .name(&config.name)
-        .ping_interval(PING_EVERY)
-        .connection_timeout(ATTEMPT_MAX)
-        .subscription_capacity(SUBSCRIPTION_MESSAGES)
-        .reconnect_delay_callback(retry_after)
-        .event_callback(move |event| {
-            follower.on(&event);
-            std::future::ready(())
-        });
-    let Some(file) = &config.credentials_file else { return Ok(options) };
-    let unusable = |error: std::io::Error| {
-        let what = format!("cannot use the credentials file {}", file.display());
-        Error::new(ErrorKind::Invalid, what).with_source(error)
-    };
-    let credentials = tokio::fs::read_to_string(file).await.map_err(unusable)?;
-    options.credentials(&credentials).map_err(|_| {
-        // The parser's words may hold what it read.
-        Error::new(ErrorKind::Invalid, format!("{} is not a NATS credentials file", file.display()))
-    })
-}
-
-/// Doubling, with jitter, so that all who lost one server do not come back in one moment.
-fn retry_after(attempt: usize) -> Duration {
-    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
-    let ceiling = (RETRY_MS_MIN << doublings).min(RETRY_MS_MAX);
-    Duration::from_millis(ceiling / 2 + rand::random_range(0..=ceiling / 2))
-}
-
 fn version(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.trim_start_matches('v').split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
@@ -273,10 +202,5 @@ mod tests {
         assert!(version("2.9.10") < Some(SERVER_MIN));
         assert!(version("2.11.0-beta.1") >= Some(SERVER_MIN));
         assert_eq!(version("nightly"), None);
-    }
-
-    #[test]
-    fn the_pause_before_a_new_attempt_is_bounded() {
-        assert!((0..100).all(|attempt| retry_after(attempt) <= Duration::from_millis(RETRY_MS_MAX)));
     }
 }

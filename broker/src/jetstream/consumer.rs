@@ -4,28 +4,21 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use async_nats::Subscriber;
+use async_nats::Message;
 use async_trait::async_trait;
-use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::{sync::watch, time::sleep_until};
 
-use super::{ack, api, connection::Connection, link::Session, pull::Heard};
+use super::{
+    ack, api, connection::Connection, dial::SUBSCRIPTION_MESSAGES, inbox::Inbox, link::Session, pull::Trouble,
+};
 use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
 
-/// How long a pull stands. Its end costs one message each way.
-const PULL_STANDS: Duration = Duration::from_secs(30);
-/// How often the server tells of a pull that it still stands.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
-/// Two heartbeats and a bit: after this silence the pulls are taken for lost.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// How long opening a consumer waits for a connection; later it waits for as long as it takes.
 const MAKE_MAX: Duration = Duration::from_secs(2);
-/// How long the last deliveries may take to come in when pulls are taken back.
-const TAKE_BACK_MAX: Duration = Duration::from_secs(1);
+
+/// Half of what the inbox holds: what does not fit there is lost until its lease ends.
+const CREDIT_MAX: usize = SUBSCRIPTION_MESSAGES / 2;
 
 /// One of those who share a durable consumer.
 pub(super) struct PullConsumer {
@@ -34,24 +27,11 @@ pub(super) struct PullConsumer {
     sessions: watch::Receiver<Session>,
     /// The session in which the broker was last seen to have the consumer.
     made_in: Option<u64>,
-    /// Where pulls are answered; none before the first pull and after trouble.
+    /// None before the first pull and after trouble.
     inbox: Option<Inbox>,
     /// Delivered, and not returned to the caller yet.
     ready: VecDeque<Lease>,
     closed: bool,
-}
-
-struct Inbox {
-    subject: String,
-    messages: Subscriber,
-    /// The session in which it was opened: pulls do not outlive it.
-    session: u64,
-    /// Asked for and not delivered.
-    outstanding: usize,
-    /// The last sign of life while something was outstanding.
-    heard_at: Instant,
-    /// No more pulls on this one: it is being taken back.
-    retired: bool,
 }
 
 impl PullConsumer {
@@ -64,63 +44,39 @@ impl PullConsumer {
     }
 
     fn held(&self) -> usize {
-        self.ready.len() + self.inbox.as_ref().map_or(0, |inbox| inbox.outstanding)
+        self.ready.len() + self.inbox.as_ref().map_or(0, Inbox::outstanding)
     }
 
     /// Makes sure that there is an inbox of this session. What an earlier one holds is kept.
     async fn open_inbox(&mut self) -> Result<(), Error> {
-        let session = self.connection.up().await?;
-        if self.inbox.as_ref().is_some_and(|inbox| inbox.session == session.number) {
+        let session = self.connection.up().await?.number;
+        if self.inbox.as_ref().is_some_and(|inbox| inbox.session() == session) {
             return Ok(());
         }
-        // Its pulls went with the connection. A new subject, so that none that survived is answered twice.
-        // What it says of itself does not matter any more.
-        let _ = self.take_arrived();
-        self.inbox = None;
-        if self.made_in != Some(session.number) {
+        self.leave_inbox();
+        if self.made_in != Some(session) {
             make(&self.connection, &self.spec).await?;
-            self.made_in = Some(session.number);
+            self.made_in = Some(session);
         }
-        let subject = self.connection.client().new_inbox();
-        let messages = self.connection.listen(&subject).await?;
-        self.inbox = Some(Inbox {
-            subject,
-            messages,
-            session: session.number,
-            outstanding: 0,
-            heard_at: Instant::now(),
-            retired: false,
-        });
+        self.inbox = Some(Inbox::open(&self.connection, session).await?);
         Ok(())
     }
 
     /// Asks for more when less than half of the credit is outstanding, so that a busy consumer does not ask one by one.
     async fn top_up(&mut self, credit: usize) -> Result<(), Error> {
         let room = credit.saturating_sub(self.held());
-        let Some(inbox) = &mut self.inbox else { return Ok(()) };
-        if inbox.outstanding >= (credit / 2).max(1) || room == 0 {
-            return Ok(());
+        match &mut self.inbox {
+            Some(inbox) if room > 0 && inbox.outstanding() < (credit / 2).max(1) => {
+                inbox.ask(&self.connection, &self.spec, room).await
+            }
+            _ => Ok(()),
         }
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.spec.stream, self.spec.name);
-        let question = format!(
-            "{{\"batch\":{room},\"expires\":{},\"idle_heartbeat\":{}}}",
-            PULL_STANDS.as_nanos(),
-            HEARTBEAT_EVERY.as_nanos()
-        );
-        self.connection.tell(&subject, Some(inbox.subject.clone()), None, question.into()).await?;
-        inbox.outstanding += room;
-        inbox.heard_at = Instant::now();
-        Ok(())
     }
 
     /// Takes what has arrived, without waiting.
     fn take_arrived(&mut self) -> Result<(), Trouble> {
-        while let Some(inbox) = &mut self.inbox {
-            match inbox.messages.next().now_or_never() {
-                Some(Some(message)) => self.take(message)?,
-                Some(None) => self.inbox = None,
-                None => break,
-            }
+        while let Some(message) = self.inbox.as_mut().and_then(Inbox::arrived) {
+            self.take(message)?;
         }
         Ok(())
     }
@@ -128,44 +84,39 @@ impl PullConsumer {
     /// Waits for one message, for a change of the connection, or for the end of patience.
     async fn wait(&mut self) -> Result<(), Trouble> {
         let Some(inbox) = &mut self.inbox else { return Ok(()) };
-        let silent_at = inbox.heard_at + SILENCE_MAX;
+        let silent_at = inbox.silent_at();
         tokio::select! {
-            message = inbox.messages.next() => match message {
-                Some(message) => self.take(message),
-                None => {
-                    self.inbox = None;
-                    Ok(())
-                }
-            },
-            // Its end is seen by `open_inbox`.
+            // In this order: after a pause of our own process a message that waits is no silence.
+            biased;
+            message = inbox.next() => self.take(message),
+            // What it changed to is seen by `open_inbox`.
             _ = self.sessions.changed() => Ok(()),
             () = sleep_until(silent_at) => Err(Trouble::Silent),
         }
     }
 
-    fn take(&mut self, message: async_nats::Message) -> Result<(), Trouble> {
-        let Some(inbox) = &mut self.inbox else { return Ok(()) };
-        inbox.heard_at = Instant::now();
-        match Heard::of(&message) {
-            Heard::Message => {
-                inbox.outstanding = inbox.outstanding.saturating_sub(1);
-                match ack::lease(&self.connection, message) {
-                    Some(lease) => self.ready.push_back(lease),
-                    None => {
-                        tracing::warn!(consumer = %self.spec.name, "a message that is no delivery was ignored")
-                    }
+    /// Takes a message of the inbox, or its end.
+    fn take(&mut self, message: Option<Message>) -> Result<(), Trouble> {
+        let (Some(inbox), Some(message)) = (&mut self.inbox, message) else {
+            self.inbox = None;
+            return Ok(());
+        };
+        if let Some(delivery) = inbox.note(message)? {
+            match ack::lease(&self.connection, delivery) {
+                Some(lease) => self.ready.push_back(lease),
+                None => {
+                    tracing::warn!(consumer = %self.spec.name, "a message that is no delivery was ignored")
                 }
-                Ok(())
             }
-            Heard::Heartbeat => Ok(()),
-            Heard::Ended { unfilled } => {
-                inbox.outstanding = inbox.outstanding.saturating_sub(unfilled);
-                Ok(())
-            }
-            Heard::Gone => Err(Trouble::Gone),
-            Heard::Lost => Err(Trouble::Lost),
-            Heard::Refused(words) => Err(Trouble::Refused(words)),
         }
+        Ok(())
+    }
+
+    /// Keeps what has arrived and drops the rest: its pulls went with the connection.
+    fn leave_inbox(&mut self) {
+        // What it says of itself does not matter any more.
+        let _ = self.take_arrived();
+        self.inbox = None;
     }
 
     /// Starts afresh after trouble: the first in a call is mended at once, the next is the caller's to wait out.
@@ -173,40 +124,33 @@ impl PullConsumer {
         let ConsumerSpec { stream, name, .. } = &self.spec;
         self.inbox = None;
         self.made_in = None;
-        if let (Trouble::Gone | Trouble::Lost | Trouble::Silent, false) = (&trouble, *earlier) {
-            *earlier = true;
-            tracing::warn!(%stream, consumer = %name, %trouble, "asking the broker anew for messages");
-            return Ok(());
-        }
         let kind = match trouble {
             Trouble::Gone => ErrorKind::NotFound,
             Trouble::Lost => ErrorKind::Disconnected,
             Trouble::Silent => ErrorKind::Timeout,
             Trouble::Refused(_) => ErrorKind::Full,
         };
-        Err(Error::new(kind, format!("cannot pull from consumer {name} of stream {stream}: {trouble}")))
+        if *earlier || kind == ErrorKind::Full {
+            return Err(Error::new(
+                kind,
+                format!("cannot pull from consumer {name} of stream {stream}: {trouble}"),
+            ));
+        }
+        *earlier = true;
+        tracing::warn!(%stream, consumer = %name, %trouble, "asking the broker anew for messages");
+        Ok(())
     }
 
-    /// Ends all pulls and waits for what was delivered on them. Cancel-safe: a retired inbox stays until it is empty.
-    async fn take_back(&mut self) {
-        let Some(inbox) = &mut self.inbox else { return };
-        if !inbox.retired {
-            inbox.retired = true;
-            // It fails only for a client that is closed, whose inbox has ended.
-            let _ = timeout(TAKE_BACK_MAX, inbox.messages.drain()).await;
-        }
-        let deadline = Instant::now() + TAKE_BACK_MAX;
-        while let Some(inbox) = &mut self.inbox {
-            match tokio::time::timeout_at(deadline, inbox.messages.next()).await {
-                // A status, of whatever kind, says no more than that the pulls end.
-                Ok(Some(message)) => drop(self.take(message)),
-                Ok(None) | Err(_) => self.inbox = None,
-            }
-        }
-    }
-
-    /// Gives all but `kept` of what is ready back, for anybody.
+    /// Ends all pulls, and gives all but `kept` of what came on them back, for anybody.
     async fn give_back(&mut self, kept: usize) {
+        if self.connection.must_be_up().is_err() {
+            self.leave_inbox();
+        }
+        while let Some(inbox) = &mut self.inbox {
+            let message = inbox.take_back().await;
+            // A status, of whatever kind, says no more than that the pulls end.
+            let _ = self.take(message);
+        }
         while self.ready.len() > kept {
             let Some(lease) = self.ready.pop_back() else { return };
             if let Err(error) = lease.retry_after(Duration::ZERO).await {
@@ -219,7 +163,7 @@ impl PullConsumer {
 #[async_trait]
 impl Consumer for PullConsumer {
     async fn pull(&mut self, credit: usize) -> Result<Vec<Lease>, Error> {
-        let credit = credit.max(1);
+        let credit = credit.clamp(1, CREDIT_MAX);
         let mut mended = false;
         loop {
             if self.closed {
@@ -228,8 +172,7 @@ impl Consumer for PullConsumer {
             if let Err(trouble) = self.take_arrived() {
                 self.mend(trouble, &mut mended)?;
             }
-            if self.held() > credit || self.inbox.as_ref().is_some_and(|inbox| inbox.retired) {
-                self.take_back().await;
+            if self.held() > credit || self.inbox.as_ref().is_some_and(Inbox::is_retired) {
                 self.give_back(credit).await;
             }
             if !self.ready.is_empty() {
@@ -237,12 +180,14 @@ impl Consumer for PullConsumer {
                 return Ok(self.ready.drain(..count).collect());
             }
             match self.open_inbox().await {
+                Ok(()) if self.ready.is_empty() => {}
+                Ok(()) => continue,
                 // The connection was lost again meanwhile: wait for the next one.
                 Err(error) if error.kind() == ErrorKind::Disconnected && !mended => {
                     mended = true;
                     continue;
                 }
-                opened => opened?,
+                Err(error) => return Err(error),
             }
             self.top_up(credit).await?;
             if let Err(trouble) = self.wait().await {
@@ -253,22 +198,8 @@ impl Consumer for PullConsumer {
 
     async fn close(&mut self) {
         self.closed = true;
-        self.take_back().await;
         self.give_back(0).await;
     }
-}
-
-/// Why pulls must be started afresh.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("the consumer is gone")]
-    Gone,
-    #[error("the server dropped the pulls")]
-    Lost,
-    #[error("the server gave no sign of life for {SILENCE_MAX:?}")]
-    Silent,
-    #[error("the server will not have it: {0}")]
-    Refused(String),
 }
 
 /// Makes the durable consumer, or brings an existing one to `spec`.

@@ -5,8 +5,8 @@ use async_nats::{Message, StatusCode, header::HeaderValue};
 /// What a message on a consumer's inbox is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// A delivery.
-    Message,
+    /// A message of the stream.
+    Delivery,
     /// A sign of life.
     Heartbeat,
     /// A pull has ended with so many messages not delivered.
@@ -14,38 +14,47 @@ pub(super) enum Heard {
         /// How many.
         unfilled: usize,
     },
-    /// The consumer is gone.
+}
+
+/// Why pulls must be started afresh.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Also when nobody answers for it.
+    #[error("the consumer is gone")]
     Gone,
-    /// The pulls are gone: the server restarts, or another of its cluster leads.
+    /// It restarts, or another of its cluster leads.
+    #[error("the server dropped the pulls")]
     Lost,
-    /// The server will not have the pull.
+    /// It is frozen, or has forgotten the pulls.
+    #[error("the server gave no sign of life")]
+    Silent,
+    /// It would refuse the next one as well.
+    #[error("the server will not have it: {0}")]
     Refused(String),
 }
 
 impl Heard {
     /// Tells what `message` is.
-    pub(super) fn of(message: &Message) -> Self {
-        let Some(status) = message.status else { return Self::Message };
+    pub(super) fn of(message: &Message) -> Result<Self, Trouble> {
+        let Some(status) = message.status else { return Ok(Self::Delivery) };
         let description = message.description.as_deref().unwrap_or_default();
         let says = |words: &str| description.to_ascii_lowercase().contains(words);
+        let refused = || Trouble::Refused(format!("{status} {description}"));
         match status {
-            StatusCode::IDLE_HEARTBEAT => Self::Heartbeat,
-            StatusCode::NO_RESPONDERS => Self::Gone,
-            StatusCode::REQUEST_TERMINATED if says("consumer deleted") => Self::Gone,
+            StatusCode::IDLE_HEARTBEAT => Ok(Self::Heartbeat),
+            StatusCode::NO_RESPONDERS => Err(Trouble::Gone),
+            StatusCode::REQUEST_TERMINATED if says("consumer deleted") => Err(Trouble::Gone),
             StatusCode::REQUEST_TERMINATED if says("leadership change") || says("server shutdown") => {
-                Self::Lost
+                Err(Trouble::Lost)
             }
             // Any other end by 409 comes at once, and would come again at once.
-            StatusCode::REQUEST_TERMINATED if !says("batch completed") => refused(status, description),
-            StatusCode::TIMEOUT | StatusCode::NOT_FOUND | StatusCode::REQUEST_TERMINATED => unfilled(message)
-                .map_or_else(|| refused(status, description), |unfilled| Self::Ended { unfilled }),
-            _ => refused(status, description),
+            StatusCode::REQUEST_TERMINATED if !says("batch completed") => Err(refused()),
+            StatusCode::TIMEOUT | StatusCode::NOT_FOUND | StatusCode::REQUEST_TERMINATED => {
+                unfilled(message).map(|unfilled| Self::Ended { unfilled }).ok_or_else(refused)
+            }
+            _ => Err(refused()),
         }
     }
-}
-
-fn refused(status: StatusCode, description: &str) -> Heard {
-    Heard::Refused(format!("{status} {description}"))
 }
 
 fn unfilled(message: &Message) -> Option<usize> {
@@ -77,14 +86,17 @@ mod tests {
 
     #[test]
     fn every_status_has_its_meaning() {
-        assert_eq!(Heard::of(&status(100, "Idle Heartbeat", None)), Heard::Heartbeat);
-        assert_eq!(Heard::of(&status(408, "Request Timeout", Some("7"))), Heard::Ended { unfilled: 7 });
-        assert_eq!(Heard::of(&status(409, "Consumer Deleted", Some("7"))), Heard::Gone);
-        assert_eq!(Heard::of(&status(409, "Leadership Change", Some("7"))), Heard::Lost);
-        assert_eq!(Heard::of(&status(409, "Batch Completed", Some("0"))), Heard::Ended { unfilled: 0 });
-        assert!(matches!(Heard::of(&status(409, "Exceeded MaxWaiting", None)), Heard::Refused(_)));
-        assert!(matches!(Heard::of(&status(409, "Consumer is push based", Some("7"))), Heard::Refused(_)));
-        assert_eq!(Heard::of(&status(503, "", None)), Heard::Gone);
-        assert!(matches!(Heard::of(&status(400, "Bad Request", None)), Heard::Refused(_)));
+        let heard = |code, description, unfilled| Heard::of(&status(code, description, unfilled));
+        assert_eq!(heard(100, "Idle Heartbeat", None), Ok(Heard::Heartbeat));
+        assert_eq!(heard(408, "Request Timeout", Some("7")), Ok(Heard::Ended { unfilled: 7 }));
+        assert_eq!(heard(409, "Batch Completed", Some("0")), Ok(Heard::Ended { unfilled: 0 }));
+        assert_eq!(heard(409, "Consumer Deleted", Some("7")), Err(Trouble::Gone));
+        assert_eq!(heard(503, "", None), Err(Trouble::Gone));
+        assert_eq!(heard(409, "Leadership Change", Some("7")), Err(Trouble::Lost));
+        for (code, description) in
+            [(409, "Exceeded MaxWaiting"), (409, "Consumer is push based"), (400, "Bad Request")]
+        {
+            assert!(matches!(heard(code, description, Some("7")), Err(Trouble::Refused(_))));
+        }
     }
 }

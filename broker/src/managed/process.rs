@@ -36,8 +36,8 @@ pub(crate) struct Setup {
     pub(crate) port: Option<u16>,
     /// The largest message, in bytes.
     pub(crate) message_bytes_max: usize,
-    /// Further lines of configuration.
-    pub(crate) extra: String,
+    /// Its configuration, but for where it listens and what it takes.
+    pub(crate) settings: String,
     /// Whether it gets a process group of its own, so that the terminal's Ctrl-C is not for it.
     pub(crate) own_group: bool,
 }
@@ -63,7 +63,12 @@ impl Setup {
         self.dir.join("nats-server.conf")
     }
 
-    /// Where the server logs, where `extra` says so.
+    /// The store, as a string of the configuration.
+    pub(crate) fn store(&self) -> String {
+        quoted(&self.dir.join("store"))
+    }
+
+    /// Where the server logs, if the settings say so.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.dir.join("nats-server.log")
     }
@@ -78,11 +83,10 @@ impl Setup {
 
     fn config(&self) -> String {
         let port = self.port.map_or(-1, i32::from);
-        let (ports, store) = (quoted(&self.ports_dir()), quoted(&self.dir.join("store")));
+        let ports = quoted(&self.ports_dir());
         format!(
-            "# Written anew at every start.\nlisten: \"127.0.0.1:{port}\"\nports_file_dir: {ports}\nmax_payload: {}\n\
-             jetstream {{ store_dir: {store} }}\n{}\n",
-            self.message_bytes_max, self.extra
+            "# Written anew at every start.\nlisten: \"127.0.0.1:{port}\"\nports_file_dir: {ports}\nmax_payload: {}\n{}\n",
+            self.message_bytes_max, self.settings
         )
     }
 }

@@ -54,17 +54,17 @@ pub(crate) async fn resume(
 }
 
 /// Asks for a cancel; its effect comes as an event.
-pub(crate) async fn cancel(app: App, id: RequestId, format: Format, out: Outgoing) -> Result<(), Gone> {
-    let key = Key::new(&app, id.clone());
-    let asked = match record::find(&app, &key).await {
+pub(crate) async fn cancel(app: &App, id: RequestId, format: Format, out: &Outgoing) -> Result<(), Gone> {
+    let key = Key::new(app, id.clone());
+    let asked = match record::find(app, &key).await {
         Ok(Record::Unknown) => Err(record::unknown(&id)),
         Ok(Record::Ended(_)) => Ok(()),
-        Ok(Record::Running | Record::Queued) => crate::native::send_cancel(&app, &key).await,
+        Ok(Record::Running | Record::Queued) => crate::native::send_cancel(app, &key).await,
         Err(error) => Err(error),
     };
     match asked {
         Ok(()) => Ok(()),
-        Err(error) => refuse(&app, Some(id.as_str()), &error, format, &out).await,
+        Err(error) => refuse(app, Some(id.as_str()), &error, format, out).await,
     }
 }
 

@@ -26,13 +26,16 @@ use crate::{
     health,
 };
 
+/// How long a client may take to answer the close frame.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why the server closes a socket.
 type Close = (u16, &'static str);
 
 /// Serves `socket` to its end. Requests that are still open then run on; the client may take them up on another socket.
 pub(crate) async fn run(app: App, socket: WebSocket) {
     app.meters.socket(1);
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     let (out, queue) = Outgoing::new(app.config.socket_queue_frames_max);
     let mut writer = JoinSet::new();
     writer.spawn(outgoing::write(sink, queue, Duration::from_millis(app.config.write_timeout_ms)));
@@ -44,7 +47,7 @@ pub(crate) async fn run(app: App, socket: WebSocket) {
         app: app.clone(),
         out,
     };
-    if let Some((code, reason)) = session.serve(stream).await {
+    if let Some((code, reason)) = session.serve(&mut stream).await {
         debug!(code, reason, "socket closed");
         session.tasks.shutdown().await;
         session.out.close(code, reason).await;
@@ -52,6 +55,9 @@ pub(crate) async fn run(app: App, socket: WebSocket) {
     drop(session);
     // Ends with the queue, whose last sender is gone.
     writer.join_next().await;
+    // Until the client has said goodbye: what it sent meanwhile would reset the connection over the close frame.
+    let goodbye = async { while let Some(Ok(_)) = stream.next().await {} };
+    let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
     app.meters.socket(-1);
 }
 
@@ -73,14 +79,15 @@ struct Open {
 
 impl Session {
     /// Until the client goes (`None`) or the server closes.
-    async fn serve<S>(&mut self, mut stream: S) -> Option<Close>
+    async fn serve<S>(&mut self, stream: &mut S) -> Option<Close>
     where
         S: Stream<Item = Result<Message, axum::Error>> + Unpin,
     {
-        let mut ticks = tokio::time::interval(self.app.config.ping_interval());
+        let interval = self.app.config.ping_interval();
+        let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut signals = self.app.hub.signals();
-        let draining = self.app.draining.clone();
+        let (draining, cut) = (self.app.draining.clone(), self.app.cut.clone());
         loop {
             if draining.is_cancelled() && self.tasks.is_empty() {
                 return Some((GOING_AWAY, "draining"));
@@ -102,6 +109,7 @@ impl Session {
                     self.out.ping();
                 }
                 () = draining.cancelled(), if !draining.is_cancelled() => {}
+                () = cut.cancelled() => return Some((GOING_AWAY, "draining")),
                 () = self.out.closed() => return None,
             }
         }
@@ -130,11 +138,7 @@ impl Session {
         match incoming {
             Incoming::Submit(request) => self.submit(*request, format).await,
             Incoming::Resume(id, last) => self.resume(id, last, format).await,
-            Incoming::Cancel(id) => {
-                let asked = request::cancel(self.app.clone(), id, format, self.out.clone());
-                self.spawn(None, None, asked);
-                Ok(())
-            }
+            Incoming::Cancel(id) => request::cancel(&self.app, id, format, &self.out).await,
             Incoming::Credit => Ok(()),
             Incoming::Health(id) => self.report(id, format).await,
         }
@@ -159,7 +163,7 @@ impl Session {
         let entry = Entry { fresh: id.clone(), traceparent: None };
         let span = tracing::info_span!("request", door = request::DOOR, %id);
         let run = request::run(self.app.clone(), entry, request, format, self.out.clone()).instrument(span);
-        self.spawn(Some(id), Some(fingerprint), run);
+        self.spawn(id, Some(fingerprint), run);
         Ok(())
     }
 
@@ -170,7 +174,7 @@ impl Session {
             return self.refuse(Some(id.as_str()), &error, format).await;
         }
         let resumed = request::resume(self.app.clone(), id.clone(), last, format, self.out.clone());
-        self.spawn(Some(id), None, resumed);
+        self.spawn(id, None, resumed);
         Ok(())
     }
 
@@ -182,14 +186,12 @@ impl Session {
 
     fn spawn(
         &mut self,
-        id: Option<RequestId>,
+        id: RequestId,
         fingerprint: Option<String>,
         task: impl Future<Output = Result<(), Gone>> + Send + 'static,
     ) {
         let task = self.tasks.spawn(task);
-        if let Some(id) = id {
-            self.open.insert(id, Open { task, fingerprint });
-        }
+        self.open.insert(id, Open { task, fingerprint });
     }
 
     fn forget(&mut self, task: Id) {

@@ -122,6 +122,22 @@ async fn unknown_routes_and_methods_are_refused_in_the_form_of_the_api() {
 }
 
 #[tokio::test]
+async fn http2_is_spoken() {
+    let rig = Rig::start().await;
+    let stream = hyper_util::rt::TokioIo::new(TcpStream::connect(rig.address).await.unwrap());
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
+    let asked = async move {
+        let request = Request::get("http://localhost/v1/models").body(Body::empty()).unwrap();
+        sender.send_request(request).await.unwrap().status()
+    };
+    tokio::select! {
+        status = asked => assert_eq!(status, 200),
+        ended = connection => panic!("the connection ended first: {ended:?}"),
+    }
+}
+
+#[tokio::test]
 async fn probes_say_how_it_is() {
     let rig = Rig::start().await;
     assert_eq!(rig.get("/health/live").await.status, 200);

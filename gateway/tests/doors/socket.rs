@@ -1,5 +1,7 @@
 //! `/ws`.
 
+use std::time::Duration;
+
 use broker::{Broker, Message as BrokerMessage};
 use futures_util::{SinkExt, StreamExt};
 use schemas::Format;
@@ -248,6 +250,39 @@ async fn a_foreign_page_may_not_open_a_socket() {
     own.headers_mut().insert("origin", format!("http://{}", rig.address).parse().unwrap());
     connect_async(own).await.unwrap();
     assert_eq!(rig.get("/ws").await.status, 400, "not an upgrade");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_no_neighbour_notices() {
+    let rig = Rig::with(json!({ "write_timeout_ms": 200, "socket_queue_frames_max": 4 })).await;
+    let mut slow = Socket::open(&rig).await;
+    let mut quick = Socket::open(&rig).await;
+    slow.say(native("f-1", "flood")).await;
+    rig.until_ended("f-1").await;
+    quick.say(native("f-2", "sim-chat")).await;
+    assert_eq!(names(&quick.hear_ends(1).await, "f-2").len(), 6);
+    // A socket that is closed refuses to be written to; nothing else tells a client that does not read.
+    let closed = async {
+        while slow.0.send(Message::Ping(Vec::new().into())).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.unwrap();
+    quick.say(json!({ "action": "resume", "id": "f-1", "attempt": 1, "after": 0 })).await;
+    let frames = quick.hear_ends(1).await;
+    assert_eq!(names(&frames, "f-1").len(), crate::worker::FLOOD as usize + 1, "nothing of it is lost");
+}
+
+#[tokio::test]
+async fn a_drain_that_takes_too_long_cuts() {
+    let mut rig = Rig::with(json!({ "drain_timeout_ms": 100 })).await;
+    let mut socket = Socket::open(&rig).await;
+    socket.say(native("z-1", "hold")).await;
+    rig.worker.held().await;
+    rig.stop();
+    assert_eq!(u16::from(socket.closed().await.code), 1001);
+    drop(socket);
+    rig.ended().await;
 }
 
 #[tokio::test]

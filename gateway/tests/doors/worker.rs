@@ -13,6 +13,10 @@ use tokio::{sync::Notify, task::JoinSet};
 /// The pieces that `sim-chat` says.
 pub(crate) const PIECES: [&str; 3] = ["Hello", ", ", "world"];
 
+/// How many pieces `flood` says, far more than sockets buffer.
+pub(crate) const FLOOD: u64 = 400;
+const FLOOD_BYTES: usize = 64 << 10;
+
 /// The running worker; it ends when this is dropped.
 pub(crate) struct Worker {
     /// Lets one request of the model `hold` go on.
@@ -110,6 +114,14 @@ impl Job {
                 begun.notify_one();
                 go.notified().await;
                 self.answer(1).await;
+            }
+            "flood" => {
+                self.running(1).await;
+                let piece = "x".repeat(FLOOD_BYTES);
+                for seq in 1..=FLOOD {
+                    self.delta(1, seq, &piece).await;
+                }
+                self.end(1, FLOOD + 1, Ok(whole())).await;
             }
             _ if self.request.action == Action::EmbeddingQuery => {
                 self.running(1).await;

@@ -107,4 +107,9 @@ fn the_wish_for_a_pause_is_read_where_a_call_may_be_repeated() {
     let wish = Some(Duration::from_secs(7));
     assert_eq!([of(429), of(503), of(529)], [wish; 3]);
     assert_eq!([of(400), of(401)], [None; 2]);
+    let reset = reqwest::header::HeaderName::from_static("x-ratelimit-reset-tokens");
+    let headers = HeaderMap::from_iter([(reset, HeaderValue::from_static("6m0s"))]);
+    let of = |status| of_status(&settings(), status, &headers, b"").retry_after;
+    assert_eq!(of(429), Some(Duration::from_secs(360)));
+    assert_eq!(of(503), None, "a limit that was not met says nothing about a fault");
 }

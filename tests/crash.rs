@@ -1,0 +1,85 @@
+//! The promise: what was accepted ends in one outcome, even when the process is killed in the middle.
+
+use std::process::Stdio;
+
+use broker::testing::Server;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    process::ChildStdout,
+};
+
+use crate::support::{Broker, Dynode, Launch, within};
+
+/// Long enough, at the pace of `sim-chat`, to be killed in the middle.
+const QUESTION: &str = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen \
+                        sixteen seventeen eighteen nineteen twenty and as many again to be sure that there is a middle";
+
+#[tokio::test]
+async fn after_a_kill_on_a_managed_server_the_work_is_finished() {
+    work_outlives_the_process(Broker::Managed).await;
+}
+
+#[tokio::test]
+async fn after_a_kill_on_a_server_elsewhere_the_work_is_finished() {
+    let server = Server::start().await;
+    work_outlives_the_process(Broker::Servers(server.url())).await;
+}
+
+async fn work_outlives_the_process(broker: Broker) {
+    let launch = Launch::on(&broker).variable("DYNODE_ENGINE__LEASE_MS", "3000");
+    let mut dynode = launch.start().await;
+    let payload = json!({"model": "sim-chat", "messages": [{"role": "user", "content": QUESTION}], "stream": true});
+    let unattended = json!({"id": "unattended", "action": "chat.completion", "payload": payload});
+    let (status, accepted) = dynode.post("/v1/requests", &unattended).await;
+    assert_eq!(status, 202, "{accepted}");
+    let mut plain = dynode.command(&["send", QUESTION]).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut watched = dynode.command(&["send", "--json", "--id", "watched", QUESTION]);
+    let mut watched = watched.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut events = BufReader::new(watched.stdout.take().unwrap()).lines();
+    let mut before = Vec::new();
+    while before.iter().filter(|event: &&Value| event["event"] == "chat.delta").count() < 5 {
+        before.push(next(&mut events).await.expect("a delta"));
+    }
+
+    dynode.kill().await;
+    dynode.restart().await;
+
+    let mut after = Vec::new();
+    while let Some(event) = next(&mut events).await {
+        after.push(event);
+    }
+    check_watched(&before, &after);
+    assert!(within("the end of send", watched.wait()).await.unwrap().success());
+    let mut shown = String::new();
+    within("all of send", plain.stdout.take().unwrap().read_to_string(&mut shown)).await.unwrap();
+    assert!(shown.ends_with(&format!("You said: {QUESTION}\n")), "{shown}");
+    assert!(within("the end of send", plain.wait()).await.unwrap().success());
+    check_outcome(&dynode, "unattended").await;
+    check_outcome(&dynode, "watched").await;
+}
+
+async fn next(events: &mut Lines<BufReader<ChildStdout>>) -> Option<Value> {
+    let line = within("an event", events.next_line()).await.unwrap()?;
+    Some(serde_json::from_str(&line).unwrap())
+}
+
+/// The client is told that what it had is void, and then gets all of it, in order.
+fn check_watched(before: &[Value], after: &[Value]) {
+    let place = |event: &Value| (event["attempt"].as_u64().unwrap(), event["seq"].as_u64().unwrap());
+    let places: Vec<_> = before.iter().chain(after).map(place).collect();
+    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+    let restarted = after.iter().position(|event| event["event"] == "restarted");
+    let again = &after[restarted.unwrap_or_else(|| panic!("no restart: {after:#?}"))..];
+    let text: String = again.iter().filter_map(|event| event["delta"].as_str()).collect();
+    assert_eq!(text, format!("You said: {QUESTION}"));
+    assert_eq!(after.last().unwrap()["event"], "chat.complete");
+    assert_eq!(after.last().unwrap()["output"]["text"], text);
+}
+
+async fn check_outcome(dynode: &Dynode, id: &str) {
+    let outcome = dynode.outcome(id).await;
+    assert_eq!(outcome["status"], "succeeded", "{outcome:#}");
+    assert_eq!(outcome["output"]["text"], format!("You said: {QUESTION}"));
+    assert_eq!(outcome["ended"][0], 2, "the second attempt: {outcome:#}");
+}

@@ -1,0 +1,106 @@
+//! A provider over HTTP, end to end: what a client asks arrives there, and what it answers comes back.
+
+use adapters::http;
+use chaos::{
+    Journal,
+    provider::{Call, CallOutcome, Config, Provider},
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::{Broker, Dynode, Events, Launch, client};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A provider, and Dynode in front of it.
+struct Chain {
+    dynode: Dynode,
+    calls: Journal<Call>,
+    // Ends with the test.
+    _serving: JoinSet<std::io::Result<()>>,
+}
+
+impl Chain {
+    async fn start() -> Self {
+        http::install_crypto();
+        let provider =
+            Provider::bind(Config { api_key: Some("k-upstream".into()), ..Config::default() }).await.unwrap();
+        let (address, calls) = (provider.local_addr(), provider.calls());
+        let mut serving = JoinSet::new();
+        serving.spawn(provider.serve(std::future::pending()));
+        let file = format!(
+            r#"
+            [providers.upstream]
+            kind = "openai_compatible"
+            base_url = "http://{address}/v1"
+            api_key_env = "UPSTREAM_KEY"
+            [providers.upstream.models]
+            remote = {{ upstream = "sim:gap=5ms,tokens=12" }}
+            vectors = {{ upstream = "sim", action = "embedding.query" }}
+            broken = {{ upstream = "sim:status=400" }}
+            down = {{ upstream = "sim:status=503,times=1" }}
+            torn = {{ upstream = "sim:tokens=12,cut-after=4" }}
+            "#
+        );
+        let launch = Launch::on(&Broker::Memory).file(&file).variable("UPSTREAM_KEY", "k-upstream");
+        Self { dynode: launch.start().await, calls, _serving: serving }
+    }
+
+    async fn chat(&self, model: &str) -> (u16, Value) {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": "x"}]});
+        self.dynode.post("/v1/chat/completions", &body).await
+    }
+}
+
+#[tokio::test]
+async fn a_chat_is_streamed_through_with_its_trace_and_a_key_against_repeats() {
+    let chain = Chain::start().await;
+    let request = client().post(chain.dynode.url() + "/v1/chat/completions").json(&json!({
+        "model": "remote", "messages": [{"role": "user", "content": "x"}],
+        "stream": true, "stream_options": {"include_usage": true},
+    }));
+    let events = Events::of(request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))).await;
+    let mut chunks: Vec<_> = events.rest().await.into_iter().map(|event| event.data.unwrap()).collect();
+    assert_eq!(chunks.pop().as_deref(), Some("[DONE]"));
+    let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+    assert_eq!(chunks.last().unwrap()["usage"]["completion_tokens"], 12);
+    let pieces = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
+    assert_eq!(pieces.filter(|piece| !piece.is_empty()).count(), 12);
+
+    let calls = chain.calls.wait_until(|calls| calls.iter().all(|c| c.outcome != CallOutcome::InProgress)).await;
+    let [call] = &calls[..] else { panic!("{calls:#?}") };
+    assert_eq!((call.outcome, call.stream), (CallOutcome::Answered, true));
+    assert!(call.idempotency_key.is_some(), "{call:#?}");
+    assert!(call.authorization.is_some(), "{call:#?}");
+    let traceparent = call.traceparent.as_deref().expect("a traceparent");
+    assert_eq!(traceparent.split('-').nth(1), Some(TRACE), "the trace of the client goes on");
+}
+
+#[tokio::test]
+async fn a_whole_answer_and_vectors_come_through() {
+    let chain = Chain::start().await;
+    let (status, completion) = chain.chat("remote").await;
+    assert_eq!(status, 200, "{completion:#}");
+    assert_eq!(completion["usage"]["completion_tokens"], 12);
+    assert_eq!(completion["model"], "remote", "the name that the client uses");
+    let body = json!({"model": "vectors", "input": ["a", "b"], "dimensions": 16});
+    let (status, list) = chain.dynode.post("/v1/embeddings", &body).await;
+    assert_eq!(status, 200, "{list:#}");
+    assert_eq!(list["data"][1]["embedding"].as_array().unwrap().len(), 16);
+}
+
+#[tokio::test]
+async fn what_fails_upstream_is_told_or_got_over() {
+    let chain = Chain::start().await;
+    let (status, refused) = chain.chat("broken").await;
+    assert!(matches!(status, 400 | 502), "{status} {refused:#}");
+    assert!(refused["error"]["message"].is_string());
+    assert!(!refused.to_string().contains("k-upstream"));
+    let (status, answered) = chain.chat("down").await;
+    assert_eq!(status, 200, "one 503 is got over: {answered:#}");
+    let down: Vec<_> = chain.calls.snapshot().entries.into_iter().filter(|c| c.stream == false).collect();
+    let keys = down.iter().rev().take(2).map(|call| call.idempotency_key.clone()).collect::<Vec<_>>();
+    assert_eq!(keys[0], keys[1], "a repeat says that it is one");
+    let (status, torn) = chain.chat("torn").await;
+    assert!(status >= 500, "{status} {torn:#}");
+}

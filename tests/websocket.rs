@@ -1,0 +1,11 @@
+//! The WebSocket, by a client that is not ours.
+
+use crate::support::{Broker, Launch, python};
+
+on_each_broker!(a_chat_client_streams_over_one_socket);
+
+async fn a_chat_client_streams_over_one_socket(broker: Broker) {
+    let small = Launch::on(&broker).variable("DYNODE_GATEWAY__FRAME_BYTES_MAX", "65536");
+    let dynode = small.start().await;
+    python("websocket.py", &[&dynode.ws_url()]).await;
+}
