@@ -72,13 +72,14 @@ mod tests {
 
     #[test]
     fn every_fact_has_its_line() {
-        let expected = r#"dynode 0.1.0
+        let body = r#"{"model":"sim-chat","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
+        let expected = r"dynode 0.1.0
   broker     memory
              A restart forgets everything.
   http       http://127.0.0.1:8321    WebSocket ws://127.0.0.1:8321/ws
   providers  sim: sim-chat, sim-embed
-  try        curl -N http://127.0.0.1:8321/v1/chat/completions -H 'content-type: application/json' -d '{"model":"sim-chat","stream":true,"messages":[{"role":"user","content":"Hello"}]}'"#;
-        assert_eq!(lines(&facts()).join("\n"), expected);
+  try        curl -N http://127.0.0.1:8321/v1/chat/completions -H 'content-type: application/json' -d ";
+        assert_eq!(lines(&facts()).join("\n"), format!("{expected}'{body}'"));
     }
 
     #[test]

@@ -94,7 +94,8 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     pub(crate) id: Option<RequestId>,
     /// When the answer is no longer wanted
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) deadline: u64,
     /// The payload as JSON from a file, or - for standard input, in place of TEXT
     #[arg(long, value_name = "FILE", conflicts_with = "text")]

@@ -1,5 +1,5 @@
-//! What the process tells about itself: log lines, spans, metrics. Set up once, before the runtime starts; flushed once,
-//! after it has ended. Never shows a secret, nor the message of a panic.
+//! What the process tells about itself: log lines, spans, metrics. Set up once, before the runtime starts; flushed
+//! once, after it has ended. Never shows a secret, nor the message of a panic.
 
 use std::{fmt, sync::Arc};
 

@@ -17,7 +17,15 @@ const EMBEDDINGS: &str = "/v1/embeddings";
 const REQUESTS: &str = "/v1/requests";
 
 /// What is wrong, and what is said about it: the status, the code, the field.
-type Case = (&'static str, &'static str, Option<&'static str>, &'static [u8], u16, &'static str, Option<&'static str>);
+type Case = (
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    &'static [u8],
+    u16,
+    &'static str,
+    Option<&'static str>,
+);
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
@@ -101,7 +109,9 @@ async fn each_wrong_request_is_told_what_is_wrong() {
         let (told, error) = refusal(request).await;
         if (told, error["code"].as_str(), error["param"].as_str()) != (*status, Some(*code), *param) {
             let body = String::from_utf8_lossy(body);
-            wrong.push(format!("{method} {path} {body}\n  expected {status} {code} {param:?}\n  got {told} {error}"));
+            wrong.push(format!(
+                "{method} {path} {body}\n  expected {status} {code} {param:?}\n  got {told} {error}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -127,13 +137,13 @@ async fn a_body_over_the_limit_is_refused_however_it_comes() {
 #[tokio::test]
 async fn another_request_under_a_key_in_use_is_a_conflict() {
     let dynode = start().await;
-    let ask = |text: &str| {
+    let ask = |text: &str, key: &str| {
         let body = serde_json::json!({"model": "sim-fast", "messages": [{"role": "user", "content": text}]});
-        client().post(dynode.url() + CHAT).header("idempotency-key", "k").json(&body)
+        client().post(dynode.url() + CHAT).header("idempotency-key", key).json(&body)
     };
-    assert!(ask("mine").send().await.unwrap().status().is_success());
-    let (status, error) = refusal(ask("yours")).await;
+    assert!(ask("mine", "k").send().await.unwrap().status().is_success());
+    let (status, error) = refusal(ask("yours", "k")).await;
     assert_eq!((status, error["code"].as_str()), (409, Some("conflict")), "{error}");
-    let (status, error) = refusal(ask("mine").header("idempotency-key", "a key with spaces")).await;
+    let (status, error) = refusal(ask("mine", "a key with spaces")).await;
     assert_eq!((status, error["param"].as_str()), (400, Some("Idempotency-Key")), "{error}");
 }

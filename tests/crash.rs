@@ -29,11 +29,13 @@ async fn after_a_kill_on_a_server_elsewhere_the_work_is_finished() {
 async fn work_outlives_the_process(broker: Broker) {
     let launch = Launch::on(&broker).variable("DYNODE_ENGINE__LEASE_MS", "3000");
     let mut dynode = launch.start().await;
-    let payload = json!({"model": "sim-chat", "messages": [{"role": "user", "content": QUESTION}], "stream": true});
+    let payload =
+        json!({"model": "sim-chat", "messages": [{"role": "user", "content": QUESTION}], "stream": true});
     let unattended = json!({"id": "unattended", "action": "chat.completion", "payload": payload});
     let (status, accepted) = dynode.post("/v1/requests", &unattended).await;
     assert_eq!(status, 202, "{accepted}");
-    let mut plain = dynode.command(&["send", QUESTION]).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut plain =
+        dynode.command(&["send", QUESTION]).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut watched = dynode.command(&["send", "--json", "--id", "watched", QUESTION]);
     let mut watched = watched.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut events = BufReader::new(watched.stdout.take().unwrap()).lines();

@@ -12,7 +12,8 @@ use crate::support::{Broker, Dynode, run};
 /// The address in the README.
 const ADDRESS: &str = "127.0.0.1:8321";
 /// How commands begin that install something; the tests bring what they need.
-const INSTALLING: [&str; 6] = ["git clone", "cd dynode", "pip install", "npm install", "cargo install", "apt"];
+const INSTALLING: [&str; 6] =
+    ["git clone", "cd dynode", "pip install", "npm install", "cargo install", "apt"];
 /// How commands begin that run until they are stopped: the server, which runs already, and what looks on.
 const SERVING: [&str; 3] = ["cargo run --release", "dynode up", "target/release/dynode up"];
 const LOOKING_ON: [&str; 2] = ["dynode watch", "target/release/dynode watch"];
@@ -41,7 +42,8 @@ fn session(commands: &[String], address: &str) -> String {
     for command in commands {
         let command = command.replace(ADDRESS, address).replace("target/release/dynode", "dynode");
         match &*command {
-            known if begins_with(known, &INSTALLING) || begins_with(known, &SERVING) || known == "dynode" => {}
+            known if begins_with(known, &INSTALLING) || begins_with(known, &SERVING) || known == "dynode" => {
+            }
             watch if begins_with(watch, &LOOKING_ON) => writeln!(script, "{watch} &").unwrap(),
             other => writeln!(script, "cat <<'COMMAND'\n$ {other}\nCOMMAND\n{other}\necho").unwrap(),
         }
@@ -69,7 +71,8 @@ async fn every_command_of_the_readme_works() {
 
 #[test]
 fn commands_are_what_follows_the_prompt() {
-    let readme = "a\n```console\n$ one \\\n    two\nout\n$ three\n```\n```sh\n$ no\n```\n```console\n$ four\n```\n";
+    let readme =
+        "a\n```console\n$ one \\\n    two\nout\n$ three\n```\n```sh\n$ no\n```\n```console\n$ four\n```\n";
     assert_eq!(commands(readme), ["one \\\n    two", "three", "four"]);
 }
 

@@ -25,7 +25,8 @@ fn bodies(events: &[Sse]) -> Vec<Value> {
 
 async fn a_request_is_accepted_and_its_outcome_found(broker: Broker) {
     let dynode = Dynode::start(&broker).await;
-    let unnamed = json!({"action": "embedding.query", "payload": {"model": "sim-embed", "input": ["a", "b"]}});
+    let unnamed =
+        json!({"action": "embedding.query", "payload": {"model": "sim-embed", "input": ["a", "b"]}});
     let response = client().post(dynode.url() + "/v1/requests").json(&unnamed).send().await.unwrap();
     assert_eq!(response.status(), 202);
     let place = response.headers()["location"].to_str().unwrap().to_owned();
@@ -47,7 +48,8 @@ async fn a_request_is_accepted_and_its_outcome_found(broker: Broker) {
 
 async fn its_events_can_be_read_from_any_point(broker: Broker) {
     let dynode = Dynode::start(&broker).await;
-    let (status, _) = dynode.post("/v1/requests", &chat("s", json!({"tokens": 20, "tokens_per_second": 40}))).await;
+    let (status, _) =
+        dynode.post("/v1/requests", &chat("s", json!({"tokens": 20, "tokens_per_second": 40}))).await;
     assert_eq!(status, 202);
     let live = dynode.events("s", None).await.rest().await;
     let names: Vec<_> = live.iter().map(|event| event.event.as_deref().unwrap()).collect();

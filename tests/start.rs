@@ -47,7 +47,11 @@ async fn a_stream_that_runs_at_ctrl_c_is_ended_properly(broker: Broker) {
     dynode.interrupt();
     let rest = events.rest().await;
     assert_eq!(rest.last().unwrap().data.as_deref(), Some("[DONE]"));
-    assert_eq!(rest.len(), 42, "40 tokens, of which one had come, a reason to finish, and the end: {rest:#?}");
+    assert_eq!(
+        rest.len(),
+        42,
+        "40 tokens, of which one had come, a reason to finish, and the end: {rest:#?}"
+    );
     assert_eq!(dynode.stopped().await, Some(0));
 }
 
@@ -57,7 +61,9 @@ async fn the_banner_says_what_runs_and_what_it_survives() {
     assert!(dynode.banner().len() < 10, "few lines: {:#?}", dynode.banner());
     assert!(said(&dynode, "broker").contains("memory"));
     let all = dynode.banner().join("\n");
-    for fact in [env!("CARGO_PKG_VERSION"), &dynode.url(), &dynode.ws_url(), "sim-chat", "sim-embed", "restart"] {
+    for fact in
+        [env!("CARGO_PKG_VERSION"), &dynode.url(), &dynode.ws_url(), "sim-chat", "sim-embed", "restart"]
+    {
         assert!(all.contains(fact), "no `{fact}` in\n{all}");
     }
 }

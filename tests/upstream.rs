@@ -67,7 +67,8 @@ async fn a_chat_is_streamed_through_with_its_trace_and_a_key_against_repeats() {
     let pieces = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
     assert_eq!(pieces.filter(|piece| !piece.is_empty()).count(), 12);
 
-    let calls = chain.calls.wait_until(|calls| calls.iter().all(|c| c.outcome != CallOutcome::InProgress)).await;
+    let calls =
+        chain.calls.wait_until(|calls| calls.iter().all(|c| c.outcome != CallOutcome::InProgress)).await;
     let [call] = &calls[..] else { panic!("{calls:#?}") };
     assert_eq!((call.outcome, call.stream), (CallOutcome::Answered, true));
     assert!(call.idempotency_key.is_some(), "{call:#?}");

@@ -117,8 +117,19 @@ impl Classifier {
             lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
         let pool = plan.steps.first().map_or("", |step| &step.provider).to_owned();
         let accepted_at = lease.stored_at;
-        let work =
-            Work { id, tenant, request, plan, accepted_at, deadline, format: format.into(), fingerprint };
+        let format = format.into();
+        let work = Work {
+            id,
+            tenant,
+            request,
+            plan,
+            accepted_at,
+            deadline,
+            format,
+            fingerprint,
+            delivered_before: 0,
+            forgiven: 0,
+        };
         let subject = self.outbox.topology().subjects.work(&pool, &work.tenant);
         let id = Some(format!("{}.{}", work.tenant, work.id));
         let payload = outbox::encode(Format::MessagePack, &work)?;
@@ -283,32 +294,22 @@ impl Stage for Classifier {
 
     async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
         let lease = task.lease;
-        match self.outbox.topology().subjects.parse_request(&lease.message.subject) {
-            Ok((tenant, action)) => self.classify(lease, tenant, action).await,
-            Err(reason) => {
-                let tenant = self.outbox.topology().subjects.request_tenant(&lease.message.subject);
-                let Some(tenant) = tenant else {
-                    let id = id_of(lease).into();
-                    let parked = Parked { tenant: "unknown".into(), id, reason, conclusion: None };
-                    return Ok(Verdict::Park(Box::new(parked)));
-                };
-                let request = lease.message.format().decode(&lease.message.payload).ok();
-                Ok(self.refuse(lease, tenant, id_of(lease), Refusal { request, reason }))
+        let subjects = &self.outbox.topology().subjects;
+        let spent = lease.deliveries - 1;
+        let reason = match subjects.parse_request(&lease.message.subject) {
+            Ok(_) if spent >= self.engine.attempts_max => {
+                Error::new(ErrorCode::Internal, format!("could not be classified in {spent} deliveries"))
             }
-        }
-    }
-
-    async fn give_up(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
-        let why = format!("could not be classified in {} deliveries", task.lease.deliveries - 1);
-        let reason = Error::new(ErrorCode::Internal, why);
-        let tenant = self.outbox.topology().subjects.request_tenant(&task.lease.message.subject);
-        let id = id_of(task.lease);
-        let Some(tenant) = tenant else {
-            let parked = Parked { tenant: "unknown".into(), id: id.into(), reason, conclusion: None };
+            Ok((tenant, action)) => return self.classify(lease, tenant, action).await,
+            Err(reason) => reason,
+        };
+        let Some(tenant) = subjects.request_tenant(&lease.message.subject) else {
+            let id = id_of(lease).into();
+            let parked = Parked { tenant: "unknown".into(), id, reason, conclusion: None };
             return Ok(Verdict::Park(Box::new(parked)));
         };
-        let request = task.lease.message.format().decode(&task.lease.message.payload).ok();
-        Ok(self.refuse(task.lease, tenant, id, Refusal { request, reason }))
+        let request = lease.message.format().decode(&lease.message.payload).ok();
+        Ok(self.refuse(lease, tenant, id_of(lease), Refusal { request, reason }))
     }
 }
 

@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub first_event_ms: u64,
     /// The longest silence between two events of a provider, in milliseconds.
     pub between_events_ms: u64,
+    /// The longest call of a provider, in milliseconds; of a call that is not streamed, also its longest silence.
+    pub total_ms: u64,
     /// How long running work may take to finish when the engine stops, in milliseconds.
     pub drain_ms: u64,
 }
@@ -44,6 +46,11 @@ impl EngineConfig {
     /// The longest silence between two events.
     pub const fn between_events(&self) -> Duration {
         Duration::from_millis(self.between_events_ms)
+    }
+
+    /// The longest call.
+    pub const fn total(&self) -> Duration {
+        Duration::from_millis(self.total_ms)
     }
 }
 

@@ -28,6 +28,8 @@ use signature::Key;
 
 /// How long a connection to a target may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A callback that is delivered more often than tried ended its worker each time.
+const SPARE_TRIES: u32 = 8;
 /// The longest wait that a target may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -143,6 +145,9 @@ impl Stage for Delivery {
             }
         };
         let tries = task.lease.deliveries;
+        if tries > self.config.attempts_max.saturating_add(SPARE_TRIES) {
+            return Ok(self.park(&task, &job, "each try ended its worker".into()));
+        }
         Ok(match self.deliver(&task, &job).await {
             Try::Taken => {
                 self.metrics.callback("taken");
@@ -165,13 +170,6 @@ impl Stage for Delivery {
                 Verdict::RetryAfter(after.map_or(delay, |after| after.min(RETRY_AFTER_MAX).max(delay)))
             }
         })
-    }
-
-    /// Never called before `decide` has parked the job itself: a job that kills its worker is the exception.
-    async fn give_up(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
-        let reason = Error::new(ErrorCode::Internal, "the callback ended its worker each time");
-        let id = format!("seq-{}", task.lease.sequence);
-        Ok(Verdict::Park(Box::new(Parked { tenant: "unknown".into(), id, reason, conclusion: None })))
     }
 }
 

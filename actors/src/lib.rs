@@ -16,7 +16,8 @@
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
 //! | [`governor`] | who may call a provider, and when |
-//! | [`intensity`], [`backoff`], [`progress`] | pure parts |
+//! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
+//! | [`intensity`], [`backoff`] | pure parts |
 //!
 //! Reading order is file order is time order. Nothing here knows HTTP servers or sockets.
 
@@ -36,7 +37,9 @@ pub mod provider;
 pub mod stage;
 pub mod supervisor;
 pub mod system;
+pub mod vitals;
 pub mod worker;
 
 pub use config::{CallbackConfig, EngineConfig, ProviderLimits, RuleConfig};
 pub use system::{Error, Parts, System};
+pub use vitals::Vitals;

@@ -16,6 +16,7 @@ use crate::{
     intensity::Intensity,
     metrics::Metrics,
     stage::{Held, Runner},
+    vitals::Vitals,
     worker::{self, Worker},
 };
 
@@ -51,6 +52,8 @@ pub struct Arguments {
     pub stop: CancellationToken,
     /// Counts the dead.
     pub metrics: Arc<Metrics>,
+    /// Where whoever watches from outside finds what the workers are at.
+    pub vitals: Arc<Vitals>,
 }
 
 /// What a pool knows.
@@ -137,7 +140,9 @@ impl State {
                 Err(other) => return Err(other.into()),
             }
         }
-        let state = worker::State { runner: Arc::clone(&self.arguments.runner), pool: myself.clone() };
+        let progress = self.arguments.vitals.new_worker();
+        let state =
+            worker::State { runner: Arc::clone(&self.arguments.runner), pool: myself.clone(), progress };
         let (worker, _) = Actor::spawn_linked(None, Worker, state, myself.get_cell()).await?;
         worker.cast(job)?;
         Ok(())

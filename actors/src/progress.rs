@@ -10,30 +10,43 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Shared by a piece of work and its watcher.
+/// Nothing is due: there is no work.
+const RESTING: u64 = u64::MAX;
+
+/// Shared by a worker and its watchers.
 #[derive(Debug)]
 pub struct Progress {
     origin: Instant,
     due_ms: AtomicU64,
 }
 
+impl Default for Progress {
+    fn default() -> Self {
+        Self { origin: Instant::now(), due_ms: AtomicU64::new(RESTING) }
+    }
+}
+
 impl Progress {
-    /// The first sign of life is due within `first`.
-    pub fn new(first: Duration) -> Self {
-        let progress = Self { origin: Instant::now(), due_ms: AtomicU64::new(0) };
-        progress.expect_within(first);
-        progress
+    /// There is no work: nothing is due.
+    pub fn rest(&self) {
+        self.due_ms.store(RESTING, Ordering::Relaxed);
     }
 
     /// The work moved; its next sign of life is due within `next`.
     pub fn expect_within(&self, next: Duration) {
         let due = self.origin.elapsed().saturating_add(next).as_millis();
-        self.due_ms.store(u64::try_from(due).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.due_ms.store(u64::try_from(due).unwrap_or(RESTING), Ordering::Relaxed);
     }
 
     /// Whether a sign of life is overdue.
     pub fn is_overdue(&self) -> bool {
-        self.origin.elapsed().as_millis() > u128::from(self.due_ms.load(Ordering::Relaxed))
+        self.is_overdue_by(Duration::ZERO)
+    }
+
+    /// Whether a sign of life is overdue by more than `grace`.
+    pub fn is_overdue_by(&self, grace: Duration) -> bool {
+        let due = u128::from(self.due_ms.load(Ordering::Relaxed)).saturating_add(grace.as_millis());
+        self.origin.elapsed().as_millis() > due
     }
 }
 
@@ -43,13 +56,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_beyond_what_was_announced_is_overdue() {
-        let progress = Progress::new(Duration::from_secs(1));
+        let progress = Progress::default();
+        tokio::time::advance(Duration::from_secs(900)).await;
+        assert!(!progress.is_overdue(), "nothing is due at rest");
+        progress.expect_within(Duration::from_secs(1));
         tokio::time::advance(Duration::from_millis(900)).await;
         assert!(!progress.is_overdue());
         progress.expect_within(Duration::from_secs(5));
         tokio::time::advance(Duration::from_secs(4)).await;
         assert!(!progress.is_overdue());
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(progress.is_overdue());
+        assert!(progress.is_overdue() && !progress.is_overdue_by(Duration::from_secs(2)));
     }
 }

@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 use adapters::Registry;
 use async_trait::async_trait;
-use broker::ConsumerSpec;
-use schemas::{Error, ErrorCode, Outcome, Status, Timings, VERSION, Work, outcome};
+use broker::{ConsumerSpec, Lease, Publication};
+use schemas::{Error, ErrorCode, Format, Outcome, Status, Timings, VERSION, Work, outcome};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     emitter::Emitter,
     governor,
     metrics::Metrics,
-    outbox::{Conclusion, Outbox},
+    outbox::{self, Conclusion, Outbox},
     stage::{Parked, Stage, Task, Verdict},
 };
 use attempt::Attempt;
@@ -80,8 +80,8 @@ impl ProviderStage {
     }
 
     async fn attempt(&self, task: Task<'_>, work: Work) -> Result<Verdict, broker::Error> {
-        let deliveries = task.lease.deliveries;
-        if deliveries > 1
+        let number = work.attempt(task.lease.deliveries);
+        if number > 1
             && let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await?
         {
             // A worker before us recorded the end and died before it could tell it.
@@ -89,9 +89,12 @@ impl ProviderStage {
         }
         let subject = self.shared.outbox.topology().subjects.event(&work.tenant, &work.id);
         let format = work.format.into();
-        let emitter = Emitter::new(self.shared.outbox.broker(), subject, format, work.id.clone(), deliveries);
-        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, deliveries);
-        if deliveries > 1 {
+        let emitter = Emitter::new(self.shared.outbox.broker(), subject, format, work.id.clone(), number);
+        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, number);
+        if work.charged(task.lease.deliveries) > self.shared.engine.attempts_max {
+            return Ok(self.give_up(&work, &attempt));
+        }
+        if number > 1 {
             attempt.tell_restarted("the attempt before this one ended early").await;
         }
         let registration = self.shared.control.register(&work.tenant, &work.id);
@@ -105,6 +108,17 @@ impl ProviderStage {
         };
         let outcome = self.outcome(&work, &attempt, ending);
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, false))))
+    }
+
+    /// Work that ended its worker, or was silent, each time.
+    fn give_up(&self, work: &Work, attempt: &Attempt<'_>) -> Verdict {
+        let tries = self.shared.engine.attempts_max;
+        let why = format!("given up after {tries} attempts, none of which came to an end");
+        let reason = Error::new(ErrorCode::Stalled, why);
+        let outcome = self.outcome(work, attempt, Ending::Failed(reason.clone()));
+        let (tenant, id) = (work.tenant.to_string(), work.id.to_string());
+        let conclusion = Some(Box::new(self.conclusion(work.clone(), outcome, false)));
+        Verdict::Park(Box::new(Parked { tenant, id, reason, conclusion }))
     }
 
     fn outcome(&self, work: &Work, attempt: &Attempt<'_>, ending: Ending) -> Outcome {
@@ -191,25 +205,13 @@ impl Stage for ProviderStage {
         }
     }
 
-    async fn give_up(&self, task: Task<'_>) -> Result<Verdict, broker::Error> {
-        let work = match task.lease.message.format().decode::<Work>(&task.lease.message.payload) {
-            Ok(work) => work,
-            Err(reason) => return Ok(unreadable(task, reason)),
-        };
-        if let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await? {
-            return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, true))));
-        }
-        let tries = task.lease.deliveries - 1;
-        let why = format!("given up after {tries} attempts, none of which came to an end");
-        let reason = Error::new(ErrorCode::Stalled, why);
-        let subject = self.shared.outbox.topology().subjects.event(&work.tenant, &work.id);
-        let (broker, format) = (self.shared.outbox.broker(), work.format.into());
-        let emitter = Emitter::new(broker, subject, format, work.id.clone(), task.lease.deliveries);
-        let attempt = Attempt::new(&self.shared, task.progress, &work, emitter, task.lease.deliveries);
-        let outcome = self.outcome(&work, &attempt, Ending::Failed(reason.clone()));
-        let (tenant, id) = (work.tenant.to_string(), work.id.to_string());
-        let conclusion = Some(Box::new(self.conclusion(work, outcome, false)));
-        Ok(Verdict::Park(Box::new(Parked { tenant, id, reason, conclusion })))
+    fn hand_back(&self, lease: &Lease) -> Option<Publication> {
+        let work: Work = lease.message.format().decode(&lease.message.payload).ok()?;
+        let work = work.handed_back(lease.deliveries);
+        let id = format!("{}.{}.{}", work.tenant, work.id, work.delivered_before);
+        let payload = outbox::encode(Format::MessagePack, &work).ok()?;
+        let message = outbox::message(lease.message.subject.clone(), Format::MessagePack, payload);
+        Some(Publication { message, id: Some(id) })
     }
 }
 

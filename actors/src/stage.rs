@@ -11,6 +11,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
@@ -74,11 +75,14 @@ pub trait Stage: fmt::Debug + Send + Sync + 'static {
     /// How long it may be silent at first.
     fn first_silence(&self) -> Duration;
 
-    /// What becomes of this message.
+    /// What becomes of this message. A message that was delivered too often is the stage's to give up.
     async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error>;
 
-    /// What becomes of a message that was delivered more than `attempts_max` times.
-    async fn give_up(&self, task: Task<'_>) -> Result<Verdict, broker::Error>;
+    /// The message that takes the place of this one when it must be handed back unfinished and that shall cost no
+    /// attempt. `None`: the same message is delivered again.
+    fn hand_back(&self, _lease: &Lease) -> Option<Publication> {
+        None
+    }
 }
 
 /// The loop around a stage's decisions, shared by its workers.
@@ -88,7 +92,7 @@ pub struct Runner {
     outbox: Outbox,
     metrics: Arc<Metrics>,
     lease_time: Duration,
-    deliveries_max: u32,
+    hand_back: CancellationToken,
 }
 
 /// Why a worker had to let go of its message.
@@ -98,18 +102,20 @@ enum LetGo {
     Stalled,
     /// The broker could not be told in time that it still works: somebody else may have the message by now.
     LeaseLost,
+    /// The engine ends before the work does.
+    HandBack,
 }
 
 impl Runner {
-    /// Runs `stage`; a message is given up after `deliveries_max` deliveries.
-    pub fn new(
+    /// Runs `stage`, until `hand_back` is cancelled: then running work goes back unfinished.
+    pub const fn new(
         stage: Arc<dyn Stage>,
         outbox: Outbox,
         metrics: Arc<Metrics>,
         lease_time: Duration,
-        deliveries_max: u32,
+        hand_back: CancellationToken,
     ) -> Self {
-        Self { stage, outbox, metrics, lease_time, deliveries_max }
+        Self { stage, outbox, metrics, lease_time, hand_back }
     }
 
     /// The stage.
@@ -118,7 +124,7 @@ impl Runner {
     }
 
     /// Runs one message from claim to settlement.
-    pub async fn run(&self, held: Held) {
+    pub async fn run(&self, held: Held, progress: &Progress) {
         let Some(lease) = &held.lease else { return };
         let span = info_span!(
             "stage",
@@ -127,17 +133,19 @@ impl Runner {
             delivery = lease.deliveries
         );
         trace::continue_from(&span, &lease.message.headers);
-        self.hold(held).instrument(span).await;
+        progress.expect_within(self.stage.first_silence());
+        self.hold(held, progress).instrument(span).await;
+        progress.rest();
     }
 
-    async fn hold(&self, mut held: Held) {
+    async fn hold(&self, mut held: Held, progress: &Progress) {
         let Some(lease) = &held.lease else { return };
         let started = Instant::now();
-        let progress = Progress::new(self.stage.first_silence());
         let settler = lease.settler();
         let end = tokio::select! {
-            settlement = self.work(lease, &progress) => Ok(settlement),
-            let_go = self.renew(&*settler, &progress) => Err(let_go),
+            settlement = self.work(lease, progress) => Ok(settlement),
+            let_go = self.renew(&*settler, progress) => Err(let_go),
+            () = self.hand_back.cancelled() => Err(LetGo::HandBack),
         };
         let label = match end {
             Ok(settlement) => {
@@ -158,6 +166,11 @@ impl Runner {
                 held.forget();
                 "lease_lost"
             }
+            Err(LetGo::HandBack) => {
+                let settlement = self.give_back(lease).await;
+                held.settle(settlement).await;
+                "handed_back"
+            }
         };
         self.metrics.job(self.stage.name(), label, started.elapsed());
     }
@@ -165,12 +178,7 @@ impl Runner {
     /// Decides, and carries the decision out but for the settlement.
     async fn work(&self, lease: &Lease, progress: &Progress) -> Settlement {
         let task = Task { lease, progress };
-        let decided = if lease.deliveries > self.deliveries_max {
-            self.stage.give_up(task).await
-        } else {
-            self.stage.decide(task).await
-        };
-        let carried_out = match decided {
+        let carried_out = match self.stage.decide(task).await {
             Ok(verdict) => self.carry_out(verdict, lease, progress).await,
             Err(error) => Err(error),
         };
@@ -204,6 +212,19 @@ impl Runner {
             }
         }
         Ok(Settlement::Ack)
+    }
+
+    /// Hands a message back unfinished.
+    async fn give_back(&self, lease: &Lease) -> Settlement {
+        let again = Settlement::RetryAfter(Duration::ZERO);
+        let Some(publication) = self.stage.hand_back(lease) else { return again };
+        match self.outbox.broker().publish(publication).await {
+            Ok(_) => Settlement::Ack,
+            Err(error) => {
+                warn!(stage = self.stage.name(), %error, "handed back at the cost of an attempt");
+                again
+            }
+        }
     }
 
     /// Renews the lease for as long as the work moves; returns when it must be let go.

@@ -28,13 +28,14 @@ use crate::{
     provider::{Governors, ProviderStage, Shared},
     stage::{Runner, Stage},
     supervisor::{Child, Message, Supervisor},
+    vitals::Vitals,
 };
 
 /// The most messages that all workers of one consumer may hold at once, over all processes. Slots bound each process;
 /// this bounds the broker's bookkeeping, delayed retries included.
 pub const ACK_PENDING_MAX: u32 = 100_000;
-/// A callback is parked by its own count of tries; this only stops one that ends its worker each time.
-const DELIVERY_SPARE_TRIES: u32 = 8;
+/// How long handing work back may take.
+const HAND_BACK_TIME: Duration = Duration::from_secs(5);
 
 /// What an engine is made of.
 #[derive(Debug, Clone)]
@@ -72,6 +73,8 @@ pub struct System {
     supervising: JoinHandle<()>,
     listening: JoinHandle<()>,
     stop: CancellationToken,
+    hand_back: CancellationToken,
+    vitals: Arc<Vitals>,
     slots: Vec<(Arc<Semaphore>, u32)>,
 }
 
@@ -97,7 +100,6 @@ impl System {
         let listening = control.listen(Arc::clone(&parts.broker), subjects);
 
         let can_sign = callbacks.default_secret.is_some();
-        let callback_tries = callbacks.attempts_max.saturating_add(DELIVERY_SPARE_TRIES);
         let classifier =
             Classifier::new(rules, Arc::clone(&parts.registry), outbox.clone(), engine.clone(), can_sign)?;
         let delivery = Delivery::new(callbacks, outbox.clone(), engine.clone(), Arc::clone(&metrics))?;
@@ -110,23 +112,29 @@ impl System {
             metrics: Arc::clone(&metrics),
         });
 
-        let mut tree =
-            Tree { engine, outbox, metrics, stop: CancellationToken::new(), children: vec![], slots: vec![] };
+        let mut tree = Tree {
+            engine,
+            outbox,
+            metrics,
+            stop: CancellationToken::new(),
+            hand_back: CancellationToken::new(),
+            vitals: Arc::new(Vitals::default()),
+            children: Vec::new(),
+            slots: Vec::new(),
+        };
         for (provider, limits) in &parts.providers {
             tree.governor(provider, *limits, &shared);
         }
-        let (attempts, classifying) = (tree.engine.attempts_max, tree.engine.classifier_concurrency);
-        let delivering = tree.engine.delivery_concurrency;
-        tree.pool(Arc::new(classifier), classifying, attempts);
+        tree.pool(Arc::new(classifier), tree.engine.classifier_concurrency);
         for (provider, limits) in &parts.providers {
             let stage = ProviderStage::new(provider.clone(), Arc::clone(&shared));
-            tree.pool(Arc::new(stage), limits.concurrency, attempts);
+            tree.pool(Arc::new(stage), limits.concurrency);
         }
-        tree.pool(Arc::new(delivery), delivering, callback_tries);
+        tree.pool(Arc::new(delivery), tree.engine.delivery_concurrency);
 
-        let Tree { children, metrics, stop, slots, .. } = tree;
+        let Tree { children, metrics, stop, hand_back, vitals, slots, .. } = tree;
         let (supervisor, supervising) = Actor::spawn(None, Supervisor, (children, metrics)).await?;
-        Ok(Self { supervisor, supervising, listening, stop, slots })
+        Ok(Self { supervisor, supervising, listening, stop, hand_back, vitals, slots })
     }
 
     /// Resolves when the engine has given up: too many of its actors died.
@@ -135,20 +143,33 @@ impl System {
         let _ = (&mut self.supervising).await;
     }
 
+    /// What the workers are at, for a watcher outside the runtime.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        Arc::clone(&self.vitals)
+    }
+
     /// Takes no new work, lets running work finish within `limit`, hands the rest back, and ends. Returns whether all
     /// of it finished.
     pub async fn drain(self, limit: Duration) -> bool {
         self.stop.cancel();
-        let deadline = Instant::now() + limit;
-        let mut finished = true;
-        for (slots, count) in &self.slots {
-            finished &= timeout_at(deadline, slots.acquire_many(*count)).await.is_ok();
-        }
+        let finished = self.idle_within(limit).await;
         if !finished {
-            warn!(?limit, "work was still running; it is handed back and goes on elsewhere");
+            warn!(?limit, "work is still running; it is handed back and goes on elsewhere");
+            self.hand_back.cancel();
+            self.idle_within(HAND_BACK_TIME).await;
         }
         self.supervisor.kill();
         finished
+    }
+
+    /// Waits until every slot of every pool is free.
+    async fn idle_within(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut idle = true;
+        for (slots, count) in &self.slots {
+            idle &= timeout_at(deadline, slots.acquire_many(*count)).await.is_ok();
+        }
+        idle
     }
 }
 
@@ -158,6 +179,8 @@ struct Tree {
     outbox: Outbox,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
+    hand_back: CancellationToken,
+    vitals: Arc<Vitals>,
     children: Vec<Child>,
     slots: Vec<(Arc<Semaphore>, u32)>,
 }
@@ -177,18 +200,19 @@ impl Tree {
         self.children.push(Child { name: format!("governor {provider}"), start: Arc::new(start) });
     }
 
-    fn pool(&mut self, stage: Arc<dyn Stage>, concurrency: u32, deliveries_max: u32) {
+    fn pool(&mut self, stage: Arc<dyn Stage>, concurrency: u32) {
         let concurrency = concurrency.max(1);
         let name = format!("pool {}", stage.name());
         let slots = Arc::new(Semaphore::new(concurrency as usize));
         let (outbox, metrics) = (self.outbox.clone(), Arc::clone(&self.metrics));
-        let runner = Runner::new(stage, outbox, metrics, self.engine.lease(), deliveries_max);
+        let runner = Runner::new(stage, outbox, metrics, self.engine.lease(), self.hand_back.clone());
         let arguments = pool::Arguments {
             runner: Arc::new(runner),
             broker: self.outbox.broker(),
             slots: Arc::clone(&slots),
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
+            vitals: Arc::clone(&self.vitals),
         };
         let start = move |supervisor| {
             let arguments = arguments.clone();

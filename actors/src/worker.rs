@@ -6,6 +6,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::{
     pool,
+    progress::Progress,
     stage::{Held, Runner},
 };
 
@@ -20,6 +21,8 @@ pub struct State {
     pub runner: Arc<Runner>,
     /// Told when it is free again.
     pub pool: ActorRef<pool::Message>,
+    /// Where its work says that it moves.
+    pub progress: Arc<Progress>,
 }
 
 impl Actor for Worker {
@@ -37,7 +40,7 @@ impl Actor for Worker {
         job: Held,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.runner.run(job).await;
+        state.runner.run(job, &state.progress).await;
         state.pool.cast(pool::Message::Idle(myself))?;
         Ok(())
     }

@@ -178,7 +178,7 @@ async fn a_broken_stream_is_told_to_be_void_and_starts_again() {
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_falls_silent_is_stalled_and_given_up_in_the_end() {
     let engine = Engine::start().await;
-    let simulate = json!({"deadline_ms": 900_000, "simulate": {"stall_after_tokens": 1}});
+    let simulate = json!({"stream": true, "deadline_ms": 900_000, "simulate": {"stall_after_tokens": 1}});
     engine.publish("acme", Action::ChatCompletion, chat("r", simulate)).await;
     let outcome = engine.outcome("acme", "r").await;
     assert_eq!(outcome.error.map(|error| error.code), Some(ErrorCode::Stalled));
@@ -240,17 +240,34 @@ async fn work_that_kills_every_worker_is_given_up_and_parked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_costs_no_attempt() {
+    let mut engine = Engine::start().await;
+    let slow = json!({"simulate": {"tokens": 1000, "tokens_per_second": 10}});
+    engine.publish("acme", Action::ChatCompletion, chat("r", slow)).await;
+    for round in 1..=5 {
+        engine.event("acme", "r", if round == 1 { "running" } else { "restarted" }).await;
+        engine = engine.restart(Duration::from_secs(1)).await;
+    }
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!((outcome.status, outcome.attempts[0].attempt), (Status::Succeeded, 6), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_lets_work_finish_and_hands_back_what_does_not() {
     let engine = Engine::start().await;
     let slow = json!({"simulate": {"tokens": 10, "tokens_per_second": 10}});
     engine.publish("acme", Action::ChatCompletion, chat("short", slow)).await;
     engine
-        .publish("acme", Action::ChatCompletion, chat("long", json!({"simulate": {"stall_after_tokens": 1}})))
+        .publish(
+            "acme",
+            Action::ChatCompletion,
+            chat("long", json!({"stream": true, "simulate": {"stall_after_tokens": 1}})),
+        )
         .await;
     engine.event("acme", "short", "running").await;
     engine.event("acme", "long", "running").await;
     let engine = engine.restart(Duration::from_secs(5)).await;
     assert_eq!(engine.outcome("acme", "short").await.attempts[0].attempt, 1, "it finished in the drain");
     let outcome = engine.outcome("acme", "long").await;
-    assert_eq!(outcome.error.map(|error| error.code), Some(ErrorCode::Stalled), "it went on after the drain");
+    assert_eq!(outcome.attempts[0].attempt, 2, "it went on after the drain");
 }

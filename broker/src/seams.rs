@@ -42,7 +42,10 @@ impl Seams {
     /// A clock that stands at `start` now and moves with tokio's, and numbers that follow from `seed`.
     pub fn simulated(seed: u64, start: Timestamp) -> Self {
         let clock = SimulatedClock { start, origin: Instant::now() };
-        Self { clock: Arc::new(clock), random: Arc::new(SeededRandom(Mutex::new(StdRng::seed_from_u64(seed)))) }
+        Self {
+            clock: Arc::new(clock),
+            random: Arc::new(SeededRandom(Mutex::new(StdRng::seed_from_u64(seed)))),
+        }
     }
 
     /// A fresh request id: `req_` and a UUID of version 7, so that ids sort by time.
@@ -52,7 +55,8 @@ impl Seams {
         bits[..8].copy_from_slice(&self.random.next_u64().to_le_bytes());
         bits[8..].copy_from_slice(&self.random.next_u64().to_le_bytes()[..2]);
         let uuid = Builder::from_unix_timestamp_millis(milliseconds, &bits).into_uuid();
-        RequestId::new(format!("req_{}", uuid.simple())).unwrap_or_else(|_| unreachable!("hex digits are a token"))
+        RequestId::new(format!("req_{}", uuid.simple()))
+            .unwrap_or_else(|_| unreachable!("hex digits are a token"))
     }
 
     /// A number from 0 to 1, for jitter.

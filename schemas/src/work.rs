@@ -24,6 +24,29 @@ pub struct Work {
     pub format: WireFormat,
     /// Tells a different request under the same id apart; see [`crate::fingerprint`].
     pub fingerprint: String,
+    /// How often the request was delivered in earlier messages: the attempts of this one go on from there.
+    #[serde(default)]
+    pub delivered_before: u32,
+    /// How many of its attempts are forgiven: they ended by no fault of the work (a shutdown).
+    #[serde(default)]
+    pub forgiven: u32,
+}
+
+impl Work {
+    /// The number of the attempt that delivery number `deliveries` of this message is: the fence, never the same twice.
+    pub const fn attempt(&self, deliveries: u32) -> u32 {
+        self.delivered_before.saturating_add(deliveries)
+    }
+
+    /// How many attempts count against the work, that one included.
+    pub const fn charged(&self, deliveries: u32) -> u32 {
+        self.attempt(deliveries).saturating_sub(self.forgiven)
+    }
+
+    /// The same work for a new message, with the attempt that is delivery number `deliveries` forgiven.
+    pub fn handed_back(self, deliveries: u32) -> Self {
+        Self { delivered_before: self.attempt(deliveries), forgiven: self.forgiven.saturating_add(1), ..self }
+    }
 }
 
 /// Who does the work, in order.

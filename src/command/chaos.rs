@@ -30,13 +30,17 @@ pub(crate) fn run(command: ChaosCommand) -> anyhow::Result<ExitCode> {
 async fn serve_provider(args: ProviderArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let ProviderArgs { listen, behaviour } = args;
-    let provider = Provider::bind(provider::Config { listen, behaviour, ..provider::Config::default() }).await;
+    let provider =
+        Provider::bind(provider::Config { listen, behaviour, ..provider::Config::default() }).await;
     let provider = match provider {
         Ok(provider) => provider,
         Err(error) => return Ok(taken(listen, &error)),
     };
     let address = provider.local_addr();
-    writeln!(io::stdout(), "simulated provider at http://{address}/v1, its calls at http://{address}/_sim/calls")?;
+    writeln!(
+        io::stdout(),
+        "simulated provider at http://{address}/v1, its calls at http://{address}/_sim/calls"
+    )?;
     let stop = async { _ = signals.next().await };
     provider.serve(stop).await?;
     Ok(ExitCode::SUCCESS)
@@ -51,7 +55,10 @@ async fn serve_receiver(args: ReceiverArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(taken(listen, &error)),
     };
     let address = receiver.local_addr();
-    writeln!(io::stdout(), "callback receiver at http://{address}, its deliveries at http://{address}/_sim/deliveries")?;
+    writeln!(
+        io::stdout(),
+        "callback receiver at http://{address}, its deliveries at http://{address}/_sim/deliveries"
+    )?;
     let stop = async { _ = signals.next().await };
     receiver.serve(stop).await?;
     Ok(ExitCode::SUCCESS)

@@ -51,7 +51,8 @@ fn is_secret(path: &str) -> bool {
     path.split(['.', '[']).any(|key| matches!(key, "api_key" | "default_secret" | "headers"))
 }
 
-/// Says it with the nearest known key, or else with all. The message of serde quotes the wrong key, then every known one.
+/// Says it with the nearest known key, or else with all. The message of serde quotes the wrong key, then every
+/// known one.
 fn unknown_key(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let wrong = quoted.next().unwrap_or_default();

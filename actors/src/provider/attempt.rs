@@ -189,7 +189,9 @@ impl<'a> Attempt<'a> {
         let running = EventBody::Running { provider: step.provider.clone(), model: step.model.clone() };
         self.emitter.emit(running).await;
         let span = info_span!("provider", otel.name = step.provider, model = step.model);
-        let called = self.listen(adapter, step, deadline, clock).instrument(span).await;
+        let total = self.shared.engine.total();
+        let listening = self.listen(adapter, step, deadline, clock).instrument(span);
+        let called = timeout(total, listening).await.unwrap_or_else(|_| Err(stalled(step, total)));
         drop(permit);
         let result = called.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         self.shared.metrics.call(&step.provider, &step.model, result, clock.elapsed());
@@ -215,19 +217,19 @@ impl<'a> Attempt<'a> {
         deadline: Instant,
         clock: Instant,
     ) -> Result<Box<Finished>, adapters::Error> {
-        let (first, between) = (self.shared.engine.first_event(), self.shared.engine.between_events());
-        let stalled = |silence: Duration| {
-            let why = format!("no sign of life for {silence:?}");
-            adapters::Error::new(&step.provider, ErrorCode::Stalled, Remedy::Retry, why)
+        let engine = &self.shared.engine;
+        // What is not streamed gives no sign of life before its end.
+        let (first, between) = match self.work.request.wants_stream() {
+            true => (engine.first_event(), engine.between_events()),
+            false => (engine.total(), engine.total()),
         };
         self.progress.expect_within(first + CLOCK_MARGIN);
-        let call = self.request(step, deadline);
-        let mut answer: Progressed =
-            timeout(first, adapter.call(call)).await.map_err(|_| stalled(first))??;
+        let called = timeout(first, adapter.call(self.request(step, deadline))).await;
+        let mut answer: Progressed = called.map_err(|_| stalled(step, first))??;
         let mut silence = first.saturating_sub(clock.elapsed());
         loop {
             self.progress.expect_within(silence + CLOCK_MARGIN);
-            let next = timeout(silence, answer.next()).await.map_err(|_| stalled(silence))?;
+            let next = timeout(silence, answer.next()).await.map_err(|_| stalled(step, silence))?;
             match next.transpose()? {
                 Some(Answer::Started) => continue,
                 Some(Answer::Delta(delta)) => {
@@ -276,4 +278,9 @@ impl<'a> Attempt<'a> {
             traceparent: headers.get(broker::message::TRACEPARENT).map(Into::into),
         }
     }
+}
+
+fn stalled(step: &Step, silence: Duration) -> adapters::Error {
+    let why = format!("no sign of life for {silence:?}");
+    adapters::Error::new(&step.provider, ErrorCode::Stalled, Remedy::Retry, why)
 }

@@ -121,6 +121,7 @@ impl Engine {
             default_deadline_ms: 300_000,
             first_event_ms: 60_000,
             between_events_ms: 30_000,
+            total_ms: 600_000,
             drain_ms: 5_000,
         };
         let callbacks = CallbackConfig {

@@ -43,7 +43,8 @@ impl State {
     /// Makes the streams that are missing, brings the others to these limits, and refuses those of a weaker promise.
     pub(super) fn ensure(&mut self, specs: &[StreamSpec]) -> Result<(), Error> {
         for spec in specs {
-            let invalid = |why: String| Error::new(ErrorKind::Invalid, format!("stream {}: {why}", spec.name));
+            let invalid =
+                |why: String| Error::new(ErrorKind::Invalid, format!("stream {}: {why}", spec.name));
             let patterns = promise::patterns(spec).map_err(invalid)?;
             for other in self.streams.iter().filter(|stream| stream.spec.name != spec.name) {
                 let theirs = promise::patterns(&other.spec).map_err(invalid)?;

@@ -138,6 +138,7 @@ async fn a_restart_before_the_first_piece_is_not_noticed_and_after_it_is_an_erro
         let text = reply.text().to_owned();
         assert_eq!(text.ends_with("data: [DONE]\n\n"), !shown, "{text}");
         assert_eq!(text.contains("\"error\""), shown, "{text}");
+        assert_eq!(text.contains("world"), !shown, "no piece of the second attempt follows one of the first");
     }
 }
 

@@ -191,7 +191,7 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
 
     /// Takes one frame in; returns how it ends things, if it does.
     async fn hear(&mut self, socket: &mut Socket, text: &str) -> anyhow::Result<Option<Parting>> {
-        // What is no event of this version (the signal of a busy pool, an event of a later one) is not for this command.
+        // What is no event of this version (the signal of a busy pool, an event of a later one) is passed over.
         let Ok(frame) = serde_json::from_str::<Frame>(text) else { return Ok(None) };
         if frame.id.as_ref().is_some_and(|id| Some(id) != self.request.id.as_ref()) {
             return Ok(None);
