@@ -24,11 +24,17 @@ impl Carrier {
     /// Opens what the configuration chooses.
     pub(crate) async fn open(config: &Config, seams: &Seams) -> Result<Self, Error> {
         match (&config.broker, managed::find(named(config).as_deref())) {
-            (BrokerChoice::Servers(url), _) => Self::connect(url, None).await,
+            (BrokerChoice::Servers(url), _) => {
+                let broker = Arc::new(JetStream::connect(jetstream::Config::new(url)).await?);
+                Ok(Self { broker, server: None })
+            }
             (BrokerChoice::Auto | BrokerChoice::Managed, Some(binary)) => {
                 let data_dir = config.data_dir.clone();
                 let server = Managed::start(ManagedConfig { binary, data_dir, port: None }).await?;
-                Self::connect(&server.url(), Some(server)).await
+                let sync_interval = Some(managed::SYNC_INTERVAL);
+                let settings = jetstream::Config { sync_interval, ..jetstream::Config::new(server.url()) };
+                let broker = Arc::new(JetStream::connect(settings).await?);
+                Ok(Self { broker, server: Some(server) })
             }
             (BrokerChoice::Managed, None) => Err(Error::new(ErrorKind::NotFound, missing(config))),
             (BrokerChoice::Auto, None) if named(config).is_some() => {
@@ -38,12 +44,6 @@ impl Carrier {
                 Ok(Self { broker: Arc::new(Memory::with_seams(seams.clone())), server: None })
             }
         }
-    }
-
-    async fn connect(url: &str, server: Option<Managed>) -> Result<Self, Error> {
-        let config = jetstream::Config::new(url);
-        let broker = Arc::new(JetStream::connect(config).await?);
-        Ok(Self { broker, server })
     }
 
     /// Sends what is buffered, and stops the server where it is ours.

@@ -25,6 +25,7 @@ pub(crate) use error::Error;
 pub(crate) use place::{Origins, Place};
 pub(crate) use sections::{BrokerChoice, Classifier, LogFormat, Streams, TelemetryConfig};
 
+use crate::watchdog::WatchdogConfig;
 use layer::Layers;
 
 /// The default configuration, with a comment on every key: its own reference.
@@ -64,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) callbacks: actors::CallbackConfig,
     /// `[providers.NAME]`.
     pub(crate) providers: BTreeMap<String, ProviderConfig>,
+    /// `[watchdog]`.
+    pub(crate) watchdog: WatchdogConfig,
     /// `[telemetry]`.
     pub(crate) telemetry: TelemetryConfig,
 }

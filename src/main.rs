@@ -17,6 +17,7 @@ mod exit;
 mod signal;
 mod telemetry;
 mod up;
+mod watchdog;
 
 use cli::{Cli, Command, UpArgs};
 use command::complain;

@@ -17,6 +17,7 @@ use crate::{
     exit,
     signal::Signals,
     telemetry::RenderMetrics,
+    watchdog::Watchdog,
 };
 
 /// Runs until it is asked to stop, or must.
@@ -79,6 +80,7 @@ async fn serve(
     };
     let settings = gateway::Config { listen: config.listen.to_string(), ..config.gateway.clone() };
     let gateway = Gateway::bind(settings, parts).await?;
+    let _watchdog = Watchdog::start(config.watchdog.clone(), system.vitals(), carrier.broker.link());
     show_banner(&registry, carrier, gateway.local_addr());
 
     let stop = CancellationToken::new();

@@ -1,85 +1,160 @@
-//! Every command of the README, run as it stands there.
+//! The README, taken at its word: its commands are run, its Python is run, and what it says they print is printed.
 //!
-//! Blocks marked `console` are one session in one shell: lines that begin with `$ ` are commands, the rest is what they
-//! print. The server of the README is one of the test's own; its address takes the place of the default one.
+//! A block marked `console` is one session in one shell: lines that begin with `$ ` are commands, the rest is what they
+//! print. A session that starts a server by `dynode &` has an address of its own; any other finds the one that
+//! `cargo run --release` stands for. Servers of the tests are at free ports, which take the place of the default one.
 
-use std::{env, fmt::Write, fs, path::Path};
+use std::{env, fs, net::TcpListener, path::Path};
 
+use broker::testing;
+use tempfile::tempdir;
 use tokio::process::Command;
 
-use crate::support::{Broker, Dynode, run};
+use crate::support::{Broker, Dynode, python, run};
 
 /// The address in the README.
 const ADDRESS: &str = "127.0.0.1:8321";
-/// How commands begin that install something; the tests bring what they need.
-const INSTALLING: [&str; 6] =
-    ["git clone", "cd dynode", "pip install", "npm install", "cargo install", "apt"];
-/// How commands begin that run until they are stopped: the server, which runs already, and what looks on.
-const SERVING: [&str; 3] = ["cargo run --release", "dynode up", "target/release/dynode up"];
-const LOOKING_ON: [&str; 2] = ["dynode watch", "target/release/dynode watch"];
+/// The program in the README.
+const PROGRAM: &str = "target/release/dynode";
+/// How commands begin that are not run: those that install what the tests bring, the server that runs already, and the
+/// test itself.
+const NOT_RUN: [&str; 6] =
+    ["git clone", "cd ", "pip install", "npm install", "cargo run --release", "tests/run"];
+/// Ends what it has not started, whoever it belongs to: no command for a README, nor for a test.
+const BY_NAME: [&str; 2] = ["pkill", "killall"];
+/// Waits for the server that was just started. Ends all that the session left running.
+const PRELUDE: &str = "set -e
+ready() { curl -s --retry 100 --retry-delay 1 --retry-connrefused -o /dev/null \"$DYNODE_URL/health/ready\"; }
+trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
+";
 
-/// The commands of every `console` block, in order. A line that ends in a backslash goes on in the next.
-fn commands(readme: &str) -> Vec<String> {
-    let (mut commands, mut in_block, mut goes_on) = (Vec::<String>::new(), false, false);
-    for line in readme.lines() {
-        if line.starts_with("```") {
-            (in_block, goes_on) = (line == "```console", false);
-        } else if goes_on && let Some(command) = commands.last_mut() {
-            write!(command, "\n{line}").unwrap();
-            goes_on = line.ends_with('\\');
-        } else if in_block && let Some(command) = line.strip_prefix("$ ") {
-            commands.push(command.to_owned());
-            goes_on = line.ends_with('\\');
-        }
-    }
-    commands
+/// One block of the README.
+#[derive(Debug, PartialEq)]
+struct Session {
+    commands: Vec<String>,
+    printed: Vec<String>,
 }
 
-/// One shell that runs them all, and stops at the first that fails.
-fn session(commands: &[String], address: &str) -> String {
-    let begins_with = |command: &str, list: &[&str]| list.iter().any(|start| command.starts_with(start));
-    let mut script = "set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
-    for command in commands {
-        let command = command.replace(ADDRESS, address).replace("target/release/dynode", "dynode");
-        match &*command {
-            known if begins_with(known, &INSTALLING) || begins_with(known, &SERVING) || known == "dynode" => {
+/// The contents of the blocks that are marked with `language`.
+fn blocks(readme: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    readme.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect()
+}
+
+impl Session {
+    /// Reads a block. A command that ends in a backslash goes on in the next line.
+    fn read(block: &str) -> Self {
+        let (mut commands, mut printed) = (Vec::<String>::new(), Vec::new());
+        for line in block.lines() {
+            if let Some(command) = line.strip_prefix("$ ") {
+                commands.push(command.to_owned());
+            } else if let Some(open) = commands.last_mut().filter(|command| command.ends_with('\\'))
+                && printed.is_empty()
+            {
+                open.push('\n');
+                open.push_str(line);
+            } else {
+                printed.push(line.to_owned());
             }
-            watch if begins_with(watch, &LOOKING_ON) => writeln!(script, "{watch} &").unwrap(),
-            other => writeln!(script, "cat <<'COMMAND'\n$ {other}\nCOMMAND\n{other}\necho").unwrap(),
+        }
+        Self { commands, printed }
+    }
+
+    fn is_server(command: &str) -> bool {
+        let command = command.replace(PROGRAM, "dynode");
+        command.ends_with('&') && (command.starts_with("dynode &") || command.starts_with("dynode --"))
+    }
+
+    /// A script that stops at the first command that fails.
+    fn script(&self) -> String {
+        let mut script = PRELUDE.to_owned();
+        for command in &self.commands {
+            assert!(
+                !BY_NAME.iter().any(|name| command.contains(name)),
+                "this ends the work of others: {command}"
+            );
+            if NOT_RUN.iter().any(|start| command.starts_with(start)) {
+                continue;
+            }
+            let command = command.replace(PROGRAM, "dynode");
+            script += &command;
+            script += match &*command {
+                server if Self::is_server(server) => "\nready\n",
+                // It would look on for ever.
+                watch if watch.starts_with("dynode watch") => " &\n",
+                _ => "\n",
+            };
+        }
+        script
+    }
+
+    /// Runs it in `dir` and checks what it prints; a line with an ellipsis is an excerpt and may differ.
+    async fn play(&self, dir: &Path, address: &str) {
+        let own = self.commands.iter().any(|command| Self::is_server(command));
+        let address = if own { free_address() } else { address.to_owned() };
+        let program = Path::new(env!("CARGO_BIN_EXE_dynode"));
+        let programs = [program.to_owned(), testing::binary()].map(|path| path.parent().unwrap().to_owned());
+        let others = env::var_os("PATH").unwrap();
+        let mut shell = Command::new("bash");
+        shell.current_dir(dir).args(["-c", &self.script().replace(ADDRESS, &address)]);
+        shell.env("PATH", env::join_paths(programs.into_iter().chain(env::split_paths(&others))).unwrap());
+        shell.env("DYNODE_LISTEN", &address).env("DYNODE_URL", format!("http://{address}"));
+        shell.env_remove(testing::SERVER_VARIABLE);
+        // A crash in the README is got over sooner here.
+        shell.env("DYNODE_ENGINE__LEASE_MS", "3000");
+        let ended = run(shell, "").await;
+        assert_eq!(ended.code, Some(0), "{self:#?}\n{}\n{}", ended.out, ended.err);
+        let ran = self.commands.iter().any(|command| !NOT_RUN.iter().any(|start| command.starts_with(start)));
+        for line in self.printed.iter().filter(|line| ran && !line.contains('…')) {
+            assert!(ended.out.contains(line), "the README promises `{line}`:\n{}", ended.out);
         }
     }
-    script
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
 #[tokio::test]
 async fn every_command_of_the_readme_works() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let commands = commands(&readme);
-    assert!(commands.iter().any(|command| command.starts_with("cargo run --release")), "{commands:#?}");
-    assert!(commands.len() > 3, "{commands:#?}");
     let dynode = Dynode::start(&Broker::Memory).await;
-    let program = Path::new(env!("CARGO_BIN_EXE_dynode")).parent().map(Path::to_owned);
-    let others = env::var_os("PATH").unwrap();
-    let path = program.into_iter().chain(env::split_paths(&others));
-    let mut shell = Command::new("bash");
-    shell.args(["-c", &session(&commands, &dynode.address().to_string())]);
-    shell.env("DYNODE_URL", dynode.url()).env("PATH", env::join_paths(path).unwrap());
-    let ended = run(shell, "").await;
-    assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
-    println!("{}", ended.out);
+    let sessions: Vec<_> = blocks(&readme(), "console").iter().map(|block| Session::read(block)).collect();
+    assert!(sessions.len() > 1, "{sessions:#?}");
+    for session in sessions {
+        let dir = tempdir().unwrap();
+        session.play(dir.path(), &dynode.address().to_string()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_python_of_the_readme_works() {
+    let dynode = Dynode::start(&Broker::Memory).await;
+    let dir = tempdir().unwrap();
+    for (index, block) in blocks(&readme(), "python").iter().enumerate() {
+        let script = dir.path().join(format!("{index}.py"));
+        fs::write(&script, block.replace(ADDRESS, &dynode.address().to_string())).unwrap();
+        python(script.to_str().unwrap(), &[]).await;
+    }
 }
 
 #[test]
-fn commands_are_what_follows_the_prompt() {
-    let readme =
-        "a\n```console\n$ one \\\n    two\nout\n$ three\n```\n```sh\n$ no\n```\n```console\n$ four\n```\n";
-    assert_eq!(commands(readme), ["one \\\n    two", "three", "four"]);
+fn a_session_is_commands_and_what_they_print() {
+    let readme = "a\n```console\n$ one \\\n    two\nout\n$ dynode &\n```\n```sh\n$ no\n```\n";
+    let [block] = &blocks(readme, "console")[..] else { panic!("not one block") };
+    let session = Session::read(block);
+    assert_eq!(session.commands, ["one \\\n    two", "dynode &"]);
+    assert_eq!(session.printed, ["out"]);
+    assert!(session.script().ends_with("one \\\n    two\ndynode &\nready\n"), "{}", session.script());
 }
 
 #[test]
-fn the_session_leaves_out_what_installs_and_what_serves() {
-    let commands = ["cargo run --release", "pip install x", "curl http://127.0.0.1:8321/", "dynode watch"];
-    let script = session(&commands.map(str::to_owned), "127.0.0.1:9");
-    assert!(script.contains("\ncurl http://127.0.0.1:9/\n") && script.contains("dynode watch &"), "{script}");
+fn a_session_leaves_out_what_installs_and_waits_for_what_serves() {
+    let block = "$ cargo run --release\n$ pip install x\n$ target/release/dynode send hi\n$ dynode watch";
+    let script = Session::read(block).script();
+    assert!(script.ends_with("\ndynode send hi\ndynode watch &\n"), "{script}");
     assert!(!script.contains("cargo") && !script.contains("pip"), "{script}");
 }

@@ -61,9 +61,14 @@ async fn the_banner_says_what_runs_and_what_it_survives() {
     assert!(dynode.banner().len() < 10, "few lines: {:#?}", dynode.banner());
     assert!(said(&dynode, "broker").contains("memory"));
     let all = dynode.banner().join("\n");
-    for fact in
-        [env!("CARGO_PKG_VERSION"), &dynode.url(), &dynode.ws_url(), "sim-chat", "sim-embed", "restart"]
-    {
+    for fact in [
+        env!("CARGO_PKG_VERSION"),
+        &dynode.url(),
+        &dynode.ws_url(),
+        "sim-chat",
+        "sim-embed",
+        "survives nothing",
+    ] {
         assert!(all.contains(fact), "no `{fact}` in\n{all}");
     }
 }

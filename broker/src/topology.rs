@@ -98,7 +98,7 @@ impl Default for Limits {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         Self {
             queued_max: 200_000,
-            stream_bytes_max: 8 * GIB,
+            stream_bytes_max: 2 * GIB,
             events_age: Duration::from_secs(10 * 60),
             events_bytes_max: GIB / 4,
             outcomes_age: DAY,

@@ -23,7 +23,10 @@ impl Extractor for Headers {
 
 impl Injector for Headers {
     fn set(&mut self, key: &str, value: String) {
-        Self::set(self, key.to_owned(), value);
+        // An empty `tracestate` says nothing.
+        if !value.is_empty() {
+            Self::set(self, key.to_owned(), value);
+        }
     }
 }
 

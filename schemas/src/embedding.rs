@@ -16,6 +16,8 @@ pub struct EmbeddingRequest {
     /// The model.
     pub model: String,
     /// One text or many, or their tokens.
+    // Without `deserialize_with` a missing input would be told as one of a wrong type.
+    #[serde(deserialize_with = "EmbeddingInput::deserialize")]
     pub input: EmbeddingInput,
     /// How many numbers a vector has, where the model lets one choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]

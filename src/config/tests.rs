@@ -201,8 +201,17 @@ fn every_key_of_the_default_configuration_has_a_comment() {
 #[test]
 fn every_key_that_is_known_stands_in_the_default_configuration() {
     /// Keys that hold tables: they stand in no line of their own.
-    const TABLES: [&str; 8] =
-        ["gateway", "streams", "engine", "classifier", "callbacks", "providers", "telemetry", "models"];
+    const TABLES: [&str; 9] = [
+        "gateway",
+        "streams",
+        "engine",
+        "classifier",
+        "callbacks",
+        "providers",
+        "telemetry",
+        "watchdog",
+        "models",
+    ];
     let tables: BTreeMap<&str, &str> = [
         ("", "nonsense = 1"),
         ("streams", "[streams]\nnonsense = 1"),
@@ -211,6 +220,7 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         ("classifier", "[classifier]\nnonsense = 1"),
         ("callbacks", "[callbacks]\nnonsense = 1"),
         ("telemetry", "[telemetry]\nnonsense = 1"),
+        ("watchdog", "[watchdog]\nnonsense = 1"),
         ("providers.sim", "[providers.sim]\nnonsense = 1"),
         ("providers.sim.models.sim-chat", "[providers.sim.models.sim-chat]\nnonsense = 1"),
     ]

@@ -71,7 +71,7 @@ async function modelsAreListed() {
 }
 
 async function errorsAreTheClassesThatUsersCatch() {
-  const unknown = (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found" && error.requestID;
+  const unknown = (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found" && !!error.requestID;
   await assert.rejects(ask({ model: "gpt-none" }), unknown);
   const bad = (error) => error instanceof OpenAI.BadRequestError && error.param === "messages";
   await assert.rejects(ask({ messages: [] }), bad);

@@ -1,6 +1,6 @@
 //! What a WebSocket client says.
 
-use schemas::{Error, ErrorCode, Format, Request, RequestId};
+use schemas::{Action, Error, ErrorCode, Format, Request, RequestId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -68,8 +68,18 @@ fn read(value: Value) -> Result<Incoming, Error> {
         }
         Some("credit") => Ok(Incoming::Credit),
         Some("system.health") => view::<Health>(value).map(|Health { id }| Incoming::Health(id)),
-        _ => native::parse(value).map(|request| Incoming::Submit(Box::new(request))),
+        _ => native::parse(value).map(|request| Incoming::Submit(Box::new(streaming(request)))),
     }
+}
+
+/// A chat on a socket streams unless it says otherwise: who opens a socket wants to see the answer come.
+fn streaming(mut request: Request) -> Request {
+    if request.action == Action::ChatCompletion
+        && let Some(payload) = request.payload.as_object_mut()
+    {
+        payload.entry("stream").or_insert(Value::Bool(true));
+    }
+    request
 }
 
 fn view<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
@@ -100,6 +110,19 @@ mod tests {
             unusable(r#"{"id":"a","action":"resume","attempt":-1,"after":0}"#).error.param.as_deref(),
             Some("attempt")
         );
+    }
+
+    #[test]
+    fn a_chat_streams_unless_it_says_otherwise() {
+        let streams = |payload: &str| {
+            let text = format!(r#"{{"action":"chat.completion","payload":{payload}}}"#);
+            let Ok(Incoming::Submit(request)) = parse(Format::Json, text.as_bytes()) else {
+                panic!("no request")
+            };
+            request.wants_stream()
+        };
+        assert!(streams(r#"{"model":"m"}"#));
+        assert!(!streams(r#"{"model":"m","stream":false}"#));
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
         if frame.id.as_ref().is_some_and(|id| Some(id) != self.request.id.as_ref()) {
             return Ok(None);
         }
-        let position = frame.attempt.zip(frame.seq);
+        let position = position(&frame);
         if self.seen.is_some() && is_forgotten(&frame, position) {
             self.seen = None;
             self.screen.begin_anew("the server has forgotten it")?;
@@ -240,6 +240,12 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
     fn id(&self) -> &str {
         self.request.id.as_ref().map_or("", RequestId::as_str)
     }
+}
+
+/// Where an event stands among those of the request. A refusal stands nowhere: its place is that of `queued`.
+fn position(frame: &Frame) -> Option<(u32, u64)> {
+    let position = frame.attempt.zip(frame.seq);
+    position.filter(|place| *place != (0, 0) || !matches!(frame.event, EventBody::Fail { .. }))
 }
 
 /// Whether the server says that it knows nothing of the request: its events are gone, or it never came to be stored.

@@ -1,0 +1,176 @@
+//! Ends a process that lives and does nothing: its runtime no longer ticks, a worker spins without yielding, or its broker
+//! is lost for too long. A thread outside the runtime, since nothing inside could still act; whoever supervises the
+//! process starts it again.
+//!
+//! Time is counted in checks, not read from a clock: a process that was stopped and goes on again is not to blame.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use actors::Vitals;
+use broker::Link;
+use serde::Deserialize;
+use tokio::{sync::watch, task::JoinHandle, time};
+use tracing::error;
+
+use crate::exit;
+
+/// How often the thread looks, and the runtime ticks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// A worker that is overdue loses its lease within a third of it; only one that outlives this as well is stuck.
+const STUCK_CHECKS: u64 = 40;
+
+/// `[watchdog]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WatchdogConfig {
+    /// How long the runtime may stand still, or a worker outlive its own clocks, in milliseconds.
+    pub(crate) no_progress_kill_ms: u64,
+    /// How long the broker may be lost, in milliseconds.
+    pub(crate) disconnect_kill_ms: u64,
+}
+
+/// The thread and the tick that it watches; both end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    off: Arc<AtomicBool>,
+    ticking: JoinHandle<()>,
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.off.store(true, Ordering::Relaxed);
+        self.ticking.abort();
+    }
+}
+
+/// What one look sees.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    ticks: u64,
+    stuck_workers: usize,
+    connected: bool,
+}
+
+/// How many looks in a row saw the same trouble.
+#[derive(Debug, Default)]
+struct Trouble {
+    last_tick: u64,
+    still: u64,
+    stuck: u64,
+    lost: u64,
+}
+
+/// Why the process must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doom {
+    Standstill,
+    Stuck,
+    Lost,
+}
+
+impl Watchdog {
+    /// Watches this process.
+    pub(crate) fn start(config: WatchdogConfig, vitals: Arc<Vitals>, link: watch::Receiver<Link>) -> Self {
+        let (ticks, off) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        // If this task died the process would be taken for standing still, which is true of its runtime then.
+        let ticking = tokio::spawn(tick(Arc::clone(&ticks)));
+        let seen_off = Arc::clone(&off);
+        thread::spawn(move || {
+            let mut trouble = Trouble::default();
+            while !seen_off.load(Ordering::Relaxed) {
+                thread::park_timeout(CHECK_INTERVAL);
+                let look = Look {
+                    ticks: ticks.load(Ordering::Relaxed),
+                    stuck_workers: vitals.stuck(Duration::from_millis(config.no_progress_kill_ms)),
+                    connected: matches!(*link.borrow(), Link::Up),
+                };
+                if let Some(doom) = trouble.judge(look, &config) {
+                    end(doom, &seen_off);
+                }
+            }
+        });
+        Self { off, ticking }
+    }
+}
+
+async fn tick(ticks: Arc<AtomicU64>) {
+    let mut interval = time::interval(CHECK_INTERVAL);
+    loop {
+        interval.tick().await;
+        ticks.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Trouble {
+    fn judge(&mut self, look: Look, config: &WatchdogConfig) -> Option<Doom> {
+        let count = |trouble: bool, before: u64| if trouble { before + 1 } else { 0 };
+        self.still = count(look.ticks == self.last_tick, self.still);
+        self.stuck = count(look.stuck_workers > 0, self.stuck);
+        self.lost = count(!look.connected, self.lost);
+        self.last_tick = look.ticks;
+        let checks = |milliseconds: u64| milliseconds.div_ceil(CHECK_INTERVAL.as_millis() as u64).max(1);
+        if self.still >= checks(config.no_progress_kill_ms) {
+            return Some(Doom::Standstill);
+        }
+        if self.stuck >= STUCK_CHECKS {
+            return Some(Doom::Stuck);
+        }
+        (self.lost >= checks(config.disconnect_kill_ms)).then_some(Doom::Lost)
+    }
+}
+
+fn end(doom: Doom, off: &AtomicBool) {
+    if off.load(Ordering::Relaxed) {
+        return;
+    }
+    let (why, code) = match doom {
+        Doom::Standstill => ("the runtime stands still", exit::NO_PROGRESS),
+        Doom::Stuck => ("a worker does not yield", exit::NO_PROGRESS),
+        Doom::Lost => ("the broker is lost for too long", exit::BROKER_LOST),
+    };
+    error!(code, "{why}: the process ends, to be replaced; its work is redelivered");
+    std::process::exit(code.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: WatchdogConfig = WatchdogConfig { no_progress_kill_ms: 1_000, disconnect_kill_ms: 2_000 };
+    const HEALTHY: Look = Look { ticks: 0, stuck_workers: 0, connected: true };
+
+    /// The number of looks until the process is ended, at most a hundred.
+    fn looks(see: impl Fn(u64) -> Look) -> Option<(u64, Doom)> {
+        let mut trouble = Trouble::default();
+        (1..=100).find_map(|number| Some((number, trouble.judge(see(number), &CONFIG)?)))
+    }
+
+    #[test]
+    fn a_process_that_ticks_and_is_connected_lives() {
+        assert_eq!(looks(|number| Look { ticks: number, ..HEALTHY }), None);
+    }
+
+    #[test]
+    fn each_trouble_ends_the_process_after_its_time_and_not_before() {
+        assert_eq!(looks(|_| HEALTHY), Some((4, Doom::Standstill)));
+        assert_eq!(
+            looks(|number| Look { ticks: number, connected: false, ..HEALTHY }),
+            Some((8, Doom::Lost))
+        );
+        let stuck = |number| Look { ticks: number, stuck_workers: 1, ..HEALTHY };
+        assert_eq!(looks(stuck), Some((STUCK_CHECKS, Doom::Stuck)));
+    }
+
+    #[test]
+    fn trouble_that_passes_is_forgotten() {
+        assert_eq!(looks(|number| Look { ticks: number / 3, ..HEALTHY }), None);
+        assert_eq!(looks(|number| Look { ticks: number, connected: number % 7 == 0, ..HEALTHY }), None);
+    }
+}
