@@ -8,6 +8,7 @@ use broker::{
     managed::{self, Managed, ManagedConfig},
     memory::Memory,
 };
+use schemas::Secret;
 use tracing::info;
 
 use crate::config::{BrokerChoice, Config};
@@ -18,6 +19,7 @@ pub(crate) struct Carrier {
     /// The broker.
     pub(crate) broker: Arc<dyn Broker>,
     server: Option<Managed>,
+    url: Option<Secret>,
 }
 
 impl Carrier {
@@ -26,24 +28,31 @@ impl Carrier {
         match (&config.broker, managed::find(named(config).as_deref())) {
             (BrokerChoice::Servers(url), _) => {
                 let broker = Arc::new(JetStream::connect(jetstream::Config::new(url)).await?);
-                Ok(Self { broker, server: None })
+                Ok(Self { broker, server: None, url: Some(Secret::new(url)) })
             }
             (BrokerChoice::Auto | BrokerChoice::Managed, Some(binary)) => {
                 let data_dir = config.data_dir.clone();
                 let server = Managed::start(ManagedConfig { binary, data_dir, port: None }).await?;
                 let sync_interval = Some(managed::SYNC_INTERVAL);
-                let settings = jetstream::Config { sync_interval, ..jetstream::Config::new(server.url()) };
+                let url = server.url();
+                let settings = jetstream::Config { sync_interval, ..jetstream::Config::new(&url) };
                 let broker = Arc::new(JetStream::connect(settings).await?);
-                Ok(Self { broker, server: Some(server) })
+                Ok(Self { broker, server: Some(server), url: Some(Secret::new(url)) })
             }
             (BrokerChoice::Managed, None) => Err(Error::new(ErrorKind::NotFound, missing(config))),
             (BrokerChoice::Auto, None) if named(config).is_some() => {
                 Err(Error::new(ErrorKind::NotFound, missing(config)))
             }
             (BrokerChoice::Auto | BrokerChoice::Memory, _) => {
-                Ok(Self { broker: Arc::new(Memory::with_seams(seams.clone())), server: None })
+                let broker = Arc::new(Memory::with_seams(seams.clone()));
+                Ok(Self { broker, server: None, url: None })
             }
         }
+    }
+
+    /// Where another process finds the broker; none where no other can.
+    pub(crate) const fn url(&self) -> Option<&Secret> {
+        self.url.as_ref()
     }
 
     /// Sends what is buffered, and stops the server where it is ours.

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Prove the guarantees: providers and failures on demand
     #[command(subcommand)]
     Chaos(ChaosCommand),
+    /// Started by `up --workers`, and by nobody else
+    #[command(hide = true)]
+    Worker(WorkerArgs),
 }
 
 /// `dynode up`. Values are checked with the configuration, so that a wrong one is told alike wherever it stands.
@@ -59,6 +62,9 @@ pub(crate) struct UpArgs {
     /// The nats-server that a managed broker starts [default: the one on PATH]
     #[arg(long, value_name = "PATH")]
     pub(crate) nats_server: Option<String>,
+    /// How many processes beside this one do the work; with 0 this one does [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<String>,
     /// How log lines look: text or json
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -72,6 +78,7 @@ impl UpArgs {
             ("--broker", "broker", &self.broker),
             ("--data-dir", "data_dir", &self.data_dir),
             ("--nats-server", "nats_server", &self.nats_server),
+            ("--workers", "workers", &self.workers),
             ("--log-format", "log_format", &self.log_format),
         ];
         all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?))).collect()
@@ -173,6 +180,17 @@ pub(crate) struct ReceiverArgs {
     /// The key that deliveries are signed with, to check them: whsec_ and base64
     #[arg(long, env = "DYNODE_CALLBACKS__DEFAULT_SECRET", hide_env_values = true)]
     pub(crate) secret: Option<Secret>,
+}
+
+/// `dynode worker`: what a process list should show; the settings come on standard input.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// Its place among the workers, from 1
+    #[arg(long)]
+    pub(crate) slot: u32,
+    /// The name by which its heartbeats are known
+    #[arg(long)]
+    pub(crate) node: String,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use toml::Value;
 
 mod check;
 mod error;
+mod handed;
 mod layer;
 mod place;
 mod sections;
@@ -22,6 +23,7 @@ mod sections;
 mod tests;
 
 pub(crate) use error::Error;
+pub(crate) use handed::Resolved;
 pub(crate) use place::{Origins, Place};
 pub(crate) use sections::{BrokerChoice, Classifier, LogFormat, Streams, TelemetryConfig};
 
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) nats_server: PathBuf,
     /// Where a managed broker keeps its files.
     pub(crate) data_dir: PathBuf,
+    /// How many processes beside this one do the work; 0 means that this one does.
+    pub(crate) workers: u32,
     /// The first token of every subject.
     pub(crate) prefix: String,
     /// Which log lines are written.
@@ -76,6 +80,8 @@ pub(crate) struct Config {
 pub(crate) struct Loaded {
     /// The settings.
     pub(crate) config: Config,
+    /// The same, for worker processes.
+    pub(crate) resolved: Resolved,
     /// Where each came from.
     pub(crate) origins: Origins,
     /// The file that was read, if there was one.
@@ -121,7 +127,8 @@ impl Sources {
         lend_listen(&mut layers)?;
         let config = read(&mut layers)?;
         check::check(&config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
-        Ok(Loaded { config, origins: layers.origins, file: file.map(|(path, _)| path) })
+        let (resolved, origins) = (Resolved(layers.table), layers.origins);
+        Ok(Loaded { config, resolved, origins, file: file.map(|(path, _)| path) })
     }
 
     /// The file, where one is named or stands in the working directory.

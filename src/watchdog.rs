@@ -34,6 +34,8 @@ pub(crate) struct WatchdogConfig {
     pub(crate) no_progress_kill_ms: u64,
     /// How long the broker may be lost, in milliseconds.
     pub(crate) disconnect_kill_ms: u64,
+    /// How long a worker process may be without a heartbeat, in milliseconds. Its parent looks to that.
+    pub(crate) silence_kill_ms: u64,
 }
 
 /// The thread and the tick that it watches; both end when this is dropped.
@@ -143,7 +145,8 @@ fn end(doom: Doom, off: &AtomicBool) {
 mod tests {
     use super::*;
 
-    const CONFIG: WatchdogConfig = WatchdogConfig { no_progress_kill_ms: 1_000, disconnect_kill_ms: 2_000 };
+    const CONFIG: WatchdogConfig =
+        WatchdogConfig { no_progress_kill_ms: 1_000, disconnect_kill_ms: 2_000, silence_kill_ms: 3_000 };
     const HEALTHY: Look = Look { ticks: 0, stuck_workers: 0, connected: true };
 
     /// The number of looks until the process is ended, at most a hundred.

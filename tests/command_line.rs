@@ -1,10 +1,13 @@
 //! The commands, as typed by a user with a server that runs.
 
+use std::fs;
+
 use futures_util::FutureExt;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::tempdir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::support::{Broker, Dynode, run, within};
+use crate::support::{Broker, Dynode, client, interrupt, python, run, within};
 
 fn lines(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -79,4 +82,55 @@ async fn watch_shows_the_events_of_others(broker: Broker) {
     let names: Vec<_> = whole.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert!(names.contains(&"running") && names.contains(&"chat.delta"), "{names:?}");
     assert_eq!(whole.last().unwrap()["output"]["text"], "You said: Hello");
+}
+
+#[tokio::test]
+async fn the_printed_schemas_are_those_of_the_messages() {
+    let dynode = Dynode::start(&Broker::Memory).await;
+    let schemas = dynode.run(&["schema"]).await.succeeded();
+    let payload =
+        json!({"model": "sim-fast", "messages": [{"role": "user", "content": "Hello"}], "stream": true});
+    let chat = json!({"id": "chat", "action": "chat.completion", "payload": payload});
+    let payload = json!({"model": "sim-embed", "input": ["a", "b"]});
+    let embedding = json!({"id": "embedding", "action": "embedding.query", "payload": payload});
+    let payload = json!({"model": "none", "input": "a"});
+    let failing = json!({"id": "failing", "action": "embedding.query", "payload": payload});
+    let mut messages = Vec::new();
+    for request in [chat, embedding, failing] {
+        dynode.post("/v1/requests", &request).await;
+        let id = request["id"].as_str().unwrap();
+        let events = dynode.events(id, None).await.rest().await;
+        let events = events.iter().map(|event| serde_json::from_str(event.data.as_deref().unwrap()).unwrap());
+        messages.extend(events.map(|event: Value| ("event", event)));
+        let outcome = dynode.outcome(id).await;
+        messages.extend(outcome.get("error").map(|error| ("error", error.clone())));
+        messages.extend([("request", request), ("outcome", outcome)]);
+    }
+    let dir = tempdir().unwrap();
+    let files = ["schemas.json", "messages.json"].map(|name| dir.path().join(name));
+    fs::write(&files[0], schemas).unwrap();
+    fs::write(&files[1], serde_json::to_vec(&messages).unwrap()).unwrap();
+    python("schema.py", &files.each_ref().map(|file| file.to_str().unwrap())).await;
+}
+
+#[tokio::test]
+async fn the_servers_outside_of_the_engine_serve_until_ctrl_c() {
+    let dynode = Dynode::start(&Broker::Memory).await;
+    let servers = [
+        ("provider", "/models", "data", "/_sim/calls"),
+        ("receiver", "/_sim/deliveries", "entries", "/_sim/deliveries"),
+    ];
+    for (server, path, key, journal) in servers {
+        let mut command = dynode.command(&["chaos", server, "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = within("an address", out.next_line()).await.unwrap().unwrap();
+        let urls: Vec<_> = said.split([' ', ',']).filter(|word| word.starts_with("http://")).collect();
+        assert!(urls.len() == 2 && urls[1].ends_with(journal), "{said}");
+        let answer: Value =
+            client().get(format!("{}{path}", urls[0])).send().await.unwrap().json().await.unwrap();
+        assert!(answer[key].is_array(), "{answer}");
+        interrupt(&child);
+        assert!(within("the end", child.wait()).await.unwrap().success());
+    }
 }

@@ -61,6 +61,42 @@ async fn work_outlives_the_process(broker: Broker) {
     check_outcome(&dynode, "watched").await;
 }
 
+#[tokio::test]
+async fn send_sends_again_what_a_memory_broker_has_forgotten() {
+    let mut dynode = Dynode::start(&Broker::Memory).await;
+    let mut sent = dynode.command(&["send", "--json", QUESTION]);
+    let mut sent = sent.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut events = BufReader::new(sent.stdout.take().unwrap()).lines();
+    while next(&mut events).await.expect("a delta")["event"] != "chat.delta" {}
+    dynode.kill().await;
+    dynode.restart().await;
+    let mut last = Value::Null;
+    while let Some(event) = next(&mut events).await {
+        last = event;
+    }
+    assert_eq!(last["output"]["text"], format!("You said: {QUESTION}"), "{last:#}");
+    assert!(within("the end of send", sent.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn the_death_of_a_managed_server_in_the_middle_is_got_over() {
+    let launch = Launch::on(&Broker::Managed).variable("DYNODE_ENGINE__LEASE_MS", "3000");
+    let dynode = launch.start().await;
+    let mut sent = dynode.command(&["send", "--json", "--id", "steady", QUESTION]);
+    let mut sent = sent.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut events = BufReader::new(sent.stdout.take().unwrap()).lines();
+    while next(&mut events).await.expect("a delta")["event"] != "chat.delta" {}
+    dynode.kill_server();
+    let mut last = Value::Null;
+    while let Some(event) = next(&mut events).await {
+        last = event;
+    }
+    assert_eq!(last["output"]["text"], format!("You said: {QUESTION}"), "{last:#}");
+    assert!(within("the end of send", sent.wait()).await.unwrap().success());
+    let outcome = dynode.outcome("steady").await;
+    assert_eq!(outcome["status"], "succeeded", "{outcome:#}");
+}
+
 async fn next(events: &mut Lines<BufReader<ChildStdout>>) -> Option<Value> {
     let line = within("an event", events.next_line()).await.unwrap()?;
     Some(serde_json::from_str(&line).unwrap())

@@ -1,6 +1,6 @@
 //! The program from outside: the real binary, real servers, real clients.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets an error has failed")]
 
 #[macro_use]
 mod support;

@@ -11,6 +11,7 @@ on_each_broker!(
     the_same_request_again_is_the_first_one,
     a_request_can_be_cancelled,
     the_failure_of_a_provider_is_an_outcome,
+    what_happened_is_measured,
 );
 
 fn chat(id: &str, simulate: Value) -> Value {
@@ -96,4 +97,20 @@ async fn the_failure_of_a_provider_is_an_outcome(broker: Broker) {
     dynode.post("/v1/requests", &chat("shaky", json!({"fail": "provider_unavailable", "times": 1}))).await;
     let outcome = dynode.outcome("shaky").await;
     assert_eq!(outcome["status"], "succeeded", "one failure is got over: {outcome:#}");
+}
+
+async fn what_happened_is_measured(broker: Broker) {
+    let dynode = Dynode::start(&broker).await;
+    dynode.post("/v1/requests", &chat("measured", json!({}))).await;
+    dynode.outcome("measured").await;
+    let metrics = client().get(dynode.url() + "/metrics").send().await.unwrap().text().await.unwrap();
+    for line in [
+        r#"dynode_gateway_accepted_total{action="chat.completion",door="requests"} 1"#,
+        r#"dynode_provider_calls_total{model="sim-fast",provider="sim",result="ok"} 1"#,
+        r#"dynode_provider_duration_seconds_count{model="sim-fast",provider="sim"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|have| have == line), "no `{line}` in\n{metrics}");
+    }
+    assert_eq!(dynode.get("/health/ready").await.0, 200);
+    assert_eq!(dynode.get("/health/live").await.0, 200);
 }

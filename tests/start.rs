@@ -3,16 +3,22 @@
 use std::{env, path::Path};
 
 use broker::testing::{self, Server};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tempfile::tempdir;
-use tokio::{net::TcpListener, process::Command};
+use tokio::{net::TcpListener, process::Command, time::Instant};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, protocol::frame::coding::CloseCode},
+};
 
-use crate::support::{Broker, Dynode, Events, Launch, client, run};
+use crate::support::{Broker, Dynode, Events, Launch, client, run, within};
 
 on_each_broker!(
     the_curl_of_the_banner_is_answered,
     ctrl_c_drains_and_ends_well,
     a_stream_that_runs_at_ctrl_c_is_ended_properly,
+    a_socket_that_is_open_at_ctrl_c_is_told_to_go,
 );
 
 /// What a line of the banner says after its label.
@@ -55,9 +61,27 @@ async fn a_stream_that_runs_at_ctrl_c_is_ended_properly(broker: Broker) {
     assert_eq!(dynode.stopped().await, Some(0));
 }
 
+async fn a_socket_that_is_open_at_ctrl_c_is_told_to_go(broker: Broker) {
+    let mut dynode = Dynode::start(&broker).await;
+    let (mut socket, _) = connect_async(dynode.ws_url()).await.unwrap();
+    socket.send(Message::text(r#"{"action":"system.health","id":"h"}"#)).await.unwrap();
+    within("health", socket.next()).await.unwrap().unwrap();
+    dynode.interrupt();
+    let farewell = within("a farewell", socket.next()).await.unwrap().unwrap();
+    assert!(
+        matches!(&farewell, Message::Close(Some(close)) if close.code == CloseCode::Away),
+        "{farewell:?}"
+    );
+    // The client answers a close as it reads on.
+    assert!(within("the end", socket.next()).await.is_none());
+    assert_eq!(dynode.stopped().await, Some(0));
+}
+
 #[tokio::test]
 async fn the_banner_says_what_runs_and_what_it_survives() {
+    let began = Instant::now();
     let dynode = Dynode::start(&Broker::Memory).await;
+    println!("ready after {:?}", began.elapsed());
     assert!(dynode.banner().len() < 10, "few lines: {:#?}", dynode.banner());
     assert!(said(&dynode, "broker").contains("memory"));
     let all = dynode.banner().join("\n");

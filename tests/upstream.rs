@@ -99,7 +99,7 @@ async fn what_fails_upstream_is_told_or_got_over() {
     assert!(!refused.to_string().contains("k-upstream"));
     let (status, answered) = chain.chat("down").await;
     assert_eq!(status, 200, "one 503 is got over: {answered:#}");
-    let down: Vec<_> = chain.calls.snapshot().entries.into_iter().filter(|c| c.stream == false).collect();
+    let down: Vec<_> = chain.calls.snapshot().entries.into_iter().filter(|c| !c.stream).collect();
     let keys = down.iter().rev().take(2).map(|call| call.idempotency_key.clone()).collect::<Vec<_>>();
     assert_eq!(keys[0], keys[1], "a repeat says that it is one");
     let (status, torn) = chain.chat("torn").await;

@@ -111,10 +111,13 @@ impl Classifier {
                 Prior::Conflict => return Ok(conflict(tenant, id)),
             }
         }
-        self.tell_queued(&tenant, &id, format, &fingerprint, lease.pending).await;
         let deadline_ms = request.deadline_ms.unwrap_or(self.engine.default_deadline_ms);
         let deadline =
             lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
+        if deadline <= self.outbox.seams().clock.now() {
+            return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Err(expired()))));
+        }
+        self.tell_queued(&tenant, &id, format, &fingerprint, lease.pending).await;
         let pool = plan.steps.first().map_or("", |step| &step.provider).to_owned();
         let accepted_at = lease.stored_at;
         let format = format.into();
@@ -245,6 +248,7 @@ impl Classifier {
         let total_ms = outcome::milliseconds(lease.stored_at, now);
         let (status, output, error) = match result {
             Ok(output) => (Status::Succeeded, output, None),
+            Err(error) if error.code == ErrorCode::DeadlineExceeded => (Status::Expired, None, Some(error)),
             Err(error) => (Status::Failed, None, Some(error)),
         };
         let outcome = Outcome {
@@ -321,6 +325,11 @@ fn id_of(lease: &Lease) -> RequestId {
         let made = format!("m{:x}-{}", lease.stored_at.as_millisecond(), lease.sequence);
         RequestId::new(made).unwrap_or_else(|_| unreachable!("hex digits and a number are a token"))
     })
+}
+
+fn expired() -> Error {
+    let why = "the deadline passed before the work began; allow more with `deadline_ms`";
+    Error::new(ErrorCode::DeadlineExceeded, why)
 }
 
 fn conflict(tenant: Tenant, id: RequestId) -> Verdict {

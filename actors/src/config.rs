@@ -30,6 +30,12 @@ pub struct EngineConfig {
     pub total_ms: u64,
     /// How long running work may take to finish when the engine stops, in milliseconds.
     pub drain_ms: u64,
+    /// The time between two heartbeats, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// The estimated wait above which a pool asks publishers to wait, in milliseconds.
+    pub pause_wait_ms: u64,
+    /// The estimated wait below which they may go on, in milliseconds.
+    pub resume_wait_ms: u64,
 }
 
 impl EngineConfig {
@@ -46,6 +52,11 @@ impl EngineConfig {
     /// The longest silence between two events.
     pub const fn between_events(&self) -> Duration {
         Duration::from_millis(self.between_events_ms)
+    }
+
+    /// The time between two heartbeats.
+    pub const fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms)
     }
 
     /// The longest call.

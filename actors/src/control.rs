@@ -1,51 +1,44 @@
-//! Cancels: who asks for an end, and the running work that hears it.
+//! Cancels: who asks for an end, and the work that hears it, now or when it is claimed.
+//!
+//! A cancel is a message on `dynode.ctl.<tenant>.<id>`. It is heard live, and it is kept in a stream until its request
+//! has ended: what came while no engine ran, or while the connection was lost, is read back there. Work that is
+//! claimed is looked up in memory; it never waits for the broker.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-};
+mod asked;
 
+use std::{sync::Arc, time::Duration};
+
+use broker::{CANCELS_AGE, CANCELS_MAX, Error, Link, Subscription};
 use dashmap::DashMap;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use schemas::{RequestId, Subjects, Tenant};
-use tokio::{task::JoinHandle, time::sleep};
+use schemas::{RequestId, Tenant};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
-use crate::backoff::Backoff;
-use broker::Broker;
+use crate::{backoff::Backoff, outbox::Outbox};
+use asked::Asked;
 
-/// How many cancels of requests that do not run here are remembered, for when they come.
-const REMEMBERED_MAX: usize = 10_000;
-const SUBSCRIBE_BACKOFF: Backoff =
-    Backoff::new(std::time::Duration::from_millis(100), std::time::Duration::from_secs(5));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+/// What is heard live may be lost unnoticed, by a reader that falls behind for one; it is found in the stream no later
+/// than this. Costs the broker two questions.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 type Key = (Tenant, RequestId);
 
-/// The requests that run here and the cancels that came for others.
-#[derive(Debug, Default)]
+/// The requests that run here, and the cancels that came for any.
+#[derive(Debug)]
 pub struct Control {
+    outbox: Outbox,
     running: DashMap<Key, CancellationToken>,
-    early: Mutex<Early>,
-}
-
-/// The last cancels, oldest first, and the same as a set.
-#[derive(Debug, Default)]
-struct Early {
-    order: VecDeque<Key>,
-    known: HashSet<Key>,
-}
-
-impl Early {
-    fn remember(&mut self, key: Key) {
-        if self.known.insert(key.clone()) {
-            self.order.push_back(key);
-        }
-        while self.order.len() > REMEMBERED_MAX {
-            self.order.pop_front().map(|oldest| self.known.remove(&oldest));
-        }
-    }
+    asked: Mutex<Asked>,
+    /// Whether the cancels from before this engine have been read.
+    caught_up: watch::Sender<bool>,
 }
 
 /// A running request; dropping it ends its registration.
@@ -70,57 +63,167 @@ impl Drop for Registration {
 }
 
 impl Control {
+    /// Knows of no cancels yet.
+    pub fn new(outbox: Outbox) -> Self {
+        Self {
+            outbox,
+            running: DashMap::new(),
+            asked: Mutex::new(Asked::new(CANCELS_MAX, CANCELS_AGE)),
+            caught_up: watch::Sender::new(false),
+        }
+    }
+
     /// Registers a request as running; it is cancelled at once if a cancel has come before it.
     pub fn register(self: &Arc<Self>, tenant: &Tenant, id: &RequestId) -> Registration {
         let key = (tenant.clone(), id.clone());
         let token = CancellationToken::new();
+        // Registered before the look, so that a cancel between the two is not missed.
         self.running.insert(key.clone(), token.clone());
-        if self.early.lock().known.contains(&key) {
+        if self.asked.lock().contains(&key, Instant::now()) {
             token.cancel();
         }
         Registration { control: Arc::clone(self), key, token }
     }
 
+    /// Resolves when the cancels from before the start of this engine are known, which is almost always at once.
+    pub async fn caught_up(&self) {
+        if !*self.caught_up.borrow() {
+            // It fails when there is nobody left who could catch up.
+            let _ = self.caught_up.subscribe().wait_for(|caught_up| *caught_up).await;
+        }
+    }
+
     /// Cancels a request, now or when it comes.
     pub fn cancel(&self, key: Key) {
-        self.early.lock().remember(key.clone());
+        self.asked.lock().remember(key.clone(), Instant::now());
         if let Some(token) = self.running.get(&key) {
             token.cancel();
         }
     }
 
+    /// The outcome of a request stands: its cancel, if there was one, has done its work and makes room. A failure costs
+    /// only that room, and only until the cancel ages.
+    pub async fn ended(&self, tenant: &Tenant, id: &RequestId) {
+        if !self.asked.lock().forget(&(tenant.clone(), id.clone())) {
+            return;
+        }
+        let (broker, topology) = (self.outbox.broker(), self.outbox.topology());
+        let (stream, subject) = (&topology.cancels, topology.subjects.control(tenant, id));
+        let removed = match broker.last(stream, &subject).await {
+            Ok(Some(stored)) => broker.remove(stream, stored.sequence).await,
+            other => other.map(drop),
+        };
+        if let Err(error) = removed {
+            debug!(%error, %id, "a cancel that is done is left to age");
+        }
+    }
+
     /// Listens for cancels until it is aborted. Without it nothing can be cancelled, so it subscribes again whenever
     /// the subscription ends.
-    pub fn listen(self: &Arc<Self>, broker: Arc<dyn Broker>, subjects: Subjects) -> JoinHandle<()> {
+    pub fn listen(self: &Arc<Self>) -> JoinHandle<()> {
         let control = Arc::clone(self);
         tokio::spawn(async move {
+            let pattern = control.outbox.topology().subjects.all("ctl");
             let mut failures = 0;
             loop {
-                match broker.subscribe(&subjects.all("ctl")).await {
-                    Ok(mut cancels) => {
+                match control.outbox.broker().subscribe(&pattern).await {
+                    Ok(live) => {
                         failures = 0;
-                        while let Some(message) = cancels.next().await {
-                            if let Some(key) = subjects.parse_request_key("ctl", &message.subject) {
-                                control.cancel(key);
-                            }
-                        }
+                        control.hear(live, &pattern).await;
                     }
                     Err(error) => warn!(%error, "cancels are not heard"),
                 }
                 failures += 1;
-                sleep(SUBSCRIBE_BACKOFF.delay(failures, 1.0)).await;
+                sleep(BACKOFF.delay(failures, 1.0)).await;
             }
         })
+    }
+
+    /// Hears what comes, and reads what may have come unheard, until the subscription ends.
+    async fn hear(&self, mut live: Subscription, pattern: &str) {
+        let mut link = self.outbox.broker().link();
+        let (mut from, mut failures) = (0, 0);
+        loop {
+            // The subscription is there already, so nothing falls between what is read and what is heard.
+            let again = match self.read(pattern, &mut from).await {
+                Ok(()) => {
+                    failures = 0;
+                    self.caught_up.send_replace(true);
+                    READ_AGAIN_AFTER
+                }
+                Err(error) => {
+                    if failures == 0 {
+                        warn!(%error, "cancels that came unheard are not read; those that come now are heard");
+                    }
+                    // What will not mend by itself must not hold the work up.
+                    if !error.is_transient() {
+                        self.caught_up.send_replace(true);
+                    }
+                    failures += 1;
+                    BACKOFF.delay(failures, 1.0)
+                }
+            };
+            let again = Instant::now() + again;
+            loop {
+                tokio::select! {
+                    message = live.next() => match message {
+                        Some(message) => self.note(&message.subject),
+                        None => return,
+                    },
+                    // A server that came back may have another stream, with numbers of its own.
+                    () = back_up(&mut link) => {
+                        from = 0;
+                        break;
+                    }
+                    () = sleep_until(again) => break,
+                }
+            }
+        }
+    }
+
+    /// Reads the stream on from `from`, to its end.
+    async fn read(&self, pattern: &str, from: &mut u64) -> Result<(), Error> {
+        let stream = &self.outbox.topology().cancels;
+        let mut cancels = self.outbox.broker().replay(stream, pattern, *from).await?;
+        while let Some(stored) = cancels.next().await {
+            let stored = stored?;
+            self.note(&stored.message.subject);
+            *from = stored.sequence + 1;
+        }
+        Ok(())
+    }
+
+    fn note(&self, subject: &str) {
+        if let Some(key) = self.outbox.topology().subjects.parse_request_key("ctl", subject) {
+            self.cancel(key);
+        }
+    }
+}
+
+/// Resolves when the connection is there again; never, once the broker is closed.
+async fn back_up(link: &mut watch::Receiver<Link>) {
+    loop {
+        if link.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        if matches!(*link.borrow_and_update(), Link::Up) {
+            return;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use broker::{Seams, Topology, memory::Memory};
+    use schemas::Subjects;
+
     use super::*;
 
     #[tokio::test]
     async fn a_cancel_reaches_running_work_and_work_that_comes_later() {
-        let control = Arc::new(Control::default());
+        let topology = Arc::new(Topology::new(Subjects::default()));
+        let outbox = Outbox::new(Arc::new(Memory::default()), topology, Seams::system());
+        let control = Arc::new(Control::new(outbox));
         let key = |id: &str| (Tenant::new("t").unwrap(), RequestId::new(id).unwrap());
         let running = control.register(&key("a").0, &key("a").1);
         control.cancel(key("a"));

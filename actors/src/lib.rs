@@ -17,6 +17,7 @@
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
 //! | [`governor`] | who may call a provider, and when |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
+//! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
 //! | [`intensity`], [`backoff`] | pure parts |
 //!
 //! Reading order is file order is time order. Nothing here knows HTTP servers or sockets.
@@ -28,10 +29,12 @@ pub mod control;
 pub mod delivery;
 pub mod emitter;
 pub mod governor;
+pub mod heartbeat;
 pub mod intensity;
 pub mod metrics;
 pub mod outbox;
 pub mod pool;
+pub mod pressure;
 pub mod progress;
 pub mod provider;
 pub mod stage;

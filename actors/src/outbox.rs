@@ -87,8 +87,8 @@ impl Outbox {
     }
 
     /// Records an outcome, has it delivered, and tells it. The first outcome stands: where there is one already, that
-    /// is the one delivered and told.
-    pub async fn conclude(&self, conclusion: Conclusion) -> Result<(), broker::Error> {
+    /// is the one delivered, told and returned.
+    pub async fn conclude(&self, conclusion: Conclusion) -> Result<Outcome, broker::Error> {
         let Conclusion { outcome, format, callback, recorded } = conclusion;
         let outcome = if recorded { outcome } else { self.record(outcome, format).await? };
         if let Some(callback) = callback {
@@ -100,7 +100,7 @@ impl Outbox {
             // Readers find the recorded outcome when the event does not come.
             warn!(%error, id = %outcome.id, "end of a request not told");
         }
-        Ok(())
+        Ok(outcome)
     }
 
     /// Returns the outcome that stands.

@@ -16,7 +16,7 @@ use crate::{
     intensity::Intensity,
     metrics::Metrics,
     stage::{Held, Runner},
-    vitals::Vitals,
+    vitals::PoolVitals,
     worker::{self, Worker},
 };
 
@@ -53,7 +53,7 @@ pub struct Arguments {
     /// Counts the dead.
     pub metrics: Arc<Metrics>,
     /// Where whoever watches from outside finds what the workers are at.
-    pub vitals: Arc<Vitals>,
+    pub vitals: Arc<PoolVitals>,
 }
 
 /// What a pool knows.
@@ -140,9 +140,13 @@ impl State {
                 Err(other) => return Err(other.into()),
             }
         }
-        let progress = self.arguments.vitals.new_worker();
-        let state =
-            worker::State { runner: Arc::clone(&self.arguments.runner), pool: myself.clone(), progress };
+        let Arguments { runner, vitals, .. } = &self.arguments;
+        let state = worker::State {
+            runner: Arc::clone(runner),
+            pool: myself.clone(),
+            progress: vitals.new_worker(),
+            vitals: Arc::clone(vitals),
+        };
         let (worker, _) = Actor::spawn_linked(None, Worker, state, myself.get_cell()).await?;
         worker.cast(job)?;
         Ok(())

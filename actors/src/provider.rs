@@ -104,10 +104,16 @@ impl ProviderStage {
             biased;
             () = registration.cancelled() => Ending::Cancelled,
             () = sleep_until(deadline) => Ending::Expired,
-            answer = attempt.run(deadline) => answer.map_or_else(Ending::Failed, Ending::Answered),
+            answer = self.run(&mut attempt, deadline) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
         let outcome = self.outcome(&work, &attempt, ending);
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, false))))
+    }
+
+    /// A cancel from before this engine ends the work before its first call.
+    async fn run(&self, attempt: &mut Attempt<'_>, deadline: Instant) -> Result<Box<adapters::Finished>, Error> {
+        self.shared.control.caught_up().await;
+        attempt.run(deadline).await
     }
 
     /// Work that ended its worker, or was silent, each time.
@@ -203,6 +209,10 @@ impl Stage for ProviderStage {
             Ok(work) => Box::pin(self.attempt(task, work)).await,
             Err(reason) => Ok(unreadable(task, reason)),
         }
+    }
+
+    async fn ended(&self, outcome: &Outcome) {
+        self.shared.control.ended(&outcome.tenant, &outcome.id).await;
     }
 
     fn hand_back(&self, lease: &Lease) -> Option<Publication> {

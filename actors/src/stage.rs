@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use broker::{ConsumerSpec, Lease, Publication, Settle, Settlement, trace};
-use schemas::Error;
+use schemas::{Error, Outcome};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep},
@@ -78,6 +78,9 @@ pub trait Stage: fmt::Debug + Send + Sync + 'static {
     /// What becomes of this message. A message that was delivered too often is the stage's to give up.
     async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error>;
 
+    /// The request has ended with this outcome, which is stored and told. For what the stage has kept for it.
+    async fn ended(&self, _outcome: &Outcome) {}
+
     /// The message that takes the place of this one when it must be handed back unfinished and that shall cost no
     /// attempt. `None`: the same message is delivered again.
     fn hand_back(&self, _lease: &Lease) -> Option<Publication> {
@@ -133,7 +136,7 @@ impl Runner {
             delivery = lease.deliveries
         );
         trace::continue_from(&span, &lease.message.headers);
-        progress.expect_within(self.stage.first_silence());
+        progress.begin(self.stage.first_silence());
         self.hold(held, progress).instrument(span).await;
         progress.rest();
     }
@@ -201,17 +204,23 @@ impl Runner {
             Verdict::Forward(publication) => {
                 self.outbox.publish(publication).await?;
             }
-            Verdict::Conclude(conclusion) => self.outbox.conclude(*conclusion).await?,
+            Verdict::Conclude(conclusion) => self.conclude(*conclusion).await?,
             Verdict::Park(parked) => {
                 debug!(stage = self.stage.name(), reason = %parked.reason, "parked");
                 self.outbox.park(self.stage.name(), lease, &parked).await?;
                 self.metrics.parked(self.stage.name(), parked.reason.code);
                 if let Some(conclusion) = parked.conclusion {
-                    self.outbox.conclude(*conclusion).await?;
+                    self.conclude(*conclusion).await?;
                 }
             }
         }
         Ok(Settlement::Ack)
+    }
+
+    async fn conclude(&self, conclusion: Conclusion) -> Result<(), broker::Error> {
+        let outcome = self.outbox.conclude(conclusion).await?;
+        self.stage.ended(&outcome).await;
+        Ok(())
     }
 
     /// Hands a message back unfinished.

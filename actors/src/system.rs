@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use adapters::Registry;
-use broker::{Broker, Seams, Topology};
+use broker::{Broker, ConsumerSpec, Seams, Topology};
 use futures_util::FutureExt;
 use ractor::{Actor, ActorRef};
-use schemas::Subjects;
 use tokio::{
     sync::Semaphore,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -22,13 +21,15 @@ use crate::{
     control::Control,
     delivery::Delivery,
     governor::Governor,
+    heartbeat::Heart,
     metrics::Metrics,
     outbox::Outbox,
     pool::{self, Pool},
+    pressure::{Band, Pressure},
     provider::{Governors, ProviderStage, Shared},
     stage::{Runner, Stage},
     supervisor::{Child, Message, Supervisor},
-    vitals::Vitals,
+    vitals::{PoolVitals, Vitals},
 };
 
 /// The most messages that all workers of one consumer may hold at once, over all processes. Slots bound each process;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub providers: Providers,
     /// Time and randomness.
     pub seams: Seams,
+    /// The name of this engine among those on the same broker: a subject token of its own.
+    pub node: String,
 }
 
 /// The engine cannot start.
@@ -76,6 +79,8 @@ pub struct System {
     hand_back: CancellationToken,
     vitals: Arc<Vitals>,
     slots: Vec<(Arc<Semaphore>, u32)>,
+    /// Heartbeats and signals; they end with the engine, after its drain.
+    _signs: JoinSet<()>,
 }
 
 impl Drop for System {
@@ -95,9 +100,8 @@ impl System {
     ) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
         let outbox = Outbox::new(Arc::clone(&parts.broker), Arc::new(parts.topology), parts.seams);
-        let control = Arc::new(Control::default());
-        let subjects: Subjects = outbox.topology().subjects.clone();
-        let listening = control.listen(Arc::clone(&parts.broker), subjects);
+        let control = Arc::new(Control::new(outbox.clone()));
+        let listening = control.listen();
 
         let can_sign = callbacks.default_secret.is_some();
         let classifier =
@@ -118,7 +122,7 @@ impl System {
             metrics,
             stop: CancellationToken::new(),
             hand_back: CancellationToken::new(),
-            vitals: Arc::new(Vitals::default()),
+            watched: Vec::new(),
             children: Vec::new(),
             slots: Vec::new(),
         };
@@ -132,9 +136,11 @@ impl System {
         }
         tree.pool(Arc::new(delivery), tree.engine.delivery_concurrency);
 
-        let Tree { children, metrics, stop, hand_back, vitals, slots, .. } = tree;
+        let vitals = Arc::new(Vitals::new(tree.watched.iter().map(|(pool, _)| Arc::clone(pool)).collect()));
+        let signs = tree.signs(parts.node, parts.providers.into_keys());
+        let Tree { children, metrics, stop, hand_back, slots, .. } = tree;
         let (supervisor, supervising) = Actor::spawn(None, Supervisor, (children, metrics)).await?;
-        Ok(Self { supervisor, supervising, listening, stop, hand_back, vitals, slots })
+        Ok(Self { supervisor, supervising, listening, stop, hand_back, vitals, slots, _signs: signs })
     }
 
     /// Resolves when the engine has given up: too many of its actors died.
@@ -180,7 +186,7 @@ struct Tree {
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     hand_back: CancellationToken,
-    vitals: Arc<Vitals>,
+    watched: Vec<(Arc<PoolVitals>, ConsumerSpec)>,
     children: Vec<Child>,
     slots: Vec<(Arc<Semaphore>, u32)>,
 }
@@ -204,6 +210,8 @@ impl Tree {
         let concurrency = concurrency.max(1);
         let name = format!("pool {}", stage.name());
         let slots = Arc::new(Semaphore::new(concurrency as usize));
+        let vitals = Arc::new(PoolVitals::new(stage.name().to_owned(), concurrency));
+        self.watched.push((Arc::clone(&vitals), stage.consumer()));
         let (outbox, metrics) = (self.outbox.clone(), Arc::clone(&self.metrics));
         let runner = Runner::new(stage, outbox, metrics, self.engine.lease(), self.hand_back.clone());
         let arguments = pool::Arguments {
@@ -212,7 +220,7 @@ impl Tree {
             slots: Arc::clone(&slots),
             stop: self.stop.clone(),
             metrics: Arc::clone(&self.metrics),
-            vitals: Arc::clone(&self.vitals),
+            vitals,
         };
         let start = move |supervisor| {
             let arguments = arguments.clone();
@@ -224,5 +232,19 @@ impl Tree {
         };
         self.children.push(Child { name, start: Arc::new(start) });
         self.slots.push((slots, concurrency));
+    }
+
+    /// Begins to tell how the pools are, and to ask for a pause where `providers` need one.
+    fn signs(&mut self, node: String, providers: impl Iterator<Item = String>) -> JoinSet<()> {
+        let (broker, subjects) = (self.outbox.broker(), self.outbox.topology().subjects.clone());
+        let EngineConfig { pause_wait_ms, resume_wait_ms, .. } = self.engine;
+        let band = Band { pause_wait_ms, resume_wait_ms };
+        let pressure = Pressure::new(node.clone(), band, broker, subjects, providers);
+        let pools = std::mem::take(&mut self.watched);
+        let heart = Heart { node, every: self.engine.heartbeat(), outbox: self.outbox.clone(), pools };
+        let mut signs = JoinSet::new();
+        signs.spawn(pressure.run());
+        signs.spawn(heart.run());
+        signs
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
 
 use crate::{
     pool,
     progress::Progress,
     stage::{Held, Runner},
+    vitals::PoolVitals,
 };
 
 /// The actor. A panic in a stage ends the worker, not the pool.
@@ -23,6 +25,8 @@ pub struct State {
     pub pool: ActorRef<pool::Message>,
     /// Where its work says that it moves.
     pub progress: Arc<Progress>,
+    /// Told how long each job took.
+    pub vitals: Arc<PoolVitals>,
 }
 
 impl Actor for Worker {
@@ -40,7 +44,9 @@ impl Actor for Worker {
         job: Held,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let began = Instant::now();
         state.runner.run(job, &state.progress).await;
+        state.vitals.job_done(began.elapsed());
         state.pool.cast(pool::Message::Idle(myself))?;
         Ok(())
     }

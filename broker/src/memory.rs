@@ -220,9 +220,7 @@ impl Broker for Memory {
         tokio::task::coop::consume_budget().await;
         self.check(&message)?;
         let at = self.handle.moment();
-        let mut state = self.handle.enter(|| format!("send to {}", message.subject))?;
-        // Whether a stream takes it is nothing a sender hears of.
-        let _ = state.publish(Publication { message, id: None }, at);
+        self.handle.enter(|| format!("send to {}", message.subject))?.send(message, at);
         Ok(())
     }
 

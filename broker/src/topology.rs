@@ -4,6 +4,14 @@ use std::time::Duration;
 
 use schemas::Subjects;
 
+/// The most cancels that wait for their request. Each ends with it, so this is what a flood of made-up ids can fill:
+/// about 16 MB, at the broker and in the memory of each engine.
+pub const CANCELS_MAX: usize = 65_536;
+/// How long a cancel is kept: the longest deadline, after which no request needs it.
+pub const CANCELS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// A cancel says all with its subject; what is written beside it must not fill the disk.
+const CANCELS_BYTES_MAX: u64 = 32 << 20;
+
 /// A stream: where messages of some subjects are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSpec {
@@ -125,6 +133,8 @@ pub struct Topology {
     pub callbacks: String,
     /// Parked work.
     pub dead: String,
+    /// Cancels whose requests have not ended.
+    pub cancels: String,
 }
 
 impl Topology {
@@ -138,6 +148,7 @@ impl Topology {
             outcomes: name("RES"),
             callbacks: name("CB"),
             dead: name("DEAD"),
+            cancels: name("CTL"),
             subjects,
         }
     }
@@ -178,6 +189,14 @@ impl Topology {
             StreamSpec {
                 age_max: Some(limits.dead_age),
                 ..stream(&self.dead, "dead", Retention::Limits, Storage::File)
+            },
+            // A repeated cancel takes no more room, and a full stream refuses: an older cancel is never forgotten for it.
+            StreamSpec {
+                age_max: Some(CANCELS_AGE),
+                messages_max: Some(CANCELS_MAX as u64),
+                bytes_max: Some(CANCELS_BYTES_MAX),
+                first_wins: true,
+                ..stream(&self.cancels, "ctl", Retention::Limits, Storage::File)
             },
         ]
     }

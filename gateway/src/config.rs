@@ -39,6 +39,8 @@ pub struct Config {
     pub default_deadline_ms: u64,
     /// How much longer than the deadline a waiting door waits for the engine to say so itself.
     pub deadline_grace_ms: u64,
+    /// How long a client that resumes a request waits for a sign of it, where the broker has lost its events.
+    pub resume_wait_ms: u64,
     /// How long a drain waits for what is under way.
     pub drain_timeout_ms: u64,
     /// Web origins whose pages may open a WebSocket, besides the server's own; `*` is every one.
@@ -73,6 +75,10 @@ impl Config {
             return Err(format!("gateway.default_deadline_ms: must be at most {most}"));
         }
         Ok(())
+    }
+
+    pub(crate) const fn resume_wait(&self) -> Duration {
+        Duration::from_millis(self.resume_wait_ms)
     }
 
     pub(crate) const fn ping_interval(&self) -> Duration {

@@ -44,10 +44,12 @@ pub(crate) async fn of_request(
         door::text(&headers, "last-event-id").or(after).map(|text| parse_position(&text)).transpose()?;
     let key = Key::new(&app, id.clone());
     let mut feed = Feed::open(&app, key.clone(), last);
-    if matches!(record::find(&app, &key).await?, Record::Unknown) {
-        return Err(record::unknown(&id).into());
+    match record::find(&app, &key).await? {
+        // As on the WebSocket: whoever has seen events of it comes back to a request that was accepted.
+        Record::Unknown if last.is_some() && feed.begins_within(app.config.resume_wait()).await => {}
+        Record::Unknown => return Err(record::unknown(&id).into()),
+        _ => feed.attach(),
     }
-    feed.attach();
     let events = stream::unfold((app, feed), |(app, mut feed)| async move {
         let event = tokio::select! {
             biased;

@@ -82,6 +82,12 @@ impl Feed {
         self.source = Source::Open;
     }
 
+    /// Waits for the first frame; it is kept for [`Feed::next`].
+    pub(crate) async fn begins_within(&mut self, limit: Duration) -> bool {
+        let first = tokio::time::timeout(limit, self.next()).await.ok().flatten();
+        first.map(|frame| self.ready.push_front(frame)).is_some()
+    }
+
     /// The reader has seen the frame at `position`.
     pub(crate) fn seen(&mut self, position: Position) {
         self.last = self.last.max(Some(position));

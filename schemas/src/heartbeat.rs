@@ -17,12 +17,16 @@ pub struct Heartbeat {
     pub pid: u32,
     /// Whether the broker is reachable.
     pub connected: bool,
+    /// When the next one is due, in milliseconds: who leaves out some is gone.
+    pub every_ms: u64,
+    /// The most messages that are worked on here at once.
+    pub slots: u32,
     /// Messages waiting for this pool, over all nodes, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<u64>,
     /// Messages being worked on here.
     pub inflight: u64,
-    /// Milliseconds since work here last moved.
+    /// Milliseconds since work here last moved; 0 where there is none.
     pub last_progress_ms: u64,
     /// The average time of a job here, in milliseconds.
     pub average_job_ms: f64,

@@ -12,12 +12,14 @@
 //! | [`chat`], [`embedding`] | payloads and outputs, by action |
 //! | [`error`] | the one table of error codes |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
+//! | [`census`] | what heartbeats tell of the pools: who lives, how long work waits |
 //! | [`codec`] | JSON and MessagePack, told apart and checked to the last byte |
 //! | [`export`] | JSON Schemas of all of the above |
 //!
 //! **Versioning.** `v` is 1. Readers ignore fields they do not know; a new field is optional; a changed meaning is a new `v`.
 
 pub mod action;
+pub mod census;
 pub mod chat;
 pub mod codec;
 pub mod dead;
@@ -35,6 +37,7 @@ pub mod token;
 pub mod work;
 
 pub use action::Action;
+pub use census::{Census, Load, PoolState};
 pub use chat::{ChatDelta, ChatOutput, ChatRequest};
 pub use codec::Format;
 pub use dead::DeadLetter;

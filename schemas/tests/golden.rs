@@ -2,6 +2,8 @@
 //!
 //! After a wanted change: `INSTA_UPDATE=always cargo test -p schemas`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::collections::BTreeMap;
 
 use schemas::{
@@ -163,6 +165,8 @@ fn signals() {
         worker: "sim".into(),
         pid: 7,
         connected: true,
+        every_ms: 2_000,
+        slots: 4,
         queue: Some(3),
         inflight: 2,
         last_progress_ms: 10,

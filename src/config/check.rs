@@ -4,12 +4,14 @@ use adapters::Registry;
 use schemas::{Subjects, request::DEADLINE_MS_MAX};
 use tracing_subscriber::EnvFilter;
 
-use super::Config;
+use super::{BrokerChoice, Config};
 
 /// A shorter lease would be renewed several times a second for every running request.
 const LEASE_MS_MIN: u64 = 3_000;
 /// Below this a busy machine looks like a stalled provider.
 const SILENCE_MS_MIN: u64 = 1_000;
+/// Each has its own pools and connection; more on one machine gain nothing.
+const WORKERS_MAX: u64 = 256;
 
 /// A setting that makes no sense.
 pub(super) struct Fault {
@@ -54,6 +56,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
 fn ranges(config: &Config) -> Result<(), Fault> {
     let (engine, callbacks, streams) = (&config.engine, &config.callbacks, &config.streams);
     let table = [
+        ("workers", config.workers.into(), 0, WORKERS_MAX),
         ("engine.classifier_concurrency", engine.classifier_concurrency.into(), 1, 65_536),
         ("engine.delivery_concurrency", engine.delivery_concurrency.into(), 1, 65_536),
         ("engine.lease_ms", engine.lease_ms, LEASE_MS_MIN, 600_000),
@@ -66,6 +69,7 @@ fn ranges(config: &Config) -> Result<(), Fault> {
         ("engine.drain_ms", engine.drain_ms, 0, 600_000),
         ("watchdog.no_progress_kill_ms", config.watchdog.no_progress_kill_ms, SILENCE_MS_MIN, 600_000),
         ("watchdog.disconnect_kill_ms", config.watchdog.disconnect_kill_ms, SILENCE_MS_MIN, 3_600_000),
+        ("watchdog.silence_kill_ms", config.watchdog.silence_kill_ms, SILENCE_MS_MIN, 600_000),
         ("callbacks.attempts_max", callbacks.attempts_max.into(), 1, 100),
         ("callbacks.timeout_ms", callbacks.timeout_ms, 1, 600_000),
         ("callbacks.retry_first_ms", callbacks.retry_first_ms, 1, DEADLINE_MS_MAX),
@@ -90,6 +94,11 @@ fn ranges(config: &Config) -> Result<(), Fault> {
 
 fn agreements(config: &Config) -> Result<(), Fault> {
     let (engine, callbacks, streams) = (&config.engine, &config.callbacks, &config.streams);
+    if config.workers > 0 && config.broker == BrokerChoice::Memory {
+        let why = "worker processes cannot reach a broker in the memory of this one: set `broker` to \"managed\" or to \
+                   a nats:// URL, or `workers` to 0";
+        return Err(Fault::new("workers", why));
+    }
     if streams.duplicate_window_seconds.saturating_mul(1_000) <= engine.lease_ms {
         let why = format!(
             "{} s is not longer than engine.lease_ms ({}): work that is handed on twice would run twice",

@@ -128,6 +128,18 @@ async def an_id_in_use_is_a_conflict():
         check_answer(await events_of(other, "taken"), "mine")
 
 
+async def an_id_is_free_again_with_the_last_frame():
+    async with connect(URL) as socket:
+        for number in range(30):
+            id = f"again{number}"
+            await socket.send(json.dumps({"action": "resume", "id": id, "attempt": 1, "after": 0}))
+            [event] = await events_of(socket, id)
+            assert event["error"]["code"] == "not_found", event
+            for _ in range(2):
+                await socket.send(json.dumps(chat(id, "x")))
+                check_answer(await events_of(socket, id), "x")
+
+
 async def a_stream_goes_on_where_it_broke_off():
     async with connect(URL) as socket:
         await socket.send(json.dumps(chat("torn", "x", tokens=30, tokens_per_second=60)))
@@ -173,6 +185,7 @@ async def main():
     await frames_are_json_text_or_messagepack()
     await a_bad_frame_is_refused_and_its_neighbour_unharmed()
     await an_id_in_use_is_a_conflict()
+    await an_id_is_free_again_with_the_last_frame()
     await a_stream_goes_on_where_it_broke_off()
     await a_request_can_be_cancelled()
     await health_is_told()

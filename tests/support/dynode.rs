@@ -89,6 +89,10 @@ impl Launch {
         command
     }
 
+    fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("dynode-data")
+    }
+
     fn log(&self) -> PathBuf {
         self.dir.path().join("stderr.log")
     }
@@ -153,6 +157,11 @@ impl Dynode {
         self.running.child.kill().await.unwrap();
     }
 
+    /// Kills the `nats-server` that it manages.
+    pub(crate) fn kill_server(&self) {
+        assert!(end_server(&self.launch.data_dir()), "no server is managed here");
+    }
+
     /// Starts it again where it was: the same directory, address and settings.
     pub(crate) async fn restart(&mut self) {
         self.running = Running::start(&self.launch).await;
@@ -177,7 +186,7 @@ impl Drop for Dynode {
         }
         // It fails only for one that has ended.
         let _ = self.running.child.start_kill();
-        end_server(&self.launch.dir().join("dynode-data"));
+        end_server(&self.launch.data_dir());
     }
 }
 
@@ -234,12 +243,12 @@ fn address_in(banner: &[String]) -> SocketAddr {
     url.unwrap_or_else(|| panic!("no address in {banner:#?}")).parse().unwrap()
 }
 
-/// Ends the `nats-server` that a killed Dynode leaves behind on `data_dir`, and no other.
-fn end_server(data_dir: &Path) {
-    let Ok(noted) = fs::read_to_string(data_dir.join("nats-server.pid")) else { return };
-    let Some(pid) = noted.trim().parse().ok().and_then(Pid::from_raw) else { return };
+/// Kills the `nats-server` whose store is in `data_dir`, and no other; says whether there was one.
+fn end_server(data_dir: &Path) -> bool {
+    let noted = fs::read_to_string(data_dir.join("nats-server.pid")).unwrap_or_default();
+    let Some(pid) = noted.trim().parse().ok().and_then(Pid::from_raw) else { return false };
+    // Ids are given again, paths of ours are not.
     let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    if String::from_utf8_lossy(&command_line).contains(&*data_dir.to_string_lossy()) {
-        let _ = kill_process(pid, Signal::KILL);
-    }
+    let is_ours = String::from_utf8_lossy(&command_line).contains(&*data_dir.to_string_lossy());
+    is_ours && kill_process(pid, Signal::KILL).is_ok()
 }

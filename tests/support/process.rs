@@ -1,14 +1,14 @@
 //! A process that is run to its end: what goes in, what comes out, how it ended.
 
-use std::process::Stdio;
+use std::{pin::pin, process::Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, Command},
 };
 
-use super::within;
+use super::PATIENCE;
 
 /// How a process ended.
 #[derive(Debug)]
@@ -35,22 +35,35 @@ impl Ended {
     }
 }
 
-/// Runs `command` with `input` to its end.
+/// Runs `command` with `input` to its end; it and all that it started are killed if that takes too long.
 pub(crate) async fn run(mut command: Command, input: &str) -> Ended {
     let what = format!("{:?}", command.as_std());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.kill_on_drop(true).process_group(0);
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
+    let group = pid(&child);
     let mut stdin = child.stdin.take().unwrap();
     // One that does not read its input closes it.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
-    let output = within(&what, child.wait_with_output()).await.unwrap();
+    let mut ended = pin!(child.wait_with_output());
+    let Ok(output) = tokio::time::timeout(PATIENCE, &mut ended).await else {
+        let _ = kill_process_group(group, Signal::KILL);
+        panic!("{what}: not in {PATIENCE:?}");
+    };
+    let output = output.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// Does what Ctrl-C does.
 pub(crate) fn interrupt(child: &Child) {
-    let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().unwrap())).expect("a process that runs");
-    kill_process(pid, Signal::INT).unwrap();
+    kill_process(pid(child), Signal::INT).unwrap();
+}
+
+fn pid(child: &Child) -> Pid {
+    child
+        .id()
+        .and_then(|id| Pid::from_raw(id.try_into().unwrap()))
+        .unwrap_or_else(|| panic!("it has ended: {child:?}"))
 }

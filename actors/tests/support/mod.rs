@@ -123,6 +123,9 @@ impl Engine {
             between_events_ms: 30_000,
             total_ms: 600_000,
             drain_ms: 5_000,
+            heartbeat_ms: 2_000,
+            pause_wait_ms: 5_000,
+            resume_wait_ms: 2_000,
         };
         let callbacks = CallbackConfig {
             attempts_max: 3,
@@ -138,6 +141,7 @@ impl Engine {
             registry: Arc::new(registry),
             providers: BTreeMap::from([("sim".to_owned(), limits), ("fragile".to_owned(), limits)]),
             seams: seams.clone(),
+            node: "n1".into(),
         };
         System::start(engine, &rules, callbacks, parts).await.unwrap()
     }

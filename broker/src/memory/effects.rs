@@ -7,7 +7,7 @@ use super::{
     faults::{Fault, Faults, Place},
     log::{Cause, Event, Log, Name, Reader},
 };
-use crate::{Message, Seams};
+use crate::{Error, Message, Seams};
 
 /// The faults, the counters and the log of one broker.
 #[derive(Debug)]
@@ -67,6 +67,13 @@ impl Effects {
             }
             _ => Arrival::Once,
         }
+    }
+
+    /// A message has been refused.
+    pub(super) fn refused(&mut self, message: &Message, refusal: Error, now: Instant) -> Error {
+        self.counters.refused += 1;
+        self.log.record(now, || Event::Refused(Name::of(message, None), refusal.kind()));
+        refusal
     }
 
     /// A message has reached its reader, for the `deliveries`th time.

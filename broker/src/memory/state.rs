@@ -83,38 +83,33 @@ impl State {
         if let Some(id) = id {
             message.headers.set(MESSAGE_ID, id);
         }
-        let fault = self.effects.faults.strike(Place::Publish, &message, None);
-        match fault {
-            Some(Fault::Refuse(kind)) => {
-                let refusal = Error::new(kind, format!("publish to {}: a fault", message.subject));
-                return Err(self.refused(Name::of(&message, None), refusal, at.now));
-            }
-            Some(Fault::Lose) => {
-                self.effects.counters.lost += 1;
-                self.effects.log.record(at.now, || Event::Lost(Name::of(&message, None)));
-                let what = format!("publish to {}: no answer", message.subject);
-                return Err(Error::new(ErrorKind::Timeout, what));
-            }
-            _ => {}
-        }
-        self.subscribers.deliver(&message, at.now, &mut self.effects);
-        let subject = message.subject.clone();
-        let receipt = self.store(message, at)?;
-        if fault == Some(Fault::LoseAck) {
+        let fault = self.admit(&message, at)?;
+        let lost_ack = (fault == Some(Fault::LoseAck)).then(|| Name::of(&message, None));
+        let Some(stream) = self.captures(&message.subject) else {
+            let what = format!("publish to {}: no stream takes it", message.subject);
+            return Err(self.effects.refused(&message, Error::new(ErrorKind::NotFound, what), at.now));
+        };
+        let receipt = self.streams[stream].store(message, at, &mut self.effects)?;
+        if let Some(name) = lost_ack {
+            let lost = Error::new(ErrorKind::Timeout, format!("publish to {}: no answer", name.subject));
             self.effects.counters.acks_lost += 1;
-            self.effects.log.record(at.now, || {
-                Event::AckLost(Name { subject: subject.clone(), id: None, sequence: Some(receipt.sequence) })
-            });
-            return Err(Error::new(ErrorKind::Timeout, format!("publish to {subject}: no answer")));
+            let sequence = Some(receipt.sequence);
+            self.effects.log.record(at.now, || Event::AckLost(Name { sequence, ..name }));
+            return Err(lost);
         }
         Ok((receipt, fault))
     }
 
-    /// Whether a stream takes `subject`.
-    pub(super) fn captures(&self, subject: &str) -> Option<usize> {
-        let mut found = Vec::new();
-        self.captures.find(subject, &mut found);
-        found.first().copied()
+    /// Gives a message to whoever listens, and to the stream that takes its subject, if there is one. Whether that
+    /// stores it is nothing a sender hears of.
+    pub(super) fn send(&mut self, message: Message, at: Moment) {
+        if self.admit(&message, at).is_err() {
+            return;
+        }
+        if let Some(stream) = self.captures(&message.subject) {
+            // A refusal has been counted and logged.
+            let _ = self.streams[stream].store(message, at, &mut self.effects);
+        }
     }
 
     /// The stream `name`.
@@ -163,21 +158,30 @@ impl State {
         }
     }
 
-    fn store(&mut self, message: Message, at: Moment) -> Result<Receipt, Error> {
-        let Some(stream) = self.captures(&message.subject) else {
-            let what = format!("publish to {}: no stream takes it", message.subject);
-            return Err(Error::new(ErrorKind::NotFound, what));
-        };
-        let id = message.headers.get(MESSAGE_ID).map(ToOwned::to_owned);
-        let subject = message.subject.clone();
-        let stored = self.streams[stream].store(message, id.as_deref(), at, &mut self.effects);
-        stored.map_err(|refusal| self.refused(Name { subject, id, sequence: None }, refusal, at.now))
+    /// Lets a message in, unless a fault stops it, and gives it to whoever listens.
+    fn admit(&mut self, message: &Message, at: Moment) -> Result<Option<Fault>, Error> {
+        let fault = self.effects.faults.strike(Place::Publish, message, None);
+        match fault {
+            Some(Fault::Refuse(kind)) => {
+                let refusal = Error::new(kind, format!("publish to {}: a fault", message.subject));
+                return Err(self.effects.refused(message, refusal, at.now));
+            }
+            Some(Fault::Lose) => {
+                self.effects.counters.lost += 1;
+                self.effects.log.record(at.now, || Event::Lost(Name::of(message, None)));
+                let what = format!("publish to {}: no answer", message.subject);
+                return Err(Error::new(ErrorKind::Timeout, what));
+            }
+            _ => {}
+        }
+        self.subscribers.deliver(message, at.now, &mut self.effects);
+        Ok(fault)
     }
 
-    fn refused(&mut self, name: Name, refusal: Error, now: Instant) -> Error {
-        self.effects.counters.refused += 1;
-        let kind = refusal.kind();
-        self.effects.log.record(now, || Event::Refused(name, kind));
-        refusal
+    /// The stream that takes `subject`.
+    fn captures(&self, subject: &str) -> Option<usize> {
+        let mut found = Vec::new();
+        self.captures.find(subject, &mut found);
+        found.first().copied()
     }
 }

@@ -15,7 +15,10 @@ use super::{
     repeats::Repeats,
     subject::Pattern,
 };
-use crate::{ConsumerSpec, Error, ErrorKind, Message, Receipt, Retention, Settlement, Stored, StreamSpec};
+use crate::{
+    ConsumerSpec, Error, ErrorKind, Message, Receipt, Retention, Settlement, Stored, StreamSpec,
+    message::MESSAGE_ID,
+};
 
 /// The most messages that one step of a replay looks at, so that a long one holds the lock for well under a millisecond
 /// at a time.
@@ -83,21 +86,21 @@ impl Stream {
         }
     }
 
-    /// Stores a message, unless it is a repeat or there is no room for it.
+    /// Stores a message, unless it is a repeat, by the id in its headers, or there is no room for it.
     pub(super) fn store(
         &mut self,
         message: Message,
-        id: Option<&str>,
         at: Moment,
         effects: &mut Effects,
     ) -> Result<Receipt, Error> {
         self.expire(at.now, effects);
+        let id = message.headers.get(MESSAGE_ID);
         if let Some(sequence) = id.and_then(|id| self.repeats.find(id, at.now)) {
             effects.counters.repeated += 1;
             effects.log.record(at.now, || Event::Repeated(Name::of(&message, Some(sequence))));
             return Ok(Receipt { sequence, duplicate: true });
         }
-        self.make_room(&message, at.now, effects)?;
+        self.make_room(&message, at.now, effects).map_err(|full| effects.refused(&message, full, at.now))?;
         self.sequence_last += 1;
         let sequence = self.sequence_last;
         if let Some(id) = id {

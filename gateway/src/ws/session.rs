@@ -17,7 +17,7 @@ use tracing::{Instrument, debug};
 use super::{
     incoming::{self, Incoming, Unusable},
     outgoing::{self, GOING_AWAY, Gone, Outgoing, PROTOCOL_ERROR, TOO_LARGE},
-    request,
+    request::{self, Ended},
 };
 use crate::{
     app::{App, overloaded},
@@ -75,6 +75,7 @@ struct Session {
 struct Open {
     task: AbortHandle,
     fingerprint: Option<String>,
+    ended: Ended,
 }
 
 impl Session {
@@ -147,7 +148,7 @@ impl Session {
     async fn submit(&mut self, request: Request, format: Format) -> Result<(), Gone> {
         let id = request.id.clone().unwrap_or_else(|| self.app.fresh_id());
         let fingerprint = fingerprint::of(&request);
-        if let Some(open) = self.open.get(&id) {
+        if let Some(open) = self.open.get(&id).filter(|open| !open.ended.is_said()) {
             if open.fingerprint.as_ref().is_some_and(|have| *have == fingerprint) {
                 // It is attached already; nothing would be new.
                 return Ok(());
@@ -162,8 +163,9 @@ impl Session {
         // One that was refused names the id that its sender gave.
         let entry = Entry { fresh: id.clone(), traceparent: None };
         let span = tracing::info_span!("request", door = request::DOOR, %id);
-        let run = request::run(self.app.clone(), entry, request, format, self.out.clone()).instrument(span);
-        self.spawn(id, Some(fingerprint), run);
+        let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
+        let run = request::run(app, entry, request, format, out, ended.clone()).instrument(span);
+        self.spawn(id, Some(fingerprint), ended, run);
         Ok(())
     }
 
@@ -173,8 +175,9 @@ impl Session {
         } else if let Some(error) = self.full() {
             return self.refuse(Some(id.as_str()), &error, format).await;
         }
-        let resumed = request::resume(self.app.clone(), id.clone(), last, format, self.out.clone());
-        self.spawn(id, None, resumed);
+        let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
+        let resumed = request::resume(app, id.clone(), last, format, out, ended.clone());
+        self.spawn(id, None, ended, resumed);
         Ok(())
     }
 
@@ -188,10 +191,11 @@ impl Session {
         &mut self,
         id: RequestId,
         fingerprint: Option<String>,
+        ended: Ended,
         task: impl Future<Output = Result<(), Gone>> + Send + 'static,
     ) {
         let task = self.tasks.spawn(task);
-        self.open.insert(id, Open { task, fingerprint });
+        self.open.insert(id, Open { task, fingerprint, ended });
     }
 
     fn forget(&mut self, task: Id) {

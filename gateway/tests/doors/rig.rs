@@ -111,6 +111,7 @@ fn config(changes: Value) -> Config {
         "ping_interval_ms": 15_000,
         "default_deadline_ms": 60_000,
         "deadline_grace_ms": 5_000,
+        "resume_wait_ms": 1_000,
         "drain_timeout_ms": 30_000,
         "origins_allowed": [],
     });

@@ -185,6 +185,19 @@ async fn a_client_that_comes_back_goes_on_after_the_last_frame_it_saw() {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_back_after_the_broker_lost_its_events_waits_for_the_next_attempt() {
+    let rig = Rig::with(json!({ "resume_wait_ms": 60_000 })).await;
+    let mut socket = Socket::open(&rig).await;
+    // Nothing is known of the request: its events went with the broker, and its worker has not come back yet.
+    socket.say(json!({ "action": "resume", "id": "l-1", "attempt": 1, "after": 7 })).await;
+    socket.say(json!({ "action": "system.health" })).await;
+    assert_eq!(socket.hear().await["event"], "complete", "the socket goes on meanwhile");
+    Job::of(&rig, "l-1", Format::Json).running(2).await;
+    let heard = [socket.hear().await, socket.hear().await];
+    assert_eq!((&heard[0]["event"], &heard[1]["event"]), (&json!("restarted"), &json!("running")));
+}
+
+#[tokio::test]
 async fn a_cancel_goes_out_and_an_unknown_one_fails() {
     let rig = Rig::start().await;
     let mut cancels = rig.broker.subscribe("dynode.ctl.>").await.unwrap();

@@ -1,0 +1,73 @@
+//! Says every few seconds how each pool of this node is, on `dynode.hb.<node>.<pool>`. It only tells: what follows from
+//! it is decided by whoever listens.
+
+use std::{sync::Arc, time::Duration};
+
+use broker::{ConsumerSpec, Link, Message};
+use futures_util::future::join_all;
+use schemas::{Format, Heartbeat, VERSION};
+use tokio::time::{self, MissedTickBehavior, timeout};
+use tracing::debug;
+
+use crate::{outbox::Outbox, vitals::PoolVitals};
+
+/// How long the broker may take to say how much waits; a beat without the queue is better than a late one.
+const BACKLOG_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The heart of one node.
+#[derive(Debug)]
+pub struct Heart {
+    /// The node, as it is named in subjects.
+    pub node: String,
+    /// The time between two beats.
+    pub every: Duration,
+    /// Where to say it.
+    pub outbox: Outbox,
+    /// The pools, each with what it consumes.
+    pub pools: Vec<(Arc<PoolVitals>, ConsumerSpec)>,
+}
+
+impl Heart {
+    /// Beats until it is dropped. A node whose heart has died is taken for dead by all who listen, and its parent ends
+    /// it: better than one that is believed alive.
+    pub async fn run(self) {
+        let mut ticks = time::interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            join_all(self.pools.iter().map(|(vitals, consumer)| self.beat(vitals, consumer))).await;
+        }
+    }
+
+    async fn beat(&self, vitals: &PoolVitals, consumer: &ConsumerSpec) {
+        let connected = matches!(*self.outbox.broker().link().borrow(), Link::Up);
+        let queue = if connected { self.backlog(consumer).await } else { None };
+        let look = vitals.look();
+        let beat = Heartbeat {
+            v: VERSION,
+            node: self.node.clone(),
+            worker: vitals.name().to_owned(),
+            pid: std::process::id(),
+            connected,
+            every_ms: u64::try_from(self.every.as_millis()).unwrap_or(u64::MAX),
+            slots: vitals.slots(),
+            queue,
+            inflight: look.inflight,
+            last_progress_ms: look.last_progress_ms,
+            average_job_ms: look.average_job_ms,
+            at: self.outbox.seams().clock.now(),
+        };
+        let subject = self.outbox.topology().subjects.heartbeat(&self.node, vitals.name());
+        // Numbers and strings always encode.
+        let Ok(payload) = Format::Json.encode(&beat) else { return };
+        if let Err(error) = self.outbox.broker().send(Message::new(subject, Format::Json, payload)).await {
+            debug!(%error, pool = vitals.name(), "heartbeat not sent");
+        }
+    }
+
+    async fn backlog(&self, consumer: &ConsumerSpec) -> Option<u64> {
+        let broker = self.outbox.broker();
+        let asked = timeout(BACKLOG_TIMEOUT, broker.backlog(&consumer.stream, &consumer.name)).await;
+        asked.ok()?.inspect_err(|error| debug!(%error, consumer = consumer.name, "backlog not known")).ok()
+    }
+}

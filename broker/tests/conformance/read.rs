@@ -1,0 +1,133 @@
+//! Reading back what is stored.
+
+use broker::{Broker, ErrorKind, Headers, Message, Publication, message};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+
+use crate::support::{
+    LONG, kind, message as plain, open_worker, publish, publish_many, pull_all, pull_one, stored, stream,
+    text, until,
+};
+
+pub(crate) async fn the_last_message_of_a_subject_is_found(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    assert_eq!(broker.last("S", "s.a").await.unwrap(), None);
+    publish_many(broker, "s.a", 3).await;
+    publish(broker, "s.b", "other").await.unwrap();
+    let last = broker.last("S", "s.a").await.unwrap().unwrap();
+    assert_eq!((text(&last.message), last.sequence), ("2", 3));
+    assert_eq!(broker.last("S", "s.a.b").await.unwrap(), None);
+}
+
+pub(crate) async fn a_replay_gives_one_subject_in_order(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    for body in 0..6 {
+        publish(broker, ["s.a", "s.b"][body % 2], &body.to_string()).await.unwrap();
+    }
+    let replayed = stored(broker, "S", "s.b").await;
+    let found: Vec<_> = replayed.iter().map(|stored| (stored.sequence, text(&stored.message))).collect();
+    assert_eq!(found, [(2, "1"), (4, "3"), (6, "5")]);
+    assert!(stored(broker, "S", "s.c").await.is_empty());
+}
+
+pub(crate) async fn a_replay_of_a_pattern_gives_all_its_subjects_in_order(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    for subject in ["s.a.x", "s.b", "s.b.x", "s.c.y"] {
+        publish(broker, subject, "").await.unwrap();
+    }
+    let sequences = async |pattern| {
+        stored(broker, "S", pattern).await.iter().map(|stored| stored.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(sequences("s.*.x").await, [1, 3]);
+    assert_eq!(sequences("s.>").await, [1, 2, 3, 4]);
+}
+
+pub(crate) async fn a_replay_starts_where_it_is_told(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    publish_many(broker, "s.a", 5).await;
+    for (from, count) in [(0, 5), (1, 5), (4, 2), (6, 0)] {
+        let replay = broker.replay("S", "s.a", from).await.unwrap();
+        assert_eq!(replay.try_collect::<Vec<_>>().await.unwrap().len(), count, "from {from}");
+    }
+}
+
+pub(crate) async fn a_long_replay_is_complete(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    for body in 0..3000 {
+        broker.send(plain(["s.a", "s.b"][body % 2], &body.to_string())).await.unwrap();
+    }
+    until(async || broker.last("S", "s.b").await.unwrap().is_some_and(|last| last.sequence == 3000)).await;
+    for (pattern, count) in [("s.a", 1500), ("s.*", 3000)] {
+        let replayed = stored(broker, "S", pattern).await;
+        assert_eq!(replayed.len(), count);
+        assert!(replayed.is_sorted_by_key(|stored| stored.sequence));
+    }
+}
+
+pub(crate) async fn a_removed_message_is_gone(broker: &dyn Broker) {
+    let mut consumer = open_worker(broker, LONG).await;
+    publish_many(broker, "q.a", 3).await;
+    broker.remove("Q", 2).await.unwrap();
+    assert_eq!(kind(broker.remove("Q", 2).await), ErrorKind::NotFound);
+    assert_eq!(stored(broker, "Q", ">").await.len(), 2);
+    let bodies: Vec<_> =
+        pull_all(&mut *consumer, 2).await.iter().map(|lease| text(&lease.message).to_owned()).collect();
+    assert_eq!(bodies, ["0", "2"]);
+}
+
+pub(crate) async fn what_is_not_there_is_not_found(broker: &dyn Broker) {
+    assert_eq!(kind(broker.last("NONE", "s.a").await), ErrorKind::NotFound);
+    assert_eq!(kind(broker.remove("NONE", 1).await), ErrorKind::NotFound);
+    assert_eq!(kind(broker.backlog("NONE", "worker").await), ErrorKind::NotFound);
+    let replay = broker.replay("NONE", "s.a", 1).await;
+    assert_eq!(replay.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    assert_eq!(kind(broker.backlog("S", "worker").await), ErrorKind::NotFound);
+}
+
+pub(crate) async fn the_backlog_counts_what_waits(broker: &dyn Broker) {
+    let mut consumer = open_worker(broker, LONG).await;
+    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 0);
+    publish_many(broker, "q.a", 3).await;
+    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 3);
+    let lease = pull_one(&mut *consumer).await;
+    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 2);
+    lease.ack().await.unwrap();
+    consumer.close().await;
+    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 2);
+}
+
+pub(crate) async fn headers_come_back_as_they_were(broker: &dyn Broker) {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut consumer = open_worker(broker, LONG).await;
+    let mut subscription = broker.subscribe("q.a").await.unwrap();
+    let headers = Headers::new()
+        .with(message::CONTENT_TYPE, "application/msgpack")
+        .with(message::TRACEPARENT, TRACE)
+        .with("Dynode-Note", "naïve: a, b; c");
+    let message = Message { headers, ..plain("q.a", "x") };
+    broker.publish(Publication { message, id: Some("the id".to_owned()) }).await.unwrap();
+    let heard = futures_util::StreamExt::next(&mut subscription).await.unwrap();
+    let leased = pull_one(&mut *consumer).await;
+    let last = broker.last("Q", "q.a").await.unwrap().unwrap();
+    for message in [&heard, &leased.message, &last.message] {
+        assert_eq!(message.headers.get("content-type"), Some("application/msgpack"));
+        assert_eq!(message.headers.get("traceparent"), Some(TRACE));
+        assert_eq!(message.headers.get("dynode-note"), Some("naïve: a, b; c"));
+        assert_eq!(message.headers.get(message::MESSAGE_ID), Some("the id"));
+        assert_eq!(message.headers.iter().count(), 4);
+    }
+}
+
+pub(crate) async fn empty_and_large_bodies_come_back_as_they_were(broker: &dyn Broker) {
+    let mut consumer = open_worker(broker, LONG).await;
+    let large = Bytes::from((0..1 << 20).map(|index: u32| index.to_le_bytes()[1]).collect::<Vec<_>>());
+    for payload in [Bytes::new(), large] {
+        let message = Message { payload: payload.clone(), ..plain("q.a", "") };
+        broker.publish(Publication { message, id: None }).await.unwrap();
+        let lease = pull_one(&mut *consumer).await;
+        assert!(lease.message.payload == payload);
+        assert!(broker.last("Q", "q.a").await.unwrap().unwrap().message.payload == payload);
+        lease.ack().await.unwrap();
+    }
+}

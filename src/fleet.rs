@@ -1,0 +1,86 @@
+//! The engine as several processes beside the gateway: each a slot that is kept filled. Knows their lives; knows nothing
+//! of their work, which the broker hands to whoever lives.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`health`] | pure: is a process well? |
+//! | [`slot`] | pure: what follows a death? |
+//! | [`process`] | one process: start, end |
+//! | [`keeper`] | the task that joins them, one a slot |
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use broker::{Broker, Seams};
+use futures_util::future::join_all;
+use schemas::{Secret, Subjects};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+pub(crate) mod health;
+mod keeper;
+mod meters;
+mod process;
+mod slot;
+
+use health::Limits;
+use keeper::Keeper;
+use meters::Meters;
+
+/// What a fleet is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// How many processes.
+    pub(crate) workers: u32,
+    /// The program that is started, usually this one.
+    pub(crate) program: PathBuf,
+    /// The name of this node, of which each process has its own made.
+    pub(crate) node: String,
+    /// The settings that are handed down, one line.
+    pub(crate) settings: Secret,
+    /// Where heartbeats are heard.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// The name of their subject.
+    pub(crate) subjects: Subjects,
+    /// When a process is ended.
+    pub(crate) limits: Limits,
+    /// How long a process may take to drain.
+    pub(crate) drain_max: Duration,
+    /// Randomness, for jitter.
+    pub(crate) seams: Seams,
+}
+
+/// Running worker processes. Dropping it kills them.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    stop: CancellationToken,
+    // The death of one, a fault of this program, would leave its slot empty; the others go on.
+    keepers: Vec<AbortOnDropHandle<()>>,
+}
+
+/// What the keepers share.
+#[derive(Debug)]
+struct Shared {
+    parts: Parts,
+    meters: Meters,
+    stop: CancellationToken,
+}
+
+impl Fleet {
+    /// Starts every process, and returns before they are ready: work waits for them in its queue.
+    pub(crate) fn start(parts: Parts) -> Self {
+        let stop = CancellationToken::new();
+        let workers = parts.workers;
+        let shared = Arc::new(Shared { parts, meters: Meters::default(), stop: stop.clone() });
+        let keep = |slot| tokio::spawn(Keeper::new(Arc::clone(&shared), slot).run());
+        Self { stop, keepers: (1..=workers).map(keep).map(AbortOnDropHandle::new).collect() }
+    }
+
+    /// Asks every process to drain, kills those that take too long, and returns when none is left.
+    pub(crate) async fn drain(self) {
+        self.stop.cancel();
+        for ended in join_all(self.keepers).await {
+            if let Err(fault) = ended {
+                tracing::error!(%fault, "the keeper of a worker process died");
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Whether a worker process is well, judged by its heartbeats alone. Pure: beats and looks go in, a verdict comes out.
+//!
+//! Work that does not move is no matter of this: a beat cannot tell a slow call from a stalled one. Each call has its own
+//! clocks, and the watchdog of the process ends it where those do not (exit code 71).
+//!
+//! Silence is added up from look to look and not read from a clock, so that a parent which was itself stopped, or could
+//! not hear because its own connection was lost, blames nobody for it.
+
+use std::time::Duration;
+
+use schemas::Heartbeat;
+use tokio::time::Instant;
+
+/// The longest time that one look may add: looks are made several times a second, and one that comes later than this
+/// tells that the parent stood still.
+const LOOK_LONGEST: Duration = Duration::from_secs(1);
+/// How long the first beat may take: a start connects to the broker, which may take ten seconds, and makes a dozen
+/// consumers. The same after the parent could not hear, since then the worker may have to connect again as well.
+const FIRST_BEAT: Duration = Duration::from_secs(30);
+
+/// When a worker process is ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// No heartbeat for so long.
+    pub(crate) silence: Duration,
+    /// It says for so long that it has no broker.
+    pub(crate) disconnect: Duration,
+}
+
+/// Why a worker process is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Illness {
+    /// It is not heard.
+    Silent,
+    /// It has lost the broker.
+    Disconnected,
+}
+
+/// What is known of one process.
+#[derive(Debug)]
+pub(crate) struct Health {
+    pid: u32,
+    looked: Instant,
+    silent: Duration,
+    may_be_silent: Duration,
+    heard: bool,
+    disconnected_since: Option<Instant>,
+}
+
+impl Health {
+    /// The process `pid`, started at `now`.
+    pub(crate) fn new(pid: u32, limits: &Limits, now: Instant) -> Self {
+        Self {
+            pid,
+            looked: now,
+            silent: Duration::ZERO,
+            may_be_silent: limits.silence.max(FIRST_BEAT),
+            heard: false,
+            disconnected_since: None,
+        }
+    }
+
+    /// Takes note of a heartbeat; returns whether it is the first. A beat of another process, such as the one before in
+    /// this slot, tells nothing.
+    pub(crate) fn beat(&mut self, beat: &Heartbeat, limits: &Limits, now: Instant) -> bool {
+        if beat.pid != self.pid {
+            return false;
+        }
+        self.silent = Duration::ZERO;
+        self.may_be_silent = limits.silence;
+        self.disconnected_since =
+            if beat.connected { None } else { self.disconnected_since.or(Some(now)) };
+        !std::mem::replace(&mut self.heard, true)
+    }
+
+    /// The verdict at `now`; `hearing` says whether a beat would have been heard since the look before.
+    pub(crate) fn look(&mut self, hearing: bool, limits: &Limits, now: Instant) -> Option<Illness> {
+        let passed = now.duration_since(self.looked).min(LOOK_LONGEST);
+        self.looked = now;
+        if !hearing {
+            self.silent = Duration::ZERO;
+            self.may_be_silent = limits.silence.max(FIRST_BEAT);
+            self.disconnected_since = None;
+            return None;
+        }
+        self.silent += passed;
+        if self.silent > self.may_be_silent {
+            return Some(Illness::Silent);
+        }
+        let lost = self.disconnected_since.map(|since| now.duration_since(since));
+        lost.is_some_and(|lost| lost > limits.disconnect).then_some(Illness::Disconnected)
+    }
+}
+
+impl Illness {
+    /// Its name in logs and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        silence: Duration::from_secs(10),
+        disconnect: Duration::from_secs(20),
+    };
+    const PID: u32 = 7;
+    const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+    fn beat() -> Heartbeat {
+        Heartbeat {
+            v: 1,
+            node: "n-1".into(),
+            worker: "sim".into(),
+            pid: PID,
+            connected: true,
+            every_ms: 2_000,
+            slots: 8,
+            queue: None,
+            inflight: 0,
+            last_progress_ms: 0,
+            average_job_ms: 0.0,
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// A process and a clock of its own.
+    struct Ward {
+        health: Health,
+        now: Instant,
+    }
+
+    impl Ward {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { health: Health::new(PID, &LIMITS, now), now }
+        }
+
+        fn beat(&mut self, beat: Heartbeat) -> bool {
+            self.health.beat(&beat, &LIMITS, self.now)
+        }
+
+        /// Looks for `time`, with `said` every two seconds; the time until it is ill.
+        fn watch(
+            &mut self,
+            time: Duration,
+            hearing: bool,
+            said: Option<Heartbeat>,
+        ) -> Option<(Duration, Illness)> {
+            let began = self.now;
+            for look in 1.. {
+                self.now += LOOK_EVERY;
+                if self.now - began > time {
+                    return None;
+                }
+                if let (Some(said), 0) = (&said, look % 8) {
+                    self.beat(said.clone());
+                }
+                if let Some(illness) = self.health.look(hearing, &LIMITS, self.now) {
+                    return Some((self.now - began, illness));
+                }
+            }
+            None
+        }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn one_that_beats_lives_and_one_that_stops_is_silent_in_time_and_not_before() {
+        let mut ward = Ward::new();
+        assert!(ward.beat(beat()), "the first");
+        assert!(!ward.beat(beat()), "the second");
+        assert_eq!(ward.watch(HOUR, true, Some(beat())), None);
+        assert_eq!(ward.watch(HOUR, true, None), Some((LIMITS.silence + LOOK_EVERY, Illness::Silent)));
+    }
+
+    #[test]
+    fn a_start_may_take_longer_but_not_for_ever() {
+        let mut ward = Ward::new();
+        assert_eq!(ward.watch(HOUR, true, None), Some((FIRST_BEAT + LOOK_EVERY, Illness::Silent)));
+    }
+
+    #[test]
+    fn nobody_is_blamed_while_the_parent_does_not_hear_or_stands_still() {
+        let mut ward = Ward::new();
+        ward.beat(beat());
+        assert_eq!(ward.watch(HOUR, false, None), None);
+        assert_eq!(ward.watch(FIRST_BEAT, true, None), None, "it may have to connect again");
+        ward.beat(beat());
+        ward.now += HOUR;
+        assert_eq!(ward.health.look(true, &LIMITS, ward.now), None, "the parent was stopped for an hour");
+        assert_eq!(ward.watch(LIMITS.silence - LOOK_LONGEST, true, None), None);
+    }
+
+    #[test]
+    fn beats_of_the_process_before_are_not_its_own() {
+        let mut ward = Ward::new();
+        let other = Heartbeat { pid: PID + 1, connected: false, ..beat() };
+        assert!(!ward.beat(other.clone()));
+        assert_eq!(
+            ward.watch(HOUR, true, Some(other)),
+            Some((FIRST_BEAT + LOOK_EVERY, Illness::Silent))
+        );
+    }
+
+    #[test]
+    fn one_that_says_it_has_no_broker_is_ended_unless_that_passes() {
+        let mut ward = Ward::new();
+        let lost = Heartbeat { connected: false, ..beat() };
+        assert_eq!(ward.watch(LIMITS.disconnect, true, Some(lost.clone())), None);
+        ward.beat(beat());
+        assert_eq!(ward.watch(LIMITS.disconnect, true, Some(lost.clone())), None);
+        let ended = ward.watch(HOUR, true, Some(lost)).map(|(_, illness)| illness);
+        assert_eq!(ended, Some(Illness::Disconnected));
+    }
+}

@@ -1,0 +1,188 @@
+//! Keeps one slot filled: starts a process, listens to it, ends it where it is ill, replaces it when it has died. The
+//! decisions are those of [`Health`] and [`Slot`].
+
+use std::{fmt, io, process::ExitStatus, sync::Arc, time::Duration};
+
+use broker::{Broker, Link, Subscription};
+use futures_util::StreamExt;
+use schemas::Heartbeat;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{debug, error, info};
+
+use super::{
+    Parts, Shared,
+    health::{Health, Illness},
+    process::Process,
+    slot::{Next, Slot},
+};
+use crate::exit;
+
+/// How often a process is looked at: a small part of the shortest silence that can be set.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long an ill process may take to hand its work back before it is killed. Its callers have waited long enough.
+const TERMINATE_MAX: Duration = Duration::from_secs(2);
+
+/// Keeps one slot filled.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    slot: u32,
+    node: String,
+}
+
+/// An end that was not asked for.
+struct Death {
+    pid: Option<u32>,
+    reason: &'static str,
+    how: String,
+}
+
+/// What is heard of the process, while there is a connection.
+#[derive(Default)]
+struct Ears(Option<Subscription>);
+
+impl Keeper {
+    /// The keeper of the slot with this number, from 1.
+    pub(super) fn new(shared: Arc<Shared>, slot: u32) -> Self {
+        let node = format!("{}-{slot}", shared.parts.node);
+        Self { shared, slot, node }
+    }
+
+    /// Runs until the fleet stops, and its process with it.
+    pub(super) async fn run(self) {
+        let mut deaths = Slot::default();
+        while let Some(death) = self.life().await {
+            self.report(&death);
+            let pause = match deaths.died(Instant::now(), self.shared.parts.seams.fraction()) {
+                Next::Start(pause) => pause,
+                Next::Rest(rest) => {
+                    self.shared.meters.alarm();
+                    let (worker, reason) = (self.slot, death.reason);
+                    error!(worker, reason, ?rest, "alarm: this worker process dies again and again; it rests");
+                    rest
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.shared.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// From the start of a process to its end; none where the fleet stops.
+    async fn life(&self) -> Option<Death> {
+        let Shared { parts: Parts { program, settings, .. }, meters, .. } = &*self.shared;
+        let process = match Process::start(program, self.slot, &self.node, settings.expose()).await {
+            Ok(process) => process,
+            Err(error) => {
+                let how = format!("{}: {error}", program.display());
+                return Some(Death { pid: None, reason: "no_start", how });
+            }
+        };
+        meters.started();
+        let death = self.watch(process).await;
+        meters.ended();
+        death
+    }
+
+    async fn watch(&self, mut process: Process) -> Option<Death> {
+        let (pid, limits, born) = (process.pid(), &self.shared.parts.limits, Instant::now());
+        debug!(worker = self.slot, pid, "a worker process is started");
+        let (mut health, mut ears) = (Health::new(pid, limits, born), Ears::default());
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (illness, end) = tokio::select! {
+                end = process.ended() => (None, end),
+                beat = ears.beat() => {
+                    if health.beat(&beat, limits, Instant::now()) {
+                        info!(worker = self.slot, pid, after = ?born.elapsed(), "a worker process is ready");
+                    }
+                    continue;
+                }
+                _ = looks.tick() => {
+                    let hearing = ears.open(&*self.shared.parts.broker, &self.subject()).await;
+                    let illness = health.look(hearing, limits, Instant::now());
+                    if illness.is_none() {
+                        continue;
+                    }
+                    (illness, process.end(TERMINATE_MAX).await)
+                }
+                () = self.shared.stop.cancelled() => {
+                    self.log_drained(pid, process.end(self.shared.parts.drain_max).await);
+                    return None;
+                }
+            };
+            let reason = illness.map_or_else(|| own_reason(&end), Illness::as_str);
+            return Some(Death { pid: Some(pid), reason, how: told(end) });
+        }
+    }
+
+    fn subject(&self) -> String {
+        self.shared.parts.subjects.heartbeat(&self.node, "*")
+    }
+
+    /// The one line about a death.
+    fn report(&self, death: &Death) {
+        self.shared.meters.died(death.reason);
+        let Death { pid, reason, how } = death;
+        error!(worker = self.slot, pid, reason, how, "a worker process died; another takes its place");
+    }
+
+    fn log_drained(&self, pid: u32, end: io::Result<ExitStatus>) {
+        let how = told(end);
+        info!(worker = self.slot, pid, how, "a worker process has drained");
+    }
+}
+
+impl Ears {
+    /// The next beat; never, where nothing is heard.
+    async fn beat(&mut self) -> Heartbeat {
+        while let Some(subscription) = &mut self.0 {
+            match subscription.next().await {
+                Some(message) => match message.format().decode(&message.payload) {
+                    Ok(beat) => return beat,
+                    Err(error) => debug!(%error, "not a heartbeat"),
+                },
+                None => self.0 = None,
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Listens, where that is possible and not so yet; returns whether a beat would have been heard since the last call.
+    async fn open(&mut self, broker: &dyn Broker, subject: &str) -> bool {
+        if !matches!(*broker.link().borrow(), Link::Up) {
+            return false;
+        }
+        if self.0.is_some() {
+            return true;
+        }
+        match broker.subscribe(subject).await {
+            Ok(subscription) => self.0 = Some(subscription),
+            Err(error) => debug!(%error, subject, "cannot listen to a worker process"),
+        }
+        false
+    }
+}
+
+/// Why a process ended that nobody ended.
+fn own_reason(end: &io::Result<ExitStatus>) -> &'static str {
+    match end.as_ref().ok().and_then(ExitStatus::code).map(u8::try_from) {
+        Some(Ok(exit::BROKER_LOST)) => "broker_lost",
+        Some(Ok(exit::NO_PROGRESS)) => "no_progress",
+        Some(_) => "exited",
+        None => "killed",
+    }
+}
+
+/// How a process ended, in words: its exit code or its signal.
+fn told(end: io::Result<ExitStatus>) -> String {
+    end.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+impl fmt::Debug for Ears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ears").field(&self.0.is_some()).finish()
+    }
+}

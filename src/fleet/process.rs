@@ -1,0 +1,64 @@
+//! One worker process: started with its settings on standard input, ended politely and then by force. Never decides when.
+
+use std::{io, path::Path, process::ExitStatus, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, ChildStdin, Command},
+    time::timeout,
+};
+
+/// How long a new process may take to read its settings. They fit a pipe unless there are hundreds of models.
+const HAND_DOWN_MAX: Duration = Duration::from_secs(10);
+
+/// A running process. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pid: Pid,
+    // Held open: its end tells the process that its parent has died, however that came.
+    _line: ChildStdin,
+}
+
+impl Process {
+    /// Starts `dynode worker` and hands it `settings`, one line.
+    ///
+    /// In a process group of its own, so that the Ctrl-C of a terminal reaches the parent alone, which drains first.
+    pub(crate) async fn start(program: &Path, slot: u32, node: &str, settings: &str) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["worker", "--slot", &slot.to_string(), "--node", node]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let (Some(pid), Some(mut line)) = (pid, child.stdin.take()) else {
+            return Err(io::Error::other("it ended at once"));
+        };
+        // One that has died does not read; its end tells more than this error would.
+        let _ = timeout(HAND_DOWN_MAX, line.write_all(settings.as_bytes())).await;
+        Ok(Self { child, pid, _line: line })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Asks it to end, and kills it where it has not within `grace`. One that is stopped hears nothing but the kill.
+    pub(crate) async fn end(&mut self, grace: Duration) -> io::Result<ExitStatus> {
+        // It fails only for one that has ended. The id cannot be another's yet: nobody has waited for this one.
+        let _ = kill_process(self.pid, Signal::TERM);
+        match timeout(grace, self.child.wait()).await {
+            Ok(status) => status,
+            Err(_) => {
+                self.child.start_kill()?;
+                self.child.wait().await
+            }
+        }
+    }
+}
