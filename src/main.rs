@@ -13,16 +13,20 @@ mod carrier;
 mod cli;
 mod command;
 mod config;
+mod engine;
 mod exit;
+mod fleet;
 mod signal;
 mod telemetry;
 mod up;
 mod watchdog;
+mod worker;
 
-use cli::{Cli, Command, UpArgs};
+use cli::{Cli, Command, UpArgs, WorkerArgs};
 use command::complain;
 use config::Sources;
 use telemetry::Telemetry;
+use worker::Parent;
 
 /// Many small allocations on many threads are what this program does.
 #[global_allocator]
@@ -49,6 +53,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => command::schema::run(&args),
         Command::Config(args) => command::config::run(args),
         Command::Chaos(command) => command::chaos::run(command),
+        Command::Worker(args) => worker(args),
     }
 }
 
@@ -61,8 +66,17 @@ fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
             return Ok(exit::CONFIG.into());
         }
     };
-    let telemetry = Telemetry::init(&loaded.config)?;
+    let telemetry = Telemetry::init(&loaded.config, None)?;
     let code = Runtime::new()?.block_on(up::run(loaded, telemetry.render_metrics()));
+    telemetry.shutdown();
+    code
+}
+
+/// The life of one of several engines, beside the process that runs `up`.
+fn worker(args: WorkerArgs) -> anyhow::Result<ExitCode> {
+    let (config, parent) = Parent::meet()?;
+    let telemetry = Telemetry::init(&config, Some(args.slot))?;
+    let code = Runtime::new()?.block_on(worker::run(config, args, parent));
     telemetry.shutdown();
     code
 }

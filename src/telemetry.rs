@@ -13,6 +13,7 @@ use prometheus::{Registry, TextEncoder};
 use crate::config::Config;
 
 mod log;
+mod mark;
 mod panic;
 mod process;
 mod spans;
@@ -28,10 +29,11 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sets up logs, spans and metrics for the whole process.
+    /// Sets up logs, spans and metrics for the whole process; the lines of a worker process carry the number of its
+    /// slot.
     ///
     /// Call it outside the runtime: the exporter's HTTP client blocks and must be neither made nor dropped within.
-    pub(crate) fn init(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn init(config: &Config, worker: Option<u32>) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -44,7 +46,7 @@ impl Telemetry {
         global::set_text_map_propagator(TraceContextPropagator::new());
         process::observe(&global::meter("dynode"));
         let spans = spans::provider(&config.telemetry.otlp_endpoint).context("telemetry.otlp_endpoint")?;
-        log::init(config, &spans)?;
+        log::init(config, worker, &spans)?;
         panic::log_panics();
         Ok(Self { spans, meters, registry })
     }

