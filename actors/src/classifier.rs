@@ -193,7 +193,8 @@ impl Classifier {
         let mut prior = Prior::None;
         while let Some(event) = events.next().await {
             let message = event?.message;
-            if differs(message.headers.get(FINGERPRINT).unwrap_or_default()) {
+            let first = prior == Prior::None;
+            if first && differs(message.headers.get(FINGERPRINT).unwrap_or_default()) {
                 return Ok(Prior::Conflict);
             }
             match message.format().decode::<schemas::EventHead>(&message.payload) {

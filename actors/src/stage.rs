@@ -202,7 +202,11 @@ impl Runner {
             Verdict::Done => {}
             Verdict::RetryAfter(delay) => return Ok(Settlement::RetryAfter(delay)),
             Verdict::Forward(publication) => {
-                self.outbox.publish(publication).await?;
+                let receipt = self.outbox.publish(publication).await?;
+                if receipt.duplicate && lease.deliveries == 1 {
+                    // Somebody was there first, at the same moment: the stage looks again, now that both can be seen.
+                    return Ok(Settlement::RetryAfter(GIVE_BACK_DELAY));
+                }
             }
             Verdict::Conclude(conclusion) => self.conclude(*conclusion).await?,
             Verdict::Park(parked) => {

@@ -1,5 +1,6 @@
 //! The whole engine on the memory broker and a paused clock: what goes in on the bus, what comes out.
 
+mod signs;
 mod support;
 
 use std::time::Duration;
@@ -139,6 +140,19 @@ async fn the_same_request_twice_runs_once_and_another_under_its_id_is_a_conflict
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_requests_under_one_id_at_the_same_moment_one_runs_and_the_other_is_told() {
+    let engine = Engine::start().await;
+    let ask = |text: &str| json!({"id": "r", "payload": {"model": "fast", "messages": [{"role": "user", "content": text}]}});
+    let (one, two) = (ask("one"), ask("two"));
+    tokio::join!(
+        engine.publish("acme", Action::ChatCompletion, one),
+        engine.publish("acme", Action::ChatCompletion, two)
+    );
+    assert_eq!(engine.outcome("acme", "r").await.status, Status::Succeeded);
+    assert_eq!(engine.parked("acme", "r").await.reason.code, ErrorCode::Conflict);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_fails_at_first_is_asked_again() {
     let engine = Engine::start().await;
     let simulate = json!({"simulate": {"fail": "provider_unavailable", "times": 2}});
@@ -206,6 +220,44 @@ async fn a_cancel_ends_running_work_and_work_that_waits() {
     engine.cancel("acme", "early").await;
     engine.publish("acme", Action::ChatCompletion, stalled("early")).await;
     assert_eq!(engine.outcome("acme", "early").await.status, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_came_while_no_engine_ran_is_heard_before_the_first_call() {
+    let mut engine = Engine::start().await;
+    engine.stop(Duration::ZERO).await;
+    engine.publish("acme", Action::ChatCompletion, chat("r", json!({"stream": true}))).await;
+    engine.cancel("acme", "r").await;
+    engine.start_again().await;
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!((outcome.status, outcome.attempts.len()), (Status::Cancelled, 0), "{outcome:?}");
+    engine.event("acme", "r", "cancelled").await;
+    let names: Vec<_> = engine.events("acme", "r").await.iter().map(|event| event.body.name()).collect();
+    assert_eq!(names, ["queued", "cancelled"], "no provider was called");
+    engine.settled().await;
+    assert_eq!(engine.cancels_kept().await, 0, "its request has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_outlives_the_engine_that_heard_it() {
+    let mut engine = Engine::start().await;
+    engine.cancel("acme", "later").await;
+    engine.settled().await;
+    engine = engine.restart(Duration::ZERO).await;
+    engine.settled().await;
+    engine.publish("acme", Action::ChatCompletion, chat("later", json!({}))).await;
+    let outcome = engine.outcome("acme", "later").await;
+    assert_eq!((outcome.status, outcome.attempts.len()), (Status::Cancelled, 0), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_was_missed_live_is_found_in_the_stream() {
+    let engine = Engine::start().await;
+    let stalled = chat("r", json!({"simulate": {"stall_after_tokens": 1}}));
+    engine.publish("acme", Action::ChatCompletion, stalled).await;
+    engine.event("acme", "r", "running").await;
+    engine.cancel_unheard("acme", "r").await;
+    assert_eq!(engine.outcome("acme", "r").await.status, Status::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
