@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Show the events of a running server as they happen
     Watch(WatchArgs),
+    /// See what was parked, run it again, or drop it
+    #[command(subcommand)]
+    Dead(DeadCommand),
     /// Print the JSON Schemas of the contract
     Schema(SchemaArgs),
     /// Print the default configuration with its comments, or check one
@@ -132,6 +135,84 @@ pub(crate) struct WatchArgs {
     pub(crate) json: bool,
 }
 
+/// `dynode dead`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// One line for each parked message, oldest first
+    List(DeadListArgs),
+    /// All of it: where it came from, why it was parked, its body
+    Show(DeadShowArgs),
+    /// Publish it again, and remove it once that is stored
+    Replay(DeadReplayArgs),
+    /// Remove it
+    Drop(DeadSelection),
+}
+
+/// `dynode dead list`.
+#[derive(Debug, Args)]
+pub(crate) struct DeadListArgs {
+    /// Where the server is
+    #[arg(long, env = "DYNODE_URL", default_value = URL)]
+    pub(crate) url: String,
+    /// Only what this stage parked: classifier, delivery, or the name of a provider
+    #[arg(long, value_parser = stage)]
+    pub(crate) stage: Option<String>,
+    /// Only those after this one
+    #[arg(long, value_name = "SEQUENCE")]
+    pub(crate) after: Option<u64>,
+    /// At most so many [default: all]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<usize>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `dynode dead show`.
+#[derive(Debug, Args)]
+pub(crate) struct DeadShowArgs {
+    /// Where the server is
+    #[arg(long, env = "DYNODE_URL", default_value = URL)]
+    pub(crate) url: String,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Which, as `list` tells
+    #[arg(value_name = "SEQUENCE", required = true)]
+    pub(crate) sequences: Vec<u64>,
+}
+
+/// `dynode dead replay`.
+#[derive(Debug, Args)]
+pub(crate) struct DeadReplayArgs {
+    /// Run requests under a new id even where their own is free; where it has an outcome, a new one is made anyway
+    #[arg(long)]
+    pub(crate) new_id: bool,
+    #[command(flatten)]
+    pub(crate) selection: DeadSelection,
+}
+
+/// What `dynode dead replay` and `drop` act on.
+#[derive(Debug, Args)]
+pub(crate) struct DeadSelection {
+    /// Where the server is
+    #[arg(long, env = "DYNODE_URL", default_value = URL)]
+    pub(crate) url: String,
+    /// Everything that is parked, or all of one stage
+    #[arg(long, conflicts_with = "sequences")]
+    pub(crate) all: bool,
+    /// Only what this stage parked
+    #[arg(long, requires = "all", value_parser = stage)]
+    pub(crate) stage: Option<String>,
+    /// Which, as `list` tells
+    #[arg(value_name = "SEQUENCE", required_unless_present = "all")]
+    pub(crate) sequences: Vec<u64>,
+}
+
+fn stage(text: &str) -> Result<String, &'static str> {
+    schemas::Tenant::new(text).map(|_| text.to_owned()).map_err(|_| "use letters, digits, _ and -")
+}
+
 /// `dynode schema`.
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
@@ -227,6 +308,9 @@ mod tests {
             "dynode send --action sing hi",
             "dynode send --deadline 0 hi",
             "dynode chaos",
+            "dynode dead drop",
+            "dynode dead drop --stage delivery",
+            "dynode dead replay --all 7",
         ];
         for line in lines {
             assert_eq!(parse(line).unwrap_err().exit_code(), i32::from(crate::exit::USAGE), "{line}");

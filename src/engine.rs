@@ -43,11 +43,7 @@ impl Ground {
         let registry =
             Registry::build(&config.providers).map_err(|fault| origins.blame(&fault.path, fault.why))?;
         let subjects = Subjects::new(&config.prefix).map_err(|fault| origins.blame("prefix", fault))?;
-        Ok(Self {
-            registry: Arc::new(registry),
-            topology: Topology::new(subjects),
-            seams: Seams::system(),
-        })
+        Ok(Self { registry: Arc::new(registry), topology: Topology::new(subjects), seams: Seams::system() })
     }
 
     /// A name that no other process on the same broker has.

@@ -50,6 +50,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up(&args),
         Command::Send(args) => command::send::run(&args),
         Command::Watch(args) => command::watch::run(&args),
+        Command::Dead(command) => command::dead::run(command),
         Command::Schema(args) => command::schema::run(&args),
         Command::Config(args) => command::config::run(args),
         Command::Chaos(command) => command::chaos::run(command),

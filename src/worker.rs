@@ -1,13 +1,7 @@
 //! `dynode worker`: the life of a worker process, which is the engine alone. Its settings come from its parent, and it ends
 //! with its parent, however that ends.
 
-use std::{
-    io,
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{io, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +34,9 @@ impl Parent {
     pub(crate) fn meet() -> anyhow::Result<(Config, Self)> {
         let mut line = String::new();
         io::stdin().read_line(&mut line).context("standard input")?;
-        let config = Config::from_parent(&line)
-            .context("no settings on standard input: `dynode up --workers N` starts workers, and nobody else can")?;
+        let config = Config::from_parent(&line).context(
+            "no settings on standard input: `dynode up --workers N` starts workers, and nobody else can",
+        )?;
         let gone = CancellationToken::new();
         let seen = gone.clone();
         thread::spawn(move || {

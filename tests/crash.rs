@@ -63,7 +63,9 @@ async fn work_outlives_the_process(broker: Broker) {
 
 #[tokio::test]
 async fn send_sends_again_what_a_memory_broker_has_forgotten() {
-    let mut dynode = Dynode::start(&Broker::Memory).await;
+    // Nothing comes back here for which a client would have to be kept waiting.
+    let launch = Launch::on(&Broker::Memory).variable("DYNODE_GATEWAY__RESUME_WAIT_MS", "50");
+    let mut dynode = launch.start().await;
     let mut sent = dynode.command(&["send", "--json", QUESTION]);
     let mut sent = sent.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut events = BufReader::new(sent.stdout.take().unwrap()).lines();

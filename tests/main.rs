@@ -18,3 +18,4 @@ mod start;
 mod tidy;
 mod upstream;
 mod websocket;
+mod workers;

@@ -5,7 +5,8 @@ use crate::support::{Broker, Launch, python};
 on_each_broker!(a_chat_client_streams_over_one_socket);
 
 async fn a_chat_client_streams_over_one_socket(broker: Broker) {
-    let small = Launch::on(&broker).variable("DYNODE_GATEWAY__FRAME_BYTES_MAX", "65536");
-    let dynode = small.start().await;
+    let launch = Launch::on(&broker).variable("DYNODE_GATEWAY__FRAME_BYTES_MAX", "65536");
+    // Nothing is lost here: whoever resumes what never was need not wait for it.
+    let dynode = launch.variable("DYNODE_GATEWAY__RESUME_WAIT_MS", "50").start().await;
     python("websocket.py", &[&dynode.ws_url()]).await;
 }

@@ -214,17 +214,25 @@ async fn back_up(link: &mut watch::Receiver<Link>) {
 
 #[cfg(test)]
 mod tests {
-    use broker::{Seams, Topology, memory::Memory};
-    use schemas::Subjects;
+    use broker::{Broker, Limits, Message, Seams, Topology, memory::Memory};
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use schemas::{Format, Subjects};
 
     use super::*;
 
+    fn control(broker: &Memory) -> Arc<Control> {
+        let topology = Arc::new(Topology::new(Subjects::default()));
+        Arc::new(Control::new(Outbox::new(Arc::new(broker.clone()), topology, Seams::system())))
+    }
+
+    fn key(id: &str) -> Key {
+        (Tenant::new("t").unwrap(), RequestId::new(id).unwrap())
+    }
+
     #[tokio::test]
     async fn a_cancel_reaches_running_work_and_work_that_comes_later() {
-        let topology = Arc::new(Topology::new(Subjects::default()));
-        let outbox = Outbox::new(Arc::new(Memory::default()), topology, Seams::system());
-        let control = Arc::new(Control::new(outbox));
-        let key = |id: &str| (Tenant::new("t").unwrap(), RequestId::new(id).unwrap());
+        let control = control(&Memory::default());
         let running = control.register(&key("a").0, &key("a").1);
         control.cancel(key("a"));
         running.cancelled().await;
@@ -232,5 +240,30 @@ mod tests {
         control.register(&key("b").0, &key("b").1).cancelled().await;
         drop(running);
         assert!(control.running.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_waits_until_the_cancels_from_before_are_known_and_no_longer() {
+        let broker = Memory::default();
+        broker.ensure(&Topology::new(Subjects::default()).streams(&Limits::default())).await.unwrap();
+        broker.send(Message::new("dynode.ctl.t.a", Format::Json, Bytes::new())).await.unwrap();
+        broker.disconnect();
+        let control = control(&broker);
+        let listening = control.listen();
+        let early = control.register(&key("a").0, &key("a").1);
+        sleep(Duration::from_secs(60)).await;
+        assert!(control.caught_up().now_or_never().is_none(), "nothing could be read");
+        broker.reconnect();
+        control.caught_up().await;
+        assert!(early.cancelled().now_or_never().is_some(), "known before the work goes on");
+        listening.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_keeps_no_cancels_does_not_hold_the_work_up() {
+        let control = control(&Memory::default());
+        let listening = control.listen();
+        control.caught_up().await;
+        listening.abort();
     }
 }

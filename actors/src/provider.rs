@@ -111,7 +111,11 @@ impl ProviderStage {
     }
 
     /// A cancel from before this engine ends the work before its first call.
-    async fn run(&self, attempt: &mut Attempt<'_>, deadline: Instant) -> Result<Box<adapters::Finished>, Error> {
+    async fn run(
+        &self,
+        attempt: &mut Attempt<'_>,
+        deadline: Instant,
+    ) -> Result<Box<adapters::Finished>, Error> {
         self.shared.control.caught_up().await;
         attempt.run(deadline).await
     }

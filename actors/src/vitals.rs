@@ -59,8 +59,13 @@ pub struct Look {
 impl PoolVitals {
     /// The pool `name`, which has `slots`.
     pub const fn new(name: String, slots: u32) -> Self {
-        let (workers, jobs, average_ms) = (Mutex::new(Vec::new()), AtomicU64::new(0), AtomicU64::new(0));
-        Self { name, slots, workers, jobs, average_ms }
+        Self {
+            name,
+            slots,
+            workers: Mutex::new(Vec::new()),
+            jobs: AtomicU64::new(0),
+            average_ms: AtomicU64::new(0),
+        }
     }
 
     /// Its name.

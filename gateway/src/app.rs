@@ -7,10 +7,10 @@ use schemas::{Action, Error, ErrorCode, RequestId, Tenant};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Config, hub::Hub, metrics::Meters, record::Recent};
+use crate::{Config, hub::Hub, metrics::Meters, pools::Pools, record::Recent};
 
 /// What a refused sender is told to wait where nothing better is known, in milliseconds.
-const RETRY_AFTER_MS: u64 = 1_000;
+pub(crate) const RETRY_AFTER_MS: u64 = 1_000;
 
 /// What the composition root hands to the gateway.
 #[derive(Clone)]
@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) parts: Parts,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) pools: Pools,
     pub(crate) recent: Recent,
     pub(crate) meters: Meters,
     /// One permit for each request that a door waits for.
@@ -74,9 +75,10 @@ impl Shared {
     pub(crate) fn new(config: Config, parts: Parts, hub: Arc<Hub>, meters: Meters) -> Self {
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
+        let pools = Pools::new(&parts.models, config.queue_max);
         let (recent, work) = (Recent::default(), TaskTracker::new());
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { config, parts, hub, recent, meters, slots, work, draining, cut, started_s }
+        Self { config, parts, hub, pools, recent, meters, slots, work, draining, cut, started_s }
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {

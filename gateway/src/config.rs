@@ -27,6 +27,8 @@ pub struct Config {
     pub connections_max: usize,
     /// The most requests that doors wait for at once; one more is refused as `overloaded`.
     pub requests_inflight_max: usize,
+    /// The most requests that may wait for one pool; one more is refused as `overloaded`.
+    pub queue_max: u64,
     /// The most requests that are open on one WebSocket; one more is refused as `overloaded`.
     pub socket_requests_max: usize,
     /// The most frames that wait to be written to one WebSocket.
@@ -58,6 +60,7 @@ impl Config {
             ("write_timeout_ms", self.write_timeout_ms),
             ("connections_max", self.connections_max as u64),
             ("requests_inflight_max", self.requests_inflight_max as u64),
+            ("queue_max", self.queue_max),
             ("socket_requests_max", self.socket_requests_max as u64),
             ("socket_queue_frames_max", self.socket_queue_frames_max as u64),
             ("ping_interval_ms", self.ping_interval_ms),

@@ -14,6 +14,7 @@ use tracing::debug;
 use crate::{
     app::App,
     frame::{Frame, Position},
+    pools::Forecast,
     record::{self, Key},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Feed {
     end: Option<Frame>,
     tries: u32,
     silent_at: Instant,
+    /// When the first attempt is expected; until it comes.
+    forecast: Option<Forecast>,
     ended: bool,
 }
 
@@ -73,6 +76,7 @@ impl Feed {
             end: None,
             tries: 0,
             silent_at: Instant::now() + SILENCE,
+            forecast: None,
             ended: false,
         }
     }
@@ -86,6 +90,11 @@ impl Feed {
     pub(crate) async fn begins_within(&mut self, limit: Duration) -> bool {
         let first = tokio::time::timeout(limit, self.next()).await.ok().flatten();
         first.map(|frame| self.ready.push_front(frame)).is_some()
+    }
+
+    /// The first attempt is expected by `forecast`; how far off that was is counted.
+    pub(crate) const fn expect(&mut self, forecast: Option<Forecast>) {
+        self.forecast = forecast;
     }
 
     /// The reader has seen the frame at `position`.
@@ -205,6 +214,11 @@ impl Feed {
 
     fn pass(&mut self, frame: Frame) {
         self.tries = 0;
+        if frame.head.attempt > 0
+            && let Some(forecast) = self.forecast.take()
+        {
+            self.app.meters.estimate(forecast.outcome());
+        }
         self.announce_restart(&frame);
         self.last = Some(frame.position());
         self.ended = frame.head.event.is_terminal();

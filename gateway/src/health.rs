@@ -42,7 +42,7 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
         "openai": ["/v1/chat/completions", "/v1/embeddings", "/v1/models"],
         "native": ["/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events"],
         "websocket": "/ws",
-        "health": ["/health/live", "/health/ready", "/metrics"],
+        "health": ["/health/live", "/health/ready", "/metrics", "/v1/status"],
     }))
 }
 

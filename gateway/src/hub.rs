@@ -11,7 +11,7 @@ use schemas::Subjects;
 use tokio::sync::{broadcast, mpsc};
 use tracing::{info, warn};
 
-use crate::frame::Frame;
+use crate::{app::App, frame::Frame};
 
 /// The frames that wait for one reader: a long burst of deltas, in less than 100 KiB.
 const READER_FRAMES_MAX: usize = 256;
@@ -83,29 +83,40 @@ impl Hub {
 pub(crate) struct Ears {
     events: Subscription,
     signals: Subscription,
+    heartbeats: Subscription,
 }
 
 impl Ears {
     pub(crate) async fn open(broker: &dyn Broker, subjects: &Subjects) -> Result<Self, broker::Error> {
         let events = broker.subscribe(&subjects.all("evt")).await?;
         let signals = broker.subscribe(&subjects.all("sig")).await?;
-        Ok(Self { events, signals })
+        let heartbeats = broker.subscribe(&subjects.all("hb")).await?;
+        Ok(Self { events, signals, heartbeats })
     }
 }
 
 /// Hands out events until it is dropped. Its death leaves every door deaf, so the server ends with it.
-pub(crate) async fn run(hub: Arc<Hub>, broker: Arc<dyn Broker>, subjects: Subjects, mut ears: Ears) {
+pub(crate) async fn run(app: App, mut ears: Ears) {
+    let (hub, broker, subjects) = (&app.hub, app.broker(), &app.parts.topology.subjects);
     let mut link = broker.link();
     let mut was_down = matches!(*link.borrow_and_update(), Link::Down(_));
     loop {
         tokio::select! {
             event = ears.events.next() => match event {
                 Some(message) => hub.hand_out(message),
-                None => ears = reopen(&hub, &*broker, &subjects).await,
+                None => ears = reopen(hub, broker, subjects).await,
             },
             signal = ears.signals.next() => match signal {
-                Some(message) => { let _ = hub.signals.send(Arc::new(message)); }
-                None => ears = reopen(&hub, &*broker, &subjects).await,
+                Some(message) => {
+                    app.pools.hear_signal(&message);
+                    // The only error is that no socket is open.
+                    let _ = hub.signals.send(Arc::new(message));
+                }
+                None => ears = reopen(hub, broker, subjects).await,
+            },
+            heartbeat = ears.heartbeats.next() => match heartbeat {
+                Some(message) => app.pools.hear(&message),
+                None => ears = reopen(hub, broker, subjects).await,
             },
             Ok(()) = link.changed() => {
                 let down = matches!(*link.borrow_and_update(), Link::Down(_));

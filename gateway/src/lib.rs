@@ -8,9 +8,11 @@
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `connection`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
 //! | `submit`, `record` | the one path of acceptance; what the broker knows of a request |
+//! | `pools` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `ending` | live events of all requests, and one reader's view of one of them |
 //! | `openai`, `native`, `events`, `ws` | the doors |
-//! | `refusal`, `sse`, `health` | the forms of errors and of streams; probes |
+//! | `dead` | the operator's door: what was parked |
+//! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
 
 pub mod config;
@@ -20,6 +22,7 @@ pub mod server;
 mod account;
 mod app;
 mod connection;
+mod dead;
 mod door;
 mod ending;
 mod events;
@@ -30,10 +33,12 @@ mod hub;
 mod metrics;
 mod native;
 mod openai;
+mod pools;
 mod record;
 mod refusal;
 mod router;
 mod sse;
+mod status;
 mod submit;
 mod ws;
 

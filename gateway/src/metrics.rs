@@ -1,5 +1,7 @@
 //! The instruments of the gateway, made once. Labels are closed sets: never an id, a model or a text of a client.
 
+use std::time::Duration;
+
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Histogram, UpDownCounter},
@@ -19,6 +21,7 @@ pub(crate) struct Meters {
     sockets: UpDownCounter<i64>,
     recoveries: Counter<u64>,
     gaps: Counter<u64>,
+    estimate_error: Histogram<f64>,
 }
 
 impl Meters {
@@ -42,6 +45,13 @@ impl Meters {
             sockets: level("dynode_gateway_sockets", "open WebSockets"),
             recoveries: counter("dynode_gateway_feed_recoveries", "reads of the event stream to fill a gap"),
             gaps: counter("dynode_gateway_feed_gaps", "gaps that the event stream could not fill"),
+            estimate_error: meter
+                .f64_histogram("dynode_gateway_estimate_error_seconds")
+                .with_description(
+                    "how far the estimated wait was off, by whether it was too long or too short",
+                )
+                .with_boundaries(DURATION_BOUNDS_S.to_vec())
+                .build(),
         }
     }
 
@@ -72,5 +82,12 @@ impl Meters {
 
     pub(crate) fn gap(&self) {
         self.gaps.add(1, &[]);
+    }
+
+    /// A request began after the first time; the second was expected.
+    pub(crate) fn estimate(&self, (real, estimated): (Duration, Duration)) {
+        let direction = if estimated > real { "too_long" } else { "too_short" };
+        let off = real.abs_diff(estimated).as_secs_f64();
+        self.estimate_error.record(off, &[KeyValue::new("direction", direction)]);
     }
 }

@@ -7,13 +7,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use broker::Message;
+use broker::{ErrorKind, Message, Publication};
 use bytes::Bytes;
 use schemas::{Error, Format, Request, RequestId};
 use serde_json::{Value, json};
 
 use crate::{
-    app::App,
+    app::{App, overloaded},
     door::{self, Entry, Named},
     record::{self, Key, Record},
     refusal::{self, Refusal},
@@ -78,11 +78,20 @@ pub(crate) async fn cancel(
     }
 }
 
-/// Asks whoever works on the request to stop.
+/// Asks whoever works on the request, or will, to stop. The broker has stored it when this returns, so that it is heard
+/// also by an engine that does not run now.
 pub(crate) async fn send_cancel(app: &App, key: &Key) -> Result<(), Error> {
     let subject = app.parts.topology.subjects.control(&key.tenant, &key.id);
     let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));
-    app.broker().send(message).await.map_err(|error| refusal::of_broker(&error))
+    let id = Some(format!("{}.{}", key.tenant, key.id));
+    match app.broker().publish(Publication { message, id }).await {
+        // It was asked for before; who listens has heard it again.
+        Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Full => {
+            Err(overloaded("too many cancels wait for their requests; only running work has heard this one"))
+        }
+        result => result.map(drop).map_err(|error| refusal::of_broker(&error)),
+    }
 }
 
 /// A request out of what a door read. The action must be said: only a subject can say it instead.

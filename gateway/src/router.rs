@@ -15,9 +15,9 @@ use tracing::error;
 
 use crate::{
     app::App,
-    door, events, health, native, openai,
+    dead, door, events, health, native, openai,
     refusal::{self, Refusal, Refused},
-    ws,
+    status, ws,
 };
 
 /// Every route of every door.
@@ -27,6 +27,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/v1/status", get(status::get))
         .route("/v1/chat/completions", post(openai::chat::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
         .route("/v1/models", get(openai::models::list))
@@ -35,6 +36,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/requests/{id}", get(native::get).delete(native::cancel))
         .route("/v1/requests/{id}/events", get(events::of_request))
         .route("/v1/events", get(events::of_tenant))
+        .route("/v1/dead", get(dead::list))
+        .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
+        .route("/v1/dead/{sequence}/replay", post(dead::replay))
         .route("/ws", any(ws::upgrade))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)

@@ -62,8 +62,7 @@ impl Gateway {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { app, listener, ears, .. } = self;
         let mut hub = JoinSet::new();
-        let parts = &app.parts;
-        hub.spawn(hub::run(app.hub.clone(), parts.broker.clone(), parts.topology.subjects.clone(), ears));
+        hub.spawn(hub::run(app.clone(), ears));
         let mut doors = Doors::new(&app, listener);
         tokio::select! {
             () = doors.accept() => {}

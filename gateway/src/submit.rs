@@ -10,6 +10,7 @@ use crate::{
     door::Entry,
     feed::Feed,
     frame::Position,
+    pools::Forecast,
     record::{self, Key, Record},
     refusal,
 };
@@ -32,6 +33,8 @@ pub(crate) struct Accepted {
     pub(crate) account: Account,
     /// It was not there before.
     pub(crate) fresh: bool,
+    /// How long it is expected to wait, where that is known.
+    pub(crate) estimated_wait_ms: Option<u64>,
 }
 
 /// Takes `request` over, or says why not. The same request again attaches to the first.
@@ -53,21 +56,28 @@ pub(crate) async fn submit(
     request.tenant = Some(app.tenant().clone());
     let fingerprint = fingerprint::of(&request);
     let key = Key::new(app, id.clone());
+    let known = given && is_known(app, &key, &fingerprint).await?;
+    let forecast = if known { None } else { admit(app, &request)? };
     // Before the publish, so that no event goes by unheard.
     let mut feed = Feed::open(app, key.clone(), None);
-    let fresh = match given && is_known(app, &key, &fingerprint).await? {
-        true => false,
-        false => {
-            Post { app, door, entry, key: &key, request: &request, format, given }.store(&fingerprint).await?
-        }
-    };
+    let post = Post { app, door, entry, key: &key, request: &request, format, given };
+    let fresh = !known && post.store(&fingerprint).await?;
     match fresh {
-        // The door itself says `queued`; its place is taken.
-        true => feed.seen(QUEUED),
+        true => {
+            // The door itself says `queued`; its place is taken.
+            feed.seen(QUEUED);
+            feed.expect(forecast);
+        }
         false => feed.attach(),
     }
     let account = Account::open(app, door, request.action, id.clone(), slot);
-    Ok(Accepted { id, feed, account, fresh })
+    let estimated_wait_ms = forecast.map(|forecast| forecast.wait_ms);
+    Ok(Accepted { id, feed, account, fresh, estimated_wait_ms })
+}
+
+/// Says at once what would not be worked on in time. Nothing of a request that is refused here has been published.
+fn admit(app: &Shared, request: &Request) -> Result<Option<Forecast>, Error> {
+    app.pools.admit(request, request.deadline_ms.unwrap_or(app.config.default_deadline_ms))
 }
 
 fn check_tenant(app: &Shared, request: &Request) -> Result<(), Error> {

@@ -57,6 +57,18 @@ impl Subjects {
         format!("{}.dead.{stage}.{tenant}.{id}", self.prefix)
     }
 
+    /// `dynode.dead.<stage>.<tenant>.*`: the parked work of one tenant, of one stage or of all.
+    pub fn dead_of(&self, stage: Option<&str>, tenant: &str) -> String {
+        self.dead(stage.unwrap_or("*"), tenant, "*")
+    }
+
+    /// Reads the stage, the tenant and the id of a `dead` subject; `None` where it is not one.
+    pub fn parse_dead<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
+        let (stage, rest) = self.strip(subject, "dead")?.split_once('.')?;
+        let (tenant, id) = rest.split_once('.')?;
+        Some((stage, tenant, id))
+    }
+
     /// `dynode.ctl.<tenant>.<id>`: cancel.
     pub fn control(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.ctl.{tenant}.{id}", self.prefix)
@@ -134,6 +146,15 @@ mod tests {
         }
         let unknown = subjects.parse_request("dynode.req.acme.chat.complete").unwrap_err();
         assert!(unknown.message.contains("chat.completion"), "{unknown}");
+    }
+
+    #[test]
+    fn parked_work_says_whose_it_was() {
+        let subjects = Subjects::default();
+        let subject = subjects.dead("delivery", "acme", "r1");
+        assert_eq!(subjects.parse_dead(&subject), Some(("delivery", "acme", "r1")));
+        assert_eq!(subjects.parse_dead("dynode.dead.delivery.acme"), None);
+        assert_eq!(subjects.dead_of(None, "acme"), "dynode.dead.*.acme.*");
     }
 
     proptest! {

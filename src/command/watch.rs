@@ -61,7 +61,7 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The roots come along, since without any on the machine a client cannot be made, not even for plain HTTP.
-fn client() -> anyhow::Result<Client> {
+pub(super) fn client() -> anyhow::Result<Client> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
     Client::builder()
         .tls_certs_merge(roots.collect::<Result<Vec<_>, _>>()?)

@@ -10,6 +10,10 @@ use super::{BrokerChoice, Config};
 const LEASE_MS_MIN: u64 = 3_000;
 /// Below this a busy machine looks like a stalled provider.
 const SILENCE_MS_MIN: u64 = 1_000;
+/// Each beat of each pool asks the broker what waits.
+const HEARTBEAT_MS_MIN: u64 = 100;
+/// One heartbeat may be lost, and one late.
+const BEATS_MISSED: u64 = 3;
 /// Each has its own pools and connection; more on one machine gain nothing.
 const WORKERS_MAX: u64 = 256;
 
@@ -67,6 +71,9 @@ fn ranges(config: &Config) -> Result<(), Fault> {
         ("engine.between_events_ms", engine.between_events_ms, SILENCE_MS_MIN, DEADLINE_MS_MAX),
         ("engine.total_ms", engine.total_ms, SILENCE_MS_MIN, DEADLINE_MS_MAX),
         ("engine.drain_ms", engine.drain_ms, 0, 600_000),
+        ("engine.heartbeat_ms", engine.heartbeat_ms, HEARTBEAT_MS_MIN, 60_000),
+        ("engine.pause_wait_ms", engine.pause_wait_ms, 1, DEADLINE_MS_MAX),
+        ("engine.resume_wait_ms", engine.resume_wait_ms, 1, DEADLINE_MS_MAX),
         ("watchdog.no_progress_kill_ms", config.watchdog.no_progress_kill_ms, SILENCE_MS_MIN, 600_000),
         ("watchdog.disconnect_kill_ms", config.watchdog.disconnect_kill_ms, SILENCE_MS_MIN, 3_600_000),
         ("watchdog.silence_kill_ms", config.watchdog.silence_kill_ms, SILENCE_MS_MIN, 600_000),
@@ -98,6 +105,15 @@ fn agreements(config: &Config) -> Result<(), Fault> {
         let why = "worker processes cannot reach a broker in the memory of this one: set `broker` to \"managed\" or to \
                    a nats:// URL, or `workers` to 0";
         return Err(Fault::new("workers", why));
+    }
+    if config.watchdog.silence_kill_ms < engine.heartbeat_ms.saturating_mul(BEATS_MISSED) {
+        let why =
+            format!("must be at least {BEATS_MISSED} times engine.heartbeat_ms ({})", engine.heartbeat_ms);
+        return Err(Fault::new("watchdog.silence_kill_ms", why));
+    }
+    if engine.resume_wait_ms >= engine.pause_wait_ms {
+        let why = format!("must be less than engine.pause_wait_ms ({})", engine.pause_wait_ms);
+        return Err(Fault::new("engine.resume_wait_ms", why));
     }
     if streams.duplicate_window_seconds.saturating_mul(1_000) <= engine.lease_ms {
         let why = format!(

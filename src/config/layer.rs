@@ -64,8 +64,8 @@ impl Layers {
         self.origins.set(key.to_owned(), Place::Flag(flag));
     }
 
-    /// Where `path` came from the environment or a flag and is still a string, reads it as TOML (a number, a boolean, an array);
-    /// returns whether that changed anything.
+    /// Where `path` came from the environment or a flag and is still a string, reads it as TOML (a number, a boolean, an
+    /// array); returns whether that changed anything.
     pub(super) fn reread(&mut self, path: &serde_path_to_error::Path) -> bool {
         if !matches!(self.origins.place(&path.to_string()), Some(Place::Variable(_) | Place::Flag(_))) {
             return false;

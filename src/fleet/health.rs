@@ -66,10 +66,9 @@ impl Health {
         if beat.pid != self.pid {
             return false;
         }
-        self.silent = Duration::ZERO;
+        (self.looked, self.silent) = (now, Duration::ZERO);
         self.may_be_silent = limits.silence;
-        self.disconnected_since =
-            if beat.connected { None } else { self.disconnected_since.or(Some(now)) };
+        self.disconnected_since = if beat.connected { None } else { self.disconnected_since.or(Some(now)) };
         !std::mem::replace(&mut self.heard, true)
     }
 
@@ -106,10 +105,7 @@ impl Illness {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        silence: Duration::from_secs(10),
-        disconnect: Duration::from_secs(20),
-    };
+    const LIMITS: Limits = Limits { silence: Duration::from_secs(10), disconnect: Duration::from_secs(20) };
     const PID: u32 = 7;
     const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -155,10 +151,10 @@ mod tests {
         ) -> Option<(Duration, Illness)> {
             let began = self.now;
             for look in 1.. {
-                self.now += LOOK_EVERY;
-                if self.now - began > time {
-                    return None;
+                if self.now - began >= time {
+                    break;
                 }
+                self.now += LOOK_EVERY;
                 if let (Some(said), 0) = (&said, look % 8) {
                     self.beat(said.clone());
                 }
@@ -204,10 +200,7 @@ mod tests {
         let mut ward = Ward::new();
         let other = Heartbeat { pid: PID + 1, connected: false, ..beat() };
         assert!(!ward.beat(other.clone()));
-        assert_eq!(
-            ward.watch(HOUR, true, Some(other)),
-            Some((FIRST_BEAT + LOOK_EVERY, Illness::Silent))
-        );
+        assert_eq!(ward.watch(HOUR, true, Some(other)), Some((FIRST_BEAT + LOOK_EVERY, Illness::Silent)));
     }
 
     #[test]

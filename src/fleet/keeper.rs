@@ -58,7 +58,12 @@ impl Keeper {
                 Next::Rest(rest) => {
                     self.shared.meters.alarm();
                     let (worker, reason) = (self.slot, death.reason);
-                    error!(worker, reason, ?rest, "alarm: this worker process dies again and again; it rests");
+                    error!(
+                        worker,
+                        reason,
+                        ?rest,
+                        "alarm: this worker process dies again and again; it rests"
+                    );
                     rest
                 }
             };

@@ -22,8 +22,14 @@ impl Default for Meters {
                 .i64_up_down_counter("dynode.fleet.running")
                 .with_description("Worker processes that run")
                 .build(),
-            restarts: counter("dynode.fleet.restarts", "Worker processes that died and are replaced, by reason"),
-            alarms: counter("dynode.fleet.alarms", "Worker processes that died so often that their slot rests"),
+            restarts: counter(
+                "dynode.fleet.restarts",
+                "Worker processes that died and are replaced, by reason",
+            ),
+            alarms: counter(
+                "dynode.fleet.alarms",
+                "Worker processes that died so often that their slot rests",
+            ),
         }
     }
 }

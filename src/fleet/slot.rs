@@ -35,7 +35,9 @@ impl Default for Slot {
 impl Slot {
     /// Its process died at `now`; `fraction`, from 0 to 1, is the jitter.
     pub(crate) fn died(&mut self, now: Instant, fraction: f64) -> Next {
-        self.0.record(now).map_or(Next::Rest(REST), |deaths| Next::Start(RESTART_BACKOFF.delay(deaths, fraction)))
+        self.0
+            .record(now)
+            .map_or(Next::Rest(REST), |deaths| Next::Start(RESTART_BACKOFF.delay(deaths, fraction)))
     }
 }
 

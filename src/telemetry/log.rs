@@ -14,11 +14,7 @@ use crate::config::{Config, LogFormat};
 
 /// Installs the subscriber of the whole process: log lines by the configured filter, spans by a filter of their own,
 /// so that a quiet log does not cut a trace.
-pub(super) fn init(
-    config: &Config,
-    worker: Option<u32>,
-    provider: &SdkTracerProvider,
-) -> anyhow::Result<()> {
+pub(super) fn init(config: &Config, worker: Option<u32>, provider: &SdkTracerProvider) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("log")?;
     let exported = !config.telemetry.otlp_endpoint.is_empty();
     let traced = filter_fn(move |metadata| spans::wants(metadata, exported));
@@ -31,8 +27,7 @@ pub(super) fn init(
 }
 
 fn lines(format: LogFormat, worker: Option<u32>) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let mark = Mark::of(worker, format);
-    let lines = fmt::layer().with_writer(move || mark.writer(io::stderr()));
+    let lines = fmt::layer().with_writer(Mark::of(worker, format));
     match format {
         LogFormat::Text => lines.with_ansi(wants_colour()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),

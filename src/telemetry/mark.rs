@@ -1,6 +1,8 @@
 //! Marks the log lines of a worker process with its slot, since several processes write to one standard error.
 
-use std::io::{self, Write};
+use std::io::{self, Stderr, Write};
+
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogFormat;
 
@@ -30,10 +32,13 @@ impl Mark {
         };
         Self { text, offset }
     }
+}
 
-    /// A writer of lines to `out`.
-    pub(super) const fn writer<W>(&self, out: W) -> Marked<'_, W> {
-        Marked { mark: self, out }
+impl<'a> MakeWriter<'a> for Mark {
+    type Writer = Marked<'a, Stderr>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Marked { mark: self, out: io::stderr() }
     }
 }
 
@@ -58,7 +63,8 @@ mod tests {
 
     fn marked(worker: Option<u32>, format: LogFormat, line: &str) -> String {
         let mut out = Vec::new();
-        Mark::of(worker, format).writer(&mut out).write_all(line.as_bytes()).unwrap();
+        let mark = Mark::of(worker, format);
+        Marked { mark: &mark, out: &mut out }.write_all(line.as_bytes()).unwrap();
         String::from_utf8(out).unwrap()
     }
 

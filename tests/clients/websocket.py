@@ -20,12 +20,22 @@ def chat(id, text, **simulate):
     return {"id": id, "action": "chat.completion", "payload": payload}
 
 
-async def events_of(socket, id, read=json.loads):
+async def hear(socket):
+    """The next event of any request, and the kind of its frame; how busy the pools are is for other clients."""
+    while True:
+        message = await socket.recv()
+        event = msgpack.unpackb(message) if isinstance(message, bytes) else json.loads(message)
+        if event["event"] != "backpressure":
+            return event, type(message)
+
+
+async def events_of(socket, id, kind=str):
     """The events of one request to its end, on a socket that has no other."""
     events = []
     while not events or events[-1]["event"] not in TERMINAL:
-        events.append(read(await socket.recv()))
-        assert events[-1]["id"] == id, events[-1]
+        event, heard = await hear(socket)
+        assert event["id"] == id and heard is kind, (heard, event)
+        events.append(event)
     return events
 
 
@@ -49,7 +59,7 @@ async def requests_interleave_on_one_socket_each_in_order():
             await socket.send(json.dumps(chat(id, "x", tokens=10, first_token_ms=20, tokens_per_second=50)))
         seen, order = {id: [] for id in ids}, []
         while sum(events[-1]["event"] in TERMINAL for events in seen.values() if events) < len(ids):
-            event = json.loads(await socket.recv())
+            event, _ = await hear(socket)
             seen[event["id"]].append(event)
             order.append(event["id"])
         for events in seen.values():
@@ -63,10 +73,10 @@ async def frames_are_json_text_or_messagepack():
         await socket.send(json.dumps(chat("json", "as text")))
         check_answer(await events_of(socket, "json"), "as text")
         await socket.send(msgpack.packb(chat("pack", "as binary")))
-        check_answer(await events_of(socket, "pack", msgpack.unpackb), "as binary")
+        check_answer(await events_of(socket, "pack", bytes), "as binary")
         embedding = {"id": "e", "action": "embedding.query", "payload": {"model": "sim-embed", "input": "a"}}
         await socket.send(msgpack.packb(embedding))
-        events = await events_of(socket, "e", msgpack.unpackb)
+        events = await events_of(socket, "e", bytes)
         assert events[-1]["event"] == "complete", events
         [vector] = events[-1]["output"]["embeddings"]
         assert abs(sum(number**2 for number in struct.unpack("<256f", vector)) - 1) < 1e-3, "no unit vector"
@@ -98,8 +108,7 @@ async def a_bad_frame_is_refused_and_its_neighbour_unharmed():
 
         async def refusal(id):
             while True:
-                message = await socket.recv()
-                event = msgpack.unpackb(message) if isinstance(message, bytes) else json.loads(message)
+                event, _ = await hear(socket)
                 if event.get("id") == "good":
                     good.append(event)
                 elif event["event"] not in ("queued", "running"):
@@ -112,7 +121,7 @@ async def a_bad_frame_is_refused_and_its_neighbour_unharmed():
             assert event["error"]["code"] == code and event["error"]["message"], (frame, event)
             assert param is None or event["error"].get("param") == param, (frame, event)
         while not good or good[-1]["event"] not in TERMINAL:
-            good.append(json.loads(await socket.recv()))
+            good.append((await hear(socket))[0])
         check_answer(good, None)
 
 
@@ -143,7 +152,7 @@ async def an_id_is_free_again_with_the_last_frame():
 async def a_stream_goes_on_where_it_broke_off():
     async with connect(URL) as socket:
         await socket.send(json.dumps(chat("torn", "x", tokens=30, tokens_per_second=60)))
-        events = [json.loads(await socket.recv()) for _ in range(6)]
+        events = [(await hear(socket))[0] for _ in range(6)]
     last = events[-1]
     async with connect(URL) as socket:
         resume = {"action": "resume", "id": "torn", "attempt": last["attempt"], "after": last["seq"]}
@@ -154,7 +163,7 @@ async def a_stream_goes_on_where_it_broke_off():
 async def a_request_can_be_cancelled():
     async with connect(URL) as socket:
         await socket.send(json.dumps(chat("unwanted", "x", tokens=2_000, tokens_per_second=20)))
-        while json.loads(await socket.recv())["event"] != "chat.delta":
+        while (await hear(socket))[0]["event"] != "chat.delta":
             pass
         await socket.send(json.dumps({"action": "cancel", "id": "unwanted"}))
         events = await events_of(socket, "unwanted")
@@ -172,7 +181,7 @@ async def a_frame_over_the_limit_closes_its_own_socket_only():
     async with connect(URL) as one, connect(URL) as other:
         await one.send(json.dumps(chat("large", "x" * FRAME_BYTES_MAX)))
         try:
-            await one.recv()
+            await hear(one)
             raise AssertionError("an answer")
         except ConnectionClosed as closed:
             assert closed.rcvd.code == 1009, closed

@@ -16,7 +16,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{Broker, Ended, interrupt, run, within};
+use super::{Broker, Ended, interrupt, process::pid, run, within};
 
 /// How the last line of the banner begins.
 const LAST_LINE: &str = "  try ";
@@ -150,6 +150,11 @@ impl Dynode {
     /// Runs one of its commands to the end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
         run(self.command(arguments), "").await
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> Pid {
+        pid(&self.running.child)
     }
 
     /// Kills it, as a crash does: it has no time for anything.

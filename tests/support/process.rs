@@ -61,7 +61,8 @@ pub(crate) fn interrupt(child: &Child) {
     kill_process(pid(child), Signal::INT).unwrap();
 }
 
-fn pid(child: &Child) -> Pid {
+/// Its process id.
+pub(super) fn pid(child: &Child) -> Pid {
     child
         .id()
         .and_then(|id| Pid::from_raw(id.try_into().unwrap()))

@@ -14,7 +14,9 @@ use actors::{CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, Sy
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
 use broker::{
-    Broker, Headers, Message, Publication, Seams, Stored, Topology, memory::Memory, message::MESSAGE_ID,
+    Broker, Headers, Message, Publication, Seams, Stored, Subscription, Topology,
+    memory::{Fault, Memory, Rule},
+    message::MESSAGE_ID,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -30,9 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Engine {
     broker: Arc<dyn Broker>,
+    /// The same, for its faults.
+    memory: Memory,
     topology: Topology,
     seams: Seams,
-    system: System,
+    /// None while it stands still.
+    system: Option<System>,
 }
 
 /// A chat request with this id; `more` goes into the payload.
@@ -93,11 +98,12 @@ pub(crate) fn delta_text(event: &Event) -> Option<String> {
 impl Engine {
     pub(crate) async fn start() -> Self {
         let seams = Seams::simulated(1, Timestamp::UNIX_EPOCH);
-        let broker: Arc<dyn Broker> = Arc::new(Memory::with_seams(seams.clone()));
+        let memory = Memory::with_seams(seams.clone());
+        let broker: Arc<dyn Broker> = Arc::new(memory.clone());
         let topology = Topology::new(Subjects::default());
         broker.ensure(&topology.streams(&broker::Limits::default())).await.unwrap();
-        let system = Self::system(&broker, &topology, &seams).await;
-        Self { broker, topology, seams, system }
+        let system = Some(Self::system(&broker, &topology, &seams).await);
+        Self { broker, memory, topology, seams, system }
     }
 
     async fn system(broker: &Arc<dyn Broker>, topology: &Topology, seams: &Seams) -> System {
@@ -147,11 +153,32 @@ impl Engine {
     }
 
     /// Drains this engine and starts another on the same broker.
-    pub(crate) async fn restart(self, limit: Duration) -> Self {
-        let Self { broker, topology, seams, system } = self;
-        system.drain(limit).await;
-        let system = Self::system(&broker, &topology, &seams).await;
-        Self { broker, topology, seams, system }
+    pub(crate) async fn restart(mut self, limit: Duration) -> Self {
+        self.stop(limit).await;
+        self.start_again().await;
+        self
+    }
+
+    /// Drains this engine; its broker stays.
+    pub(crate) async fn stop(&mut self, limit: Duration) {
+        if let Some(system) = self.system.take() {
+            system.drain(limit).await;
+        }
+    }
+
+    /// Starts another engine on the same broker.
+    pub(crate) async fn start_again(&mut self) {
+        self.system = Some(Self::system(&self.broker, &self.topology, &self.seams).await);
+    }
+
+    /// How many cancels the broker keeps.
+    pub(crate) async fn cancels_kept(&self) -> usize {
+        self.broker.replay(&self.topology.cancels, "dynode.ctl.>", 0).await.unwrap().count().await
+    }
+
+    /// What is said from now on under one kind of subject.
+    pub(crate) async fn listen(&self, kind: &str) -> Subscription {
+        self.broker.subscribe(&self.topology.subjects.all(kind)).await.unwrap()
     }
 
     pub(crate) async fn publish(&self, tenant: &str, action: Action, request: Value) {
@@ -175,6 +202,14 @@ impl Engine {
         let subject =
             self.topology.subjects.control(&Tenant::new(tenant).unwrap(), &RequestId::new(id).unwrap());
         self.broker.send(Message::new(subject, Format::Json, Bytes::from_static(b"{}"))).await.unwrap();
+    }
+
+    /// A cancel that no subscriber hears, whoever it is meant for; the broker stores it.
+    pub(crate) async fn cancel_unheard(&self, tenant: &str, id: &str) {
+        let deaf = self.memory.inject(Rule::new(Fault::Drop, "dynode.ctl.>")).unwrap();
+        self.cancel(tenant, id).await;
+        assert_eq!(self.memory.fired(deaf), 1, "somebody listened");
+        self.memory.heal(deaf);
     }
 
     pub(crate) async fn outcome(&self, tenant: &str, id: &str) -> Outcome {

@@ -46,13 +46,15 @@ impl Handle {
 
     /// The state, for an operation that is named by `doing`; an error if the broker cannot be reached.
     pub(super) fn enter(&self, doing: impl FnOnce() -> String) -> Result<MutexGuard<'_, State>, Error> {
+        // Locked first: the link changes under the lock, so that nothing passes after it was cut.
+        let state = self.world.state.lock();
         if self.is_closed() {
             return Err(Error::new(ErrorKind::Closed, doing()));
         }
         if *self.world.link.borrow() != Link::Up {
             return Err(Error::new(ErrorKind::Disconnected, doing()));
         }
-        Ok(self.world.state.lock())
+        Ok(state)
     }
 
     /// Both clocks.

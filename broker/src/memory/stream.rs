@@ -325,3 +325,6 @@ impl Entry {
 fn bytes_of(message: &Message) -> u64 {
     (message.subject.len() + super::wire_bytes(message)) as u64
 }
+
+#[cfg(test)]
+mod tests;

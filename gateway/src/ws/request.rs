@@ -70,7 +70,10 @@ pub(crate) async fn resume(
     let found = match record::find(&app, &key).await {
         Ok(Record::Unknown) if feed.begins_within(app.config.resume_wait()).await => Ok(()),
         Ok(Record::Unknown) => Err(record::unknown(&id)),
-        Ok(_) => Ok(feed.attach()),
+        Ok(_) => {
+            feed.attach();
+            Ok(())
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = found {
@@ -109,9 +112,9 @@ pub(crate) async fn refuse(
 }
 
 async fn follow(accepted: Accepted, format: Format, out: &Outgoing, ended: &Ended) -> Result<(), Gone> {
-    let Accepted { id, feed, account, fresh } = accepted;
+    let Accepted { id, feed, account, fresh, estimated_wait_ms } = accepted;
     if fresh {
-        let body = EventBody::Queued { position: None, estimated_wait_ms: None };
+        let body = EventBody::Queued { position: None, estimated_wait_ms };
         let (attempt, seq) = QUEUED;
         if let Ok(frame) = Frame::of(&Event { id, attempt, seq, body }, format) {
             out.frame(&frame, format).await?;

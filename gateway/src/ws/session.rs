@@ -1,12 +1,17 @@
 //! One socket: reads frames, runs their requests side by side, ends when the client or the server goes.
 
-use std::{collections::HashMap, future::Future, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    time::Duration,
+};
 
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use schemas::{
-    Error, ErrorCode, Event, EventBody, Format, Output, Request, RequestId, event::Completion, fingerprint,
+    Backpressure, Error, ErrorCode, Event, EventBody, Flow, Format, Output, Request, RequestId,
+    event::Completion, fingerprint,
 };
 use tokio::{
     task::{AbortHandle, Id, JoinSet},
@@ -42,6 +47,7 @@ pub(crate) async fn run(app: App, socket: WebSocket) {
     let mut session = Session {
         open: HashMap::new(),
         tasks: JoinSet::new(),
+        paused: HashSet::new(),
         format: Format::Json,
         heard_at: Instant::now(),
         app: app.clone(),
@@ -67,6 +73,8 @@ struct Session {
     /// The requests whose events are passed on.
     open: HashMap<RequestId, Open>,
     tasks: JoinSet<Result<(), Gone>>,
+    /// The pools that have asked this client to wait.
+    paused: HashSet<String>,
     /// How the client speaks, for what is not the answer to a frame.
     format: Format,
     heard_at: Instant,
@@ -222,12 +230,22 @@ impl Session {
         }
     }
 
-    fn pass_signal(&self, message: &broker::Message) {
-        let signal = message.format().decode::<schemas::Backpressure>(&message.payload);
-        let frame = signal.and_then(|signal| self.format.encode(&Signal { event: "backpressure", signal }));
-        match frame {
-            Ok(body) => self.out.hint(body, self.format),
-            Err(error) => debug!(%error, subject = message.subject, "a signal cannot be read"),
+    fn pass_signal(&mut self, message: &broker::Message) {
+        let signal = match message.format().decode::<Backpressure>(&message.payload) {
+            Ok(signal) => signal,
+            Err(error) => return debug!(%error, subject = message.subject, "a signal cannot be read"),
+        };
+        let news = match signal.state {
+            Flow::Pause => {
+                self.paused.insert(signal.pool.clone());
+                true
+            }
+            // A client that was not asked to wait need not hear that it may go on.
+            Flow::Resume => self.paused.remove(&signal.pool),
+        };
+        // Numbers and strings always encode.
+        if let (true, Ok(body)) = (news, self.format.encode(&Signal { event: "backpressure", signal })) {
+            self.out.hint(body, self.format);
         }
     }
 }
@@ -236,7 +254,7 @@ impl Session {
 struct Signal {
     event: &'static str,
     #[serde(flatten)]
-    signal: schemas::Backpressure,
+    signal: Backpressure,
 }
 
 /// What a read error means: a frame over the hard limit, a breach of the protocol, or a client that is gone.

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is the end of it")]
 
+mod admission;
 mod chat;
 mod client;
+mod dead;
 mod embeddings;
 mod events;
 mod limits;

@@ -97,6 +97,9 @@ async fn a_cancel_is_sent_to_whoever_works_on_it() {
     let reply = rig.delete("/v1/requests/r-6").await;
     assert_eq!(reply.status, 202);
     assert_eq!(cancels.next().await.unwrap().subject, "dynode.ctl.default.r-6");
+    let kept = rig.broker.last(&rig.topology.cancels, "dynode.ctl.default.r-6").await.unwrap();
+    assert!(kept.is_some(), "stored before it was answered");
+    assert_eq!(rig.delete("/v1/requests/r-6").await.status, 202, "once more is no fault");
     assert_eq!(rig.delete("/v1/requests/nobody").await.status, 404);
     rig.worker.go.notify_one();
     rig.until_ended("r-6").await;

@@ -105,6 +105,7 @@ fn config(changes: Value) -> Config {
         "write_timeout_ms": 30_000,
         "connections_max": 64,
         "requests_inflight_max": 64,
+        "queue_max": 1_000,
         "socket_requests_max": 16,
         "socket_queue_frames_max": 64,
         "socket_idle_timeout_ms": 60_000,

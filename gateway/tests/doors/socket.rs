@@ -18,14 +18,14 @@ use crate::{
     worker::Job,
 };
 
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    async fn open(rig: &Rig) -> Self {
+    pub(crate) async fn open(rig: &Rig) -> Self {
         Self(connect_async(format!("ws://{}/ws", rig.address)).await.unwrap().0)
     }
 
-    async fn say(&mut self, value: Value) {
+    pub(crate) async fn say(&mut self, value: Value) {
         self.0.send(Message::text(value.to_string())).await.unwrap();
     }
 
@@ -39,7 +39,7 @@ impl Socket {
         }
     }
 
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         match self.message().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("not a text frame: {other:?}"),

@@ -3,13 +3,21 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets an error has failed")]
 
+#[path = "conformance/bucket.rs"]
 mod bucket;
+#[path = "conformance/lease.rs"]
 mod lease;
+#[path = "conformance/limits.rs"]
 mod limits;
+#[path = "conformance/live.rs"]
 mod live;
+#[path = "conformance/read.rs"]
 mod read;
+#[path = "conformance/sharing.rs"]
 mod sharing;
+#[path = "conformance/streams.rs"]
 mod streams;
+#[path = "conformance/support.rs"]
 mod support;
 
 /// Makes two tests of every case.

@@ -1,0 +1,197 @@
+//! `/v1/dead`: what was parked, and why; to be run again or dropped. A letter goes only after its replay is stored, and
+//! no replay changes an outcome: the first stands.
+
+mod letter;
+mod replay;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State, rejection::QueryRejection},
+};
+use futures_util::{StreamExt, future::try_join};
+use schemas::{Error, ErrorCode, RequestId, Tenant};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tracing::{info, warn};
+
+use crate::{
+    app::{App, Shared},
+    record::{self, Key},
+    refusal::{self, Refusal},
+};
+use letter::{Letter, Summary};
+use replay::Replay;
+
+/// The tenant of letters whose sender could not be read from them.
+const UNKNOWN: &str = "unknown";
+/// How many letters a page has, where nothing is said.
+const PAGE_LETTERS: usize = 100;
+/// The most letters of a page: some 500 KB.
+const PAGE_LETTERS_MAX: usize = 1_000;
+
+/// Which letters to list.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Filter {
+    stage: Option<String>,
+    limit: Option<usize>,
+    after: Option<u64>,
+}
+
+/// How to run a letter again.
+#[derive(Debug, Deserialize)]
+pub(crate) struct How {
+    #[serde(default)]
+    new_id: bool,
+}
+
+/// Letters, oldest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    letters: Vec<Summary>,
+    /// The `after` of the next page, where there is one.
+    next: Option<u64>,
+}
+
+/// A letter that was run again.
+#[derive(Debug, Serialize)]
+pub(crate) struct Replayed {
+    sequence: u64,
+    /// Where it was published.
+    subject: String,
+    /// The id under which its request runs, as far as it has one.
+    id: Option<String>,
+    /// That id is a new one.
+    fresh: bool,
+    /// The letter is gone; where it is not, another replay changes nothing.
+    removed: bool,
+}
+
+/// A letter that was dropped.
+#[derive(Debug, Serialize)]
+pub(crate) struct Dropped {
+    sequence: u64,
+}
+
+/// `GET /v1/dead`.
+pub(crate) async fn list(
+    State(app): State<App>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<Page>, Refusal> {
+    let Filter { stage, limit, after } = query(filter)?;
+    if let Some(stage) = &stage {
+        // A wildcard would be another question.
+        Tenant::new(stage)
+            .map_err(|_| Error::invalid("stage", format!("`{stage}` is no name of a stage")))?;
+    }
+    let limit = limit.unwrap_or(PAGE_LETTERS).clamp(1, PAGE_LETTERS_MAX);
+    let from = after.map_or(0, |after| after.saturating_add(1));
+    let (own, unknown) = try_join(
+        summaries(&app, stage.as_deref(), app.tenant().as_str(), from, limit),
+        summaries(&app, stage.as_deref(), UNKNOWN, from, limit),
+    )
+    .await?;
+    let mut letters = own;
+    letters.extend(unknown);
+    letters.sort_unstable_by_key(|letter| letter.sequence);
+    letters.dedup_by_key(|letter| letter.sequence);
+    let more = letters.len() > limit;
+    letters.truncate(limit);
+    let next = letters.last().filter(|_| more).map(|letter| letter.sequence);
+    Ok(Json(Page { letters, next }))
+}
+
+/// `GET /v1/dead/{sequence}`: all of one letter.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(sequence): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let letter = find(&app, parse_sequence(&sequence)?).await?;
+    Ok(Json(letter.whole()?))
+}
+
+/// `POST /v1/dead/{sequence}/replay`.
+pub(crate) async fn replay(
+    State(app): State<App>,
+    Path(sequence): Path<String>,
+    how: Result<Query<How>, QueryRejection>,
+) -> Result<Json<Replayed>, Refusal> {
+    app.check_open()?;
+    let How { new_id } = query(how)?;
+    let letter = find(&app, parse_sequence(&sequence)?).await?;
+    let fresh = new_id || letter.needs_new_id() || has_ended(&app, &letter).await?;
+    let Replay { publication, id, fresh } = replay::of(&letter, &app.parts.topology.subjects, fresh)?;
+    let (sequence, subject) = (letter.sequence, publication.message.subject.clone());
+    app.broker().publish(publication).await.map_err(|error| refusal::of_broker(&error))?;
+    let removed = match app.broker().remove(&app.parts.topology.dead, sequence).await {
+        Err(error) if error.kind() != broker::ErrorKind::NotFound => {
+            warn!(%error, sequence, "a letter was replayed and is still there");
+            false
+        }
+        _ => true,
+    };
+    info!(sequence, stage = letter.stage, of = letter.id, id, "dead letter replayed");
+    Ok(Json(Replayed { sequence, subject, id, fresh, removed }))
+}
+
+/// `DELETE /v1/dead/{sequence}`.
+pub(crate) async fn remove(
+    State(app): State<App>,
+    Path(sequence): Path<String>,
+) -> Result<Json<Dropped>, Refusal> {
+    let letter = find(&app, parse_sequence(&sequence)?).await?;
+    let sequence = letter.sequence;
+    let removed = app.broker().remove(&app.parts.topology.dead, sequence).await;
+    removed.map_err(|error| refusal::of_broker(&error))?;
+    info!(sequence, stage = letter.stage, id = letter.id, "dead letter dropped");
+    Ok(Json(Dropped { sequence }))
+}
+
+/// One more than `limit` of a tenant's letters, so that it shows whether there are more.
+async fn summaries(
+    app: &Shared,
+    stage: Option<&str>,
+    tenant: &str,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<Summary>, Error> {
+    let topology = &app.parts.topology;
+    let pattern = topology.subjects.dead_of(stage, tenant);
+    let letters = app.broker().replay(&topology.dead, &pattern, from).await;
+    let mut letters = letters.map_err(|error| refusal::of_broker(&error))?;
+    let mut found = Vec::new();
+    while found.len() <= limit
+        && let Some(stored) = letters.next().await
+    {
+        let stored = stored.map_err(|error| refusal::of_broker(&error))?;
+        found.extend(Letter::read(stored, &topology.subjects).map(|letter| letter.summary()));
+    }
+    Ok(found)
+}
+
+/// The letter at `sequence`; that of another tenant is as if it were not there.
+async fn find(app: &Shared, sequence: u64) -> Result<Letter, Error> {
+    let topology = &app.parts.topology;
+    let letters = app.broker().replay(&topology.dead, &topology.subjects.all("dead"), sequence).await;
+    let mut letters = letters.map_err(|error| refusal::of_broker(&error))?;
+    let stored = letters.next().await.transpose().map_err(|error| refusal::of_broker(&error))?;
+    stored
+        .filter(|stored| stored.sequence == sequence)
+        .and_then(|stored| Letter::read(stored, &topology.subjects))
+        .filter(|letter| letter.tenant == app.tenant().as_str() || letter.tenant == UNKNOWN)
+        .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no parked work has the sequence {sequence}")))
+}
+
+/// Whether the request of a letter has an outcome: then nothing runs again under its id.
+async fn has_ended(app: &Shared, letter: &Letter) -> Result<bool, Error> {
+    let Ok(id) = RequestId::new(&letter.id) else { return Ok(false) };
+    let outcome = record::outcome(app, &Key::new(app, id)).await;
+    outcome.map(|outcome| outcome.is_some()).map_err(|error| refusal::of_broker(&error))
+}
+
+fn parse_sequence(text: &str) -> Result<u64, Error> {
+    text.parse().map_err(|_| Error::invalid("sequence", format!("`{text}` is not a number")))
+}
+
+fn query<T>(read: Result<Query<T>, QueryRejection>) -> Result<T, Error> {
+    read.map(|Query(read)| read).map_err(|error| Error::invalid("query", error.body_text()))
+}

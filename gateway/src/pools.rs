@@ -1,0 +1,168 @@
+//! What the gateway knows of the pools, and the admission that follows: a request that would not be worked on in time is
+//! refused before anything of it is published. Never asks anybody: it hears heartbeats and counts what it sends.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use broker::Message;
+use parking_lot::Mutex;
+use schemas::{Backpressure, Census, Error, ErrorCode, Heartbeat, Load, PoolState, Request};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::app::{ModelInfo, RETRY_AFTER_MS};
+
+pub(crate) struct Pools {
+    census: Mutex<Census>,
+    origin: Instant,
+    /// The provider, which is the pool, of each model.
+    owners: HashMap<String, String>,
+    providers: BTreeSet<String>,
+    queue_max: u64,
+}
+
+/// When a request that was admitted is expected to begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forecast {
+    pub(crate) wait_ms: u64,
+    made_at: Instant,
+}
+
+/// One pool, as it is shown.
+pub(crate) struct Shown {
+    pub(crate) pool: String,
+    pub(crate) state: PoolState,
+    pub(crate) load: Option<Load>,
+    pub(crate) estimated_wait_ms: Option<u64>,
+}
+
+impl Pools {
+    /// The pools that serve `models`; in each at most `queue_max` requests wait.
+    pub(crate) fn new(models: &[ModelInfo], queue_max: u64) -> Self {
+        let mut owners = HashMap::new();
+        for model in models {
+            // The first that serves a model is asked first.
+            owners.entry(model.id.clone()).or_insert_with(|| model.owned_by.clone());
+        }
+        let providers = models.iter().map(|model| model.owned_by.clone()).collect();
+        Self { census: Mutex::default(), origin: Instant::now(), owners, providers, queue_max }
+    }
+
+    /// A heartbeat came.
+    pub(crate) fn hear(&self, message: &Message) {
+        match message.format().decode::<Heartbeat>(&message.payload) {
+            Ok(beat) => self.census.lock().hear(beat, self.now_ms()),
+            Err(error) => debug!(%error, subject = message.subject, "a heartbeat cannot be read"),
+        }
+    }
+
+    /// A signal came.
+    pub(crate) fn hear_signal(&self, message: &Message) {
+        match message.format().decode::<Backpressure>(&message.payload) {
+            Ok(signal) => self.census.lock().hear_signal(&signal),
+            Err(error) => debug!(%error, subject = message.subject, "a signal cannot be read"),
+        }
+    }
+
+    /// Admits `request`, which then counts as sent, or says why not and when to return. `None`: nothing is known of its
+    /// pool, and the broker's own limits decide.
+    pub(crate) fn admit(&self, request: &Request, deadline_ms: u64) -> Result<Option<Forecast>, Error> {
+        let Some(pool) = self.pool_of(request) else { return Ok(None) };
+        let now_ms = self.now_ms();
+        let mut census = self.census.lock();
+        let (Some(load), Some(wait_ms)) = (census.load(pool, now_ms), census.estimated_wait_ms(pool, now_ms))
+        else {
+            return Ok(None);
+        };
+        if load.queue >= self.queue_max {
+            let why = format!("{} requests wait for `{pool}`, as many as may", load.queue);
+            // Half of the queue is gone by then: room for more than the first who returns.
+            return Err(refusal(why, wait_ms, wait_ms / 2));
+        }
+        if wait_ms > deadline_ms {
+            let why = format!(
+                "`{pool}` is expected to begin in {wait_ms} ms, after the deadline of {deadline_ms} ms"
+            );
+            return Err(refusal(why, wait_ms, wait_ms - deadline_ms));
+        }
+        census.count_sent(pool);
+        Ok(Some(Forecast { wait_ms, made_at: Instant::now() }))
+    }
+
+    /// Every pool that serves a model or was heard, by name.
+    pub(crate) fn show(&self) -> Vec<Shown> {
+        let (census, now_ms) = (self.census.lock(), self.now_ms());
+        let names: BTreeSet<&str> = self.providers.iter().map(String::as_str).chain(census.pools()).collect();
+        let show = |pool: &str| Shown {
+            pool: pool.to_owned(),
+            state: census.state(pool, now_ms),
+            load: census.load(pool, now_ms),
+            estimated_wait_ms: census.estimated_wait_ms(pool, now_ms),
+        };
+        names.into_iter().map(show).collect()
+    }
+
+    /// The pool that is asked first; `None` where only the classifier can tell.
+    fn pool_of<'a>(&'a self, request: &Request) -> Option<&'a str> {
+        let first = match request.route.waterfall.first() {
+            Some(step) => step.as_str(),
+            None => {
+                let model = request.model()?;
+                if let Some(owner) = self.owners.get(model) {
+                    return Some(owner);
+                }
+                model
+            }
+        };
+        let provider = first.split('/').next().unwrap_or(first);
+        self.providers.get(provider).map(String::as_str)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Forecast {
+    /// How long it really took until now, and how long it was expected to take.
+    pub(crate) fn outcome(self) -> (Duration, Duration) {
+        (self.made_at.elapsed(), Duration::from_millis(self.wait_ms))
+    }
+}
+
+fn refusal(why: String, wait_ms: u64, retry_after_ms: u64) -> Error {
+    let error = Error::new(ErrorCode::Overloaded, why).retry_after_ms(retry_after_ms.max(RETRY_AFTER_MS));
+    Error { estimated_wait_ms: Some(wait_ms), ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Action;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_for_the_pool_that_is_asked_first() {
+        let model = |id: &str, owner: &str| ModelInfo {
+            id: id.into(),
+            action: Action::ChatCompletion,
+            owned_by: owner.into(),
+        };
+        let models = [model("m", "one"), model("m", "two"), model("lab/x", "two")];
+        let pools = Pools::new(&models, 10);
+        let pool = |model: &str, waterfall: &[&str]| {
+            let mut request = Request::new(Action::ChatCompletion, json!({ "model": model }));
+            request.route.waterfall = waterfall.iter().map(|step| (*step).to_owned()).collect();
+            pools.pool_of(&request).map(str::to_owned)
+        };
+        assert_eq!(pool("m", &[]).as_deref(), Some("one"));
+        assert_eq!(pool("lab/x", &[]).as_deref(), Some("two"));
+        assert_eq!(pool("two/m", &[]).as_deref(), Some("two"));
+        assert_eq!(pool("m", &["two", "one"]).as_deref(), Some("two"));
+        assert_eq!(pool("m", &["two/lab/x"]).as_deref(), Some("two"));
+        assert_eq!((pool("nobody", &[]), pool("m", &["nobody/m"])), (None, None));
+    }
+}

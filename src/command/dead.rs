@@ -1,0 +1,148 @@
+//! `dynode dead`: shows what was parked, runs it again, or drops it, by the API of a running server.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use tokio::runtime;
+
+use crate::{
+    cli::{DeadCommand, DeadListArgs, DeadReplayArgs, DeadSelection, DeadShowArgs},
+    command, exit,
+};
+
+mod api;
+mod print;
+
+use api::{Api, Fault};
+
+/// How many letters are asked for at once; the most that the server gives.
+const PAGE_LETTERS: usize = 1_000;
+
+/// Does what `command` says.
+pub(crate) fn run(command: DeadCommand) -> anyhow::Result<ExitCode> {
+    let (DeadCommand::List(DeadListArgs { url, .. })
+    | DeadCommand::Show(DeadShowArgs { url, .. })
+    | DeadCommand::Replay(DeadReplayArgs { selection: DeadSelection { url, .. }, .. })
+    | DeadCommand::Drop(DeadSelection { url, .. })) = &command;
+    let api = Api::new(url)?;
+    let done = runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        match command {
+            DeadCommand::List(args) => list(&api, &args).await,
+            DeadCommand::Show(args) => show(&api, &args).await,
+            DeadCommand::Replay(args) => {
+                let new_id = args.new_id;
+                let act = async |sequence| Ok(print::replayed(&api.replay(sequence, new_id).await?));
+                each(&api, &args.selection, "replayed", act).await
+            }
+            DeadCommand::Drop(selection) => {
+                let act = async |sequence| api.remove(sequence).await.map(|_| format!("{sequence}: dropped"));
+                each(&api, &selection, "dropped", act).await
+            }
+        }
+    });
+    match done {
+        Ok(code) => Ok(code),
+        Err(Fault::Output(error)) => Err(error.into()),
+        Err(fault) => {
+            command::complain(&fault.to_string());
+            Ok(if matches!(fault, Fault::Unreachable(_)) { exit::UNAVAILABLE } else { exit::FAILED }.into())
+        }
+    }
+}
+
+/// One line a letter, as the pages come.
+async fn list(api: &Api, args: &DeadListArgs) -> Result<ExitCode, Fault> {
+    let (mut after, mut left) = (args.after, args.limit.unwrap_or(usize::MAX));
+    let mut out = io::stdout();
+    let mut shown = 0;
+    while left > 0 {
+        let page = api.page(args.stage.as_deref(), after, left.min(PAGE_LETTERS)).await?;
+        for letter in &page.letters {
+            writeln!(out, "{}", if args.json { letter.to_string() } else { print::line(letter) })?;
+        }
+        shown += page.letters.len();
+        left = left.saturating_sub(page.letters.len());
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    match (shown, after) {
+        (0, _) => command::complain("nothing is parked"),
+        (_, Some(after)) => command::complain(&format!("there are more: --after {after}")),
+        _ => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(api: &Api, args: &DeadShowArgs) -> Result<ExitCode, Fault> {
+    let mut failed = false;
+    for sequence in &args.sequences {
+        match api.letter(*sequence).await {
+            Ok(letter) if args.json => writeln!(io::stdout(), "{letter}")?,
+            Ok(letter) => writeln!(io::stdout(), "{}", print::whole(&letter))?,
+            Err(fault) => failed |= tell(*sequence, fault)?,
+        }
+    }
+    Ok(code(failed))
+}
+
+/// Does `act` with every letter that was selected, whatever becomes of the others, and counts.
+async fn each(
+    api: &Api,
+    selection: &DeadSelection,
+    done: &str,
+    act: impl AsyncFn(u64) -> Result<String, Fault>,
+) -> Result<ExitCode, Fault> {
+    let sequences = selected(api, selection).await?;
+    let mut count = 0;
+    for sequence in &sequences {
+        match act(*sequence).await {
+            Ok(line) => {
+                writeln!(io::stdout(), "{line}")?;
+                count += 1;
+            }
+            Err(fault) => _ = tell(*sequence, fault)?,
+        }
+    }
+    let failed = sequences.len() - count;
+    if selection.all || sequences.len() > 1 {
+        let rest = if failed > 0 { format!(", {failed} not") } else { String::new() };
+        writeln!(io::stdout(), "{count} {done}{rest}")?;
+    }
+    Ok(code(failed > 0))
+}
+
+/// The letters to act on, all of them known before the first is touched: what a replay parks again is not replayed
+/// again for ever.
+async fn selected(api: &Api, selection: &DeadSelection) -> Result<Vec<u64>, Fault> {
+    if !selection.all {
+        return Ok(selection.sequences.clone());
+    }
+    let (mut sequences, mut after) = (Vec::new(), None);
+    loop {
+        let page = api.page(selection.stage.as_deref(), after, PAGE_LETTERS).await?;
+        sequences.extend(page.letters.iter().filter_map(|letter| letter["sequence"].as_u64()));
+        after = page.next;
+        if after.is_none() {
+            return Ok(sequences);
+        }
+    }
+}
+
+/// Tells why one letter was refused; what concerns all of them is returned.
+fn tell(sequence: u64, fault: Fault) -> Result<bool, Fault> {
+    match fault {
+        Fault::Refused(why) => {
+            command::complain(&format!("{sequence}: {why}"));
+            Ok(true)
+        }
+        fault => Err(fault),
+    }
+}
+
+fn code(failed: bool) -> ExitCode {
+    if failed { exit::FAILED.into() } else { ExitCode::SUCCESS }
+}
