@@ -32,4 +32,6 @@ pub use error::{Error, ErrorKind};
 pub use lease::{Consumer, Lease, Settle, Settlement};
 pub use message::{Headers, Message, Publication, Receipt, Stored};
 pub use seams::{Clock, Random, Seams};
-pub use topology::{BucketSpec, CANCELS_AGE, CANCELS_MAX, ConsumerSpec, Limits, Retention, Storage, StreamSpec, Topology};
+pub use topology::{
+    BucketSpec, CANCELS_AGE, CANCELS_MAX, ConsumerSpec, Limits, Retention, Storage, StreamSpec, Topology,
+};

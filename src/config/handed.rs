@@ -33,3 +33,32 @@ impl fmt::Debug for Resolved {
         f.debug_struct("Resolved").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Sources;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_works_by_the_settings_of_its_parent_but_for_the_broker_and_shows_none() {
+        let variables = [
+            ("DYNODE_PREFIX", "42"),
+            ("DYNODE_ENGINE__LEASE_MS", "5000"),
+            ("DYNODE_PROVIDERS__SIM__MODELS__SIM_CHAT__TOKENS_PER_SECOND", "12.5"),
+            ("DYNODE_CALLBACKS__DEFAULT_SECRET", "whsec_Y2FuYXJ5"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let flags = vec![("--workers", "workers", "2".to_owned())];
+        let loaded = Sources { file: None, variables, flags }.load().unwrap();
+        assert_eq!(loaded.config.workers, 2, "a flag is read as its key wants");
+        assert!(!format!("{loaded:?}").contains("Y2FuYXJ5"), "{loaded:?}");
+
+        let line = loaded.resolved.handed_down("nats://127.0.0.1:4222").unwrap();
+        assert_eq!(line.expose().lines().count(), 1);
+        let handed = Config::from_parent(line.expose()).unwrap();
+        let broker = "nats://127.0.0.1:4222".parse().unwrap();
+        assert_eq!(format!("{handed:?}"), format!("{:?}", Config { broker, ..loaded.config }));
+        assert!(Config::from_parent("").is_none());
+    }
+}

@@ -161,7 +161,7 @@ mod tests {
     fn every_body_can_be_read() {
         let value = json!({"id": "r"});
         let pack = Format::MessagePack.encode(&value).unwrap();
-        assert_eq!(letter(None, pack.clone()).body(), Body::MessagePack(value.clone()));
+        assert_eq!(letter(None, pack).body(), Body::MessagePack(value.clone()));
         assert_eq!(letter(None, r#"{"id":"r"}"#).body(), Body::Json(value));
         assert_eq!(letter(None, "{\"id\":").body(), Body::Text("{\"id\":".into()));
         assert_eq!(letter(None, &[0x82, 0xa1][..]).body(), Body::Hex("82a1".into()));

@@ -3,6 +3,8 @@
 use broker::{Broker, Message};
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
+use opentelemetry::global;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use schemas::{Format, Heartbeat};
 use serde_json::{Value, json};
 
@@ -45,7 +47,7 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, heard).await.expect("the heartbeat is not heard");
+        tokio::time::timeout(PATIENCE, heard).await.unwrap();
     }
 
     /// The only pool, as `GET /v1/status` shows it.
@@ -134,6 +136,22 @@ async fn a_request_that_is_there_already_is_not_refused_and_an_unknown_pool_is_n
     assert_eq!(rig.post("/v1/requests", &native("known", "sim-chat")).await.status, 202, "it attaches");
     assert_eq!(rig.post("/v1/requests", &native("new", "sim-chat")).await.status, 429);
     assert_eq!(rig.post("/v1/requests", &native("nobody", "nobody")).await.status, 202);
+}
+
+#[tokio::test]
+async fn how_far_the_estimate_was_off_is_measured() {
+    let registry = prometheus::Registry::new();
+    let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
+    global::set_meter_provider(SdkMeterProvider::builder().with_reader(reader).build());
+    let rig = Rig::start().await;
+    rig.beat(&beat(3)).await;
+    assert_eq!(rig.post("/v1/chat/completions", &chat("sim-chat")).await.status, 200);
+    let families = registry.gather();
+    let error = families.iter().find(|family| family.name() == "dynode_gateway_estimate_error_seconds");
+    let metric = &error.unwrap().get_metric()[0];
+    assert!(metric.get_label().iter().any(|label| label.value() == "too_long"), "{metric:?}");
+    let off = metric.get_histogram().get_sample_sum();
+    assert!(off > 20.0, "{off} s: a minute was expected, and it began at once");
 }
 
 #[tokio::test]

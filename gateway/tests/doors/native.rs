@@ -106,3 +106,13 @@ async fn a_cancel_is_sent_to_whoever_works_on_it() {
     let ended = rig.delete("/v1/requests/r-6").await;
     assert_eq!((ended.status, &ended.json()["status"]), (200.try_into().unwrap(), &json!("succeeded")));
 }
+
+#[tokio::test]
+async fn a_cancel_that_is_not_stored_is_not_promised() {
+    use broker::memory::{Fault, Rule};
+    let rig = Rig::start().await;
+    rig.post("/v1/requests", &native("r-7", "hold")).await;
+    rig.broker.inject(Rule::new(Fault::Refuse(broker::ErrorKind::Full), "dynode.ctl.>")).unwrap();
+    let refused = rig.delete("/v1/requests/r-7").await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (429, &json!("overloaded")));
+}

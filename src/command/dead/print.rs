@@ -25,9 +25,8 @@ pub(super) fn whole(letter: &Value) -> String {
     let body = &letter["body"];
     lines.push(format!("{:<13}{}", "body", plain(&body["format"])));
     lines.push(match &body["content"] {
-        Value::String(text) if body["format"] == "text" => escaped(text),
-        Value::String(hex) if body["format"] == "hex" => hex.clone(),
-        value => format!("{value:#}"),
+        Value::String(text) if body["format"] == "text" || body["format"] == "hex" => escaped_lines(text),
+        value => escaped_lines(&format!("{value:#}")),
     });
     lines.join("\n")
 }
@@ -38,9 +37,7 @@ pub(super) fn replayed(answer: &Value) -> String {
         (plain(&answer["sequence"]), plain(&answer["subject"]), plain(&answer["id"]));
     let mut line = match answer["fresh"].as_bool() {
         Some(true) => {
-            format!(
-                "{sequence}: replayed under the new id {id}: an outcome stands, and nothing runs again under its id"
-            )
+            format!("{sequence}: replayed under the new id {id}, since nothing runs twice under one id")
         }
         _ => format!("{sequence}: replayed {id} on {subject}"),
     };
@@ -52,15 +49,26 @@ pub(super) fn replayed(answer: &Value) -> String {
 
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.escape_debug().to_string(),
+        Value::String(text) => escaped(text),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     }
 }
 
+/// Control characters are escaped; quotes, which harm nobody, are not.
 fn escaped(text: &str) -> String {
-    let escape = |line: &str| line.escape_debug().to_string();
-    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => shown.push(character),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    shown
+}
+
+fn escaped_lines(text: &str) -> String {
+    text.lines().map(escaped).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -101,7 +109,7 @@ mod tests {
             {\n  \"a\": 1\n}";
         assert_eq!(shown, expected);
         let text = whole(&letter(json!({"format": "text", "content": "{\"a\":\n\u{1b}"})));
-        assert!(text.ends_with("body         text\n{\\\"a\\\":\n\\u{1b}"), "{text}");
+        assert!(text.ends_with("body         text\n{\"a\":\n\\u{1b}"), "{text}");
     }
 
     #[test]
