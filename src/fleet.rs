@@ -7,6 +7,7 @@
 //! | [`slot`] | pure: what follows a death? |
 //! | [`process`] | one process: start, end |
 //! | [`keeper`] | the task that joins them, one a slot |
+//! | [`meters`] | what is counted |
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

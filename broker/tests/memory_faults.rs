@@ -12,6 +12,8 @@ mod log;
 mod publish;
 #[path = "memory_faults/throughput.rs"]
 mod throughput;
+#[path = "memory_faults/waiting.rs"]
+mod waiting;
 
 use std::time::Duration;
 

@@ -109,6 +109,18 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
             "[streams]\nduplicate_window_seconds = 20",
             "dynode.toml:2:1: streams.duplicate_window_seconds: 20 s is not longer",
         ),
+        (
+            "[watchdog]\nsilence_kill_ms = 5000",
+            "dynode.toml:2:1: watchdog.silence_kill_ms: must be at least 3 times engine.heartbeat_ms",
+        ),
+        (
+            "[engine]\nresume_wait_ms = 9000",
+            "dynode.toml:2:1: engine.resume_wait_ms: must be less than engine.pause_wait_ms",
+        ),
+        (
+            "broker = \"memory\"\nworkers = 2",
+            "dynode.toml:2:1: workers: worker processes cannot reach a broker in the memory",
+        ),
         ("[gateway]\nlisten = \"x\"", "dynode.toml:2:1: gateway.listen: set `listen`, at the top, instead"),
         ("[gateway]\nconnections_max = 0", "dynode.toml:2:1: gateway.connections_max: must be at least 1"),
         (

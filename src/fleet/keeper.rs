@@ -1,7 +1,7 @@
 //! Keeps one slot filled: starts a process, listens to it, ends it where it is ill, replaces it when it has died. The
 //! decisions are those of [`Health`] and [`Slot`].
 
-use std::{fmt, io, process::ExitStatus, sync::Arc, time::Duration};
+use std::{io, process::ExitStatus, sync::Arc, time::Duration};
 
 use broker::{Broker, Link, Subscription};
 use futures_util::StreamExt;
@@ -131,7 +131,7 @@ impl Keeper {
     fn report(&self, death: &Death) {
         self.shared.meters.died(death.reason);
         let Death { pid, reason, how } = death;
-        error!(worker = self.slot, pid, reason, how, "a worker process died; another takes its place");
+        error!(worker = self.slot, pid, reason, how, "a worker process died");
     }
 
     fn log_drained(&self, pid: u32, end: io::Result<ExitStatus>) {
@@ -184,10 +184,4 @@ fn own_reason(end: &io::Result<ExitStatus>) -> &'static str {
 /// How a process ended, in words: its exit code or its signal.
 fn told(end: io::Result<ExitStatus>) -> String {
     end.map_or_else(|error| error.to_string(), |status| status.to_string())
-}
-
-impl fmt::Debug for Ears {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ears").field(&self.0.is_some()).finish()
-    }
 }
