@@ -26,6 +26,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use self::{bucket::KeyValue, connection::Connection, consumer::PullConsumer, keeper::Keeper};
+use crate::subject::{check_pattern, check_subject};
 use crate::{
     Broker, Bucket, BucketSpec, Consumer, ConsumerSpec, Description, Error, Link, Message, Publication,
     Receipt, Replay, Stored, StreamSpec, Subscription,
@@ -144,10 +145,12 @@ impl Broker for JetStream {
     }
 
     async fn publish(&self, publication: Publication) -> Result<Receipt, Error> {
+        check_subject(&publication.message.subject)?;
         publish::publish(&self.connection, publication).await
     }
 
     async fn send(&self, message: Message) -> Result<(), Error> {
+        check_subject(&message.subject)?;
         // Not kept for later: a live message that comes late is worth less than the room it takes from others.
         self.connection.must_be_up()?;
         let headers = wire::to_nats(&message.headers)?;
@@ -156,6 +159,7 @@ impl Broker for JetStream {
     }
 
     async fn subscribe(&self, pattern: &str) -> Result<Subscription, Error> {
+        check_pattern(pattern)?;
         self.connection.must_be_up()?;
         let messages = self.connection.listen(pattern).await?;
         // Without a status: those are about requests, of which there are none here.

@@ -22,6 +22,7 @@ pub mod managed;
 pub mod memory;
 pub mod message;
 pub mod seams;
+mod subject;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod topology;

@@ -10,6 +10,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use crate::subject::{Pattern, check_subject};
 use crate::{
     Broker, Bucket, BucketSpec, Consumer, ConsumerSpec, Description, Error, ErrorKind, Link, Message,
     Publication, Receipt, Replay, Seams, Stored, StreamSpec, Subscription,
@@ -29,7 +30,6 @@ mod repeats;
 mod replay;
 mod state;
 mod stream;
-mod subject;
 mod subscriber;
 
 pub use counters::Counters;
@@ -41,7 +41,6 @@ use effects::Effects;
 use handle::{Handle, World};
 use replay::Cursor;
 use state::State;
-use subject::{Pattern, is_subject};
 use subscriber::Subscribers;
 
 /// As much as a managed nats-server takes.
@@ -170,9 +169,7 @@ impl Memory {
     }
 
     fn check(&self, message: &Message) -> Result<(), Error> {
-        if !is_subject(&message.subject) {
-            return Err(Error::new(ErrorKind::Invalid, format!("`{}` is not a subject", message.subject)));
-        }
+        check_subject(&message.subject)?;
         let (bytes, bytes_max) = (wire_bytes(message), self.handle.world.message_bytes_max);
         if bytes > bytes_max {
             let what = format!("publish to {}: {bytes} bytes, of at most {bytes_max}", message.subject);

@@ -9,7 +9,8 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{hold::Hold, log::Reader, subject::Pattern};
+use super::{hold::Hold, log::Reader};
+use crate::subject::Pattern;
 use crate::{ConsumerSpec, Settlement};
 
 /// What stands for "never" where a duration would overflow the clock: 30 years.

@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{log::Reader, subject::Pattern};
+use super::log::Reader;
+use crate::subject::Pattern;
 use crate::{Error, ErrorKind, Message, Seams};
 
 /// What goes wrong.

@@ -1,6 +1,6 @@
 //! Whether a stream that exists holds what is asked of it, and whether what is asked makes sense.
 
-use super::subject::Pattern;
+use crate::subject::Pattern;
 use crate::{Storage, StreamSpec};
 
 /// The patterns of `spec`, or why it makes no sense.

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use futures_util::stream;
 
-use super::{handle::Handle, subject::Pattern};
+use super::handle::Handle;
+use crate::subject::Pattern;
 use crate::{Error, Replay, Stored};
 
 /// Where a replay is.

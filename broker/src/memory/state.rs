@@ -12,9 +12,9 @@ use super::{
     log::{Event, Name},
     promise,
     stream::{Moment, Stream},
-    subject::Index,
     subscriber::Subscribers,
 };
+use crate::subject::Index;
 use crate::{Error, ErrorKind, Message, Publication, Receipt, Settlement, StreamSpec, message::MESSAGE_ID};
 
 /// Everything that one memory broker holds.

@@ -13,8 +13,8 @@ use super::{
     effects::{Arrival, Effects},
     log::{Event, Name},
     repeats::Repeats,
-    subject::Pattern,
 };
+use crate::subject::Pattern;
 use crate::{
     ConsumerSpec, Error, ErrorKind, Message, Receipt, Retention, Settlement, Stored, StreamSpec,
     message::MESSAGE_ID,

@@ -13,8 +13,8 @@ use super::{
     handle::Handle,
     hold::Hold,
     log::{Cause, Event, Name, Reader},
-    subject::{Index, Pattern},
 };
+use crate::subject::{Index, Pattern};
 use crate::{Message, Subscription};
 
 /// What a subscriber's full queue does with one more message.

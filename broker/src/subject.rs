@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use crate::{Error, ErrorKind};
+
 /// A parsed pattern. A subject without wildcards is the pattern that matches only itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Token>);
+pub(crate) struct Pattern(Vec<Token>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -15,7 +17,7 @@ enum Token {
 
 impl Pattern {
     /// Reads a pattern; `None` if it has an empty token, white space, or a `>` that is not last.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut tokens = Vec::new();
         for token in text.split('.') {
             if !is_token(token) || tokens.last() == Some(&Token::Rest) {
@@ -31,12 +33,12 @@ impl Pattern {
     }
 
     /// Whether it matches one subject only.
-    pub(super) fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         self.0.iter().all(|token| matches!(token, Token::Named(_)))
     }
 
     /// Whether `subject` is one of this pattern's.
-    pub(super) fn matches(&self, subject: &str) -> bool {
+    pub(crate) fn matches(&self, subject: &str) -> bool {
         let mut tokens = subject.split('.');
         for expected in &self.0 {
             match (expected, tokens.next()) {
@@ -50,7 +52,7 @@ impl Pattern {
     }
 
     /// Whether some subject matches both.
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
         for (left, right) in self.0.iter().zip(&other.0) {
             match (left, right) {
                 (Token::Rest, _) | (_, Token::Rest) => return true,
@@ -63,8 +65,27 @@ impl Pattern {
 }
 
 /// Whether a message may be published to `subject`: no empty token, no white space, no wildcard.
-pub(super) fn is_subject(subject: &str) -> bool {
+fn is_subject(subject: &str) -> bool {
     subject.split('.').all(|token| is_token(token) && token != "*" && token != ">")
+}
+
+/// Checks what is published to; the error says how to mend it.
+pub(crate) fn check_subject(subject: &str) -> Result<(), Error> {
+    if is_subject(subject) {
+        return Ok(());
+    }
+    let what = format!("{subject:?} is not a subject: tokens joined by dots, no blanks and no wildcards");
+    Err(Error::new(ErrorKind::Invalid, what))
+}
+
+/// Checks what is listened to; the error says how to mend it.
+pub(crate) fn check_pattern(pattern: &str) -> Result<(), Error> {
+    if Pattern::parse(pattern).is_some() {
+        return Ok(());
+    }
+    let what =
+        format!("{pattern:?} is not a pattern: tokens joined by dots, `*` for one, `>` last for the rest");
+    Err(Error::new(ErrorKind::Invalid, what))
 }
 
 fn is_token(token: &str) -> bool {
@@ -73,7 +94,7 @@ fn is_token(token: &str) -> bool {
 
 /// Patterns by their tokens, so that looking up a subject costs by its length, however many patterns there are.
 #[derive(Debug)]
-pub(super) struct Index<T> {
+pub(crate) struct Index<T> {
     here: Vec<T>,
     rest: Vec<T>,
     one: Option<Box<Index<T>>>,
@@ -88,7 +109,7 @@ impl<T> Default for Index<T> {
 
 impl<T: Copy + Ord> Index<T> {
     /// Adds `value` under `pattern`.
-    pub(super) fn insert(&mut self, pattern: &Pattern, value: T) {
+    pub(crate) fn insert(&mut self, pattern: &Pattern, value: T) {
         let mut node = self;
         for token in &pattern.0 {
             match token {
@@ -101,12 +122,12 @@ impl<T: Copy + Ord> Index<T> {
     }
 
     /// Takes `value` away from under `pattern`.
-    pub(super) fn remove(&mut self, pattern: &Pattern, value: T) {
+    pub(crate) fn remove(&mut self, pattern: &Pattern, value: T) {
         self.remove_below(&pattern.0, value);
     }
 
     /// Adds to `found` what stands under patterns that match `subject`, in the order of the values.
-    pub(super) fn find(&self, subject: &str, found: &mut Vec<T>) {
+    pub(crate) fn find(&self, subject: &str, found: &mut Vec<T>) {
         let start = found.len();
         self.find_below(subject, found);
         found[start..].sort_unstable();
