@@ -1,10 +1,6 @@
 //! Which broker carries the messages of this process: chosen by the configuration, opened here, closed here.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use broker::{
     Broker, Error, ErrorKind, Seams,
@@ -16,9 +12,6 @@ use schemas::Secret;
 use tracing::info;
 
 use crate::config::{BrokerChoice, Config};
-
-/// Where a NATS client looks for a server that it is told nothing of.
-const NATS_PORT: u16 = 4222;
 
 /// An open broker, and the server behind it where that is ours.
 #[derive(Debug)]
@@ -38,7 +31,9 @@ impl Carrier {
                 Ok(Self { broker, server: None, url: Some(Secret::new(url)) })
             }
             (BrokerChoice::Auto | BrokerChoice::Managed, Some(binary)) => {
-                let server = start_server(binary, config.data_dir.clone()).await?;
+                let port = (config.nats_port != 0).then_some(config.nats_port);
+                let data_dir = config.data_dir.clone();
+                let server = Managed::start(ManagedConfig { binary, data_dir, port }).await?;
                 let sync_interval = Some(managed::SYNC_INTERVAL);
                 let url = server.url();
                 let settings = jetstream::Config { sync_interval, ..jetstream::Config::new(&url) };
@@ -68,19 +63,6 @@ impl Carrier {
             info!("stopping nats-server");
             server.stop().await;
         }
-    }
-}
-
-/// Starts a server on NATS' own port, so that other clients find it, or on a free one where that is taken.
-async fn start_server(binary: PathBuf, data_dir: PathBuf) -> Result<Managed, Error> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, NATS_PORT)).is_ok().then_some(NATS_PORT);
-    let config = ManagedConfig { binary, data_dir, port };
-    match Managed::start(config.clone()).await {
-        // Somebody else took the port in between.
-        Err(error) if port.is_some() && error.kind() == ErrorKind::Closed => {
-            Managed::start(ManagedConfig { port: None, ..config }).await
-        }
-        started => started,
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) broker: BrokerChoice,
     /// The `nats-server` to start; empty means the one on PATH.
     pub(crate) nats_server: PathBuf,
+    /// The port of a managed broker; 0 takes a free one.
+    pub(crate) nats_port: u16,
     /// Where a managed broker keeps its files.
     pub(crate) data_dir: PathBuf,
     /// How many processes beside this one do the work; 0 means that this one does.

@@ -16,6 +16,7 @@ mod readme;
 mod requests;
 mod start;
 mod tidy;
+mod trouble;
 mod upstream;
 mod websocket;
 mod workers;

@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use self::{bucket::KeyValue, connection::Connection, consumer::PullConsumer, keeper::Keeper};
 use crate::subject::{check_pattern, check_subject};
 use crate::{
-    Broker, Bucket, BucketSpec, Consumer, ConsumerSpec, Description, Error, Link, Message, Publication,
-    Receipt, Replay, Stored, StreamSpec, Subscription,
+    Broker, Bucket, BucketSpec, Consumer, ConsumerSpec, Description, Error, ErrorKind, Link, Message,
+    Publication, Receipt, Replay, Stored, StreamSpec, Subscription,
 };
 
 /// How long a server that is being started may take to be there.
@@ -84,7 +84,7 @@ impl fmt::Debug for Config {
 #[derive(Debug)]
 pub struct JetStream {
     connection: Arc<Connection>,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
     replicas: usize,
     sync_interval: Option<Duration>,
 }
@@ -98,7 +98,7 @@ impl JetStream {
     /// Connects to a server and makes sure that it can do what is needed.
     pub async fn connect(config: Config) -> Result<Self, Error> {
         let connection = Connection::open(&config).await?;
-        let keeper = Keeper::start(Arc::clone(&connection), config.replicas);
+        let keeper = Arc::new(Keeper::start(Arc::clone(&connection), config.replicas));
         Ok(Self { connection, keeper, replicas: config.replicas, sync_interval: config.sync_interval })
     }
 
@@ -138,7 +138,7 @@ impl Broker for JetStream {
 
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
         for spec in streams {
-            streams::ensure(&self.connection, spec, self.replicas).await?;
+            streams::ensure(&self.connection, spec, self.replicas, None).await?;
         }
         self.keeper.keep(streams);
         Ok(())
@@ -146,7 +146,16 @@ impl Broker for JetStream {
 
     async fn publish(&self, publication: Publication) -> Result<Receipt, Error> {
         check_subject(&publication.message.subject)?;
-        publish::publish(&self.connection, publication).await
+        let Some(stream) = self.keeper.stream_of(&publication.message.subject) else {
+            return publish::publish(&self.connection, publication).await;
+        };
+        let publish = || publish::publish(&self.connection, publication.clone());
+        self.keeper.healing(&stream, publish).await.inspect_err(|error| {
+            // Where others listen on the subject, this is all that tells of a stream that is missing.
+            if error.kind() == ErrorKind::Timeout {
+                self.keeper.suspect(&stream);
+            }
+        })
     }
 
     async fn send(&self, message: Message) -> Result<(), Error> {
@@ -170,15 +179,17 @@ impl Broker for JetStream {
     }
 
     async fn consume(&self, consumer: &ConsumerSpec) -> Result<Box<dyn Consumer>, Error> {
-        Ok(Box::new(PullConsumer::open(Arc::clone(&self.connection), consumer).await?))
+        Ok(Box::new(
+            PullConsumer::open(Arc::clone(&self.connection), Arc::clone(&self.keeper), consumer).await?,
+        ))
     }
 
     async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error> {
-        read::last(&self.connection, stream, subject).await
+        self.keeper.healing(stream, || read::last(&self.connection, stream, subject)).await
     }
 
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
-        read::replay(&self.connection, stream, pattern, from).await
+        self.keeper.healing(stream, || read::replay(&self.connection, stream, pattern, from)).await
     }
 
     async fn remove(&self, stream: &str, sequence: u64) -> Result<(), Error> {

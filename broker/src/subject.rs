@@ -170,7 +170,8 @@ impl<T: Copy + Ord> Index<T> {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether nothing stands in it.
+    pub(crate) fn is_empty(&self) -> bool {
         self.here.is_empty() && self.rest.is_empty() && self.one.is_none() && self.named.is_empty()
     }
 }

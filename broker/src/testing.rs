@@ -36,6 +36,15 @@ impl Server {
     /// Starts a server with further lines of configuration; the last of several lines for one setting counts, so
     /// `jetstream: disabled` gives a server without.
     pub async fn with_config(extra: &str) -> Self {
+        Self::launch("", extra).await
+    }
+
+    /// Starts a server whose streams in files may hold so many bytes in all.
+    pub async fn with_store_max(bytes: u64) -> Self {
+        Self::launch(&format!(", max_file_store: {bytes}"), "").await
+    }
+
+    async fn launch(jetstream: &str, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut setup = Setup {
             binary: binary(),
@@ -46,7 +55,7 @@ impl Server {
             // In the group of the test, so that whatever ends the test's group ends the server.
             own_group: false,
         };
-        setup.settings = format!("jetstream {{ store_dir: {} }}\n{extra}", setup.store());
+        setup.settings = format!("jetstream {{ store_dir: {}{jetstream} }}\n{extra}", setup.store());
         let process = Process::start(&setup).await.expect("a nats-server that starts");
         // Clients come back to the port they know.
         setup.port = Some(process.port);

@@ -4,6 +4,8 @@
 
 #[path = "jetstream_only/faults.rs"]
 mod faults;
+#[path = "jetstream_only/healing.rs"]
+mod healing;
 #[path = "jetstream_only/managed.rs"]
 mod managed;
 #[path = "jetstream_only/refusals.rs"]

@@ -35,9 +35,7 @@ fn source(script: &str) -> PathBuf {
 }
 
 fn installed(name: &str) -> PathBuf {
-    let named = env::var_os("DYNODE_TEST_CLIENTS").map(PathBuf::from);
-    let clients = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients"));
-    let path = clients.join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(name);
     assert!(
         path.exists(),
         "the clients of the tests are not installed ({}): run `tests/run`",

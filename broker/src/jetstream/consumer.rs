@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep_until};
 
 use super::{
-    ack, api, connection::Connection, dial::SUBSCRIPTION_MESSAGES, inbox::Inbox, link::Session, pull::Trouble,
+    ack, api, connection::Connection, dial::SUBSCRIPTION_MESSAGES, inbox::Inbox, keeper::Keeper,
+    link::Session, pull::Trouble,
 };
 use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
 
@@ -23,6 +24,7 @@ const CREDIT_MAX: usize = SUBSCRIPTION_MESSAGES / 2;
 /// One of those who share a durable consumer.
 pub(super) struct PullConsumer {
     connection: Arc<Connection>,
+    keeper: Arc<Keeper>,
     spec: ConsumerSpec,
     sessions: watch::Receiver<Session>,
     /// The session in which the broker was last seen to have the consumer.
@@ -36,11 +38,22 @@ pub(super) struct PullConsumer {
 
 impl PullConsumer {
     /// Opens the consumer `spec`; makes it where it is missing.
-    pub(super) async fn open(connection: Arc<Connection>, spec: &ConsumerSpec) -> Result<Self, Error> {
+    pub(super) async fn open(
+        connection: Arc<Connection>,
+        keeper: Arc<Keeper>,
+        spec: &ConsumerSpec,
+    ) -> Result<Self, Error> {
         let made_in = Some(connection.up_within(MAKE_MAX).await?.number);
-        make(&connection, spec).await?;
-        let (sessions, spec) = (connection.session(), spec.clone());
-        Ok(Self { connection, spec, sessions, made_in, inbox: None, ready: VecDeque::new(), closed: false })
+        let (sessions, spec, ready) = (connection.session(), spec.clone(), VecDeque::new());
+        let consumer =
+            Self { connection, keeper, spec, sessions, made_in, inbox: None, ready, closed: false };
+        consumer.make().await?;
+        Ok(consumer)
+    }
+
+    /// Makes sure that the broker has the consumer, and the stream under it where that is ours.
+    async fn make(&self) -> Result<(), Error> {
+        self.keeper.healing(&self.spec.stream, || make(&self.connection, &self.spec)).await
     }
 
     fn held(&self) -> usize {
@@ -55,7 +68,7 @@ impl PullConsumer {
         }
         self.leave_inbox();
         if self.made_in != Some(session) {
-            make(&self.connection, &self.spec).await?;
+            self.make().await?;
             self.made_in = Some(session);
         }
         self.inbox = Some(Inbox::open(&self.connection, session).await?);

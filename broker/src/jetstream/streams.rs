@@ -22,15 +22,21 @@ pub(super) struct State {
     pub(super) last_seq: u64,
 }
 
-/// Makes sure that one stream exists and holds what `spec` promises.
-pub(super) async fn ensure(connection: &Connection, spec: &StreamSpec, replicas: usize) -> Result<(), Error> {
+/// Makes sure that one stream exists and holds what `spec` promises; says whether it had to be made. One that is made
+/// counts its messages from `first`, or from 1.
+pub(super) async fn ensure(
+    connection: &Connection,
+    spec: &StreamSpec,
+    replicas: usize,
+    first: Option<u64>,
+) -> Result<bool, Error> {
     let name = &spec.name;
     let existing = match info(connection, name).await {
         Ok(info) => info.config,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let config = config_of(spec, replicas);
+            let config = Config { first_sequence: first, ..config_of(spec, replicas) };
             match api::call::<Value>(connection, &format!("STREAM.CREATE.{name}"), &config).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 // Another process may have been faster: then it is verified like any other.
                 Err(error) => info(connection, name).await.map_err(|_| cannot_make(spec, error))?.config,
             }
@@ -43,7 +49,7 @@ pub(super) async fn ensure(connection: &Connection, spec: &StreamSpec, replicas:
         api::call::<Value>(connection, &format!("STREAM.UPDATE.{name}"), &wanted).await?;
         tracing::info!(stream = %name, "stream brought to the configured limits");
     }
-    Ok(())
+    Ok(false)
 }
 
 /// What a stream is and holds.

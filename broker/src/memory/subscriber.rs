@@ -203,3 +203,18 @@ impl Drop for Listener {
         self.handle.world.state.lock().subscribers.remove(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Broker, memory::Memory};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_subscription_leaves_nothing_behind() {
+        let memory = Memory::default();
+        let subscriptions =
+            [memory.subscribe("evt.a.1").await.unwrap(), memory.subscribe("evt.*.>").await.unwrap()];
+        drop(subscriptions);
+        let state = memory.handle.world.state.lock();
+        assert!(state.subscribers.all.is_empty() && state.subscribers.index.is_empty());
+    }
+}
