@@ -53,7 +53,7 @@ pub struct Backpressure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Flow {
-    /// Send nothing new for now.
+    /// Send nothing new until it is lifted.
     Pause,
     /// Go on.
     Resume,
