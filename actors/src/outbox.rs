@@ -18,6 +18,8 @@ use crate::{backoff::Backoff, stage::Parked};
 /// How long a result that was paid for is kept in hand while the broker does not take it.
 const PATIENCE: Duration = Duration::from_secs(300);
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+/// How many outcomes go at once when there is no room: enough that it is rare, few beside what is kept.
+const OUTCOMES_TRIMMED: u64 = 1_000;
 /// Room for subject and headers below the broker's largest message.
 const MESSAGE_OVERHEAD_BYTES: usize = 4096;
 
@@ -78,12 +80,27 @@ impl Outbox {
             match self.broker.publish(publication.clone()).await {
                 Err(error) if error.is_transient() && started.elapsed() < PATIENCE => {
                     failures += 1;
-                    warn!(%error, subject = publication.message.subject, failures, "message not stored; trying again");
-                    sleep(RETRY_BACKOFF.delay(failures, self.seams.fraction())).await;
+                    self.before_next_try(&publication, &error, failures).await;
                 }
                 answer => return answer,
             }
         }
+    }
+
+    /// Waits, or makes room: a full stream of outcomes must not stop the work, so the oldest outcomes go before their time.
+    /// Of a full stream of work nothing goes; whoever brings more has to wait.
+    async fn before_next_try(&self, publication: &Publication, error: &broker::Error, failures: u32) {
+        let Topology { outcomes, subjects, .. } = &*self.topology;
+        let subject = &publication.message.subject;
+        if error.kind() == ErrorKind::Full && subjects.parse_request_key("res", subject).is_some() {
+            warn!(%error, "outcomes take all their room: the oldest are forgotten before their time");
+            match self.broker.trim(outcomes, OUTCOMES_TRIMMED).await {
+                Ok(()) => return,
+                Err(error) => warn!(%error, "no room could be made for outcomes"),
+            }
+        }
+        warn!(%error, subject, failures, "message not stored; trying again");
+        sleep(RETRY_BACKOFF.delay(failures, self.seams.fraction())).await;
     }
 
     /// Records an outcome, has it delivered, and tells it. The first outcome stands: where there is one already, that

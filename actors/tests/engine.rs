@@ -153,6 +153,16 @@ async fn of_two_requests_under_one_id_at_the_same_moment_one_runs_and_the_other_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_store_of_outcomes_forgets_the_oldest_and_goes_on() {
+    let engine = Engine::with_outcomes_of(16 * 1024).await;
+    for number in 0..100 {
+        let id = format!("r{number}");
+        engine.publish("acme", Action::ChatCompletion, chat(&id, json!({}))).await;
+        assert_eq!(engine.outcome("acme", &id).await.status, Status::Succeeded, "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_fails_at_first_is_asked_again() {
     let engine = Engine::start().await;
     let simulate = json!({"simulate": {"fail": "provider_unavailable", "times": 2}});

@@ -54,6 +54,9 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Removes one message.
     async fn remove(&self, stream: &str, sequence: u64) -> Result<(), Error>;
 
+    /// Removes the oldest messages of `stream`, at most `count`.
+    async fn trim(&self, stream: &str, count: u64) -> Result<(), Error>;
+
     /// How many messages wait in `stream` for the consumer `name`, those being worked on not counted.
     async fn backlog(&self, stream: &str, name: &str) -> Result<u64, Error>;
 

@@ -196,6 +196,10 @@ impl Broker for JetStream {
         read::remove(&self.connection, stream, sequence).await
     }
 
+    async fn trim(&self, stream: &str, count: u64) -> Result<(), Error> {
+        read::trim(&self.connection, stream, count).await
+    }
+
     async fn backlog(&self, stream: &str, name: &str) -> Result<u64, Error> {
         let subject = format!("CONSUMER.INFO.{stream}.{name}");
         let info: ConsumerInfo = api::call(&self.connection, &subject, &json!({})).await?;

@@ -265,6 +265,13 @@ impl Broker for Memory {
         Err(Error::new(ErrorKind::NotFound, format!("stream {stream} has no message {sequence}")))
     }
 
+    async fn trim(&self, stream: &str, count: u64) -> Result<(), Error> {
+        let mut state = self.handle.enter(|| format!("trim {stream}"))?;
+        let (_, found, effects) = state.stream(stream)?;
+        found.trim(count, Instant::now(), effects);
+        Ok(())
+    }
+
     async fn backlog(&self, stream: &str, name: &str) -> Result<u64, Error> {
         let mut state = self.handle.enter(|| format!("backlog of {stream}/{name}"))?;
         let (_, found, effects) = state.stream(stream)?;

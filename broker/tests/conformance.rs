@@ -105,6 +105,7 @@ conformance! {
         a_replay_starts_where_it_is_told
         a_long_replay_is_complete
         a_removed_message_is_gone
+        a_trimmed_stream_has_lost_its_oldest_messages
         what_is_not_there_is_not_found
         the_backlog_counts_what_waits
         headers_come_back_as_they_were

@@ -14,7 +14,7 @@ use actors::{CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, Sy
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
 use broker::{
-    Broker, Headers, Message, Publication, Seams, Stored, Subscription, Topology,
+    Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
     memory::{Fault, Memory, Rule},
     message::MESSAGE_ID,
 };
@@ -97,11 +97,20 @@ pub(crate) fn delta_text(event: &Event) -> Option<String> {
 
 impl Engine {
     pub(crate) async fn start() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    /// With so many bytes for outcomes, and for everything else.
+    pub(crate) async fn with_outcomes_of(stream_bytes_max: u64) -> Self {
+        Self::with_limits(Limits { stream_bytes_max, ..Limits::default() }).await
+    }
+
+    async fn with_limits(limits: Limits) -> Self {
         let seams = Seams::simulated(1, Timestamp::UNIX_EPOCH);
         let memory = Memory::with_seams(seams.clone());
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
         let topology = Topology::new(Subjects::default());
-        broker.ensure(&topology.streams(&broker::Limits::default())).await.unwrap();
+        broker.ensure(&topology.streams(&limits)).await.unwrap();
         let system = Some(Self::system(&broker, &topology, &seams).await);
         Self { broker, memory, topology, seams, system }
     }

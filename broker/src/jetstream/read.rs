@@ -46,6 +46,15 @@ pub(super) async fn remove(connection: &Connection, stream: &str, sequence: u64)
     api::call::<Value>(connection, &format!("STREAM.MSG.DELETE.{stream}"), &question).await.map(drop)
 }
 
+/// Removes the oldest messages. A purge goes up to a sequence, so of a stream with gaps it removes fewer than `count`.
+pub(super) async fn trim(connection: &Connection, stream: &str, count: u64) -> Result<(), Error> {
+    let state = streams::info(connection, stream).await?.state;
+    // Beyond its end a purge would leave out sequences.
+    let up_to = state.first_seq.saturating_add(count).min(state.last_seq.saturating_add(1));
+    let question = json!({ "seq": up_to });
+    api::call::<Value>(connection, &format!("STREAM.PURGE.{stream}"), &question).await.map(drop)
+}
+
 /// The messages from `from` on that match `pattern`, up to the end as it is now.
 pub(super) async fn replay(
     connection: &Arc<Connection>,

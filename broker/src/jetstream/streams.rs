@@ -19,6 +19,7 @@ pub(super) struct Info {
 /// What a stream holds.
 #[derive(Deserialize)]
 pub(super) struct State {
+    pub(super) first_seq: u64,
     pub(super) last_seq: u64,
 }
 

@@ -278,6 +278,13 @@ impl Stream {
         }
     }
 
+    /// Removes the oldest `count` messages.
+    pub(super) fn trim(&mut self, count: u64, now: Instant, effects: &mut Effects) {
+        for _ in 0..count.min(self.entries.len() as u64) {
+            self.discard_oldest(now, effects);
+        }
+    }
+
     fn discard_oldest(&mut self, now: Instant, effects: &mut Effects) {
         let Some((&sequence, entry)) = self.entries.first_key_value() else { return };
         effects.counters.discarded += 1;

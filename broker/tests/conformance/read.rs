@@ -64,6 +64,17 @@ pub(crate) async fn a_long_replay_is_complete(broker: &dyn Broker) {
     }
 }
 
+pub(crate) async fn a_trimmed_stream_has_lost_its_oldest_messages(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    publish_many(broker, "s.a", 5).await;
+    broker.trim("S", 2).await.unwrap();
+    let left: Vec<_> = stored(broker, "S", "s.a").await.iter().map(|stored| stored.sequence).collect();
+    assert_eq!(left, [3, 4, 5]);
+    broker.trim("S", 100).await.unwrap();
+    assert!(stored(broker, "S", "s.a").await.is_empty());
+    assert_eq!(publish(broker, "s.a", "next").await.unwrap().sequence, 6);
+}
+
 pub(crate) async fn a_removed_message_is_gone(broker: &dyn Broker) {
     let mut consumer = open_worker(broker, LONG).await;
     publish_many(broker, "q.a", 3).await;
