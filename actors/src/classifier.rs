@@ -17,8 +17,8 @@ use serde_json::json;
 
 use crate::{
     EngineConfig, RuleConfig,
-    outbox::{self, Conclusion, Outbox},
-    stage::{Parked, Stage, Task, Verdict},
+    outbox::{self, Conclusion, Outbox, Parked},
+    stage::{ACK_PENDING_MAX, Stage, Task, Verdict},
 };
 pub use rules::{BadRule, Rules};
 
@@ -289,7 +289,7 @@ impl Stage for Classifier {
             name: "classifier".into(),
             filter: topology.subjects.all("req"),
             ack_wait: self.engine.lease(),
-            ack_pending_max: crate::system::ACK_PENDING_MAX,
+            ack_pending_max: ACK_PENDING_MAX,
         }
     }
 

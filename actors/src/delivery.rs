@@ -20,8 +20,8 @@ use crate::{
     CallbackConfig, EngineConfig,
     backoff::Backoff,
     metrics::Metrics,
-    outbox::Outbox,
-    stage::{Parked, Stage, Task, Verdict},
+    outbox::{Outbox, Parked},
+    stage::{ACK_PENDING_MAX, Stage, Task, Verdict},
 };
 use egress::Guard;
 use signature::Key;
@@ -127,7 +127,7 @@ impl Stage for Delivery {
             name: "delivery".into(),
             filter: topology.subjects.all("cb"),
             ack_wait: self.engine.lease(),
-            ack_pending_max: crate::system::ACK_PENDING_MAX,
+            ack_pending_max: ACK_PENDING_MAX,
         }
     }
 

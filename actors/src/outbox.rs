@@ -13,7 +13,7 @@ use schemas::{
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{backoff::Backoff, stage::Parked};
+use crate::backoff::Backoff;
 
 /// How long a result that was paid for is kept in hand while the broker does not take it.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -34,6 +34,19 @@ pub struct Conclusion {
     pub callback: Option<Callback>,
     /// It was read back from the broker, where it already stands.
     pub recorded: bool,
+}
+
+/// A message to be parked.
+#[derive(Debug)]
+pub struct Parked {
+    /// Whose it is, as far as that is known.
+    pub tenant: String,
+    /// Its id, or a name made from its place in the stream.
+    pub id: String,
+    /// Why.
+    pub reason: Error,
+    /// How its request ends.
+    pub conclusion: Option<Box<Conclusion>>,
 }
 
 /// Writes to the broker. Cheap to clone.

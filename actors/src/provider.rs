@@ -16,8 +16,8 @@ use crate::{
     emitter::Emitter,
     governor,
     metrics::Metrics,
-    outbox::{self, Conclusion, Outbox},
-    stage::{Parked, Stage, Task, Verdict},
+    outbox::{self, Conclusion, Outbox, Parked},
+    stage::{ACK_PENDING_MAX, Stage, Task, Verdict},
 };
 use attempt::Attempt;
 use parking_lot::RwLock;
@@ -200,7 +200,7 @@ impl Stage for ProviderStage {
             name: format!("pool-{}", self.pool),
             filter: topology.subjects.pool(&self.pool),
             ack_wait: self.shared.engine.lease(),
-            ack_pending_max: crate::system::ACK_PENDING_MAX,
+            ack_pending_max: ACK_PENDING_MAX,
         }
     }
 

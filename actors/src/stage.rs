@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use broker::{ConsumerSpec, Lease, Publication, Settle, Settlement, trace};
-use schemas::{Error, Outcome};
+use schemas::Outcome;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep},
@@ -16,10 +16,13 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
     metrics::Metrics,
-    outbox::{Conclusion, Outbox},
+    outbox::{Conclusion, Outbox, Parked},
     progress::Progress,
 };
 
+/// The most messages that all workers of one consumer may hold at once, over all processes. Slots bound each process;
+/// this bounds the broker's bookkeeping, delayed retries included.
+pub const ACK_PENDING_MAX: u32 = 100_000;
 /// After an unexpected end of a worker its message waits this long, so that a message which kills its worker does not
 /// spin.
 const GIVE_BACK_DELAY: Duration = Duration::from_millis(500);
@@ -48,19 +51,6 @@ pub enum Verdict {
     RetryAfter(Duration),
     /// Nobody can use it: parked with the reason, and the request concluded where one is known.
     Park(Box<Parked>),
-}
-
-/// A message to be parked.
-#[derive(Debug)]
-pub struct Parked {
-    /// Whose it is, as far as that is known.
-    pub tenant: String,
-    /// Its id, or a name made from its place in the stream.
-    pub id: String,
-    /// Why.
-    pub reason: Error,
-    /// How its request ends.
-    pub conclusion: Option<Box<Conclusion>>,
 }
 
 /// One step of a request's way. Implementations decide; they settle nothing.

@@ -32,9 +32,6 @@ use crate::{
     vitals::{PoolVitals, Vitals},
 };
 
-/// The most messages that all workers of one consumer may hold at once, over all processes. Slots bound each process;
-/// this bounds the broker's bookkeeping, delayed retries included.
-pub const ACK_PENDING_MAX: u32 = 100_000;
 /// How long handing work back may take.
 const HAND_BACK_TIME: Duration = Duration::from_secs(5);
 
