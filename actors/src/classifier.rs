@@ -91,18 +91,10 @@ impl Classifier {
         let id = id_of(lease);
         let request = match self.read(lease, &tenant, action) {
             Ok(request) => request,
-            Err(refusal) => return Ok(self.refuse(lease, tenant, id, refusal)),
+            Err(refusal) => return self.refuse(lease, tenant, id, refusal).await,
         };
         let id = request.id.clone().unwrap_or(id);
-        if request.action == Action::SystemHealth {
-            let output = Some(Output::Other(json!({"status": "ok"})));
-            return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Ok(output))));
-        }
-        let plan = match route::plan(&self.registry, &request) {
-            Ok(plan) => plan,
-            Err(reason) => return Ok(self.refuse(lease, tenant, id, Refusal::of(request, reason))),
-        };
-        let fresh = lease.message.headers.get(FRESH).is_some();
+        let fresh = is_fresh(lease);
         let fingerprint = if fresh { String::new() } else { fingerprint::of(&request) };
         if !fresh || lease.deliveries > 1 {
             match self.prior(&tenant, &id, &fingerprint).await? {
@@ -111,6 +103,14 @@ impl Classifier {
                 Prior::Conflict => return Ok(conflict(tenant, id)),
             }
         }
+        if request.action == Action::SystemHealth {
+            let output = Some(Output::Other(json!({"status": "ok"})));
+            return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Ok(output))));
+        }
+        let plan = match route::plan(&self.registry, &request) {
+            Ok(plan) => plan,
+            Err(reason) => return self.refuse(lease, tenant, id, Refusal::of(request, reason)).await,
+        };
         let deadline_ms = request.deadline_ms.unwrap_or(self.engine.default_deadline_ms);
         let deadline =
             lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
@@ -226,15 +226,26 @@ impl Classifier {
         }
     }
 
-    fn refuse(&self, lease: &Lease, tenant: Tenant, id: RequestId, refusal: Refusal) -> Verdict {
+    /// Says no to a request. Where its id belongs to another, only the message is parked: that one's outcome is not its.
+    async fn refuse(
+        &self,
+        lease: &Lease,
+        tenant: Tenant,
+        id: RequestId,
+        refusal: Refusal,
+    ) -> Result<Verdict, broker::Error> {
         let request = refusal.request.as_deref();
         let id = request.and_then(|request| request.id.clone()).unwrap_or(id);
-        let conclusion = self.conclude(lease, &tenant, &id, request, Err(refusal.reason.clone()));
-        if lease.message.headers.get(DOOR).is_some() {
-            return Verdict::Conclude(conclusion);
-        }
-        let (tenant, id) = (tenant.into(), id.into());
-        Verdict::Park(Box::new(Parked { tenant, id, reason: refusal.reason, conclusion: Some(conclusion) }))
+        let taken = !is_fresh(lease) && self.prior(&tenant, &id, "").await? != Prior::None;
+        let conclusion =
+            (!taken).then(|| self.conclude(lease, &tenant, &id, request, Err(refusal.reason.clone())));
+        Ok(match conclusion {
+            Some(conclusion) if lease.message.headers.get(DOOR).is_some() => Verdict::Conclude(conclusion),
+            conclusion => {
+                let (tenant, id) = (tenant.into(), id.into());
+                Verdict::Park(Box::new(Parked { tenant, id, reason: refusal.reason, conclusion }))
+            }
+        })
     }
 
     fn conclude(
@@ -314,8 +325,13 @@ impl Stage for Classifier {
             return Ok(Verdict::Park(Box::new(parked)));
         };
         let request = lease.message.format().decode(&lease.message.payload).ok();
-        Ok(self.refuse(lease, tenant, id_of(lease), Refusal { request, reason }))
+        self.refuse(lease, tenant, id_of(lease), Refusal { request, reason }).await
     }
+}
+
+/// Whether the gateway made the id, so that nobody can have asked before.
+fn is_fresh(lease: &Lease) -> bool {
+    lease.message.headers.get(FRESH).is_some()
 }
 
 /// The id of a request that names none in its body: that of its message, or one made from its place in the stream,

@@ -140,6 +140,17 @@ async fn the_same_request_twice_runs_once_and_another_under_its_id_is_a_conflict
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bad_request_under_an_id_in_use_does_not_end_the_request_that_runs() {
+    let engine = Engine::start().await;
+    let slow = json!({"simulate": {"tokens": 50, "tokens_per_second": 10}});
+    engine.publish("acme", Action::ChatCompletion, chat("r", slow)).await;
+    engine.event("acme", "r", "running").await;
+    engine.publish("acme", Action::ChatCompletion, json!({"id": "r", "payload": {"model": "fast"}})).await;
+    assert_eq!(engine.parked("acme", "r").await.reason.code, ErrorCode::InvalidRequest);
+    assert_eq!(engine.outcome("acme", "r").await.status, Status::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_requests_under_one_id_at_the_same_moment_one_runs_and_the_other_is_told() {
     let engine = Engine::start().await;
     let ask = |text: &str| json!({"id": "r", "payload": {"model": "fast", "messages": [{"role": "user", "content": text}]}});
