@@ -141,7 +141,9 @@ impl Outbox {
             payload = encode(format, &outcome)?;
         }
         let subject = self.topology.subjects.outcome(&outcome.tenant, &outcome.id);
-        let id = format!("{}.{}.{}", outcome.tenant, outcome.id, outcome.ended.0);
+        // A repeat of this very outcome is none; another one must meet `Exists`, so that the one that stands is told.
+        let Outcome { tenant, id, ended, fingerprint, .. } = &outcome;
+        let id = format!("{tenant}.{id}.{}.{fingerprint}", ended.0);
         let message = message(subject, format, payload);
         match self.publish(Publication { message, id: Some(id) }).await {
             Ok(_) => Ok(outcome),

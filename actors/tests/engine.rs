@@ -151,6 +151,23 @@ async fn a_bad_request_under_an_id_in_use_does_not_end_the_request_that_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_bad_requests_under_one_id_at_the_same_moment_one_end_is_told() {
+    let engine = Engine::start().await;
+    let ask = |model: &str| json!({"id": "r", "payload": {"model": model, "messages": [{"role": "user", "content": "x"}]}});
+    let (one, two) = (ask("nobody"), ask("nowhere"));
+    tokio::join!(
+        engine.publish("acme", Action::ChatCompletion, one),
+        engine.publish("acme", Action::ChatCompletion, two)
+    );
+    let recorded = engine.outcome("acme", "r").await.error;
+    engine.settled().await;
+    for event in engine.events("acme", "r").await {
+        let EventBody::Fail { error } = event.body else { continue };
+        assert_eq!(Some(error), recorded, "an end that is not the recorded one");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_requests_under_one_id_at_the_same_moment_one_runs_and_the_other_is_told() {
     let engine = Engine::start().await;
     let ask = |text: &str| json!({"id": "r", "payload": {"model": "fast", "messages": [{"role": "user", "content": text}]}});
