@@ -36,8 +36,8 @@ impl ApiError {
             // The one case in which only the words tell: a subject that holds its one message, and a full stream.
             10077 if description.contains("per subject") => ErrorKind::Exists,
             10077 | 10002 | 10023 | 10028 | 10047 => ErrorKind::Full,
-            // JetStream is off, or has no leader at the moment: nothing is full.
-            10008 | 10039 | 10076 => ErrorKind::Disconnected,
+            // JetStream is off, has no leader at the moment, or still clears away a consumer of that name: nothing is full.
+            10008 | 10012 | 10039 | 10076 => ErrorKind::Disconnected,
             10071 | 10164 => ErrorKind::WrongRevision,
             10014 | 10037 | 10043 | 10059 => ErrorKind::NotFound,
             10054 => ErrorKind::TooLarge,
@@ -90,6 +90,7 @@ mod tests {
         assert_eq!(kind(503, 10077, "maximum bytes exceeded"), ErrorKind::Full);
         assert_eq!(kind(503, 10023, "insufficient resources"), ErrorKind::Full);
         assert_eq!(kind(503, 10008, "JetStream system temporarily unavailable"), ErrorKind::Disconnected);
+        assert_eq!(kind(500, 10012, "error creating store for consumer"), ErrorKind::Disconnected);
         assert_eq!(kind(400, 10002, "resource limits exceeded for account"), ErrorKind::Full);
         assert_eq!(kind(400, 10071, "wrong last sequence: 3"), ErrorKind::WrongRevision);
         assert_eq!(kind(404, 10059, "stream not found"), ErrorKind::NotFound);

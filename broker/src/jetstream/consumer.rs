@@ -7,7 +7,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_nats::Message;
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::{sync::watch, time::sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{
     ack, api, connection::Connection, dial::SUBSCRIPTION_MESSAGES, inbox::Inbox, keeper::Keeper,
@@ -17,6 +20,9 @@ use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
 
 /// How long opening a consumer waits for a connection; later it waits for as long as it takes.
 const MAKE_MAX: Duration = Duration::from_secs(2);
+
+/// How long to wait before a consumer is made again that the broker could not make just now.
+const MAKE_AGAIN: Duration = Duration::from_millis(20);
 
 /// Half of what the inbox holds: what does not fit there is lost until its lease ends.
 const CREDIT_MAX: usize = SUBSCRIPTION_MESSAGES / 2;
@@ -53,7 +59,17 @@ impl PullConsumer {
 
     /// Makes sure that the broker has the consumer, and the stream under it where that is ours.
     async fn make(&self) -> Result<(), Error> {
-        self.keeper.healing(&self.spec.stream, || make(&self.connection, &self.spec)).await
+        let deadline = Instant::now() + MAKE_MAX;
+        loop {
+            let made = self.keeper.healing(&self.spec.stream, || make(&self.connection, &self.spec)).await;
+            match made {
+                Err(error) if error.kind() == ErrorKind::Disconnected && Instant::now() < deadline => {
+                    self.connection.must_be_up()?;
+                    sleep(MAKE_AGAIN).await;
+                }
+                made => return made,
+            }
+        }
     }
 
     fn held(&self) -> usize {
