@@ -1,10 +1,14 @@
-//! Dynode seen from outside: the simulated provider that it calls and the receiver that it calls back.
-//! Nothing here may know the engine; the two meet only on the wire.
+//! Whoever tries to break Dynode, and whoever tells whether it broke.
+//!
+//! All but the simulation see Dynode from outside, on the wire: what they find holds for every build of it.
 
 mod connections;
 mod fingerprint;
+pub mod guarantee;
+pub mod history;
 mod journal;
 pub mod provider;
 pub mod receiver;
 
+pub use guarantee::Guarantee;
 pub use journal::{Journal, Snapshot};

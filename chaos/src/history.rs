@@ -1,0 +1,273 @@
+//! The history of a run: what clients, the provider, the callback receiver and the nemesis did and saw, in the order in
+//! which it was written down. It is the only thing that checkers believe; the engine never writes to it.
+
+use schemas::{ErrorCode, RequestId, Status, Tenant};
+use serde::{Deserialize, Serialize};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Milliseconds since the run began, by a clock that only goes forward.
+    pub at_ms: u64,
+    /// Who wrote it: `client 3`, `provider`, `receiver`, `nemesis`, `harness`.
+    pub by: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// A request, as all of them know it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its id.
+    pub id: RequestId,
+}
+
+/// Through which door a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// Published to a subject.
+    Bus,
+    /// HTTP, OpenAI's form or our own.
+    Http,
+    /// A WebSocket.
+    Socket,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// A client is about to send a request.
+    Sent {
+        /// Which.
+        request: Key,
+        /// Through which door.
+        door: Door,
+        /// Its deadline, from now.
+        deadline_ms: u64,
+        /// Whether it asks for a callback.
+        callback: bool,
+        /// Tells two requests of one id apart.
+        fingerprint: String,
+    },
+    /// It was accepted: publish ack, 202, or `queued`.
+    Accepted {
+        /// Which.
+        request: Key,
+    },
+    /// It was refused.
+    Refused {
+        /// Which.
+        request: Key,
+        /// Why.
+        code: ErrorCode,
+        /// When to come back, where it was said.
+        retry_after_ms: Option<u64>,
+    },
+    /// Nothing told whether it was accepted.
+    Unclear {
+        /// Which.
+        request: Key,
+        /// What came in the place of an answer.
+        why: String,
+    },
+    /// A client asks to cancel it.
+    Cancelled {
+        /// Which.
+        request: Key,
+    },
+    /// A reader starts, or comes back after what it saw last.
+    Reads {
+        /// Which.
+        request: Key,
+        /// One reader of many.
+        reader: String,
+        /// The last `(attempt, seq)` it has seen.
+        after: Option<(u32, u64)>,
+    },
+    /// A reader sees a frame.
+    Frame {
+        /// Which.
+        request: Key,
+        /// Who sees it.
+        reader: String,
+        /// Its attempt.
+        attempt: u32,
+        /// Its number within the attempt.
+        seq: u64,
+        /// Its name on the wire: `chat.delta`.
+        event: String,
+        /// Its text, or that of its outcome.
+        text: Option<String>,
+        /// How the request ended, if this is its end.
+        status: Option<Status>,
+    },
+    /// A reader is told that it missed frames.
+    Gap {
+        /// Which.
+        request: Key,
+        /// Who is told.
+        reader: String,
+    },
+    /// A reader leaves, or is closed.
+    Left {
+        /// Which.
+        request: Key,
+        /// Who.
+        reader: String,
+    },
+    /// The provider is called.
+    Called {
+        /// The number of the call.
+        call: u64,
+        /// Which request, as the marker in its prompt says.
+        request: Option<Key>,
+        /// The idempotency key, where it brings one.
+        idempotency_key: Option<String>,
+        /// The model.
+        model: String,
+    },
+    /// The provider's side of the call is over.
+    Answered {
+        /// The number of the call.
+        call: u64,
+        /// Its HTTP status; none where it broke off before.
+        status: Option<u16>,
+        /// Whether the whole answer went out.
+        whole: bool,
+        /// Whether the caller went away.
+        caller_gone: bool,
+        /// When it allows the next call, where it said so.
+        retry_after_ms: Option<u64>,
+        /// Tokens that it will put on the bill.
+        tokens: u64,
+    },
+    /// A callback arrives.
+    CalledBack {
+        /// Which request, as its body says.
+        request: Key,
+        /// Its `webhook-id`.
+        webhook: String,
+        /// Whether its signature held.
+        valid: bool,
+        /// The status it was answered with.
+        replied: u16,
+        /// What it says of the end.
+        status: Option<Status>,
+        /// A digest of the outcome.
+        digest: String,
+    },
+    /// A fault begins.
+    Injected {
+        /// Its class, in the words of the plan.
+        fault: String,
+        /// What it strikes.
+        target: String,
+    },
+    /// A fault ends.
+    Healed {
+        /// Its class.
+        fault: String,
+        /// What it struck.
+        target: String,
+    },
+    /// How often a fault really struck.
+    Fired {
+        /// Its class.
+        fault: String,
+        /// How often.
+        times: u64,
+    },
+    /// A part of the run begins.
+    Phase {
+        /// Which.
+        phase: Phase,
+    },
+    /// A bounded thing was measured.
+    Measured {
+        /// What: `rss_bytes engine`, `queue sim`.
+        gauge: String,
+        /// How much.
+        value: f64,
+        /// What it must not exceed, where there is a bound.
+        cap: Option<f64>,
+    },
+    /// A process of the engine began or ended.
+    Process {
+        /// Its role: `gateway`, `worker-1`, `broker`.
+        role: String,
+        /// Its id.
+        pid: u32,
+        /// How it ended; none at its beginning.
+        ended: Option<String>,
+    },
+    /// After the run: an outcome that the broker keeps.
+    Recorded {
+        /// Which.
+        request: Key,
+        /// How it ended.
+        status: Status,
+        /// Its error, where it has one.
+        code: Option<ErrorCode>,
+        /// Its text.
+        text: Option<String>,
+        /// A digest of it.
+        digest: String,
+        /// The calls it speaks of.
+        calls: u64,
+        /// The tokens it speaks of.
+        tokens: u64,
+    },
+    /// After the run: work that was parked.
+    Parked {
+        /// Which.
+        request: Key,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// After the run: what still waits in a queue.
+    Waiting {
+        /// The stream.
+        stream: String,
+        /// How many messages.
+        messages: u64,
+    },
+    /// A planted secret was found where none may be.
+    Leaked {
+        /// Where: a file, a stream.
+        place: String,
+        /// The line, with the secret taken out.
+        line: String,
+    },
+}
+
+/// The parts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Load without faults.
+    Quiet,
+    /// Load and faults.
+    Fault,
+    /// Load, and the faults are over.
+    Healed,
+    /// No load: what was accepted comes to its end.
+    Settle,
+    /// Over.
+    Over,
+}
+
+/// What is written into the prompt of a request, so that its bytes are known wherever they turn up:
+/// `⟦tenant/id⟧`. A reader that sees another request's marker sees another's bytes.
+pub fn marker(request: &Key) -> String {
+    format!("⟦{}/{}⟧", request.tenant, request.id)
+}
+
+/// The markers in a text.
+pub fn markers(text: &str) -> impl Iterator<Item = &str> {
+    text.split('⟦').skip(1).filter_map(|rest| rest.split_once('⟧')).map(|(marker, _)| marker)
+}
