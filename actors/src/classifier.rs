@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapters::Registry;
 use async_trait::async_trait;
-use broker::{ConsumerSpec, Headers, Lease, Message, Publication, message::MESSAGE_ID};
+use broker::{Headers, Lease, Message, Publication, message::MESSAGE_ID};
 use futures_util::StreamExt;
 use schemas::{
     Action, Error, ErrorCode, Event, EventBody, Format, Outcome, Output, Request, RequestId, Status, Tenant,
@@ -18,7 +18,8 @@ use serde_json::json;
 use crate::{
     EngineConfig, RuleConfig,
     outbox::{self, Conclusion, Outbox, Parked},
-    stage::{ACK_PENDING_MAX, Stage, Task, Verdict},
+    queue::Queue,
+    stage::{Stage, Task, Verdict},
 };
 pub use rules::{BadRule, Rules};
 
@@ -133,7 +134,7 @@ impl Classifier {
             delivered_before: 0,
             forgiven: 0,
         };
-        let subject = self.outbox.topology().subjects.work(&pool, &work.tenant);
+        let subject = self.outbox.topology().subjects.work(&pool, work.request.priority, &work.tenant);
         let id = Some(format!("{}.{}", work.tenant, work.id));
         let payload = outbox::encode(Format::MessagePack, &work)?;
         Ok(Verdict::Forward(Publication {
@@ -293,15 +294,9 @@ impl Stage for Classifier {
         "classifier"
     }
 
-    fn consumer(&self) -> ConsumerSpec {
+    fn queue(&self) -> Queue {
         let topology = self.outbox.topology();
-        ConsumerSpec {
-            stream: topology.requests.clone(),
-            name: "classifier".into(),
-            filter: topology.subjects.all("req"),
-            ack_wait: self.engine.lease(),
-            ack_pending_max: ACK_PENDING_MAX,
-        }
+        Queue::of_tenants(&topology.subjects, &topology.requests, "req", "classifier", self.engine.lease())
     }
 
     fn first_silence(&self) -> Duration {

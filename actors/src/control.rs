@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use schemas::{RequestId, Tenant};
 use tokio::{
-    sync::watch,
+    sync::{SetOnce, watch},
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
@@ -38,7 +38,7 @@ pub struct Control {
     running: DashMap<Key, CancellationToken>,
     asked: Mutex<Asked>,
     /// Whether the cancels from before this engine have been read.
-    caught_up: watch::Sender<bool>,
+    caught_up: SetOnce<()>,
 }
 
 /// A running request; dropping it ends its registration.
@@ -69,7 +69,7 @@ impl Control {
             outbox,
             running: DashMap::new(),
             asked: Mutex::new(Asked::new(CANCELS_MAX, CANCELS_AGE)),
-            caught_up: watch::Sender::new(false),
+            caught_up: SetOnce::new(),
         }
     }
 
@@ -87,10 +87,7 @@ impl Control {
 
     /// Resolves when the cancels from before the start of this engine are known, which is almost always at once.
     pub async fn caught_up(&self) {
-        if !*self.caught_up.borrow() {
-            // It fails when there is nobody left who could catch up.
-            let _ = self.caught_up.subscribe().wait_for(|caught_up| *caught_up).await;
-        }
+        self.caught_up.wait().await;
     }
 
     /// Cancels a request, now or when it comes.
@@ -148,7 +145,7 @@ impl Control {
             let again = match self.read(pattern, &mut from).await {
                 Ok(()) => {
                     failures = 0;
-                    self.caught_up.send_replace(true);
+                    self.say_caught_up();
                     READ_AGAIN_AFTER
                 }
                 Err(error) => {
@@ -157,7 +154,7 @@ impl Control {
                     }
                     // What will not mend by itself must not hold the work up.
                     if !error.is_transient() {
-                        self.caught_up.send_replace(true);
+                        self.say_caught_up();
                     }
                     failures += 1;
                     BACKOFF.delay(failures, 1.0)
@@ -166,6 +163,8 @@ impl Control {
             let again = Instant::now() + again;
             loop {
                 tokio::select! {
+                    // Of what happens at once the order is always the same, so that a run can be repeated from its seed.
+                    biased;
                     message = live.next() => match message {
                         Some(message) => self.note(&message.subject),
                         None => return,
@@ -179,6 +178,11 @@ impl Control {
                 }
             }
         }
+    }
+
+    fn say_caught_up(&self) {
+        // It fails where it was said before.
+        let _ = self.caught_up.set(());
     }
 
     /// Reads the stream on from `from`, to its end.

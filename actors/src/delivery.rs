@@ -3,6 +3,7 @@
 //! Every try carries the same `webhook-id`, its own time stamp and a fresh signature (Standard Webhooks 1.0.0). What
 //! nobody takes is parked, from where it can be sent again.
 
+pub mod courier;
 mod egress;
 mod signature;
 
@@ -10,8 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapters::retry_after;
 use async_trait::async_trait;
-use broker::ConsumerSpec;
-use reqwest::{Client, StatusCode};
+use reqwest::{StatusCode, Url};
 use schemas::{CallbackJob, Error, ErrorCode, Secret};
 use serde_json::json;
 use tracing::debug;
@@ -21,13 +21,12 @@ use crate::{
     backoff::Backoff,
     metrics::Metrics,
     outbox::{Outbox, Parked},
-    stage::{ACK_PENDING_MAX, Stage, Task, Verdict},
+    queue::Queue,
+    stage::{Stage, Task, Verdict},
 };
-use egress::Guard;
+use courier::{CONNECT_TIMEOUT, Courier, Parcel, Reply};
 use signature::Key;
 
-/// How long a connection to a target may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A callback that is delivered more often than tried ended its worker each time.
 const SPARE_TRIES: u32 = 8;
 /// The longest wait that a target may ask for.
@@ -37,8 +36,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub struct Delivery {
     config: CallbackConfig,
-    client: Client,
-    guard: Arc<Guard>,
+    courier: Arc<dyn Courier>,
     outbox: Outbox,
     engine: EngineConfig,
     metrics: Arc<Metrics>,
@@ -54,20 +52,15 @@ enum Try {
 }
 
 impl Delivery {
-    /// Delivers as `config` says.
+    /// Delivers as `config` says, by `courier`.
     pub fn new(
         config: CallbackConfig,
+        courier: Arc<dyn Courier>,
         outbox: Outbox,
         engine: EngineConfig,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, reqwest::Error> {
-        let guard = Arc::new(Guard::new(config.allow_networks.clone()));
-        let client = adapters::http::client_builder()
-            .dns_resolver(Arc::clone(&guard))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(Duration::from_millis(config.timeout_ms))
-            .build()?;
-        Ok(Self { config, client, guard, outbox, engine, metrics })
+    ) -> Self {
+        Self { config, courier, outbox, engine, metrics }
     }
 
     async fn deliver(&self, task: &Task<'_>, job: &CallbackJob) -> Try {
@@ -82,23 +75,21 @@ impl Delivery {
         let body = json!({"type": kind, "timestamp": timestamp, "data": outcome}).to_string();
         let id = format!("msg_{}_{}", outcome.tenant, outcome.id);
         let seconds = self.outbox.seams().clock.now().as_second();
-        let request = self
-            .client
-            .post(url)
-            .header("content-type", "application/json")
-            .header("webhook-id", &id)
-            .header("webhook-timestamp", seconds)
-            .header("webhook-signature", key.sign(&id, seconds, body.as_bytes()))
-            .body(body);
-        match request.send().await {
-            Ok(response) => judge(&response, self.outbox.seams().clock.now()),
-            Err(error) => Try::Failed(reason(&error), None),
+        let headers = vec![
+            ("content-type", "application/json".to_owned()),
+            ("webhook-signature", key.sign(&id, seconds, body.as_bytes())),
+            ("webhook-timestamp", seconds.to_string()),
+            ("webhook-id", id),
+        ];
+        match self.courier.post(Parcel { url, headers, body }).await {
+            Ok(reply) => judge(&reply, self.outbox.seams().clock.now()),
+            Err(why) => Try::Failed(why, None),
         }
     }
 
-    fn target(&self, job: &CallbackJob) -> Result<(reqwest::Url, Key), String> {
-        let url = reqwest::Url::parse(&job.callback.url).map_err(|error| format!("callback.url: {error}"))?;
-        self.guard.check_literal(&url)?;
+    fn target(&self, job: &CallbackJob) -> Result<(Url, Key), String> {
+        let url = Url::parse(&job.callback.url).map_err(|error| format!("callback.url: {error}"))?;
+        self.courier.check(&url)?;
         let secret = job.callback.secret.as_ref().or(self.config.default_secret.as_ref());
         let secret: &Secret = secret.ok_or("callback.secret: there is none, and no default key")?;
         Ok((url, Key::parse(secret)?))
@@ -120,15 +111,9 @@ impl Stage for Delivery {
         "delivery"
     }
 
-    fn consumer(&self) -> ConsumerSpec {
+    fn queue(&self) -> Queue {
         let topology = self.outbox.topology();
-        ConsumerSpec {
-            stream: topology.callbacks.clone(),
-            name: "delivery".into(),
-            filter: topology.subjects.all("cb"),
-            ack_wait: self.engine.lease(),
-            ack_pending_max: ACK_PENDING_MAX,
-        }
+        Queue::of_tenants(&topology.subjects, &topology.callbacks, "cb", "delivery", self.engine.lease())
     }
 
     fn first_silence(&self) -> Duration {
@@ -173,32 +158,18 @@ impl Stage for Delivery {
     }
 }
 
-fn judge(response: &reqwest::Response, now: jiff::Timestamp) -> Try {
-    let status = response.status();
-    let why = format!("the target answered {status}");
-    match status {
+fn judge(reply: &Reply, now: jiff::Timestamp) -> Try {
+    let why = format!("the target answered {}", reply.status);
+    match reply.status {
         status if status.is_success() => Try::Taken,
         StatusCode::GONE => Try::Refused(why),
-        _ => Try::Failed(why, retry_after::read(response.headers(), now)),
-    }
-}
-
-/// What went wrong, without the URL and what may stand in it.
-fn reason(error: &reqwest::Error) -> String {
-    let mut chain: &dyn std::error::Error = error;
-    while let Some(source) = chain.source() {
-        chain = source;
-    }
-    match (error.is_timeout(), error.is_connect()) {
-        (true, _) => "the target did not answer in time".into(),
-        (_, true) => format!("no connection to the target: {chain}"),
-        _ => format!("the request failed: {chain}"),
+        _ => Try::Failed(why, retry_after::read(&reply.headers, now)),
     }
 }
 
 /// A URL without what may be secret in it.
 fn shown(url: &str) -> String {
-    reqwest::Url::parse(url).map_or_else(
+    Url::parse(url).map_or_else(
         |_| "an invalid URL".into(),
         |url| format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path()),
     )

@@ -3,13 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use broker::{ConsumerSpec, Link, Message};
+use broker::{Link, Message};
 use futures_util::future::join_all;
 use schemas::{Format, Heartbeat, VERSION};
 use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::debug;
 
-use crate::{outbox::Outbox, vitals::PoolVitals};
+use crate::{outbox::Outbox, queue::Queue, vitals::PoolVitals};
 
 /// How long the broker may take to say how much waits; a beat without the queue is better than a late one.
 const BACKLOG_TIMEOUT: Duration = Duration::from_millis(500);
@@ -23,8 +23,8 @@ pub struct Heart {
     pub every: Duration,
     /// Where to say it.
     pub outbox: Outbox,
-    /// The pools, each with what it consumes.
-    pub pools: Vec<(Arc<PoolVitals>, ConsumerSpec)>,
+    /// The pools, each with its queue.
+    pub pools: Vec<(Arc<PoolVitals>, Queue)>,
 }
 
 impl Heart {
@@ -35,13 +35,13 @@ impl Heart {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            join_all(self.pools.iter().map(|(vitals, consumer)| self.beat(vitals, consumer))).await;
+            join_all(self.pools.iter().map(|(vitals, queue)| self.beat(vitals, queue))).await;
         }
     }
 
-    async fn beat(&self, vitals: &PoolVitals, consumer: &ConsumerSpec) {
+    async fn beat(&self, vitals: &PoolVitals, queue: &Queue) {
         let connected = matches!(*self.outbox.broker().link().borrow(), Link::Up);
-        let queue = if connected { self.backlog(consumer).await } else { None };
+        let held = if connected { self.held(queue).await } else { None };
         let look = vitals.look();
         let beat = Heartbeat {
             v: VERSION,
@@ -51,7 +51,7 @@ impl Heart {
             connected,
             every_ms: u64::try_from(self.every.as_millis()).unwrap_or(u64::MAX),
             slots: vitals.slots(),
-            queue,
+            queue: held.map(|held| held.saturating_sub(look.inflight)),
             inflight: look.inflight,
             last_progress_ms: look.last_progress_ms,
             average_job_ms: look.average_job_ms,
@@ -65,9 +65,12 @@ impl Heart {
         }
     }
 
-    async fn backlog(&self, consumer: &ConsumerSpec) -> Option<u64> {
-        let broker = self.outbox.broker();
-        let asked = timeout(BACKLOG_TIMEOUT, broker.backlog(&consumer.stream, &consumer.name)).await;
-        asked.ok()?.inspect_err(|error| debug!(%error, consumer = consumer.name, "backlog not known")).ok()
+    /// How many messages the broker holds for a pool: waiting, or being worked on.
+    async fn held(&self, queue: &Queue) -> Option<u64> {
+        let (broker, pattern) = (self.outbox.broker(), queue.pattern());
+        let asked = timeout(BACKLOG_TIMEOUT, broker.subjects(&queue.stream, &pattern)).await;
+        let subjects =
+            asked.ok()?.inspect_err(|error| debug!(%error, pattern, "what waits is not known")).ok()?;
+        Some(subjects.iter().map(|(_, messages)| messages).sum())
     }
 }

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`system`] | the only public handle: start, failed, drain |
 //! | [`supervisor`], [`pool`], [`worker`] | the actors: thin shells |
+//! | [`queue`], [`fair`], `dispatch` | the lanes of a stage, who is next, and what a pool takes on |
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
 //! | [`governor`] | who may call a provider, and when |
@@ -27,7 +28,9 @@ pub mod classifier;
 pub mod config;
 pub mod control;
 pub mod delivery;
+mod dispatch;
 pub mod emitter;
+pub mod fair;
 pub mod governor;
 pub mod heartbeat;
 pub mod intensity;
@@ -37,6 +40,7 @@ pub mod pool;
 pub mod pressure;
 pub mod progress;
 pub mod provider;
+pub mod queue;
 pub mod stage;
 pub mod supervisor;
 pub mod system;

@@ -1,18 +1,18 @@
-//! The workers of one stage, and the pull that never asks the broker for more than they can take.
+//! The workers of one stage.
 //!
 //! A mailbox is unbounded, so the bound stands before it: a slot is taken before a message is asked for, travels with
 //! the message, and is free again when the message is settled.
 
 use std::{sync::Arc, time::Duration};
 
-use broker::{Broker, Consumer, Lease};
+use broker::Broker;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::{sync::Semaphore, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::{
-    backoff::Backoff,
+    dispatch::Dispatch,
     intensity::Intensity,
     metrics::Metrics,
     stage::{Held, Runner},
@@ -23,8 +23,6 @@ use crate::{
 /// More workers than this dying within [`DEATHS_WINDOW`] mean that the pool itself is sick.
 const DEATHS_MAX: usize = 100;
 const DEATHS_WINDOW: Duration = Duration::from_secs(10);
-/// How long to wait before asking a broker again that failed.
-const PULL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// The actor.
 #[derive(Debug)]
@@ -62,12 +60,12 @@ pub struct State {
     arguments: Arguments,
     idle: Vec<ActorRef<Held>>,
     deaths: Intensity,
-    puller: JoinHandle<()>,
+    dispatch: JoinHandle<()>,
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        self.puller.abort();
+        self.dispatch.abort();
     }
 }
 
@@ -82,9 +80,9 @@ impl Actor for Pool {
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         // Dies with the pool; if it ended alone the pool would idle, so it never returns but on `stop`.
-        let puller = tokio::spawn(pull(arguments.clone(), myself));
+        let dispatch = tokio::spawn(Dispatch::new(arguments.clone(), myself).run());
         let deaths = Intensity::new(DEATHS_MAX, DEATHS_WINDOW);
-        Ok(State { arguments, idle: Vec::new(), deaths, puller })
+        Ok(State { arguments, idle: Vec::new(), deaths, dispatch })
     }
 
     async fn handle(
@@ -151,58 +149,4 @@ impl State {
         worker.cast(job)?;
         Ok(())
     }
-}
-
-/// Asks the broker for as many messages as there are free slots, for ever; ends on `stop`.
-async fn pull(arguments: Arguments, pool: ActorRef<Message>) {
-    let mut failures = 0;
-    while !arguments.stop.is_cancelled() {
-        let opened = arguments.broker.consume(&arguments.runner.stage().consumer()).await;
-        let pulled = match opened {
-            Ok(mut consumer) => pull_from(&mut *consumer, &arguments, &pool, &mut failures).await,
-            Err(error) => Err(error),
-        };
-        let Err(error) = pulled else { return };
-        failures += 1;
-        warn!(stage = arguments.runner.stage().name(), %error, failures, "broker gives no messages");
-        tokio::select! {
-            () = tokio::time::sleep(PULL_BACKOFF.delay(failures, 1.0)) => {}
-            () = arguments.stop.cancelled() => {}
-        }
-    }
-}
-
-/// `Ok` on `stop`, the error otherwise.
-async fn pull_from(
-    consumer: &mut dyn Consumer,
-    arguments: &Arguments,
-    pool: &ActorRef<Message>,
-    failures: &mut u32,
-) -> Result<(), broker::Error> {
-    loop {
-        let leases = tokio::select! {
-            () = arguments.stop.cancelled() => {
-                consumer.close().await;
-                return Ok(());
-            }
-            leases = pull_once(consumer, &arguments.slots) => leases?,
-        };
-        *failures = 0;
-        if pool.cast(Message::Leased(leases)).is_err() {
-            // The pool is gone; what was leased goes back as it is dropped.
-            return Ok(());
-        }
-    }
-}
-
-async fn pull_once(consumer: &mut dyn Consumer, slots: &Arc<Semaphore>) -> Result<Vec<Held>, broker::Error> {
-    let closed = |_| broker::Error::new(broker::ErrorKind::Closed, "the pool has stopped");
-    let mut free = Arc::clone(slots).acquire_owned().await.map_err(closed)?;
-    let more = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX);
-    if let Ok(rest) = Arc::clone(slots).try_acquire_many_owned(more) {
-        free.merge(rest);
-    }
-    let leases = consumer.pull(free.num_permits()).await?;
-    let hold = |lease: Lease| free.split(1).map(|slot| Held::new(lease, slot));
-    Ok(leases.into_iter().filter_map(hold).collect())
 }

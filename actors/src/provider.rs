@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapters::Registry;
 use async_trait::async_trait;
-use broker::{ConsumerSpec, Lease, Publication};
+use broker::{Lease, Publication};
 use schemas::{Error, ErrorCode, Format, Outcome, Status, Timings, VERSION, Work, outcome};
 use tokio::time::{Instant, sleep_until};
 
@@ -17,13 +17,17 @@ use crate::{
     governor,
     metrics::Metrics,
     outbox::{self, Conclusion, Outbox, Parked},
-    stage::{ACK_PENDING_MAX, Stage, Task, Verdict},
+    queue::Queue,
+    stage::{Stage, Task, Verdict},
 };
 use attempt::Attempt;
 use parking_lot::RwLock;
 
 /// After the deadline the work has this long to write its end.
 const DEADLINE_GRACE: Duration = Duration::from_secs(5);
+
+/// A token that is written takes a provider about as long as so many that are read.
+const OUTPUT_WEIGHT: u64 = 4;
 
 /// The governors by the name of their provider; a restarted governor takes the place of the dead one.
 #[derive(Debug, Default)]
@@ -193,15 +197,17 @@ impl Stage for ProviderStage {
         &self.pool
     }
 
-    fn consumer(&self) -> ConsumerSpec {
+    fn queue(&self) -> Queue {
         let topology = self.shared.outbox.topology();
-        ConsumerSpec {
-            stream: topology.work.clone(),
-            name: format!("pool-{}", self.pool),
-            filter: topology.subjects.pool(&self.pool),
-            ack_wait: self.shared.engine.lease(),
-            ack_pending_max: ACK_PENDING_MAX,
-        }
+        let (path, name) = (format!("work.{}", self.pool), format!("pool-{}", self.pool));
+        let lease = self.shared.engine.lease();
+        Queue::of_classes(&topology.subjects, &topology.work, &path, &name, lease)
+    }
+
+    fn cost(&self, outcome: Option<&Outcome>, _: Duration) -> f64 {
+        let tokens = outcome
+            .map_or(0, |Outcome { usage, .. }| usage.input_tokens + OUTPUT_WEIGHT * usage.output_tokens);
+        (tokens as f64).max(1.0)
     }
 
     fn first_silence(&self) -> Duration {

@@ -5,24 +5,23 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use broker::{ConsumerSpec, Lease, Publication, Settle, Settlement, trace};
+use broker::{Lease, Publication, Settle, Settlement, trace};
 use schemas::Outcome;
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
+    fair::Lane,
     metrics::Metrics,
     outbox::{Conclusion, Outbox, Parked},
     progress::Progress,
+    queue::Queue,
 };
 
-/// The most messages that all workers of one consumer may hold at once, over all processes. Slots bound each process;
-/// this bounds the broker's bookkeeping, delayed retries included.
-pub const ACK_PENDING_MAX: u32 = 100_000;
 /// After an unexpected end of a worker its message waits this long, so that a message which kills its worker does not
 /// spin.
 const GIVE_BACK_DELAY: Duration = Duration::from_millis(500);
@@ -59,14 +58,19 @@ pub trait Stage: fmt::Debug + Send + Sync + 'static {
     /// Its name, in logs, metrics and the subjects of parked work.
     fn name(&self) -> &str;
 
-    /// What it consumes.
-    fn consumer(&self) -> ConsumerSpec;
+    /// Where its messages wait.
+    fn queue(&self) -> Queue;
 
     /// How long it may be silent at first.
     fn first_silence(&self) -> Duration;
 
     /// What becomes of this message. A message that was delivered too often is the stage's to give up.
     async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error>;
+
+    /// What a job cost, in any unit that is the same for all jobs of the stage: what tenants are served alike in.
+    fn cost(&self, _outcome: Option<&Outcome>, took: Duration) -> f64 {
+        took.as_secs_f64()
+    }
 
     /// The request has ended with this outcome, which is stored and told. For what the stage has kept for it.
     async fn ended(&self, _outcome: &Outcome) {}
@@ -136,12 +140,16 @@ impl Runner {
         let started = Instant::now();
         let settler = lease.settler();
         let end = tokio::select! {
+            // Work that has ended is settled, whatever else happens at the same moment; and always in this order, so that
+            // a run can be repeated from its seed.
+            biased;
             settlement = self.work(lease, progress) => Ok(settlement),
             let_go = self.renew(&*settler, progress) => Err(let_go),
             () = self.hand_back.cancelled() => Err(LetGo::HandBack),
         };
         let label = match end {
-            Ok(settlement) => {
+            Ok((settlement, outcome)) => {
+                held.charge(self.stage.cost(outcome.as_deref(), started.elapsed()));
                 held.settle(settlement).await;
                 settlement_label(settlement)
             }
@@ -169,7 +177,7 @@ impl Runner {
     }
 
     /// Decides, and carries the decision out but for the settlement.
-    async fn work(&self, lease: &Lease, progress: &Progress) -> Settlement {
+    async fn work(&self, lease: &Lease, progress: &Progress) -> (Settlement, Option<Box<Outcome>>) {
         let task = Task { lease, progress };
         let carried_out = match self.stage.decide(task).await {
             Ok(verdict) => self.carry_out(verdict, lease, progress).await,
@@ -177,7 +185,7 @@ impl Runner {
         };
         carried_out.unwrap_or_else(|error| {
             warn!(stage = self.stage.name(), %error, "broker failed; the message is delivered again");
-            Settlement::RetryAfter(BROKER_RETRY_DELAY)
+            (Settlement::RetryAfter(BROKER_RETRY_DELAY), None)
         })
     }
 
@@ -186,35 +194,36 @@ impl Runner {
         verdict: Verdict,
         lease: &Lease,
         progress: &Progress,
-    ) -> Result<Settlement, broker::Error> {
+    ) -> Result<(Settlement, Option<Box<Outcome>>), broker::Error> {
         progress.expect_within(self.outbox.patience());
+        let mut outcome = None;
         match verdict {
             Verdict::Done => {}
-            Verdict::RetryAfter(delay) => return Ok(Settlement::RetryAfter(delay)),
+            Verdict::RetryAfter(delay) => return Ok((Settlement::RetryAfter(delay), None)),
             Verdict::Forward(publication) => {
                 let receipt = self.outbox.publish(publication).await?;
                 if receipt.duplicate && lease.deliveries == 1 {
                     // Somebody was there first, at the same moment: the stage looks again, now that both can be seen.
-                    return Ok(Settlement::RetryAfter(GIVE_BACK_DELAY));
+                    return Ok((Settlement::RetryAfter(GIVE_BACK_DELAY), None));
                 }
             }
-            Verdict::Conclude(conclusion) => self.conclude(*conclusion).await?,
+            Verdict::Conclude(conclusion) => outcome = Some(self.conclude(*conclusion).await?),
             Verdict::Park(parked) => {
                 debug!(stage = self.stage.name(), reason = %parked.reason, "parked");
                 self.outbox.park(self.stage.name(), lease, &parked).await?;
                 self.metrics.parked(self.stage.name(), parked.reason.code);
                 if let Some(conclusion) = parked.conclusion {
-                    self.conclude(*conclusion).await?;
+                    outcome = Some(self.conclude(*conclusion).await?);
                 }
             }
         }
-        Ok(Settlement::Ack)
+        Ok((Settlement::Ack, outcome))
     }
 
-    async fn conclude(&self, conclusion: Conclusion) -> Result<(), broker::Error> {
-        let outcome = self.outbox.conclude(conclusion).await?;
+    async fn conclude(&self, conclusion: Conclusion) -> Result<Box<Outcome>, broker::Error> {
+        let outcome = Box::new(self.outbox.conclude(conclusion).await?);
         self.stage.ended(&outcome).await;
-        Ok(())
+        Ok(outcome)
     }
 
     /// Hands a message back unfinished.
@@ -258,26 +267,55 @@ const fn settlement_label(settlement: Settlement) -> &'static str {
     }
 }
 
+/// What is known of a message that was let go.
+#[derive(Debug)]
+pub struct Return {
+    /// The lane from which it came.
+    pub lane: Lane,
+    /// What the lane was charged for it.
+    pub estimate: f64,
+    /// What it cost; none where nobody knows.
+    pub cost: Option<f64>,
+    /// After so long it is in its lane again.
+    pub again: Option<Duration>,
+}
+
 /// A leased message in the hands of a worker, with the slot it takes. Dropped unsettled (its worker died), it goes
 /// back to the broker.
 #[derive(Debug)]
 pub struct Held {
     lease: Option<Lease>,
+    account: Option<Return>,
+    back: mpsc::Sender<Return>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Held {
-    /// Takes `lease` into a slot.
-    pub const fn new(lease: Lease, slot: OwnedSemaphorePermit) -> Self {
-        Self { lease: Some(lease), _slot: slot }
+    /// Takes `lease` into a slot; `back` is told when it is let go.
+    pub const fn new(
+        lease: Lease,
+        slot: OwnedSemaphorePermit,
+        account: Return,
+        back: mpsc::Sender<Return>,
+    ) -> Self {
+        Self { lease: Some(lease), account: Some(account), back, _slot: slot }
     }
 
     fn subject(&self) -> &str {
         self.lease.as_ref().map_or("", |lease| &lease.message.subject)
     }
 
+    fn charge(&mut self, cost: f64) {
+        if let Some(account) = &mut self.account {
+            account.cost = Some(cost);
+        }
+    }
+
     async fn settle(&mut self, settlement: Settlement) {
         let Some(lease) = self.lease.take() else { return };
+        if let (Settlement::RetryAfter(delay), Some(account)) = (settlement, &mut self.account) {
+            account.again = Some(delay);
+        }
         if let Err(error) = lease.settler().settle(settlement).await {
             // What could not be settled is delivered again, and ends at the outcome that is already recorded.
             debug!(%error, ?settlement, "message not settled");
@@ -291,10 +329,15 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(lease) = self.lease.take() else { return };
-        // The task lives for one message to the broker; if it dies, the lease runs out by itself.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { lease.retry_after(GIVE_BACK_DELAY).await });
+        let Some(mut account) = self.account.take() else { return };
+        if let Some(lease) = self.lease.take() {
+            account.again = Some(GIVE_BACK_DELAY);
+            // The task lives for one message to the broker; if it dies, the lease runs out by itself.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { lease.retry_after(GIVE_BACK_DELAY).await });
+            }
         }
+        // Where nobody reads it any more, nobody wants to know.
+        let _ = self.back.try_send(account);
     }
 }

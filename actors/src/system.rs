@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use adapters::Registry;
-use broker::{Broker, ConsumerSpec, Seams, Topology};
+use broker::{Broker, Seams, Topology};
 use futures_util::FutureExt;
 use ractor::{Actor, ActorRef};
 use tokio::{
@@ -19,7 +19,10 @@ use crate::{
     classifier::{BadRule, Classifier},
     config::Providers,
     control::Control,
-    delivery::Delivery,
+    delivery::{
+        Delivery,
+        courier::{Courier, Web},
+    },
     governor::Governor,
     heartbeat::Heart,
     metrics::Metrics,
@@ -27,6 +30,7 @@ use crate::{
     pool::{self, Pool},
     pressure::{Band, Pressure},
     provider::{Governors, ProviderStage, Shared},
+    queue::Queue,
     stage::{Runner, Stage},
     supervisor::{Child, Message, Supervisor},
     vitals::{PoolVitals, Vitals},
@@ -95,6 +99,18 @@ impl System {
         callbacks: CallbackConfig,
         parts: Parts,
     ) -> Result<Self, Error> {
+        let courier = Arc::new(Web::new(&callbacks)?);
+        Self::start_with(engine, rules, callbacks, parts, courier).await
+    }
+
+    /// Starts every actor, with callbacks carried by `courier`: a simulation has no network.
+    pub async fn start_with(
+        engine: EngineConfig,
+        rules: &[RuleConfig],
+        callbacks: CallbackConfig,
+        parts: Parts,
+        courier: Arc<dyn Courier>,
+    ) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
         let outbox = Outbox::new(Arc::clone(&parts.broker), Arc::new(parts.topology), parts.seams);
         let control = Arc::new(Control::new(outbox.clone()));
@@ -103,7 +119,8 @@ impl System {
         let can_sign = callbacks.default_secret.is_some();
         let classifier =
             Classifier::new(rules, Arc::clone(&parts.registry), outbox.clone(), engine.clone(), can_sign)?;
-        let delivery = Delivery::new(callbacks, outbox.clone(), engine.clone(), Arc::clone(&metrics))?;
+        let delivery =
+            Delivery::new(callbacks, courier, outbox.clone(), engine.clone(), Arc::clone(&metrics));
         let shared = Arc::new(Shared {
             registry: parts.registry,
             governors: Arc::new(Governors::default()),
@@ -183,7 +200,7 @@ struct Tree {
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     hand_back: CancellationToken,
-    watched: Vec<(Arc<PoolVitals>, ConsumerSpec)>,
+    watched: Vec<(Arc<PoolVitals>, Queue)>,
     children: Vec<Child>,
     slots: Vec<(Arc<Semaphore>, u32)>,
 }
@@ -208,7 +225,7 @@ impl Tree {
         let name = format!("pool {}", stage.name());
         let slots = Arc::new(Semaphore::new(concurrency as usize));
         let vitals = Arc::new(PoolVitals::new(stage.name().to_owned(), concurrency));
-        self.watched.push((Arc::clone(&vitals), stage.consumer()));
+        self.watched.push((Arc::clone(&vitals), stage.queue()));
         let (outbox, metrics) = (self.outbox.clone(), Arc::clone(&self.metrics));
         let runner = Runner::new(stage, outbox, metrics, self.engine.lease(), self.hand_back.clone());
         let arguments = pool::Arguments {

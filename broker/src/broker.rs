@@ -57,8 +57,8 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Removes the oldest messages of `stream`, at most `count`.
     async fn trim(&self, stream: &str, count: u64) -> Result<(), Error>;
 
-    /// How many messages wait in `stream` for the consumer `name`, those being worked on not counted.
-    async fn backlog(&self, stream: &str, name: &str) -> Result<u64, Error>;
+    /// The subjects of `stream` that match `pattern` and hold messages, each with their number, in order.
+    async fn subjects(&self, stream: &str, pattern: &str) -> Result<Vec<(String, u64)>, Error>;
 
     /// Opens a small key-value bucket; makes it where it is missing.
     async fn bucket(&self, bucket: &BucketSpec) -> Result<Box<dyn Bucket>, Error>;

@@ -21,8 +21,6 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::watch;
 
 use self::{bucket::KeyValue, connection::Connection, consumer::PullConsumer, keeper::Keeper};
@@ -87,11 +85,6 @@ pub struct JetStream {
     keeper: Arc<Keeper>,
     replicas: usize,
     sync_interval: Option<Duration>,
-}
-
-#[derive(Deserialize)]
-struct ConsumerInfo {
-    num_pending: u64,
 }
 
 impl JetStream {
@@ -200,10 +193,8 @@ impl Broker for JetStream {
         read::trim(&self.connection, stream, count).await
     }
 
-    async fn backlog(&self, stream: &str, name: &str) -> Result<u64, Error> {
-        let subject = format!("CONSUMER.INFO.{stream}.{name}");
-        let info: ConsumerInfo = api::call(&self.connection, &subject, &json!({})).await?;
-        Ok(info.num_pending)
+    async fn subjects(&self, stream: &str, pattern: &str) -> Result<Vec<(String, u64)>, Error> {
+        self.keeper.healing(stream, || streams::subjects(&self.connection, stream, pattern)).await
     }
 
     async fn bucket(&self, bucket: &BucketSpec) -> Result<Box<dyn Bucket>, Error> {

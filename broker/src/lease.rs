@@ -83,14 +83,16 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// A durable consumer, pulled by credit.
+/// A durable consumer.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits for messages and returns 1 to `credit` of them. Never holds more than `credit` that are not returned yet.
+    /// Returns up to `max` of the messages that are there. Where there are none it waits for the first, at most for
+    /// `patience`, and then returns none. Without patience: what is there now.
     ///
-    /// Cancel-safe: a call that is dropped loses nothing. An error is transient unless its kind is `Closed`: the caller
-    /// waits a moment and calls again; the consumer heals itself (re-creates what is gone) on the next call.
-    async fn pull(&mut self, credit: usize) -> Result<Vec<Lease>, Error>;
+    /// Cancel-safe: what comes for a call that is dropped is returned by the next. An error is transient unless its kind
+    /// is `Closed`: the caller waits a moment and calls again; the consumer heals itself (re-creates what is gone) on the
+    /// next call.
+    async fn pull(&mut self, max: usize, patience: Duration) -> Result<Vec<Lease>, Error>;
 
     /// Stops asking for messages and gives back, at once and for anybody, those that were not returned yet.
     async fn close(&mut self);

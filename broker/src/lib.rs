@@ -34,5 +34,6 @@ pub use lease::{Consumer, Lease, Settle, Settlement};
 pub use message::{Headers, Message, Publication, Receipt, Stored};
 pub use seams::{Clock, Random, Seams};
 pub use topology::{
-    BucketSpec, CANCELS_AGE, CANCELS_MAX, ConsumerSpec, Limits, Retention, Storage, StreamSpec, Topology,
+    Bells, BucketSpec, CANCELS_AGE, CANCELS_MAX, ConsumerSpec, Limits, Retention, Storage, StreamSpec,
+    Topology,
 };

@@ -1,12 +1,12 @@
 //! A broker in this process that behaves as JetStream does where it matters, with its clock, its randomness and its
 //! faults from outside. Survives nothing, shares nothing between two [`Memory::new`], and never runs a task of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::{
-    sync::watch,
+    sync::{Notify, oneshot, watch},
     time::{Instant, sleep},
 };
 
@@ -17,31 +17,40 @@ use crate::{
 };
 
 mod bucket;
+pub mod class;
 mod consumer;
 mod counters;
 mod effects;
 pub mod faults;
+mod freeze;
 mod handle;
 mod hold;
 pub mod log;
+mod nemesis;
+mod outage;
 mod promise;
 mod pull;
 mod repeats;
 mod replay;
+mod settle;
 mod state;
 mod stream;
 mod subscriber;
+mod sync;
 
+pub use class::{FaultClass, Reach};
 pub use counters::Counters;
 pub use faults::{Fault, Rule, RuleId};
 pub use log::Log;
 pub use subscriber::Overflow;
 
 use effects::Effects;
+use freeze::Late;
 use handle::{Handle, World};
 use replay::Cursor;
 use state::State;
 use subscriber::Subscribers;
+use sync::Sync;
 
 /// As much as a managed nats-server takes.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -59,6 +68,9 @@ pub struct Options {
     pub subscriber_queue_max: usize,
     /// What happens to one more.
     pub overflow: Overflow,
+    /// How often streams and buckets in files are written through to the disk: what [`FaultClass::PowerFailure`] can take
+    /// away. None: each change at once, so that it takes nothing.
+    pub sync_interval: Option<Duration>,
     /// The most events in the [`Log`]; 0 keeps none.
     pub log_entries_max: usize,
 }
@@ -70,6 +82,7 @@ impl Default for Options {
             message_bytes_max: MESSAGE_BYTES_MAX,
             subscriber_queue_max: SUBSCRIBER_QUEUE_MAX,
             overflow: Overflow::default(),
+            sync_interval: None,
             log_entries_max: 0,
         }
     }
@@ -97,65 +110,19 @@ impl Default for Memory {
 impl Memory {
     /// A new, empty broker.
     pub fn new(options: Options) -> Self {
-        let Options { seams, message_bytes_max, subscriber_queue_max, overflow, log_entries_max } = options;
-        let subscribers = Subscribers::new(subscriber_queue_max, overflow);
-        let state = State::new(subscribers, Effects::new(seams.clone(), log_entries_max));
+        let Options { seams, message_bytes_max, subscriber_queue_max, .. } = options;
+        let origin = Instant::now();
+        let subscribers = Subscribers::new(subscriber_queue_max, options.overflow);
+        let effects = Effects::new(seams.clone(), origin, options.log_entries_max);
+        let state = Mutex::new(State::new(subscribers, effects, Sync::new(origin, options.sync_interval)));
         let (link, _) = watch::channel(Link::Up);
-        Self {
-            handle: Handle::new(Arc::new(World { state: Mutex::new(state), link, seams, message_bytes_max })),
-        }
+        let world = World { state, link, seams, message_bytes_max, thawed: Notify::new() };
+        Self { handle: Handle::new(Arc::new(world)) }
     }
 
     /// A new, empty broker that is set up as usual but for its clock and its randomness.
     pub fn with_seams(seams: Seams) -> Self {
         Self::new(Options { seams, ..Options::default() })
-    }
-
-    /// Adds a fault, from now on. Fails if the pattern of `rule` is none.
-    pub fn inject(&self, rule: Rule) -> Result<RuleId, Error> {
-        self.handle.world.state.lock().effects.faults.add(rule)
-    }
-
-    /// Takes one fault away. What it has held back stays so until its time.
-    pub fn heal(&self, rule: RuleId) {
-        self.handle.world.state.lock().effects.faults.heal(Some(rule));
-    }
-
-    /// Takes all faults away.
-    pub fn heal_all(&self) {
-        self.handle.world.state.lock().effects.faults.heal(None);
-    }
-
-    /// How often a fault has struck.
-    pub fn fired(&self, rule: RuleId) -> u64 {
-        self.handle.world.state.lock().effects.faults.fired(rule)
-    }
-
-    /// Cuts every connection: operations, also those that wait, fail with `Disconnected`. Time goes on, leases lapse.
-    pub fn disconnect(&self) {
-        let mut state = self.handle.world.state.lock();
-        let now = Instant::now();
-        let cut = self.handle.world.link.send_if_modified(|link| {
-            let up = *link == Link::Up;
-            if up {
-                *link = Link::Down(now);
-            }
-            up
-        });
-        if cut {
-            state.effects.counters.disconnects += 1;
-            state.effects.log.record(now, || log::Event::Linked(Link::Down(now)));
-            state.ring();
-        }
-    }
-
-    /// Ends [`Self::disconnect`]. Subscriptions and consumers go on as they were.
-    pub fn reconnect(&self) {
-        let mut state = self.handle.world.state.lock();
-        if self.handle.world.link.send_replace(Link::Up) != Link::Up {
-            state.effects.log.record(Instant::now(), || log::Event::Linked(Link::Up));
-            state.ring();
-        }
     }
 
     /// How often each thing has happened.
@@ -195,7 +162,7 @@ impl Broker for Memory {
     }
 
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
-        self.handle.enter(|| "ensure streams".to_owned())?.ensure(streams)
+        self.handle.ask(|| "ensure streams".to_owned()).await?.ensure(streams)
     }
 
     async fn publish(&self, publication: Publication) -> Result<Receipt, Error> {
@@ -203,9 +170,16 @@ impl Broker for Memory {
         tokio::task::coop::consume_budget().await;
         self.check(&publication.message)?;
         let at = self.handle.moment();
-        let (receipt, fault) = {
-            let mut state = self.handle.enter(|| format!("publish to {}", publication.message.subject))?;
-            state.publish(publication, at)?
+        let (subject, patience) = (publication.message.subject.clone(), freeze::patience(&publication));
+        let doing = || format!("publish to {subject}");
+        let (answer, thawed) = oneshot::channel();
+        let published = {
+            let mut state = self.handle.enter(doing)?;
+            let now = state.hold_back(publication, |publication| Late::Publish(publication, answer))?;
+            now.map(|publication| state.publish(publication, at)).transpose()?
+        };
+        let Some((receipt, fault)) = published else {
+            return freeze::answer(thawed, patience, doing).await;
         };
         if let Some(Fault::SlowAck(delay)) = fault {
             sleep(delay).await;
@@ -217,7 +191,10 @@ impl Broker for Memory {
         tokio::task::coop::consume_budget().await;
         self.check(&message)?;
         let at = self.handle.moment();
-        self.handle.enter(|| format!("send to {}", message.subject))?.send(message, at);
+        let mut state = self.handle.enter(|| format!("send to {}", message.subject))?;
+        if let Some(message) = state.hold_back(message, Late::Send)? {
+            state.send(message, at);
+        }
         Ok(())
     }
 
@@ -230,15 +207,15 @@ impl Broker for Memory {
 
     async fn consume(&self, consumer: &ConsumerSpec) -> Result<Box<dyn Consumer>, Error> {
         let name = format!("{}/{}", consumer.stream, consumer.name);
-        let mut state = self.handle.enter(|| format!("open {name}"))?;
+        let mut state = self.handle.ask(|| format!("open {name}")).await?;
         let (stream_index, stream, effects) = state.stream(&consumer.stream)?;
         let index = stream.open(consumer, Instant::now(), effects)?;
         let bell = Arc::clone(&stream.consumers[index].bell);
-        Ok(Box::new(pull::Puller::new(self.handle.clone(), (stream_index, index), name, bell)))
+        Ok(Box::new(pull::Puller::new(self.handle.clone(), (stream_index, index), consumer.clone(), bell)))
     }
 
     async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error> {
-        let mut state = self.handle.enter(|| format!("read {subject}"))?;
+        let mut state = self.handle.ask(|| format!("read {subject}")).await?;
         let (_, stream, effects) = state.stream(stream)?;
         Ok(stream.last(subject, Instant::now(), effects))
     }
@@ -246,7 +223,7 @@ impl Broker for Memory {
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
         let parsed = parse(pattern)?;
         let to = {
-            let mut state = self.handle.enter(|| format!("replay {stream}"))?;
+            let mut state = self.handle.ask(|| format!("replay {stream}")).await?;
             let (_, stream, effects) = state.stream(stream)?;
             stream.expire(Instant::now(), effects);
             stream.sequence_last()
@@ -256,29 +233,27 @@ impl Broker for Memory {
     }
 
     async fn remove(&self, stream: &str, sequence: u64) -> Result<(), Error> {
-        let mut state = self.handle.enter(|| format!("remove {sequence} of {stream}"))?;
-        let (_, found, effects) = state.stream(stream)?;
-        found.expire(Instant::now(), effects);
-        if found.discard(sequence) {
+        let mut state = self.handle.ask(|| format!("remove {sequence} of {stream}")).await?;
+        let (found, effects) = state.standing(stream)?;
+        if found.remove(sequence, Instant::now(), effects) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::NotFound, format!("stream {stream} has no message {sequence}")))
     }
 
     async fn trim(&self, stream: &str, count: u64) -> Result<(), Error> {
-        let mut state = self.handle.enter(|| format!("trim {stream}"))?;
-        let (_, found, effects) = state.stream(stream)?;
+        let mut state = self.handle.ask(|| format!("trim {stream}")).await?;
+        let (found, effects) = state.standing(stream)?;
         found.trim(count, Instant::now(), effects);
         Ok(())
     }
 
-    async fn backlog(&self, stream: &str, name: &str) -> Result<u64, Error> {
-        let mut state = self.handle.enter(|| format!("backlog of {stream}/{name}"))?;
+    async fn subjects(&self, stream: &str, pattern: &str) -> Result<Vec<(String, u64)>, Error> {
+        let parsed = parse(pattern)?;
+        let mut state = self.handle.ask(|| format!("subjects of {stream}")).await?;
         let (_, found, effects) = state.stream(stream)?;
         found.expire(Instant::now(), effects);
-        let consumer = found.consumers.iter().find(|consumer| consumer.spec.name == name);
-        let missing = || Error::new(ErrorKind::NotFound, format!("stream {stream} has no consumer {name}"));
-        Ok(consumer.ok_or_else(missing)?.waiting())
+        Ok(found.subjects(&parsed))
     }
 
     async fn bucket(&self, bucket: &BucketSpec) -> Result<Box<dyn Bucket>, Error> {
@@ -286,9 +261,8 @@ impl Broker for Memory {
             let what = format!("`{}` is not a bucket: letters, digits, `-` and `_`", bucket.name);
             return Err(Error::new(ErrorKind::Invalid, what));
         }
-        let mut state = self.handle.enter(|| format!("open bucket {}", bucket.name))?;
-        let values = || bucket::Values::new(bucket.age_max);
-        state.buckets.entry(bucket.name.clone()).or_insert_with(values);
+        let mut state = self.handle.ask(|| format!("open bucket {}", bucket.name)).await?;
+        state.open_bucket(bucket);
         Ok(Box::new(bucket::Opened::new(self.handle.clone(), bucket.name.clone())))
     }
 

@@ -35,6 +35,27 @@ pub struct StreamSpec {
     pub discard_old: bool,
     /// How long a repeated message id is recognised.
     pub duplicate_window: Duration,
+    /// Where it is told, without its payload, that a message was stored.
+    pub bells: Option<Bells>,
+}
+
+/// Each message that is stored on a subject under `from` rings on the same subject under `to`: both end in `>`.
+///
+/// A bell says that there is something new, not what. One may get lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bells {
+    /// The subjects of the stream: `dynode.>`.
+    pub from: String,
+    /// Where it rings: `dynode.bell.>`.
+    pub to: String,
+}
+
+impl Bells {
+    /// The subject on which a message that was stored on `subject` rings.
+    pub fn subject(&self, subject: &str) -> Option<String> {
+        let rest = subject.strip_prefix(self.from.strip_suffix('>')?)?;
+        Some(format!("{}{rest}", self.to.strip_suffix('>')?))
+    }
 }
 
 /// When a message leaves its stream.
@@ -68,6 +89,9 @@ pub struct ConsumerSpec {
     pub ack_wait: Duration,
     /// The most leases at once, over all who share the name.
     pub ack_pending_max: u32,
+    /// The broker forgets a consumer of which nobody has pulled for so long. Its messages stay, and count as never
+    /// delivered.
+    pub idle_max: Option<Duration>,
 }
 
 /// A key-value bucket.
@@ -153,6 +177,12 @@ impl Topology {
         }
     }
 
+    /// Where the queues ring.
+    fn bells(&self) -> Bells {
+        let prefix = self.subjects.prefix();
+        Bells { from: format!("{prefix}.>"), to: format!("{prefix}.bell.>") }
+    }
+
     /// All streams, with their promises.
     pub fn streams(&self, limits: &Limits) -> Vec<StreamSpec> {
         let stream = |name: &str, kind: &str, retention, storage| StreamSpec {
@@ -166,13 +196,16 @@ impl Topology {
             first_wins: false,
             discard_old: false,
             duplicate_window: limits.duplicate_window,
+            bells: None,
         };
-        let queue = |name, kind| StreamSpec {
+        let queue = |name: &str, kind| StreamSpec {
             messages_max: Some(limits.queued_max),
+            bells: Some(self.bells()),
             ..stream(name, kind, Retention::WorkQueue, Storage::File)
         };
         vec![
-            queue(&self.requests, "req"),
+            // Without an action it is no request: its publisher hears that nobody takes it.
+            StreamSpec { subjects: vec![self.subjects.queue("req.*.>")], ..queue(&self.requests, "req") },
             queue(&self.work, "work"),
             StreamSpec {
                 age_max: Some(limits.events_age),

@@ -5,12 +5,16 @@
 
 #[path = "conformance/bucket.rs"]
 mod bucket;
+#[path = "conformance/gone.rs"]
+mod gone;
 #[path = "conformance/lease.rs"]
 mod lease;
 #[path = "conformance/limits.rs"]
 mod limits;
 #[path = "conformance/live.rs"]
 mod live;
+#[path = "conformance/outage.rs"]
+mod outage;
 #[path = "conformance/read.rs"]
 mod read;
 #[path = "conformance/sharing.rs"]
@@ -20,10 +24,16 @@ mod streams;
 #[path = "conformance/support.rs"]
 mod support;
 
-/// Makes two tests of every case.
+/// Makes two tests of every case: of a broker, or of a whole world in which the broker is troubled.
 macro_rules! conformance {
-    ($($group:ident { $($case:ident)* })*) => {
+    (worlds { $($trouble:ident { $($hard:ident)* })* } $($group:ident { $($case:ident)* })*) => {
         mod memory {
+            $($(
+                #[tokio::test(start_paused = true)]
+                async fn $hard() {
+                    crate::$trouble::$hard(&mut crate::support::memory_broker()).await;
+                }
+            )*)*
             $($(
                 #[tokio::test(start_paused = true)]
                 async fn $case() {
@@ -36,6 +46,12 @@ macro_rules! conformance {
         mod jetstream {
             $($(
                 #[tokio::test]
+                async fn $hard() {
+                    crate::$trouble::$hard(&mut crate::support::jetstream_broker().await).await;
+                }
+            )*)*
+            $($(
+                #[tokio::test]
                 async fn $case() {
                     let world = crate::support::jetstream_broker().await;
                     crate::$group::$case(&*world.broker).await;
@@ -46,6 +62,26 @@ macro_rules! conformance {
 }
 
 conformance! {
+    worlds {
+        outage {
+            leases_and_their_counts_outlive_a_restart
+            a_lease_from_before_a_restart_can_be_settled
+            a_restart_forgets_the_ids_of_what_is_done
+            a_stream_in_memory_is_empty_after_a_restart
+            a_subscription_goes_on_after_a_restart
+            a_bucket_in_memory_is_empty_after_a_restart
+            what_is_sent_to_a_frozen_broker_arrives_when_it_goes_on
+        }
+        gone {
+            a_deleted_consumer_is_made_anew_and_counts_from_one
+            a_lease_of_a_deleted_consumer_settles_nothing_before_it_is_delivered_anew
+            a_lease_of_a_deleted_consumer_settles_what_was_delivered_anew
+            a_deleted_stream_is_made_anew_and_knows_nothing
+            a_deleted_stream_has_nothing_to_take_away
+            what_is_only_sent_makes_no_stream_anew
+            a_waiting_pull_goes_on_when_its_consumer_is_deleted
+        }
+    }
     lease {
         an_acked_message_is_gone
         an_unsettled_message_comes_again_with_a_higher_count
@@ -107,7 +143,8 @@ conformance! {
         a_removed_message_is_gone
         a_trimmed_stream_has_lost_its_oldest_messages
         what_is_not_there_is_not_found
-        the_backlog_counts_what_waits
+        subjects_are_counted_until_their_messages_are_done
+        what_is_stored_rings
         headers_come_back_as_they_were
         empty_and_large_bodies_come_back_as_they_were
     }

@@ -44,6 +44,7 @@ fn queue(name: &str) -> StreamSpec {
         first_wins: false,
         discard_old: false,
         duplicate_window: Duration::from_secs(60),
+        bells: None,
     }
 }
 
@@ -54,6 +55,7 @@ fn consumer(stream: &str) -> ConsumerSpec {
         filter: format!("{}.>", stream.to_lowercase()),
         ack_wait: Duration::from_secs(30),
         ack_pending_max: 1_000,
+        idle_max: None,
     }
 }
 

@@ -8,8 +8,16 @@ mod delivery;
 mod link;
 #[path = "memory_faults/log.rs"]
 mod log;
+#[path = "memory_faults/nemesis.rs"]
+mod nemesis;
+#[path = "memory_faults/outage.rs"]
+mod outage;
+#[path = "memory_faults/power.rs"]
+mod power;
 #[path = "memory_faults/publish.rs"]
 mod publish;
+#[path = "memory_faults/same.rs"]
+mod same;
 #[path = "memory_faults/throughput.rs"]
 mod throughput;
 #[path = "memory_faults/waiting.rs"]
@@ -27,10 +35,19 @@ use jiff::Timestamp;
 
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
+/// Longer than any case runs.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
 /// A broker whose luck follows from `seed`, with a work queue `Q` of `q.>`.
 async fn broker(seed: u64) -> Memory {
     let memory = Memory::new(options(seed));
-    let queue = StreamSpec {
+    memory.ensure(&[queue()]).await.unwrap();
+    memory
+}
+
+/// A stream `Q` of `q.>` from which an ack removes.
+fn queue() -> StreamSpec {
+    StreamSpec {
         name: "Q".to_owned(),
         subjects: vec!["q.>".to_owned()],
         retention: Retention::WorkQueue,
@@ -41,9 +58,8 @@ async fn broker(seed: u64) -> Memory {
         first_wins: false,
         discard_old: false,
         duplicate_window: Duration::from_secs(120),
-    };
-    memory.ensure(&[queue]).await.unwrap();
-    memory
+        bells: None,
+    }
 }
 
 fn options(seed: u64) -> Options {
@@ -52,14 +68,18 @@ fn options(seed: u64) -> Options {
 }
 
 async fn worker(memory: &Memory) -> Box<dyn Consumer> {
-    let spec = ConsumerSpec {
+    memory.consume(&worker_spec()).await.unwrap()
+}
+
+fn worker_spec() -> ConsumerSpec {
+    ConsumerSpec {
         stream: "Q".to_owned(),
         name: "worker".to_owned(),
         filter: "q.>".to_owned(),
         ack_wait: ACK_WAIT,
         ack_pending_max: 1000,
-    };
-    memory.consume(&spec).await.unwrap()
+        idle_max: None,
+    }
 }
 
 fn message(subject: &str, body: &str) -> Message {
@@ -72,7 +92,7 @@ async fn publish_as(memory: &Memory, id: &str, subject: &str) -> Result<Receipt,
 }
 
 async fn pull_one(consumer: &mut dyn Consumer) -> Lease {
-    consumer.pull(1).await.unwrap().remove(0)
+    consumer.pull(1, PATIENCE).await.unwrap().remove(0)
 }
 
 fn text(message: &Message) -> &str {

@@ -3,6 +3,10 @@
 //!
 //! Between two heartbeats the queue is reckoned on: what this process itself has sent comes in, what the workers do at
 //! their average pace goes out. So a flood is seen within one beat, and a fast pool is not taken for a slow one.
+//!
+//! Before the first job of a pool has ended nothing is measured: what is heard then are the ages of running jobs, which
+//! are less than these jobs will take. Until then a job is assumed to take a time that is given, or its age, whichever
+//! is longer.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +24,8 @@ const SILENT_BEATS_MAX: u64 = 3;
 #[derive(Debug, Default)]
 pub struct Census {
     pools: BTreeMap<String, Pool>,
+    /// What a job is assumed to take where none has ended.
+    assumed_job_ms: f64,
 }
 
 /// Whether a pool takes work.
@@ -47,7 +53,7 @@ pub struct Load {
     pub inflight: u64,
     /// The messages that wait now, as far as can be reckoned.
     pub queue: u64,
-    /// The average time of a job; 0 where none has come far enough to tell.
+    /// The average time of a job: measured, or assumed where none has ended; 0 where nothing is known or assumed.
     pub average_job_ms: f64,
     /// Publishers are asked to wait.
     pub paused: bool,
@@ -70,9 +76,16 @@ struct Pool {
 struct Sign {
     heard_at_ms: u64,
     beat: Heartbeat,
+    /// Whether its average has been seen to come from jobs that ended.
+    measured: bool,
 }
 
 impl Census {
+    /// Assumes that a job takes `assumed_job_ms` where none has ended; 0, as in the default, assumes nothing.
+    pub fn assuming(assumed_job_ms: u64) -> Self {
+        Self { assumed_job_ms: assumed_job_ms as f64, ..Self::default() }
+    }
+
     /// A heartbeat came.
     pub fn hear(&mut self, beat: Heartbeat, now_ms: u64) {
         for pool in self.pools.values_mut() {
@@ -82,7 +95,8 @@ impl Census {
         if let Some(queue) = beat.queue {
             (pool.queue, pool.queue_at_ms, pool.sent) = (queue, now_ms, 0);
         }
-        pool.nodes.insert(beat.node.clone(), Sign { heard_at_ms: now_ms, beat });
+        let sign = Sign::after(pool.nodes.get(&beat.node), beat, now_ms);
+        pool.nodes.insert(sign.beat.node.clone(), sign);
         self.pools.retain(|_, pool| !pool.nodes.is_empty());
     }
 
@@ -104,7 +118,9 @@ impl Census {
 
     /// How `pool` is; `None` where no node of it is heard.
     pub fn load(&self, pool: &str, now_ms: u64) -> Option<Load> {
-        self.pools.get(pool)?.load(now_ms)
+        // Classifying is quick, and known to be: nothing need be assumed of the entrance.
+        let assumed_job_ms = if pool == ENTRANCE { 0.0 } else { self.assumed_job_ms };
+        self.pools.get(pool)?.load(now_ms, assumed_job_ms)
     }
 
     /// How long a request that comes now waits before `pool` works on it; `None` where no node of it is heard.
@@ -138,6 +154,16 @@ impl Census {
 }
 
 impl Sign {
+    /// The sign that `beat` is, after the last one of its node.
+    fn after(last: Option<&Self>, beat: Heartbeat, now_ms: u64) -> Self {
+        // While all slots are taken the average may be no more than the age of what runs. Ages only grow, and are told
+        // of a full node only: what is told of another, or falls, comes from jobs that have ended.
+        let of_ended = beat.average_job_ms > 0.0 && beat.inflight < u64::from(beat.slots);
+        let fell = last.is_some_and(|last| beat.average_job_ms < last.beat.average_job_ms);
+        let measured = of_ended || fell || last.is_some_and(|last| last.measured);
+        Self { heard_at_ms: now_ms, beat, measured }
+    }
+
     fn is_alive(&self, now_ms: u64) -> bool {
         let silence_ms = now_ms.saturating_sub(self.heard_at_ms);
         self.beat.connected && silence_ms < self.beat.every_ms.saturating_mul(SILENT_BEATS_MAX)
@@ -145,14 +171,18 @@ impl Sign {
 }
 
 impl Pool {
-    fn load(&self, now_ms: u64) -> Option<Load> {
-        let alive = || self.nodes.values().filter(|sign| sign.is_alive(now_ms)).map(|sign| &sign.beat);
+    fn load(&self, now_ms: u64, assumed_job_ms: f64) -> Option<Load> {
+        let signs = || self.nodes.values().filter(|sign| sign.is_alive(now_ms));
+        let alive = || signs().map(|sign| &sign.beat);
         let slots: u64 = alive().map(|beat| u64::from(beat.slots)).sum();
         if slots == 0 {
             return None;
         }
         let inflight: u64 = alive().map(|beat| beat.inflight).sum();
-        let average_job_ms = average_job_ms(alive());
+        let mut average_job_ms = average_job_ms(alive());
+        if !signs().any(|sign| sign.measured) {
+            average_job_ms = average_job_ms.max(assumed_job_ms);
+        }
         let elapsed_ms = now_ms.saturating_sub(self.queue_at_ms);
         let done = match average_job_ms > 0.0 {
             true => elapsed_ms as f64 * slots as f64 / average_job_ms,

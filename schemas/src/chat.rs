@@ -179,6 +179,10 @@ pub struct ChatDelta {
     /// Why this answer ended, on its last piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
+    /// Where several pieces were joined for a reader that is behind: the `seq` of the first of them. The event's own
+    /// `seq` is that of the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -190,6 +194,15 @@ impl ChatDelta {
     /// A piece of text of the first answer.
     pub fn text(text: impl Into<String>) -> Self {
         Self { delta: text.into(), ..Self::default() }
+    }
+
+    /// Appends the piece that follows this one; both belong to the same choice.
+    pub fn append(&mut self, next: Self) {
+        self.delta.push_str(&next.delta);
+        self.reasoning.push_str(&next.reasoning);
+        self.refusal.push_str(&next.refusal);
+        self.tool_calls.extend(next.tool_calls);
+        self.finish_reason = next.finish_reason.or(self.finish_reason);
     }
 
     /// Whether it brings nothing to show.

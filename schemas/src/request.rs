@@ -71,6 +71,24 @@ pub enum Priority {
     Batch,
 }
 
+impl Priority {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Standard => "standard",
+            Self::Batch => "batch",
+        }
+    }
+
+    /// The priority of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Interactive, Self::Standard, Self::Batch]
+            .into_iter()
+            .find(|priority| priority.as_str() == name)
+    }
+}
+
 /// Wishes about the provider; empty means "as configured".
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Route {

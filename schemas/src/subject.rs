@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Action, Error, InvalidToken, RequestId, Tenant};
+use crate::{Action, Error, InvalidToken, Priority, RequestId, Tenant};
 
 /// The subjects under one prefix (`dynode` by default). Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +32,19 @@ impl Subjects {
         format!("{}.req.{tenant}.{action}", self.prefix)
     }
 
-    /// `dynode.work.<pool>.<tenant>`: a classified request.
-    pub fn work(&self, pool: &str, tenant: &Tenant) -> String {
-        format!("{}.work.{pool}.{tenant}", self.prefix)
+    /// `dynode.work.<pool>.<priority>.<tenant>`: a classified request.
+    pub fn work(&self, pool: &str, priority: Priority, tenant: &Tenant) -> String {
+        format!("{}.work.{pool}.{}.{tenant}", self.prefix, priority.as_str())
+    }
+
+    /// `dynode.req.<tenant>.>`: the requests of one tenant.
+    pub fn requests_of(&self, tenant: &Tenant) -> String {
+        format!("{}.req.{tenant}.>", self.prefix)
+    }
+
+    /// `dynode.work.*.*.<tenant>`: the classified requests of one tenant.
+    pub fn work_of(&self, tenant: &Tenant) -> String {
+        format!("{}.work.*.*.{tenant}", self.prefix)
     }
 
     /// `dynode.evt.<tenant>.<id>`: what happens on the way.
@@ -74,6 +84,11 @@ impl Subjects {
         format!("{}.ctl.{tenant}.{id}", self.prefix)
     }
 
+    /// `dynode.att.<tenant>.<id>`: a client reads a request that another gateway has accepted.
+    pub fn attendance(&self, tenant: &Tenant, id: &RequestId) -> String {
+        format!("{}.att.{tenant}.{id}", self.prefix)
+    }
+
     /// `dynode.hb.<node>.<worker>`: a heartbeat.
     pub fn heartbeat(&self, node: &str, worker: &str) -> String {
         format!("{}.hb.{node}.{worker}", self.prefix)
@@ -84,14 +99,19 @@ impl Subjects {
         format!("{}.sig.{pool}", self.prefix)
     }
 
-    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `hb`, `sig`).
-    pub fn all(&self, kind: &str) -> String {
-        format!("{}.{kind}.>", self.prefix)
+    /// `dynode.<path>`: what comes before the lanes of a queue.
+    pub fn queue(&self, path: &str) -> String {
+        format!("{}.{path}", self.prefix)
     }
 
-    /// The work of one pool, of every tenant.
-    pub fn pool(&self, pool: &str) -> String {
-        format!("{}.work.{pool}.*", self.prefix)
+    /// `dynode.bell.<path>`: where they ring.
+    pub fn bells(&self, path: &str) -> String {
+        format!("{}.bell.{path}", self.prefix)
+    }
+
+    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`).
+    pub fn all(&self, kind: &str) -> String {
+        format!("{}.{kind}.>", self.prefix)
     }
 
     /// Reads `dynode.req.<tenant>.<action>`.
@@ -111,7 +131,7 @@ impl Subjects {
         Tenant::new(self.strip(subject, "req")?.split('.').next()?).ok()
     }
 
-    /// Reads the tenant and the id of an `evt`, `res`, `cb` or `ctl` subject; `None` where it is not one.
+    /// Reads the tenant and the id of an `evt`, `res`, `cb`, `ctl` or `att` subject; `None` where it is not one.
     pub fn parse_request_key(&self, kind: &str, subject: &str) -> Option<(Tenant, RequestId)> {
         let (tenant, id) = self.strip(subject, kind)?.split_once('.')?;
         Some((Tenant::new(tenant).ok()?, RequestId::new(id).ok()?))

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Callback, Format, Outcome, Request, RequestId, Tenant};
 
-/// A classified request on `dynode.work.<pool>.<tenant>`. Internal: always MessagePack.
+/// A classified request on `dynode.work.<pool>.<priority>.<tenant>`. Internal: always MessagePack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// Names the request within its tenant.

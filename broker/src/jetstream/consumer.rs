@@ -1,15 +1,15 @@
-//! A durable consumer with its own credit: never asks for more than its caller can take, asks again before it runs dry,
-//! and heals itself when connection, consumer or server go. (The client's own message stream loses count of small
-//! batches and then stands still for half a minute.)
+//! A durable consumer: asks only for what its caller can take now, and heals itself when connection, consumer or server
+//! go. (The client's own message stream loses count of small batches and then stands still for half a minute.)
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::Message;
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -18,14 +18,16 @@ use super::{
 };
 use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
 
-/// How long opening a consumer waits for a connection; later it waits for as long as it takes.
+/// How long making a consumer waits for a connection, or for a server that is not ready to make it.
 const MAKE_MAX: Duration = Duration::from_secs(2);
-
 /// How long to wait before a consumer is made again that the broker could not make just now.
 const MAKE_AGAIN: Duration = Duration::from_millis(20);
-
 /// Half of what the inbox holds: what does not fit there is lost until its lease ends.
-const CREDIT_MAX: usize = SUBSCRIPTION_MESSAGES / 2;
+const PULL_MAX: usize = SUBSCRIPTION_MESSAGES / 2;
+/// How long one pull stands at most: so soon a frozen server is noticed, whatever the patience.
+const PULL_STANDS: Duration = Duration::from_secs(5);
+/// How long what was still delivered may take to come in when a consumer is closed.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// One of those who share a durable consumer.
 pub(super) struct PullConsumer {
@@ -37,7 +39,7 @@ pub(super) struct PullConsumer {
     made_in: Option<u64>,
     /// None before the first pull and after trouble.
     inbox: Option<Inbox>,
-    /// Delivered, and not returned to the caller yet.
+    /// Delivered, and not returned to the caller yet: after a pull that was dropped.
     ready: VecDeque<Lease>,
     closed: bool,
 }
@@ -72,34 +74,45 @@ impl PullConsumer {
         }
     }
 
-    fn held(&self) -> usize {
-        self.ready.len() + self.inbox.as_ref().map_or(0, Inbox::outstanding)
+    /// Makes sure that there is an inbox of this session.
+    async fn open_inbox(&mut self, patience: Duration) -> Result<&mut Inbox, Error> {
+        let session = self.connection.up_within(patience).await?.number;
+        let inbox = match self.inbox.take() {
+            Some(inbox) if inbox.session() == session => inbox,
+            _ => {
+                if self.made_in != Some(session) {
+                    self.make().await?;
+                    self.made_in = Some(session);
+                }
+                Inbox::open(&self.connection, session).await?
+            }
+        };
+        Ok(self.inbox.insert(inbox))
     }
 
-    /// Makes sure that there is an inbox of this session. What an earlier one holds is kept.
-    async fn open_inbox(&mut self) -> Result<(), Error> {
-        let session = self.connection.up().await?.number;
-        if self.inbox.as_ref().is_some_and(|inbox| inbox.session() == session) {
+    /// Asks, where nothing is owed any more on an earlier question.
+    async fn ask(&mut self, max: usize, deadline: Instant) -> Result<(), Error> {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        if self.open_inbox(patience).await?.outstanding() > 0 {
             return Ok(());
         }
-        self.leave_inbox();
-        if self.made_in != Some(session) {
-            self.make().await?;
-            self.made_in = Some(session);
-        }
-        self.inbox = Some(Inbox::open(&self.connection, session).await?);
-        Ok(())
+        let Self { inbox: Some(inbox), connection, spec, .. } = self else { return Ok(()) };
+        inbox.ask(connection, spec, max, patience.min(PULL_STANDS)).await
     }
 
-    /// Asks for more when less than half of the credit is outstanding, so that a busy consumer does not ask one by one.
-    async fn top_up(&mut self, credit: usize) -> Result<(), Error> {
-        let room = credit.saturating_sub(self.held());
-        match &mut self.inbox {
-            Some(inbox) if room > 0 && inbox.outstanding() < (credit / 2).max(1) => {
-                inbox.ask(&self.connection, &self.spec, room).await
+    /// Waits until the question is answered.
+    async fn receive(&mut self) -> Result<(), Trouble> {
+        while let Some(inbox) = self.inbox.as_mut().filter(|inbox| inbox.outstanding() > 0) {
+            let silent_at = inbox.silent_at();
+            tokio::select! {
+                // In this order: after a pause of our own process a message that waits is no silence.
+                biased;
+                message = inbox.next() => self.take(message)?,
+                _ = self.sessions.changed() => return Ok(()),
+                () = sleep_until(silent_at) => return Err(Trouble::Silent),
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Takes what has arrived, without waiting.
@@ -110,20 +123,6 @@ impl PullConsumer {
         Ok(())
     }
 
-    /// Waits for one message, for a change of the connection, or for the end of patience.
-    async fn wait(&mut self) -> Result<(), Trouble> {
-        let Some(inbox) = &mut self.inbox else { return Ok(()) };
-        let silent_at = inbox.silent_at();
-        tokio::select! {
-            // In this order: after a pause of our own process a message that waits is no silence.
-            biased;
-            message = inbox.next() => self.take(message),
-            // What it changed to is seen by `open_inbox`.
-            _ = self.sessions.changed() => Ok(()),
-            () = sleep_until(silent_at) => Err(Trouble::Silent),
-        }
-    }
-
     /// Takes a message of the inbox, or its end.
     fn take(&mut self, message: Option<Message>) -> Result<(), Trouble> {
         let (Some(inbox), Some(message)) = (&mut self.inbox, message) else {
@@ -131,21 +130,16 @@ impl PullConsumer {
             return Ok(());
         };
         if let Some(delivery) = inbox.note(message)? {
-            match ack::lease(&self.connection, delivery) {
-                Some(lease) => self.ready.push_back(lease),
-                None => {
-                    tracing::warn!(consumer = %self.spec.name, "a message that is no delivery was ignored")
-                }
-            }
+            self.hold(delivery);
         }
         Ok(())
     }
 
-    /// Keeps what has arrived and drops the rest: its pulls went with the connection.
-    fn leave_inbox(&mut self) {
-        // What it says of itself does not matter any more.
-        let _ = self.take_arrived();
-        self.inbox = None;
+    fn hold(&mut self, delivery: Message) {
+        match ack::lease(&self.connection, delivery) {
+            Some(lease) => self.ready.push_back(lease),
+            None => tracing::warn!(consumer = %self.spec.name, "a message that is no delivery was ignored"),
+        }
     }
 
     /// Starts afresh after trouble: the first in a call is mended at once, the next is the caller's to wait out.
@@ -169,31 +163,14 @@ impl PullConsumer {
         tracing::warn!(%stream, consumer = %name, %trouble, "asking the broker anew for messages");
         Ok(())
     }
-
-    /// Ends all pulls, and gives all but `kept` of what came on them back, for anybody.
-    async fn give_back(&mut self, kept: usize) {
-        if self.connection.must_be_up().is_err() {
-            self.leave_inbox();
-        }
-        while let Some(inbox) = &mut self.inbox {
-            let message = inbox.take_back().await;
-            // A status, of whatever kind, says no more than that the pulls end.
-            let _ = self.take(message);
-        }
-        while self.ready.len() > kept {
-            let Some(lease) = self.ready.pop_back() else { return };
-            if let Err(error) = lease.retry_after(Duration::ZERO).await {
-                tracing::debug!(%error, "an unread message will be delivered again when its lease ends");
-            }
-        }
-    }
 }
 
 #[async_trait]
 impl Consumer for PullConsumer {
-    async fn pull(&mut self, credit: usize) -> Result<Vec<Lease>, Error> {
-        let credit = credit.clamp(1, CREDIT_MAX);
+    async fn pull(&mut self, max: usize, patience: Duration) -> Result<Vec<Lease>, Error> {
+        let (max, deadline) = (max.clamp(1, PULL_MAX), Instant::now() + patience);
         let mut mended = false;
+        let mut asked = false;
         loop {
             if self.closed {
                 return Err(Error::new(ErrorKind::Closed, format!("consumer {} is closed", self.spec.name)));
@@ -201,16 +178,12 @@ impl Consumer for PullConsumer {
             if let Err(trouble) = self.take_arrived() {
                 self.mend(trouble, &mut mended)?;
             }
-            if self.held() > credit || self.inbox.as_ref().is_some_and(Inbox::is_retired) {
-                self.give_back(credit).await;
-            }
-            if !self.ready.is_empty() {
-                let count = self.ready.len().min(credit);
+            if !self.ready.is_empty() || (asked && Instant::now() >= deadline) {
+                let count = self.ready.len().min(max);
                 return Ok(self.ready.drain(..count).collect());
             }
-            match self.open_inbox().await {
-                Ok(()) if self.ready.is_empty() => {}
-                Ok(()) => continue,
+            match self.ask(max, deadline).await {
+                Ok(()) => asked = true,
                 // The connection was lost again meanwhile: wait for the next one.
                 Err(error) if error.kind() == ErrorKind::Disconnected && !mended => {
                     mended = true;
@@ -218,22 +191,37 @@ impl Consumer for PullConsumer {
                 }
                 Err(error) => return Err(error),
             }
-            self.top_up(credit).await?;
-            if let Err(trouble) = self.wait().await {
+            if let Err(trouble) = self.receive().await {
                 self.mend(trouble, &mut mended)?;
+                asked = false;
             }
         }
     }
 
     async fn close(&mut self) {
         self.closed = true;
-        self.give_back(0).await;
+        if let Some(inbox) = self.inbox.take().filter(|inbox| inbox.outstanding() > 0)
+            && self.connection.must_be_up().is_ok()
+        {
+            let mut last = inbox.take_back().await;
+            while let Ok(Some(message)) = timeout(CLOSE_MAX, last.next()).await {
+                if message.status.is_none() {
+                    self.hold(message);
+                }
+            }
+        }
+        while let Some(lease) = self.ready.pop_back() {
+            if let Err(error) = lease.retry_after(Duration::ZERO).await {
+                tracing::debug!(%error, "an unread message will be delivered again when its lease ends");
+            }
+        }
     }
 }
 
 /// Makes the durable consumer, or brings an existing one to `spec`.
 async fn make(connection: &Connection, spec: &ConsumerSpec) -> Result<(), Error> {
-    let ConsumerSpec { stream, name, filter, ack_wait, ack_pending_max } = spec;
+    let ConsumerSpec { stream, name, filter, ack_wait, ack_pending_max, idle_max } = spec;
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let question = json!({
         "stream_name": stream,
         "config": {
@@ -243,7 +231,8 @@ async fn make(connection: &Connection, spec: &ConsumerSpec) -> Result<(), Error>
             "deliver_policy": "all",
             "replay_policy": "instant",
             "ack_policy": "explicit",
-            "ack_wait": u64::try_from(ack_wait.as_nanos()).unwrap_or(u64::MAX),
+            "ack_wait": nanoseconds(*ack_wait),
+            "inactive_threshold": idle_max.map(nanoseconds),
             "max_ack_pending": ack_pending_max,
             // Whoever takes a message for the last time parks it; the broker would only let it lie.
             "max_deliver": -1,

@@ -1,6 +1,6 @@
 //! What comes back for a pull: messages, and status messages about the pull itself.
 
-use async_nats::{Message, StatusCode, header::HeaderValue};
+use async_nats::{Message, StatusCode};
 
 /// What a message on a consumer's inbox is.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,11 +9,8 @@ pub(super) enum Heard {
     Delivery,
     /// A sign of life.
     Heartbeat,
-    /// A pull has ended with so many messages not delivered.
-    Ended {
-        /// How many.
-        unfilled: usize,
-    },
+    /// A pull has ended: there is nothing more, or its time is over.
+    Ended,
 }
 
 /// Why pulls must be started afresh.
@@ -49,35 +46,22 @@ impl Heard {
             }
             // Any other end by 409 comes at once, and would come again at once.
             StatusCode::REQUEST_TERMINATED if !says("batch completed") => Err(refused()),
-            StatusCode::TIMEOUT | StatusCode::NOT_FOUND | StatusCode::REQUEST_TERMINATED => {
-                unfilled(message).map(|unfilled| Self::Ended { unfilled }).ok_or_else(refused)
-            }
+            StatusCode::TIMEOUT | StatusCode::NOT_FOUND | StatusCode::REQUEST_TERMINATED => Ok(Self::Ended),
             _ => Err(refused()),
         }
     }
 }
 
-fn unfilled(message: &Message) -> Option<usize> {
-    let headers = message.headers.as_ref()?;
-    headers.get("Nats-Pending-Messages").map(HeaderValue::as_str)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use async_nats::HeaderMap;
-
     use super::*;
 
-    fn status(code: u16, description: &str, unfilled: Option<&str>) -> Message {
-        let mut headers = HeaderMap::new();
-        if let Some(unfilled) = unfilled {
-            headers.insert("Nats-Pending-Messages", unfilled);
-        }
+    fn status(code: u16, description: &str) -> Message {
         Message {
             subject: "_INBOX.x".into(),
             reply: None,
             payload: bytes::Bytes::new(),
-            headers: Some(headers),
+            headers: None,
             status: Some(StatusCode::try_from(code).unwrap()),
             description: Some(description.to_owned()),
             length: 0,
@@ -86,17 +70,18 @@ mod tests {
 
     #[test]
     fn every_status_has_its_meaning() {
-        let heard = |code, description, unfilled| Heard::of(&status(code, description, unfilled));
-        assert_eq!(heard(100, "Idle Heartbeat", None), Ok(Heard::Heartbeat));
-        assert_eq!(heard(408, "Request Timeout", Some("7")), Ok(Heard::Ended { unfilled: 7 }));
-        assert_eq!(heard(409, "Batch Completed", Some("0")), Ok(Heard::Ended { unfilled: 0 }));
-        assert_eq!(heard(409, "Consumer Deleted", Some("7")), Err(Trouble::Gone));
-        assert_eq!(heard(503, "", None), Err(Trouble::Gone));
-        assert_eq!(heard(409, "Leadership Change", Some("7")), Err(Trouble::Lost));
+        let heard = |code, description| Heard::of(&status(code, description));
+        assert_eq!(heard(100, "Idle Heartbeat"), Ok(Heard::Heartbeat));
+        assert_eq!(heard(404, "No Messages"), Ok(Heard::Ended));
+        assert_eq!(heard(408, "Request Timeout"), Ok(Heard::Ended));
+        assert_eq!(heard(409, "Batch Completed"), Ok(Heard::Ended));
+        assert_eq!(heard(409, "Consumer Deleted"), Err(Trouble::Gone));
+        assert_eq!(heard(503, ""), Err(Trouble::Gone));
+        assert_eq!(heard(409, "Leadership Change"), Err(Trouble::Lost));
         for (code, description) in
             [(409, "Exceeded MaxWaiting"), (409, "Consumer is push based"), (400, "Bad Request")]
         {
-            assert!(matches!(heard(code, description, Some("7")), Err(Trouble::Refused(_))));
+            assert!(matches!(heard(code, description), Err(Trouble::Refused(_))));
         }
     }
 }

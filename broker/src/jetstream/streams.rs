@@ -1,13 +1,13 @@
 //! Streams: made where they are missing, brought to our limits, and refused when they promise less than the contract.
 
-use std::{fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{api, connection::Connection};
-use crate::{Error, ErrorKind, Retention, Storage, StreamSpec};
+use crate::{Bells, Error, ErrorKind, Retention, Storage, StreamSpec};
 
 /// What we read of a stream.
 #[derive(Deserialize)]
@@ -21,6 +21,19 @@ pub(super) struct Info {
 pub(super) struct State {
     pub(super) first_seq: u64,
     pub(super) last_seq: u64,
+}
+
+/// One page of the subjects of a stream.
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    total: usize,
+    state: Held,
+}
+
+#[derive(Deserialize)]
+struct Held {
+    subjects: Option<BTreeMap<String, u64>>,
 }
 
 /// Makes sure that one stream exists and holds what `spec` promises; says whether it had to be made. One that is made
@@ -56,6 +69,25 @@ pub(super) async fn ensure(
 /// What a stream is and holds.
 pub(super) async fn info(connection: &Connection, stream: &str) -> Result<Info, Error> {
     api::call(connection, &format!("STREAM.INFO.{stream}"), &json!({})).await
+}
+
+/// The subjects that match `pattern` and hold messages. The server tells so many at once and no more.
+pub(super) async fn subjects(
+    connection: &Connection,
+    stream: &str,
+    pattern: &str,
+) -> Result<Vec<(String, u64)>, Error> {
+    let mut subjects = BTreeMap::new();
+    loop {
+        let question = json!({"subjects_filter": pattern, "offset": subjects.len()});
+        let page: Page = api::call(connection, &format!("STREAM.INFO.{stream}"), &question).await?;
+        let told = page.state.subjects.unwrap_or_default();
+        let more = !told.is_empty() && subjects.len() + told.len() < page.total;
+        subjects.extend(told);
+        if !more {
+            return Ok(subjects.into_iter().collect());
+        }
+    }
 }
 
 fn cannot_make(spec: &StreamSpec, error: Error) -> Error {
@@ -97,8 +129,14 @@ fn updated(spec: &StreamSpec, existing: &Config, replicas: usize) -> Config {
     let age = spec.age_max.unwrap_or_default();
     // The server refuses to know an id for longer than its message.
     let bounded = |window: Duration| if age.is_zero() { window } else { window.min(age) };
+    let republish = |bells: &Bells| Republish {
+        source: bells.from.clone(),
+        destination: bells.to.clone(),
+        headers_only: true,
+    };
     Config {
         subjects: spec.subjects.clone(),
+        republish: spec.bells.as_ref().map(republish).or_else(|| existing.republish.clone()),
         max_age: age,
         max_messages: limit(spec.messages_max),
         max_bytes: limit(spec.bytes_max),

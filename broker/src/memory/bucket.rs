@@ -6,18 +6,30 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::handle::Handle;
-use crate::{Bucket, Error, ErrorKind};
+use super::{handle::Handle, sync::Sync};
+use crate::{Bucket, BucketSpec, Error, ErrorKind, Storage};
 
 /// The values of one bucket.
 #[derive(Debug)]
 pub(super) struct Values {
     age_max: Option<Duration>,
+    storage: Storage,
     values: BTreeMap<String, Value>,
     revision: u64,
+    sync: Sync,
+    // What was on the disk at the last sync, and has changed since.
+    synced: Option<Synced>,
 }
 
+/// What has changed since a sync, as it was then.
 #[derive(Debug)]
+struct Synced {
+    number: u128,
+    revision: u64,
+    before: BTreeMap<String, Option<Value>>,
+}
+
+#[derive(Debug, Clone)]
 struct Value {
     // None once deleted: a revision is never used twice.
     bytes: Option<Bytes>,
@@ -26,9 +38,42 @@ struct Value {
 }
 
 impl Values {
-    /// An empty bucket that keeps values for `age_max`.
-    pub(super) const fn new(age_max: Option<Duration>) -> Self {
-        Self { age_max, values: BTreeMap::new(), revision: 0 }
+    /// An empty bucket; one in files is on the disk at the times of `sync`.
+    pub(super) const fn new(spec: &BucketSpec, sync: Sync) -> Self {
+        let BucketSpec { age_max, storage, .. } = *spec;
+        Self { age_max, storage, values: BTreeMap::new(), revision: 0, sync, synced: None }
+    }
+
+    /// The process of the broker has ended. A bucket in memory begins anew, revisions included.
+    pub(super) fn crash(&mut self) {
+        if self.storage == Storage::Memory {
+            self.values.clear();
+            self.revision = 0;
+        }
+    }
+
+    /// The power has gone: everything is as it was at the last sync. Returns how many values differ.
+    pub(super) fn lose_tail(&mut self, now: Instant) -> u64 {
+        self.note_sync(now);
+        let Some(Synced { revision, before, .. }) = self.synced.take() else { return 0 };
+        let changed = before.len() as u64;
+        for (key, value) in before {
+            match value {
+                Some(value) => _ = self.values.insert(key, value),
+                None => _ = self.values.remove(&key),
+            }
+        }
+        self.revision = revision;
+        changed
+    }
+
+    /// Takes note of a sync since the last change.
+    fn note_sync(&mut self, now: Instant) {
+        let number = self.sync.number(now).filter(|_| self.storage == Storage::File);
+        if self.synced.as_ref().map(|synced| synced.number) != number {
+            let revision = self.revision;
+            self.synced = number.map(|number| Synced { number, revision, before: BTreeMap::new() });
+        }
     }
 
     fn expire(&mut self, now: Instant) {
@@ -43,6 +88,10 @@ impl Values {
     }
 
     fn set(&mut self, key: &str, bytes: Option<Bytes>, now: Instant) -> u64 {
+        self.note_sync(now);
+        if let Some(synced) = &mut self.synced {
+            synced.before.entry(key.to_owned()).or_insert_with(|| self.values.get(key).cloned());
+        }
         self.revision += 1;
         self.values.insert(key.to_owned(), Value { bytes, revision: self.revision, since: now });
         self.revision
@@ -66,7 +115,7 @@ impl Opened {
         Self { handle, name }
     }
 
-    fn with<T>(
+    async fn with<T>(
         &self,
         key: &str,
         act: impl FnOnce(&mut Values, Instant) -> Result<T, Error>,
@@ -75,7 +124,7 @@ impl Opened {
         if !is_key(key) {
             return Err(Error::new(ErrorKind::Invalid, doing()));
         }
-        let mut state = self.handle.enter(doing)?;
+        let mut state = self.handle.ask(doing).await?;
         let now = Instant::now();
         let values =
             state.buckets.get_mut(&self.name).ok_or_else(|| Error::new(ErrorKind::NotFound, doing()))?;
@@ -91,11 +140,11 @@ impl Opened {
 #[async_trait]
 impl Bucket for Opened {
     async fn get(&self, key: &str) -> Result<Option<(Bytes, u64)>, Error> {
-        self.with(key, |values, _| Ok(values.get(key)))
+        self.with(key, |values, _| Ok(values.get(key))).await
     }
 
     async fn put(&self, key: &str, value: Bytes) -> Result<u64, Error> {
-        self.with(key, |values, now| Ok(values.set(key, Some(value), now)))
+        self.with(key, |values, now| Ok(values.set(key, Some(value), now))).await
     }
 
     async fn create(&self, key: &str, value: Bytes) -> Result<u64, Error> {
@@ -103,6 +152,7 @@ impl Bucket for Opened {
             Some(_) => Err(self.error(ErrorKind::Exists, key)),
             None => Ok(values.set(key, Some(value), now)),
         })
+        .await
     }
 
     async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, Error> {
@@ -113,6 +163,7 @@ impl Bucket for Opened {
                 Err(self.error(ErrorKind::WrongRevision, key))
             }
         })
+        .await
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {
@@ -120,10 +171,11 @@ impl Bucket for Opened {
             values.set(key, None, now);
             Ok(())
         })
+        .await
     }
 
     async fn keys(&self) -> Result<Vec<String>, Error> {
-        let mut state = self.handle.enter(|| format!("keys of bucket {}", self.name))?;
+        let mut state = self.handle.ask(|| format!("keys of bucket {}", self.name)).await?;
         let Some(values) = state.buckets.get_mut(&self.name) else { return Ok(Vec::new()) };
         values.expire(Instant::now());
         let set = values.values.iter().filter(|(_, value)| value.bytes.is_some());

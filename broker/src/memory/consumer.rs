@@ -32,6 +32,10 @@ pub(super) struct Consumer {
     deadlines: BTreeSet<(Instant, u64)>,
     // Lapsed or given back, in that order. An entry whose lease has been settled since is skipped.
     again: VecDeque<u64>,
+    // Deleted, until somebody makes it anew.
+    gone: bool,
+    // What has changed since the last sync, as it was then: leased, or (None) never delivered. None if nothing is tracked.
+    before: Option<BTreeMap<u64, Option<Out>>>,
 }
 
 /// A message that has been delivered and is not settled.
@@ -65,9 +69,81 @@ impl Consumer {
             out: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             again: VecDeque::new(),
+            gone: false,
+            before: None,
             spec,
             filter,
         }
+    }
+
+    /// Whether it is deleted.
+    pub(super) const fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Deletes it: everything that it knew is forgotten.
+    pub(super) fn delete(&mut self) {
+        let (spec, filter, bell) = (self.spec.clone(), self.filter.clone(), Arc::clone(&self.bell));
+        *self = Self { gone: true, bell, ..Self::new(spec, filter, std::iter::empty()) };
+        self.bell.notify_waiters();
+    }
+
+    /// Makes it anew from `made`, for all who know it.
+    pub(super) fn replace(&mut self, made: Self) {
+        *self = Self { bell: Arc::clone(&self.bell), ..made };
+        self.bell.notify_waiters();
+    }
+
+    /// Ends all leases on what `is_it`; returns how many.
+    pub(super) fn end_leases(&mut self, is_it: impl Fn(u64) -> bool) -> u64 {
+        let out: Vec<(Instant, u64)> =
+            self.deadlines.iter().filter(|(_, sequence)| is_it(*sequence)).copied().collect();
+        for (deadline, sequence) in &out {
+            self.deadlines.remove(&(*deadline, *sequence));
+            self.lapse(*sequence);
+        }
+        if !out.is_empty() {
+            self.bell.notify_waiters();
+        }
+        out.len() as u64
+    }
+
+    /// Everything is on the disk as it is now.
+    pub(super) fn synced(&mut self) {
+        self.before = Some(BTreeMap::new());
+    }
+
+    /// Makes everything up to `sequence_last` as it was at the last sync; what came later has left already.
+    pub(super) fn undo(&mut self, sequence_last: u64) {
+        for (sequence, before) in self.before.take().into_iter().flatten() {
+            if sequence > sequence_last {
+                continue;
+            }
+            self.forget(sequence);
+            if let Some(out) = before {
+                self.out.insert(sequence, out);
+                match out.deadline {
+                    Some(deadline) => _ = self.deadlines.insert((deadline, sequence)),
+                    None => self.again.push_back(sequence),
+                }
+            } else {
+                self.wait_again(sequence);
+            }
+        }
+        self.synced();
+    }
+
+    /// Whether it has something to do with a message that it has not settled.
+    pub(super) fn knows(&self, sequence: u64) -> bool {
+        self.out.contains_key(&sequence)
+            || self.position(sequence).is_some()
+            || self.held.any(|held| *held == sequence)
+    }
+
+    /// A message that was delivered or had left waits as if it had never been delivered.
+    pub(super) fn wait_again(&mut self, sequence: u64) {
+        let index = self.ready.partition_point(|have| *have < sequence);
+        self.ready.insert(index, sequence);
     }
 
     /// A message of this consumer's has been stored; a fault may hold it back until `due`.
@@ -105,11 +181,8 @@ impl Consumer {
             && deadline <= now
         {
             self.deadlines.pop_first();
-            if let Some(out) = self.out.get_mut(&sequence) {
-                out.deadline = None;
-                self.again.push_back(sequence);
-                lapsed += 1;
-            }
+            self.lapse(sequence);
+            lapsed += 1;
         }
         while let Some(sequence) = self.held.pop_due(now) {
             self.ready.push_back(sequence);
@@ -129,6 +202,7 @@ impl Consumer {
             _ if out.deadline.is_none() => {}
             Settlement::Renew => self.lend_until(sequence, out.deliveries, after(now, self.spec.ack_wait)),
             Settlement::RetryAfter(Duration::ZERO) => {
+                self.touch(sequence);
                 if let Some(deadline) = out.deadline {
                     self.deadlines.remove(&(deadline, sequence));
                 }
@@ -150,12 +224,15 @@ impl Consumer {
         if self.forget_lease(sequence) {
             return;
         }
-        if self.ready.front() == Some(&sequence) {
-            self.ready.pop_front();
+        let waited = if self.ready.front() == Some(&sequence) {
+            self.ready.pop_front().is_some()
         } else if let Some(index) = self.position(sequence) {
-            self.ready.remove(index);
+            self.ready.remove(index).is_some()
         } else {
-            self.held.discard(|held| *held == sequence);
+            self.held.discard(|held| *held == sequence)
+        };
+        if waited {
+            self.touch(sequence);
         }
     }
 
@@ -178,6 +255,14 @@ impl Consumer {
         known.fold(after(now, self.spec.ack_wait), Instant::min)
     }
 
+    /// What it knows: what waits, in order, and what is leased, with the number of deliveries.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> (Vec<u64>, Vec<(u64, u32)>) {
+        let mut waiting: Vec<u64> = self.ready.iter().copied().collect();
+        waiting.sort_unstable();
+        (waiting, self.out.iter().map(|(sequence, out)| (*sequence, out.deliveries)).collect())
+    }
+
     /// How many messages are leased, or wait to be leased again.
     #[cfg(test)]
     pub(super) fn leased(&self) -> usize {
@@ -190,6 +275,7 @@ impl Consumer {
     }
 
     fn lend_until(&mut self, sequence: u64, deliveries: u32, deadline: Instant) {
+        self.touch(sequence);
         let lent = self.out.insert(sequence, Out { deliveries, deadline: Some(deadline) });
         if let Some(Out { deadline: Some(former), .. }) = lent {
             self.deadlines.remove(&(former, sequence));
@@ -197,7 +283,26 @@ impl Consumer {
         self.deadlines.insert((deadline, sequence));
     }
 
+    /// A lease has run out: its message waits to be delivered again.
+    fn lapse(&mut self, sequence: u64) {
+        if let Some(out) = self.out.get_mut(&sequence) {
+            out.deadline = None;
+            self.again.push_back(sequence);
+        }
+    }
+
+    /// Remembers how it is with a message, before that changes for the first time since the last sync.
+    fn touch(&mut self, sequence: u64) {
+        if let Some(before) = &mut self.before {
+            before.entry(sequence).or_insert_with(|| self.out.get(&sequence).copied());
+        }
+    }
+
     fn forget_lease(&mut self, sequence: u64) -> bool {
+        if !self.out.contains_key(&sequence) {
+            return false;
+        }
+        self.touch(sequence);
         let Some(out) = self.out.remove(&sequence) else { return false };
         if let Some(deadline) = out.deadline {
             self.deadlines.remove(&(deadline, sequence));

@@ -39,6 +39,14 @@ pub struct Counters {
     pub acks_lost: u64,
     /// Settlements that a fault lost.
     pub settlements_lost: u64,
+    /// Settlements that a fault held up.
+    pub settlements_late: u64,
     /// How often the link went down.
     pub disconnects: u64,
+    /// Acknowledged messages that went with the power.
+    pub unsynced: u64,
+    /// Messages that had left their stream and came back with the power.
+    pub restored: u64,
+    /// Messages that went with their stream: it was in memory, or was deleted.
+    pub wiped: u64,
 }

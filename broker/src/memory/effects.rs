@@ -26,9 +26,10 @@ pub(super) enum Arrival {
 }
 
 impl Effects {
-    /// No faults, and a log of at most `log_entries_max`.
-    pub(super) fn new(seams: Seams, log_entries_max: usize) -> Self {
-        Self { faults: Faults::new(seams), counters: Counters::default(), log: Log::new(log_entries_max) }
+    /// No faults, and a log of at most `log_entries_max` that begins at `origin`.
+    pub(super) fn new(seams: Seams, origin: Instant, log_entries_max: usize) -> Self {
+        let log = Log::new(origin, log_entries_max);
+        Self { faults: Faults::new(seams), counters: Counters::default(), log }
     }
 
     /// How much later than `now` a message sets out to `reader`.

@@ -2,14 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::log::Reader;
+use super::{class::FaultClass, log::Reader};
 use crate::subject::Pattern;
 use crate::{Error, ErrorKind, Message, Seams};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The broker refuses the message with this kind of error; a `send` is refused in silence.
+    /// The broker refuses the message with this kind of error; a `send` is refused in silence. Where it is `Full`, whoever
+    /// listens hears it all the same, because then only the stream refuses.
     Refuse(ErrorKind),
     /// The message is lost on its way to the broker: `publish` says `Timeout`, `send` says nothing.
     Lose,
@@ -25,8 +26,11 @@ pub enum Fault {
     Drop,
     /// One delivery comes twice, whatever happens to the first.
     Duplicate,
-    /// A settlement is lost on its way to the broker; whoever settled is told that all is well.
+    /// A settlement is lost on its way to the broker. Whoever acks or gives back is told that all is well; whoever renews
+    /// or rejects waits for the broker, and gets a `Timeout`.
     LoseSettlement,
+    /// A settlement comes this much later, and with it all that follow on its subject.
+    LateSettlement(Duration),
 }
 
 /// Where on a message's way a fault strikes. At most one fault strikes at each place.
@@ -93,8 +97,24 @@ impl Fault {
             Self::Refuse(_) | Self::Lose | Self::LoseAck | Self::SlowAck(_) => Place::Publish,
             Self::Delay(_) | Self::Shuffle(_) => Place::Transit,
             Self::Drop | Self::Duplicate => Place::Delivery,
-            Self::LoseSettlement => Place::Settlement,
+            Self::LoseSettlement | Self::LateSettlement(_) => Place::Settlement,
         }
+    }
+
+    const fn class(self) -> Option<FaultClass> {
+        Some(match self {
+            Self::Refuse(ErrorKind::Full) => FaultClass::Full,
+            Self::Refuse(_) => return None,
+            Self::Lose => FaultClass::Lose,
+            Self::LoseAck => FaultClass::LoseAck,
+            Self::SlowAck(_) => FaultClass::SlowAck,
+            Self::Delay(_) => FaultClass::Delay,
+            Self::Shuffle(_) => FaultClass::Shuffle,
+            Self::Drop => FaultClass::Drop,
+            Self::Duplicate => FaultClass::Duplicate,
+            Self::LoseSettlement => FaultClass::LoseSettlement,
+            Self::LateSettlement(_) => FaultClass::LateSettlement,
+        })
     }
 }
 
@@ -103,6 +123,7 @@ impl Fault {
 pub(super) struct Faults {
     active: Vec<Active>,
     fired: Vec<u64>,
+    by_class: [u64; FaultClass::ALL.len()],
     seams: Seams,
 }
 
@@ -116,7 +137,7 @@ struct Active {
 impl Faults {
     /// No faults.
     pub(super) const fn new(seams: Seams) -> Self {
-        Self { active: Vec::new(), fired: Vec::new(), seams }
+        Self { active: Vec::new(), fired: Vec::new(), by_class: [0; FaultClass::ALL.len()], seams }
     }
 
     /// Adds a rule.
@@ -140,6 +161,26 @@ impl Faults {
         self.fired.get(id.0).copied().unwrap_or_default()
     }
 
+    /// How often a class has made a difference.
+    pub(super) const fn fired_of(&self, class: FaultClass) -> u64 {
+        self.by_class[class as usize]
+    }
+
+    /// A class has made a difference once.
+    pub(super) const fn struck(&mut self, class: FaultClass) {
+        self.struck_by(class, 1);
+    }
+
+    /// A class has made a difference so many times.
+    pub(super) const fn struck_by(&mut self, class: FaultClass, times: u64) {
+        self.by_class[class as usize] += times;
+    }
+
+    /// Whether something of this probability happens now.
+    pub(super) fn chance(&self, probability: f64) -> bool {
+        probability >= 1.0 || self.seams.fraction() < probability
+    }
+
     /// The fault, if any, that strikes `message` at `place`.
     pub(super) fn strike(
         &mut self,
@@ -157,7 +198,11 @@ impl Faults {
                 && (rule.probability >= 1.0 || self.seams.fraction() < rule.probability)
             {
                 self.fired[id.0] += 1;
-                return Some(rule.fault);
+                let fault = rule.fault;
+                if let Some(class) = fault.class() {
+                    self.struck(class);
+                }
+                return Some(fault);
             }
         }
         None

@@ -1,15 +1,24 @@
 //! A connection to a world of messages in this process. Clones of one broker have a connection each, as clients have.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
 
-use super::{state::State, stream::Moment};
+use super::{class::FaultClass, state::State, stream::Moment};
 use crate::{Error, ErrorKind, Link, Seams};
+
+/// How long a question waits for its answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// Everything that the handles of one broker share.
 #[derive(Debug)]
@@ -18,6 +27,8 @@ pub(super) struct World {
     pub(super) link: watch::Sender<Link>,
     pub(super) seams: Seams,
     pub(super) message_bytes_max: usize,
+    /// Rung when a frozen broker goes on, or nobody needs to wait for that any more.
+    pub(super) thawed: Notify,
 }
 
 /// One connection: all that was made with it ends when it is closed.
@@ -42,19 +53,61 @@ impl Handle {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.world.state.lock().ring();
+        self.world.thawed.notify_waiters();
+    }
+
+    /// Waits while the broker is frozen, at most for `within`. Whether it can be reached then is for `enter` to say.
+    pub(super) async fn thawed(&self, within: Duration, doing: impl FnOnce() -> String) -> Result<(), Error> {
+        if !self.meets_frost() {
+            return Ok(());
+        }
+        self.world.state.lock().effects.faults.struck(FaultClass::Freeze);
+        let deadline = Instant::now() + within;
+        loop {
+            let thawed = self.world.thawed.notified();
+            tokio::pin!(thawed);
+            // Listen before looking, so that no thaw is missed.
+            thawed.as_mut().enable();
+            if !self.meets_frost() {
+                return Ok(());
+            }
+            if timeout_at(deadline, thawed).await.is_err() {
+                return Err(Error::new(ErrorKind::Timeout, format!("{}: no answer", doing())));
+            }
+        }
+    }
+
+    /// Whether the broker is frozen, and that is all that is wrong.
+    fn meets_frost(&self) -> bool {
+        let state = self.world.state.lock();
+        state.frozen.is_some() && !state.down.any() && !self.is_closed()
     }
 
     /// The state, for an operation that is named by `doing`; an error if the broker cannot be reached.
     pub(super) fn enter(&self, doing: impl FnOnce() -> String) -> Result<MutexGuard<'_, State>, Error> {
         // Locked first: the link changes under the lock, so that nothing passes after it was cut.
-        let state = self.world.state.lock();
+        let mut state = self.world.state.lock();
         if self.is_closed() {
             return Err(Error::new(ErrorKind::Closed, doing()));
         }
         if *self.world.link.borrow() != Link::Up {
             return Err(Error::new(ErrorKind::Disconnected, doing()));
         }
+        state.settle_due(Instant::now());
         Ok(state)
+    }
+
+    /// As [`Self::enter`], for what needs streams or buckets.
+    pub(super) fn enter_store(&self, doing: impl Fn() -> String) -> Result<MutexGuard<'_, State>, Error> {
+        let mut state = self.enter(&doing)?;
+        state.must_be_enabled(doing)?;
+        Ok(state)
+    }
+
+    /// As [`Self::enter_store`], for a question that waits for its answer.
+    pub(super) async fn ask(&self, doing: impl Fn() -> String) -> Result<MutexGuard<'_, State>, Error> {
+        self.thawed(ANSWER_MAX, &doing).await?;
+        self.enter_store(doing)
     }
 
     /// Both clocks.

@@ -25,13 +25,15 @@ impl<T> Hold<T> {
         !self.subjects.is_empty() && self.subjects.contains_key(subject)
     }
 
-    /// Holds `item` until `due`, or until the one before it on its subject is due.
-    pub(super) fn push(&mut self, due: Instant, subject: &str, item: T) {
+    /// Holds `item` until `due`, or until the one before it on its subject is due; returns until when.
+    pub(super) fn push(&mut self, due: Instant, subject: &str, item: T) -> Instant {
         let (count, last) = self.subjects.entry(subject.to_owned()).or_insert((0, due));
         *count += 1;
         *last = due.max(*last);
-        self.items.insert((*last, self.arrivals), (subject.to_owned(), item));
+        let until = *last;
+        self.items.insert((until, self.arrivals), (subject.to_owned(), item));
         self.arrivals += 1;
+        until
     }
 
     /// Takes the next item that is due.
@@ -52,6 +54,17 @@ impl<T> Hold<T> {
     /// How many are held.
     pub(super) fn len(&self) -> usize {
         self.items.len()
+    }
+
+    /// Lets go of all items.
+    pub(super) fn clear(&mut self) {
+        self.items.clear();
+        self.subjects.clear();
+    }
+
+    /// Whether an item is held that `is_it`.
+    pub(super) fn any(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        self.items.values().any(|(_, item)| is_it(item))
     }
 
     /// Lets go of one item that `is_it`; returns whether there was one.

@@ -1,14 +1,19 @@
 //! What happened in a memory broker, in order, and assertions about it. Off by default, and always bounded.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use super::class::FaultClass;
 use crate::{ErrorKind, Link, Message, Settlement, message::MESSAGE_ID};
+
+mod text;
 
 /// The latest events of a memory broker: as many as [`super::Options::log_entries_max`].
 #[derive(Debug, Clone, Default)]
 pub struct Log {
+    // None where there is no log; times are told from here on.
+    origin: Option<Instant>,
     entries: VecDeque<Entry>,
     entries_max: usize,
     forgotten: u64,
@@ -50,8 +55,28 @@ pub enum Event {
     Settled(Name, Reader, Settlement),
     /// A fault lost a settlement on its way to the broker.
     SettlementLost(Name, Reader, Settlement),
+    /// A fault held up a settlement for so long.
+    SettlementLate(Name, Reader, Settlement, Duration),
     /// It left its stream unsettled, by age or by limit.
     Discarded(Name),
+    /// It was acknowledged, and went with the power.
+    Unsynced(Name),
+    /// It had left its stream, and came back with the power.
+    Restored(Name),
+    /// So many leases of a consumer ran out before their time.
+    LeasesEnded(Reader, u64),
+    /// A consumer was deleted, or went with its stream.
+    ConsumerGone(Reader),
+    /// A consumer that was gone was made anew.
+    ConsumerMade(Reader),
+    /// A stream went, with so many messages.
+    StreamGone(String, u64),
+    /// A stream that was gone was made anew.
+    StreamMade(String),
+    /// A stream forgot so many ids.
+    IdsForgotten(String, u64),
+    /// A fault class was switched on or off.
+    Switched(FaultClass, bool),
     /// The link went up or down.
     Linked(Link),
 }
@@ -96,9 +121,9 @@ pub enum Reader {
 }
 
 impl Log {
-    /// A log of at most `entries_max`; none at all if that is 0.
-    pub(super) fn new(entries_max: usize) -> Self {
-        Self { entries: VecDeque::new(), entries_max, forgotten: 0 }
+    /// A log of at most `entries_max`, that begins at `origin`; none at all if the limit is 0.
+    pub(super) fn new(origin: Instant, entries_max: usize) -> Self {
+        Self { origin: Some(origin), entries: VecDeque::new(), entries_max, forgotten: 0 }
     }
 
     /// Adds an event, if there is a log; `event` is not called otherwise.
@@ -187,15 +212,6 @@ impl Reader {
             Self::Subscriber { pattern, .. } if **pattern == *name => true,
             Self::Consumer { name: have, .. } if **have == *name => true,
             _ => self.to_string() == name,
-        }
-    }
-}
-
-impl fmt::Display for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Subscriber { pattern, id } => write!(f, "{pattern}#{id}"),
-            Self::Consumer { stream, name } => write!(f, "{stream}/{name}"),
         }
     }
 }

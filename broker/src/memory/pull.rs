@@ -1,12 +1,15 @@
-//! Pulling from a consumer, and settling what was pulled. All waiting of consumers happens in one place: here.
+//! Pulling from a consumer. All waiting of consumers happens in one place: here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{handle::Handle, stream::Delivery};
-use crate::{Consumer, Error, ErrorKind, Lease, Message, Settle, Settlement};
+use super::{handle::Handle, settle::Settler, stream::Delivery};
+use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
+
+/// After so long without a sign of life from the broker a pull gives up: twice five seconds, as on a real one.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One handle of a consumer.
 #[derive(Debug)]
@@ -14,38 +17,48 @@ pub(super) struct Puller {
     handle: Handle,
     /// The numbers of the stream and of the consumer in it.
     place: (usize, usize),
-    name: String,
+    spec: ConsumerSpec,
     bell: Arc<Notify>,
     closed: bool,
 }
 
 impl Puller {
-    /// A handle of the consumer at `place`, which is `name` for people.
-    pub(super) const fn new(handle: Handle, place: (usize, usize), name: String, bell: Arc<Notify>) -> Self {
-        Self { handle, place, name, bell, closed: false }
+    /// A handle of the consumer at `place`, which is one of `spec`.
+    pub(super) const fn new(
+        handle: Handle,
+        place: (usize, usize),
+        spec: ConsumerSpec,
+        bell: Arc<Notify>,
+    ) -> Self {
+        Self { handle, place, spec, bell, closed: false }
+    }
+
+    fn doing(&self) -> String {
+        format!("pull from {}/{}", self.spec.stream, self.spec.name)
     }
 
     /// Leases what there is now; also returns when to look again if there is nothing.
     fn look(&self, credit: usize) -> Result<(Vec<Delivery>, Instant), Error> {
-        let state = &mut *self.handle.enter(|| format!("pull from {}", self.name))?;
+        let state = &mut *self.handle.enter_store(|| self.doing())?;
+        let late_at = state.late.next_due();
         let (stream, consumer) = self.place;
         let stream = &mut state.streams[stream];
         let now = Instant::now();
+        if stream.consumers[consumer].is_gone() {
+            stream.revive(now, &mut state.effects);
+            stream.open(&self.spec, now, &mut state.effects)?;
+        }
         let leased = stream.lease(consumer, credit, now, &mut state.effects);
         if stream.has_more(consumer) {
             // The next one who waits takes the rest.
             self.bell.notify_one();
         }
-        Ok((leased, stream.consumers[consumer].wake_at(now)))
+        let wake_at = stream.consumers[consumer].wake_at(now);
+        Ok((leased, late_at.map_or(wake_at, |late_at| wake_at.min(late_at))))
     }
 
     fn lease(&self, Delivery { stored, deliveries, pending }: Delivery) -> Lease {
-        let settler = Settler {
-            handle: self.handle.clone(),
-            place: self.place,
-            sequence: stored.sequence,
-            message: stored.message.clone(),
-        };
+        let settler = Settler::new(self.handle.clone(), self.place, stored.sequence, stored.message.clone());
         let mut lease = Lease::new(stored.message, stored.sequence, deliveries, Arc::new(settler));
         lease.stored_at = stored.stored_at;
         lease.pending = pending;
@@ -55,25 +68,27 @@ impl Puller {
 
 #[async_trait]
 impl Consumer for Puller {
-    async fn pull(&mut self, credit: usize) -> Result<Vec<Lease>, Error> {
+    async fn pull(&mut self, max: usize, patience: Duration) -> Result<Vec<Lease>, Error> {
+        let deadline = Instant::now() + patience;
         if self.closed {
-            return Err(Error::new(ErrorKind::Closed, format!("pull from {}", self.name)));
+            return Err(Error::new(ErrorKind::Closed, self.doing()));
         }
         // A loop of pulls that always find something must let other tasks run as well.
         tokio::task::coop::consume_budget().await;
         loop {
+            self.handle.thawed(SILENCE_MAX, || self.doing()).await?;
             let bell = self.bell.notified();
             tokio::pin!(bell);
             // Listen for the bell before looking, so that none is missed. Dropping it passes a ring on to the next.
             bell.as_mut().enable();
-            let (leased, wake_at) = self.look(credit.max(1))?;
-            if !leased.is_empty() {
+            let (leased, wake_at) = self.look(max.max(1))?;
+            if !leased.is_empty() || Instant::now() >= deadline {
                 return Ok(leased.into_iter().map(|delivery| self.lease(delivery)).collect());
             }
             tokio::select! {
                 biased;
                 () = bell => {}
-                () = tokio::time::sleep_until(wake_at) => {}
+                () = tokio::time::sleep_until(wake_at.min(deadline)) => {}
             }
         }
     }
@@ -81,22 +96,5 @@ impl Consumer for Puller {
     async fn close(&mut self) {
         // A pull returns all that it leases, so there is nothing to give back.
         self.closed = true;
-    }
-}
-
-/// Settles one lease.
-struct Settler {
-    handle: Handle,
-    place: (usize, usize),
-    sequence: u64,
-    message: Message,
-}
-
-#[async_trait]
-impl Settle for Settler {
-    async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
-        let mut state = self.handle.enter(|| format!("settle a lease on {}", self.message.subject))?;
-        state.settle(self.place, &self.message, self.sequence, settlement, Instant::now());
-        Ok(())
     }
 }

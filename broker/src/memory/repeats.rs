@@ -34,6 +34,12 @@ impl Repeats {
         self.sequences.get(id).copied()
     }
 
+    /// Forgets all ids; returns how many it knew.
+    pub(super) fn clear(&mut self) -> u64 {
+        self.oldest_first.clear();
+        std::mem::take(&mut self.sequences).len() as u64
+    }
+
     /// Remembers an id that [`Self::find`] did not know. Only what was stored is remembered: a refusal burns no id.
     pub(super) fn remember(&mut self, id: &str, sequence: u64, now: Instant) {
         let id: Arc<str> = id.into();

@@ -28,7 +28,7 @@ pub(super) fn replay(cursor: Cursor) -> Replay {
             if let Some(stored) = found.pop_front() {
                 return Some((Ok(stored), (rest, found)));
             }
-            match rest.take()?.step() {
+            match rest.take()?.step().await {
                 Ok((some, cursor)) => (found, rest) = (some, cursor),
                 Err(error) => return Some((Err(error), (None, found))),
             }
@@ -38,9 +38,9 @@ pub(super) fn replay(cursor: Cursor) -> Replay {
 }
 
 impl Cursor {
-    fn step(mut self) -> Result<(VecDeque<Stored>, Option<Self>), Error> {
+    async fn step(mut self) -> Result<(VecDeque<Stored>, Option<Self>), Error> {
         let step = {
-            let mut state = self.handle.enter(|| format!("replay {} of {}", self.text, self.stream))?;
+            let mut state = self.handle.ask(|| format!("replay {} of {}", self.text, self.stream)).await?;
             let (_, stream, _) = state.stream(&self.stream)?;
             stream.replay(&self.text, &self.pattern, self.from, self.to)
         };

@@ -3,19 +3,28 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
     bucket::Values,
+    class::FaultClass,
     effects::Effects,
-    faults::{Fault, Place},
+    faults::{Fault, Place, RuleId},
+    freeze::Frozen,
+    hold::Hold,
     log::{Event, Name},
+    outage::Down,
     promise,
+    settle::Settling,
     stream::{Moment, Stream},
     subscriber::Subscribers,
+    sync::Sync,
 };
 use crate::subject::Index;
-use crate::{Error, ErrorKind, Message, Publication, Receipt, Settlement, StreamSpec, message::MESSAGE_ID};
+use crate::{
+    BucketSpec, Error, ErrorKind, Headers, Message, Publication, Receipt, StreamSpec, message::MESSAGE_ID,
+};
 
 /// Everything that one memory broker holds.
 #[derive(Debug)]
@@ -24,18 +33,35 @@ pub(super) struct State {
     pub(super) subscribers: Subscribers,
     pub(super) buckets: BTreeMap<String, Values>,
     pub(super) effects: Effects,
+    /// Why the link is down, if it is.
+    pub(super) down: Down,
+    /// Whether streams and buckets are off.
+    pub(super) disabled: bool,
+    /// What waits for a frozen broker.
+    pub(super) frozen: Option<Frozen>,
+    /// Settlements that a fault holds up.
+    pub(super) late: Hold<Settling>,
+    /// The rules of the fault classes that are on.
+    pub(super) switched: BTreeMap<FaultClass, Option<RuleId>>,
+    sync: Sync,
     // Which stream takes a subject. Patterns of two streams never overlap, so there is at most one.
     captures: Index<usize>,
 }
 
 impl State {
     /// No streams, no subscriptions, no buckets.
-    pub(super) fn new(subscribers: Subscribers, effects: Effects) -> Self {
+    pub(super) fn new(subscribers: Subscribers, effects: Effects, sync: Sync) -> Self {
         Self {
             streams: Vec::new(),
             subscribers,
             buckets: BTreeMap::new(),
             effects,
+            down: Down::default(),
+            disabled: false,
+            frozen: None,
+            late: Hold::default(),
+            switched: BTreeMap::new(),
+            sync,
             captures: Index::default(),
         }
     }
@@ -62,7 +88,7 @@ impl State {
                 *have = merged;
                 index
             } else {
-                self.streams.push(Stream::new(spec.clone()));
+                self.streams.push(Stream::new(spec.clone(), self.sync));
                 self.streams.len() - 1
             };
             for pattern in &patterns {
@@ -85,11 +111,14 @@ impl State {
         }
         let fault = self.admit(&message, at)?;
         let lost_ack = (fault == Some(Fault::LoseAck)).then(|| Name::of(&message, None));
+        if let Some(refusal) = self.refusal(fault, || format!("publish to {}", message.subject)) {
+            return Err(self.effects.refused(&message, refusal, at.now));
+        }
         let Some(stream) = self.captures(&message.subject) else {
             let what = format!("publish to {}: no stream takes it", message.subject);
             return Err(self.effects.refused(&message, Error::new(ErrorKind::NotFound, what), at.now));
         };
-        let receipt = self.streams[stream].store(message, at, &mut self.effects)?;
+        let receipt = self.store(stream, message, at)?;
         if let Some(name) = lost_ack {
             let lost = Error::new(ErrorKind::Timeout, format!("publish to {}: no answer", name.subject));
             self.effects.counters.acks_lost += 1;
@@ -103,13 +132,30 @@ impl State {
     /// Gives a message to whoever listens, and to the stream that takes its subject, if there is one. Whether that
     /// stores it is nothing a sender hears of.
     pub(super) fn send(&mut self, message: Message, at: Moment) {
-        if self.admit(&message, at).is_err() {
-            return;
-        }
-        if let Some(stream) = self.captures(&message.subject) {
+        let Ok(fault) = self.admit(&message, at) else { return };
+        let Some(stream) = self.captures(&message.subject) else { return };
+        if let Some(refusal) = self.refusal(fault, || format!("send to {}", message.subject)) {
+            self.effects.refused(&message, refusal, at.now);
+        } else if self.streams[stream].is_gone() {
+            // Nobody notices, so nobody makes it anew.
+            self.effects.log.record(at.now, || Event::Lost(Name::of(&message, None)));
+        } else {
             // A refusal has been counted and logged.
-            let _ = self.streams[stream].store(message, at, &mut self.effects);
+            let _ = self.store(stream, message, at);
         }
+    }
+
+    /// Stores a message in a stream, which rings where it has bells.
+    fn store(&mut self, stream: usize, message: Message, at: Moment) -> Result<Receipt, Error> {
+        let stream = &mut self.streams[stream];
+        stream.revive(at.now, &mut self.effects);
+        let bell = stream.spec.bells.as_ref().and_then(|bells| bells.subject(&message.subject));
+        let receipt = stream.store(message, at, &mut self.effects)?;
+        if let Some(subject) = bell.filter(|_| !receipt.duplicate) {
+            let bell = Message { subject, headers: Headers::new(), payload: Bytes::new() };
+            self.subscribers.deliver(&bell, at.now, &mut self.effects);
+        }
+        Ok(receipt)
     }
 
     /// The stream `name`.
@@ -117,37 +163,22 @@ impl State {
         let found = self.streams.iter_mut().enumerate().find(|(_, stream)| stream.spec.name == name);
         let (index, stream) =
             found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no stream {name}")))?;
+        stream.revive(Instant::now(), &mut self.effects);
         Ok((index, stream, &mut self.effects))
     }
 
-    /// Settles a lease of a consumer, unless a fault loses the settlement.
-    pub(super) fn settle(
-        &mut self,
-        (stream, consumer): (usize, usize),
-        message: &Message,
-        sequence: u64,
-        settlement: Settlement,
-        now: Instant,
-    ) {
-        let Self { streams, effects, .. } = self;
-        let stream = &mut streams[stream];
-        let reader = stream.consumers[consumer].reader.clone();
-        if effects.faults.strike(Place::Settlement, message, Some(&reader)).is_some() {
-            effects.counters.settlements_lost += 1;
-            effects
-                .log
-                .record(now, || Event::SettlementLost(Name::of(message, Some(sequence)), reader, settlement));
-            return;
-        }
-        let counters = &mut effects.counters;
-        *match settlement {
-            Settlement::Ack => &mut counters.acked,
-            Settlement::RetryAfter(_) => &mut counters.retried,
-            Settlement::Reject => &mut counters.rejected,
-            Settlement::Renew => &mut counters.renewed,
-        } += 1;
-        effects.log.record(now, || Event::Settled(Name::of(message, Some(sequence)), reader, settlement));
-        stream.settle(consumer, sequence, settlement, now);
+    /// The stream `name`, unless it is deleted: who only takes away from a stream does not make it anew.
+    pub(super) fn standing(&mut self, name: &str) -> Result<(&mut Stream, &mut Effects), Error> {
+        let found = self.streams.iter_mut().find(|stream| stream.spec.name == name && !stream.is_gone());
+        let stream =
+            found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no stream {name}")))?;
+        Ok((stream, &mut self.effects))
+    }
+
+    /// Makes a bucket where it is missing.
+    pub(super) fn open_bucket(&mut self, spec: &BucketSpec) {
+        let sync = self.sync;
+        self.buckets.entry(spec.name.clone()).or_insert_with(|| Values::new(spec, sync));
     }
 
     /// Wakes everybody who waits.
@@ -162,7 +193,7 @@ impl State {
     fn admit(&mut self, message: &Message, at: Moment) -> Result<Option<Fault>, Error> {
         let fault = self.effects.faults.strike(Place::Publish, message, None);
         match fault {
-            Some(Fault::Refuse(kind)) => {
+            Some(Fault::Refuse(kind)) if kind != ErrorKind::Full => {
                 let refusal = Error::new(kind, format!("publish to {}: a fault", message.subject));
                 return Err(self.effects.refused(message, refusal, at.now));
             }
@@ -176,6 +207,14 @@ impl State {
         }
         self.subscribers.deliver(message, at.now, &mut self.effects);
         Ok(fault)
+    }
+
+    /// What streams say to everything now, if they refuse it.
+    fn refusal(&mut self, fault: Option<Fault>, doing: impl FnOnce() -> String) -> Option<Error> {
+        if let Err(off) = self.must_be_enabled(doing) {
+            return Some(off);
+        }
+        matches!(fault, Some(Fault::Refuse(_))).then(|| Error::new(ErrorKind::Full, "a fault says so"))
     }
 
     /// The stream that takes `subject`.

@@ -13,12 +13,17 @@ use super::{
     effects::{Arrival, Effects},
     log::{Event, Name},
     repeats::Repeats,
+    sync::Sync,
 };
 use crate::subject::Pattern;
 use crate::{
     ConsumerSpec, Error, ErrorKind, Message, Receipt, Retention, Settlement, Stored, StreamSpec,
     message::MESSAGE_ID,
 };
+
+mod tail;
+
+use tail::Tail;
 
 /// The most messages that one step of a replay looks at, so that a long one holds the lock for well under a millisecond
 /// at a time.
@@ -37,6 +42,9 @@ pub(super) struct Stream {
     repeats: Repeats,
     // Second deliveries that a fault has made, by consumer: they come whatever happens to the first.
     doubles: BTreeMap<usize, VecDeque<Delivery>>,
+    tail: Tail,
+    // Deleted, until somebody makes it anew.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -72,9 +80,11 @@ pub(super) struct Step {
 }
 
 impl Stream {
-    /// An empty stream of `spec`.
-    pub(super) fn new(spec: StreamSpec) -> Self {
+    /// An empty stream of `spec`; one in files is on the disk at the times of `sync`.
+    pub(super) fn new(spec: StreamSpec, sync: Sync) -> Self {
         Self {
+            tail: Tail::new(sync),
+            gone: false,
             repeats: Repeats::new(spec.duplicate_window),
             spec,
             consumers: Vec::new(),
@@ -93,6 +103,7 @@ impl Stream {
         at: Moment,
         effects: &mut Effects,
     ) -> Result<Receipt, Error> {
+        self.sync(at.now);
         self.expire(at.now, effects);
         let id = message.headers.get(MESSAGE_ID);
         if let Some(sequence) = id.and_then(|id| self.repeats.find(id, at.now)) {
@@ -108,8 +119,10 @@ impl Stream {
         }
         effects.counters.published += 1;
         effects.log.record(at.now, || Event::Published(Name::of(&message, Some(sequence))));
-        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.filter.matches(&message.subject))
-        {
+        for consumer in self.consumers.iter_mut() {
+            if consumer.is_gone() || !consumer.filter.matches(&message.subject) {
+                continue;
+            }
             let due = effects.due(&message, Some(sequence), &consumer.reader, at.now);
             consumer.arrive(sequence, &message.subject, due, at.now);
         }
@@ -125,6 +138,7 @@ impl Stream {
         now: Instant,
         effects: &mut Effects,
     ) -> Vec<Delivery> {
+        self.sync(now);
         self.expire(now, effects);
         let consumer = &mut self.consumers[index];
         effects.counters.lapsed += consumer.advance(now);
@@ -167,12 +181,26 @@ impl Stream {
         sequence: u64,
         settlement: Settlement,
         now: Instant,
+        effects: &mut Effects,
     ) -> Settled {
-        let settled = self.consumers[index].settle(sequence, settlement, now);
+        self.sync(now);
+        let consumer = &mut self.consumers[index];
+        // A lease that has run out has done so whether or not somebody has pulled since.
+        effects.counters.lapsed += consumer.advance(now);
+        let settled = consumer.settle(sequence, settlement, now);
         if settled == Settled::Done && self.spec.retention == Retention::WorkQueue {
             self.discard(sequence);
         }
         settled
+    }
+
+    /// The subjects that hold messages, each with their number, in order.
+    pub(super) fn subjects(&self, pattern: &Pattern) -> Vec<(String, u64)> {
+        let matching = self.subjects.iter().filter(|(subject, _)| pattern.matches(subject));
+        let mut subjects: Vec<_> =
+            matching.map(|(subject, held)| (subject.clone(), held.len() as u64)).collect();
+        subjects.sort_unstable();
+        subjects
     }
 
     /// Opens the consumer of `spec`; makes it where it is missing. Returns its number.
@@ -190,7 +218,8 @@ impl Stream {
         if spec.ack_pending_max == 0 || spec.ack_wait == Duration::ZERO {
             return Err(invalid("ack_pending_max and ack_wait must be over 0".to_owned()));
         }
-        if let Some(index) = self.consumers.iter().position(|consumer| consumer.spec.name == spec.name) {
+        let known = self.consumers.iter().position(|consumer| consumer.spec.name == spec.name);
+        if let Some(index) = known.filter(|index| !self.consumers[*index].is_gone()) {
             let consumer = &mut self.consumers[index];
             if consumer.filter != filter {
                 return Err(invalid(format!("it exists with the filter {}", consumer.spec.filter)));
@@ -200,15 +229,26 @@ impl Stream {
             return Ok(index);
         }
         if self.spec.retention == Retention::WorkQueue
-            && let Some(other) = self.consumers.iter().find(|other| other.filter.overlaps(&filter))
+            && let Some(other) =
+                self.consumers.iter().find(|other| !other.is_gone() && other.filter.overlaps(&filter))
         {
             return Err(invalid(format!("its filter overlaps that of consumer {}", other.spec.name)));
         }
+        self.sync(now);
         self.expire(now, effects);
         let backlog = self.entries.iter().filter(|(_, entry)| filter.matches(&entry.message.subject));
-        let consumer = Consumer::new(spec.clone(), filter.clone(), backlog.map(|(sequence, _)| *sequence));
-        self.consumers.push(consumer);
-        Ok(self.consumers.len() - 1)
+        let mut consumer =
+            Consumer::new(spec.clone(), filter.clone(), backlog.map(|(sequence, _)| *sequence));
+        if self.tail.is_tracked() {
+            consumer.synced();
+        }
+        let Some(index) = known else {
+            self.consumers.push(consumer);
+            return Ok(self.consumers.len() - 1);
+        };
+        effects.log.record(now, || Event::ConsumerMade(consumer.reader.clone()));
+        self.consumers[index].replace(consumer);
+        Ok(index)
     }
 
     /// The last message on `subject`.
@@ -249,8 +289,15 @@ impl Stream {
         self.sequence_last
     }
 
+    /// Removes one message on request; returns whether it was there.
+    pub(super) fn remove(&mut self, sequence: u64, now: Instant, effects: &mut Effects) -> bool {
+        self.sync(now);
+        self.expire(now, effects);
+        self.discard(sequence)
+    }
+
     /// Removes one message; returns whether it was there.
-    pub(super) fn discard(&mut self, sequence: u64) -> bool {
+    fn discard(&mut self, sequence: u64) -> bool {
         let Some(entry) = self.entries.remove(&sequence) else { return false };
         let subject = &entry.message.subject;
         self.bytes -= bytes_of(&entry.message);
@@ -265,6 +312,7 @@ impl Stream {
         for consumer in self.consumers.iter_mut().filter(|consumer| consumer.filter.matches(subject)) {
             consumer.forget(sequence);
         }
+        self.tail.removed(sequence, entry);
         true
     }
 
@@ -280,6 +328,7 @@ impl Stream {
 
     /// Removes the oldest `count` messages.
     pub(super) fn trim(&mut self, count: u64, now: Instant, effects: &mut Effects) {
+        self.sync(now);
         for _ in 0..count.min(self.entries.len() as u64) {
             self.discard_oldest(now, effects);
         }

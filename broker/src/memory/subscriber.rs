@@ -9,6 +9,7 @@ use futures_util::stream;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    class::FaultClass,
     effects::{Arrival, Effects},
     handle::Handle,
     hold::Hold,
@@ -35,6 +36,8 @@ pub(super) struct Subscribers {
     made: u64,
     queue_max: usize,
     overflow: Overflow,
+    // A fault that leaves these only so much room.
+    squeezed: Option<(Pattern, usize)>,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,7 @@ enum Next {
 impl Subscribers {
     /// No subscriptions yet; each will hold at most `queue_max` messages.
     pub(super) fn new(queue_max: usize, overflow: Overflow) -> Self {
-        Self { all: BTreeMap::new(), index: Index::default(), made: 0, queue_max, overflow }
+        Self { all: BTreeMap::new(), index: Index::default(), made: 0, queue_max, overflow, squeezed: None }
     }
 
     /// Adds a subscription to `pattern` (written `text`).
@@ -79,6 +82,18 @@ impl Subscribers {
         (self.made, bell)
     }
 
+    /// Leaves subscriptions that may hear a message of this pattern only so much room.
+    pub(super) fn squeeze(&mut self, squeezed: Option<(Pattern, usize)>) {
+        self.squeezed = squeezed;
+    }
+
+    /// What was on its way to subscribers is lost.
+    pub(super) fn crash(&mut self) {
+        for subscriber in self.all.values_mut() {
+            subscriber.held.clear();
+        }
+    }
+
     /// Gives `message` to all who listen, in the order in which they subscribed.
     pub(super) fn deliver(&mut self, message: &Message, now: Instant, effects: &mut Effects) {
         let mut ids = Vec::new();
@@ -90,8 +105,14 @@ impl Subscribers {
                 Arrival::Once => 1,
                 Arrival::Twice => 2,
             };
+            let squeezed =
+                self.squeezed.as_ref().filter(|(pattern, _)| pattern.overlaps(&subscriber.pattern));
+            let queue_max = squeezed.map_or(self.queue_max, |(_, queue_max)| self.queue_max.min(*queue_max));
             for _ in 0..copies {
-                if !subscriber.push(message, self.queue_max, now, effects) {
+                if !subscriber.push(message, queue_max, now, effects) {
+                    if squeezed.is_some() {
+                        effects.faults.struck(FaultClass::Overflow);
+                    }
                     subscriber.overflowed = self.overflow == Overflow::Close;
                     effects.counters.overflowed += 1;
                     let reader = &subscriber.reader;

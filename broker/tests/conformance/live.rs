@@ -94,7 +94,7 @@ pub(crate) async fn a_closed_broker_refuses_everything(broker: &dyn Broker) {
     assert_eq!(broker.consume(&worker(LONG)).await.err().map(|error| error.kind()), Some(ErrorKind::Closed));
     assert_eq!(kind(broker.last("Q", "q.a").await), ErrorKind::Closed);
     assert_eq!(kind(opened.get("key").await), ErrorKind::Closed);
-    let pulled = timeout(WITHIN, consumer.pull(1)).await.expect("an answer in time");
+    let pulled = timeout(WITHIN, consumer.pull(1, WITHIN)).await.expect("an answer in time");
     assert_eq!(kind(pulled), ErrorKind::Closed);
     let heard = timeout(WITHIN, subscription.next()).await.expect("an end in time");
     assert_eq!(heard, None);

@@ -1,12 +1,13 @@
 //! Reading back what is stored.
 
-use broker::{Broker, ErrorKind, Headers, Message, Publication, message};
+use broker::{Bells, Broker, ErrorKind, Headers, Message, Publication, StreamSpec, message};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::timeout;
 
 use crate::support::{
-    LONG, kind, message as plain, open_worker, publish, publish_many, pull_all, pull_one, stored, stream,
-    text, until,
+    LONG, WITHIN, kind, message as plain, open_worker, publish, publish_as, publish_many, pull_all, pull_one,
+    stored, stream, text, until, until_stored, work_queue,
 };
 
 pub(crate) async fn the_last_message_of_a_subject_is_found(broker: &dyn Broker) {
@@ -89,23 +90,37 @@ pub(crate) async fn a_removed_message_is_gone(broker: &dyn Broker) {
 pub(crate) async fn what_is_not_there_is_not_found(broker: &dyn Broker) {
     assert_eq!(kind(broker.last("NONE", "s.a").await), ErrorKind::NotFound);
     assert_eq!(kind(broker.remove("NONE", 1).await), ErrorKind::NotFound);
-    assert_eq!(kind(broker.backlog("NONE", "worker").await), ErrorKind::NotFound);
+    assert_eq!(kind(broker.subjects("NONE", ">").await), ErrorKind::NotFound);
     let replay = broker.replay("NONE", "s.a", 1).await;
     assert_eq!(replay.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
-    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
-    assert_eq!(kind(broker.backlog("S", "worker").await), ErrorKind::NotFound);
 }
 
-pub(crate) async fn the_backlog_counts_what_waits(broker: &dyn Broker) {
+pub(crate) async fn subjects_are_counted_until_their_messages_are_done(broker: &dyn Broker) {
     let mut consumer = open_worker(broker, LONG).await;
-    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 0);
+    let subjects = async |pattern| broker.subjects("Q", pattern).await.unwrap();
+    assert_eq!(subjects(">").await, []);
     publish_many(broker, "q.a", 3).await;
-    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 3);
+    publish_many(broker, "q.b.c", 1).await;
+    assert_eq!(subjects(">").await, [("q.a".to_owned(), 3), ("q.b.c".to_owned(), 1)]);
+    assert_eq!(subjects("q.*").await, [("q.a".to_owned(), 3)]);
     let lease = pull_one(&mut *consumer).await;
-    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 2);
+    assert_eq!(subjects("q.a").await, [("q.a".to_owned(), 3)], "it is not done yet");
     lease.ack().await.unwrap();
-    consumer.close().await;
-    assert_eq!(broker.backlog("Q", "worker").await.unwrap(), 2);
+    until_stored(broker, "Q", ">", 3).await;
+    assert_eq!(subjects("q.a").await, [("q.a".to_owned(), 2)]);
+}
+
+pub(crate) async fn what_is_stored_rings(broker: &dyn Broker) {
+    let bells = Some(Bells { from: "q.>".to_owned(), to: "bell.q.>".to_owned() });
+    broker.ensure(&[StreamSpec { bells, ..work_queue() }]).await.unwrap();
+    let mut bells = broker.subscribe("bell.q.*").await.unwrap();
+    publish_as(broker, "one", "q.a", "payload").await.unwrap();
+    publish_as(broker, "one", "q.a", "payload").await.unwrap();
+    publish_as(broker, "two", "q.b", "payload").await.unwrap();
+    for subject in ["bell.q.a", "bell.q.b"] {
+        let bell = timeout(WITHIN, bells.next()).await.expect("a bell in time").unwrap();
+        assert_eq!((bell.subject.as_str(), bell.payload.len()), (subject, 0), "a repeat rings not");
+    }
 }
 
 pub(crate) async fn headers_come_back_as_they_were(broker: &dyn Broker) {
@@ -118,7 +133,7 @@ pub(crate) async fn headers_come_back_as_they_were(broker: &dyn Broker) {
         .with("Dynode-Note", "naïve: a, b; c");
     let message = Message { headers, ..plain("q.a", "x") };
     broker.publish(Publication { message, id: Some("the id".to_owned()) }).await.unwrap();
-    let heard = futures_util::StreamExt::next(&mut subscription).await.unwrap();
+    let heard = subscription.next().await.unwrap();
     let leased = pull_one(&mut *consumer).await;
     let last = broker.last("Q", "q.a").await.unwrap().unwrap();
     for message in [&heard, &leased.message, &last.message] {

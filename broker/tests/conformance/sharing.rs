@@ -6,8 +6,8 @@ use broker::{Broker, ConsumerSpec, ErrorKind, Lease};
 use tokio::time::timeout;
 
 use crate::support::{
-    A_WHILE, LONG, WITHIN, assert_no_message, kind, open_worker, publish, publish_many, pull_all, pull_one,
-    pull_some, stream, text, until_stored, work_queue, worker,
+    LONG, WITHIN, assert_no_message, kind, open_worker, publish, publish_many, pull_all, pull_one, pull_some,
+    stream, text, until_stored, work_queue, worker,
 };
 
 pub(crate) async fn handles_of_one_name_share_the_messages(broker: &dyn Broker) {
@@ -17,8 +17,7 @@ pub(crate) async fn handles_of_one_name_share_the_messages(broker: &dyn Broker) 
     let mut seen = BTreeSet::new();
     while seen.len() < 20 {
         for consumer in [&mut one, &mut two] {
-            let Ok(leases) = timeout(A_WHILE, consumer.pull(3)).await else { continue };
-            for lease in leases.unwrap() {
+            for lease in consumer.pull(3, Duration::ZERO).await.unwrap() {
                 assert!(seen.insert(lease.sequence), "message {} was given to both", lease.sequence);
                 lease.ack().await.unwrap();
             }
@@ -72,7 +71,7 @@ pub(crate) async fn a_pull_that_is_dropped_loses_nothing(broker: &dyn Broker) {
     let mut leases = Vec::new();
     for body in 0..40 {
         publish(broker, "q.a", &body.to_string()).await.unwrap();
-        if let Ok(some) = timeout(Duration::from_micros(body * 37), consumer.pull(4)).await {
+        if let Ok(some) = timeout(Duration::from_micros(body * 37), consumer.pull(4, LONG)).await {
             leases.extend(some.unwrap());
         }
     }
@@ -89,9 +88,9 @@ pub(crate) async fn a_closed_consumer_gives_back_what_it_did_not_return(broker: 
     publish_many(broker, "q.a", 10).await;
     let returned = pull_some(&mut *one, 4).await.len();
     // Perhaps more is on its way to it by now.
-    let _ = timeout(Duration::from_micros(1), one.pull(4)).await.map(|more| more.unwrap()[0].settler());
+    let _ = timeout(Duration::from_micros(1), one.pull(4, LONG)).await.map(|more| more.unwrap()[0].settler());
     one.close().await;
-    assert_eq!(kind(one.pull(1).await), ErrorKind::Closed);
+    assert_eq!(kind(one.pull(1, LONG).await), ErrorKind::Closed);
     publish(broker, "q.a", "late").await.unwrap();
     let mut two = broker.consume(&worker(LONG)).await.unwrap();
     let mut last = String::new();
@@ -135,8 +134,8 @@ pub(crate) async fn a_waiting_pull_wakes_when_a_message_comes(broker: &dyn Broke
         tokio::time::sleep(Duration::from_millis(200)).await;
         publish(broker, "q.a", "work").await.unwrap()
     };
-    let (pulled, _) = tokio::join!(timeout(WITHIN, consumer.pull(10)), later);
-    assert_eq!(pulled.unwrap().unwrap().len(), 1);
+    let (pulled, _) = tokio::join!(consumer.pull(10, WITHIN), later);
+    assert_eq!(pulled.unwrap().len(), 1);
 }
 
 pub(crate) async fn overlapping_filters_of_a_work_queue_are_refused(broker: &dyn Broker) {

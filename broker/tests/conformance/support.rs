@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use broker::{
-    Broker, BucketSpec, Consumer, ConsumerSpec, Error, ErrorKind, Headers, Lease, Message, Publication,
+    Broker, BucketSpec, Consumer, ConsumerSpec, Error, ErrorKind, Headers, Lease, Link, Message, Publication,
     Receipt, Retention, Storage, Stored, StreamSpec,
     jetstream::{Config, JetStream},
-    memory::Memory,
+    memory::{FaultClass, Memory, Reach},
     testing::Server,
 };
 use bytes::Bytes;
@@ -22,22 +22,99 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// How long to look for what must not happen. Too short a look can only miss a fault, never invent one.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(300);
 
-/// A broker, and the server behind it.
+/// A broker, and what is behind it.
 pub(crate) struct World {
     pub(crate) broker: Arc<dyn Broker>,
-    _server: Option<Server>,
+    behind: Behind,
+}
+
+enum Behind {
+    Memory(Memory),
+    Server(Server),
 }
 
 /// A new broker in memory.
 pub(crate) fn memory_broker() -> World {
-    World { broker: Arc::new(Memory::default()), _server: None }
+    let memory = Memory::default();
+    World { broker: Arc::new(memory.clone()), behind: Behind::Memory(memory) }
 }
 
 /// A new nats-server, and a connection to it.
 pub(crate) async fn jetstream_broker() -> World {
     let server = Server::start().await;
     let broker = JetStream::connect(Config::new(server.url())).await.expect("a server that can be reached");
-    World { broker: Arc::new(broker), _server: Some(server) }
+    World { broker: Arc::new(broker), behind: Behind::Server(server) }
+}
+
+impl World {
+    /// Kills the broker's process, and starts it again.
+    pub(crate) async fn restart(&mut self) {
+        match &mut self.behind {
+            Behind::Memory(memory) => {
+                memory.switch_on(FaultClass::Restart, &Reach::default()).unwrap();
+                memory.switch_off(FaultClass::Restart);
+            }
+            Behind::Server(server) => {
+                server.kill().await;
+                until_link(&*self.broker, |link| matches!(link, Link::Down(_))).await;
+                server.restart().await;
+            }
+        }
+        until_link(&*self.broker, |link| *link == Link::Up).await;
+    }
+
+    /// Freezes the broker.
+    pub(crate) fn freeze(&self) {
+        match &self.behind {
+            Behind::Memory(memory) => memory.switch_on(FaultClass::Freeze, &Reach::default()).unwrap(),
+            Behind::Server(server) => server.stop(),
+        }
+    }
+
+    /// Ends [`Self::freeze`].
+    pub(crate) fn thaw(&self) {
+        match &self.behind {
+            Behind::Memory(memory) => memory.switch_off(FaultClass::Freeze),
+            Behind::Server(server) => server.cont(),
+        }
+    }
+
+    /// Deletes the stream `Q` behind the back of who uses it.
+    pub(crate) async fn delete_stream(&self) {
+        match &self.behind {
+            Behind::Memory(memory) => memory.switch_on(FaultClass::DeleteStream, &queue_reach()).unwrap(),
+            Behind::Server(server) => {
+                let client = async_nats::connect(server.url()).await.unwrap();
+                async_nats::jetstream::new(client).delete_stream("Q").await.unwrap();
+            }
+        }
+    }
+
+    /// Deletes the consumer of the stream `Q` behind the back of who uses it.
+    pub(crate) async fn delete_consumer(&self) {
+        match &self.behind {
+            Behind::Memory(memory) => memory.switch_on(FaultClass::DeleteConsumer, &queue_reach()).unwrap(),
+            Behind::Server(server) => {
+                let client = async_nats::connect(server.url()).await.unwrap();
+                let stream = async_nats::jetstream::new(client).get_stream("Q").await.unwrap();
+                stream.delete_consumer("worker").await.unwrap();
+            }
+        }
+    }
+}
+
+async fn until_link(broker: &dyn Broker, wanted: impl Fn(&Link) -> bool) {
+    let mut link = broker.link();
+    timeout(WITHIN, link.wait_for(|link| wanted(link))).await.expect("the link, in time").unwrap();
+}
+
+fn queue_reach() -> Reach {
+    Reach { pattern: "q.>".to_owned(), ..Reach::default() }
+}
+
+/// The stream `Q`, on disk.
+pub(crate) fn durable_queue() -> StreamSpec {
+    StreamSpec { storage: Storage::File, ..work_queue() }
 }
 
 /// A stream `Q` of `q.>` from which an ack removes.
@@ -58,6 +135,7 @@ pub(crate) fn stream(name: &str, subjects: &str) -> StreamSpec {
         first_wins: false,
         discard_old: false,
         duplicate_window: Duration::from_secs(120),
+        bells: None,
     }
 }
 
@@ -69,6 +147,7 @@ pub(crate) fn worker(ack_wait: Duration) -> ConsumerSpec {
         filter: "q.>".to_owned(),
         ack_wait,
         ack_pending_max: 1000,
+        idle_max: None,
     }
 }
 
@@ -114,13 +193,15 @@ pub(crate) async fn publish_many(broker: &dyn Broker, subject: &str, count: usiz
 /// Pulls one message.
 pub(crate) async fn pull_one(consumer: &mut dyn Consumer) -> Lease {
     let mut leases = pull_some(consumer, 1).await;
-    assert_eq!(leases.len(), 1, "one message for a credit of one");
+    assert_eq!(leases.len(), 1, "one message where one is asked for");
     leases.remove(0)
 }
 
-/// Pulls with a credit, once.
-pub(crate) async fn pull_some(consumer: &mut dyn Consumer, credit: usize) -> Vec<Lease> {
-    timeout(WITHIN, consumer.pull(credit)).await.expect("a message in time").unwrap()
+/// Pulls once.
+pub(crate) async fn pull_some(consumer: &mut dyn Consumer, max: usize) -> Vec<Lease> {
+    let leases = consumer.pull(max, WITHIN).await.unwrap();
+    assert!(!leases.is_empty(), "a message in time");
+    leases
 }
 
 /// Pulls until there are so many.
@@ -134,8 +215,8 @@ pub(crate) async fn pull_all(consumer: &mut dyn Consumer, count: usize) -> Vec<L
 
 /// Sees that nothing can be pulled.
 pub(crate) async fn assert_no_message(consumer: &mut dyn Consumer) {
-    let pulled = timeout(A_WHILE, consumer.pull(10)).await;
-    assert!(pulled.is_err(), "nothing to pull, got {pulled:?}");
+    let pulled = consumer.pull(10, A_WHILE).await.unwrap();
+    assert!(pulled.is_empty(), "nothing to pull, got {pulled:?}");
 }
 
 /// Everything that a stream holds on `pattern`.

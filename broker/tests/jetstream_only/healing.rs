@@ -66,8 +66,9 @@ async fn a_waiting_consumer_goes_on_when_its_stream_is_deleted() {
     broker.ensure(&[queue("JOBS")]).await.unwrap();
     let mut jobs = broker.consume(&consumer("JOBS")).await.unwrap();
     persist(&broker, numbered("jobs.a", 1)).await;
-    within("the first", jobs.pull(1)).await.unwrap().remove(0).ack().await.unwrap();
-    let waiting = tokio::spawn(async move { jobs.pull(10).await.map(|leases| number(&leases[0].message)) });
+    within("the first", jobs.pull(1, PATIENCE)).await.unwrap().remove(0).ack().await.unwrap();
+    let waiting =
+        tokio::spawn(async move { jobs.pull(10, PATIENCE).await.map(|leases| number(&leases[0].message)) });
     delete(&server, "JOBS").await;
     let deleted = Instant::now();
     // Nobody publishes: the consumer itself misses the stream.
@@ -104,10 +105,10 @@ async fn an_acknowledgement_from_before_settles_nothing_in_the_new_stream() {
     broker.ensure(&[queue("JOBS")]).await.unwrap();
     let mut jobs = broker.consume(&consumer("JOBS")).await.unwrap();
     persist(&broker, numbered("jobs.a", 1)).await;
-    let late = within("the first", jobs.pull(1)).await.unwrap().remove(0);
+    let late = within("the first", jobs.pull(1, PATIENCE)).await.unwrap().remove(0);
     delete(&server, "JOBS").await;
     persist(&broker, numbered("jobs.a", 2)).await;
-    let lease = within("the second", jobs.pull(1)).await.unwrap().remove(0);
+    let lease = within("the second", jobs.pull(1, PATIENCE)).await.unwrap().remove(0);
     assert_eq!(number(&lease.message), 2);
     late.ack().await.unwrap();
     // A confirmed word on the same connection, so the server has read what was sent before it.
@@ -154,13 +155,13 @@ async fn a_full_store_refuses_and_goes_on_when_there_is_room() {
     assert_eq!(again.kind(), ErrorKind::Full);
     let mut taken = 0;
     while taken < stored {
-        for lease in within("what was stored", jobs.pull(4)).await.unwrap() {
+        for lease in within("what was stored", jobs.pull(4, PATIENCE)).await.unwrap() {
             lease.ack().await.unwrap();
             taken += 1;
         }
     }
     persist(&broker, large(stored)).await;
-    let lease = within("what was refused before", jobs.pull(1)).await.unwrap().remove(0);
+    let lease = within("what was refused before", jobs.pull(1, PATIENCE)).await.unwrap().remove(0);
     assert_eq!(number(&lease.message), stored);
 }
 
@@ -171,24 +172,24 @@ async fn a_frozen_server_is_given_up_in_bounded_time_and_taken_again() {
     broker.ensure(&[queue("JOBS")]).await.unwrap();
     let mut jobs = broker.consume(&consumer("JOBS")).await.unwrap();
     persist(&broker, numbered("jobs.a", 0)).await;
-    let lease = within("the message", jobs.pull(1)).await.unwrap().remove(0);
+    let lease = within("the message", jobs.pull(1, PATIENCE)).await.unwrap().remove(0);
     let waiting = tokio::spawn(async move { pull_until(&mut *jobs, 2).await });
     server.stop();
     let frozen = Instant::now();
     let settler = lease.settler();
-    let (publish, last, replay, backlog, renew) = within("the end of all", async {
+    let (publish, last, replay, subjects, renew) = within("the end of all", async {
         tokio::join!(
             broker.publish(numbered("jobs.a", 1)),
             broker.last("JOBS", "jobs.a"),
             broker.replay("JOBS", "jobs.>", 1),
-            broker.backlog("JOBS", "worker"),
+            broker.subjects("JOBS", ">"),
             settler.settle(broker::Settlement::Renew),
         )
     })
     .await;
     println!("all operations refused after {:?}", frozen.elapsed());
     assert!(frozen.elapsed() < BOUND, "{:?}", frozen.elapsed());
-    let errors = [publish.err(), last.err(), replay.err(), backlog.err(), renew.err()];
+    let errors = [publish.err(), last.err(), replay.err(), subjects.err(), renew.err()];
     assert!(errors.into_iter().all(|error| error.unwrap().is_transient()));
     until(&broker, |link| matches!(link, Link::Down(_))).await;
     println!("link down after {:?}", frozen.elapsed());
@@ -208,7 +209,7 @@ async fn a_frozen_server_is_given_up_in_bounded_time_and_taken_again() {
 async fn pull_until(jobs: &mut dyn Consumer, wanted: usize) -> usize {
     let mut errors = 0;
     loop {
-        match jobs.pull(10).await {
+        match jobs.pull(10, PATIENCE).await {
             Ok(leases) if leases.iter().any(|lease| number(&lease.message) == wanted) => return errors,
             Ok(_) => {}
             Err(error) => {

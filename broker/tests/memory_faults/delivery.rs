@@ -46,7 +46,6 @@ async fn a_delay_holds_back_what_a_consumer_pulls() {
     publish_as(&memory, "2", "q.fast").await.unwrap();
     let start = Instant::now();
     assert_eq!(pull_one(&mut *consumer).await.message.subject, "q.fast");
-    assert_eq!(memory.backlog("Q", "worker").await.unwrap(), 1);
     assert_eq!(pull_one(&mut *consumer).await.message.subject, "q.slow");
     assert_eq!(start.elapsed(), Duration::from_secs(5));
 }

@@ -6,7 +6,7 @@ use broker::{Broker, ErrorKind, Link, memory::Memory};
 use futures_util::StreamExt;
 use tokio::time::sleep;
 
-use crate::{ACK_WAIT, broker, message, publish_as, pull_one, worker};
+use crate::{ACK_WAIT, PATIENCE, broker, message, publish_as, pull_one, worker};
 
 #[tokio::test(start_paused = true)]
 async fn nothing_works_while_the_link_is_down() {
@@ -22,7 +22,7 @@ async fn nothing_works_while_the_link_is_down() {
         publish_as(&memory, "2", "q.a").await.unwrap_err().kind(),
         memory.send(message("evt.a", "")).await.unwrap_err().kind(),
         memory.last("Q", "q.a").await.unwrap_err().kind(),
-        consumer.pull(1).await.unwrap_err().kind(),
+        consumer.pull(1, PATIENCE).await.unwrap_err().kind(),
         lease.ack().await.unwrap_err().kind(),
     ];
     assert_eq!(kinds, [ErrorKind::Disconnected; 5]);
@@ -40,7 +40,7 @@ async fn a_waiting_pull_is_told_and_can_be_repeated() {
         sleep(Duration::from_secs(1)).await;
         memory.disconnect();
     };
-    let (pulled, ()) = tokio::join!(consumer.pull(1), cut);
+    let (pulled, ()) = tokio::join!(consumer.pull(1, PATIENCE), cut);
     assert_eq!(pulled.unwrap_err().kind(), ErrorKind::Disconnected);
     memory.reconnect();
     publish_as(&memory, "1", "q.a").await.unwrap();
@@ -57,7 +57,7 @@ async fn leases_lapse_and_subscriptions_stay_while_the_link_is_down() {
     memory.disconnect();
     sleep(ACK_WAIT).await;
     memory.reconnect();
-    assert_eq!(consumer.pull(1).await.unwrap()[0].deliveries, 2);
+    assert_eq!(consumer.pull(1, PATIENCE).await.unwrap()[0].deliveries, 2);
     memory.send(message("evt.a", "")).await.unwrap();
     assert_eq!(subscription.next().await.unwrap().subject, "evt.a");
 }
@@ -72,7 +72,7 @@ async fn a_closed_connection_wakes_who_waits_and_leaves_the_others_alone() {
         sleep(Duration::from_secs(1)).await;
         memory.close().await;
     };
-    let (pulled, heard, ()) = tokio::join!(consumer.pull(1), subscription.next(), close);
+    let (pulled, heard, ()) = tokio::join!(consumer.pull(1, PATIENCE), subscription.next(), close);
     assert_eq!(pulled.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(heard, None);
     publish_as(&other, "1", "q.a").await.unwrap();

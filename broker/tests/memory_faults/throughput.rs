@@ -3,7 +3,7 @@
 use broker::Broker;
 use tokio::time::Instant;
 
-use crate::{broker, message, publish_as, worker};
+use crate::{PATIENCE, broker, message, publish_as, worker};
 
 const MESSAGES: u64 = 20_000;
 const BATCH: usize = 100;
@@ -17,7 +17,7 @@ async fn many_messages_are_published_pulled_and_acked() {
         for index in 0..BATCH {
             publish_as(&memory, &format!("{batch}-{index}"), "q.acme.chat").await.unwrap();
         }
-        for lease in consumer.pull(BATCH).await.unwrap() {
+        for lease in consumer.pull(BATCH, PATIENCE).await.unwrap() {
             lease.ack().await.unwrap();
         }
     }

@@ -32,6 +32,7 @@ async fn lone_worker(memory: &Memory) -> Box<dyn Consumer> {
         filter: "q.>".to_owned(),
         ack_wait: ACK_WAIT,
         ack_pending_max: 1,
+        idle_max: None,
     };
     memory.consume(&spec).await.unwrap()
 }

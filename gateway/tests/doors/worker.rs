@@ -33,6 +33,7 @@ impl Worker {
             filter: topology.subjects.all("req"),
             ack_wait: Duration::from_secs(60),
             ack_pending_max: 1_000,
+            idle_max: None,
         };
         let mut consumer = broker.consume(&spec).await.unwrap();
         let go = Arc::new(Notify::new());
@@ -43,7 +44,7 @@ impl Worker {
             let mut jobs = JoinSet::new();
             loop {
                 tokio::select! {
-                    leases = consumer.pull(64) => for lease in leases.unwrap() {
+                    leases = consumer.pull(64, std::time::Duration::from_secs(60)) => for lease in leases.unwrap() {
                         let job = Job::new(broker.clone(), topology.clone(), &lease);
                         let held = held.clone();
                         jobs.spawn(async move { job.work(lease, &held.0, &held.1).await });

@@ -76,6 +76,40 @@ fn the_entrance_is_waited_for_as_well() {
 }
 
 #[test]
+fn before_the_first_job_has_ended_one_is_assumed_to_take_the_longer_of_its_age_and_what_was_said() {
+    let mut census = Census::assuming(2_000);
+    let mut wait = |queue, inflight, average, now_ms| {
+        census.hear(beat("a", queue, inflight, average), now_ms);
+        census.estimated_wait_ms("sim", now_ms).unwrap()
+    };
+    assert_eq!(wait(0, 0, 0.0, 0), 0, "a slot is free");
+    assert_eq!(wait(39, 4, 0.0, 2_000), 20_000);
+    assert_eq!(wait(39, 4, 500.0, 4_000), 20_000, "half a second is an age: none has ended");
+    assert_eq!(wait(39, 4, 2_500.0, 6_000), 25_000, "they have taken longer than was said");
+    assert_eq!(wait(39, 4, 100.0, 8_000), 1_000, "an age does not fall: this was measured");
+    assert_eq!(wait(39, 4, 300.0, 10_000), 3_000, "and stays so");
+}
+
+#[test]
+fn what_a_node_has_measured_holds_for_its_pool_and_nothing_is_assumed_of_the_entrance() {
+    let mut census = Census::assuming(60_000);
+    census.hear(beat("a", 0, 3, 100.0), 0);
+    census.hear(beat("b", 79, 4, 0.0), 0);
+    assert_eq!(census.estimated_wait_ms("sim", 0), Some(988), "79 on 8 slots: a had a free one, so its jobs have ended");
+    let mut census = Census::assuming(60_000);
+    census.hear(Heartbeat { worker: ENTRANCE.into(), ..beat("a", 500, 4, 0.0) }, 0);
+    assert_eq!(census.estimated_wait_ms(ENTRANCE, 0), Some(0));
+}
+
+#[test]
+fn what_is_sent_before_the_first_busy_heartbeat_waits_as_well() {
+    let mut census = Census::assuming(1_000);
+    census.hear(beat("a", 0, 0, 0.0), 0);
+    (0..104).for_each(|_| census.count_sent("sim"));
+    assert_eq!(census.estimated_wait_ms("sim", 0), Some(25_250), "a hundred wait behind four");
+}
+
+#[test]
 fn the_silent_and_the_disconnected_are_forgotten() {
     let mut census = census([beat("a", 9, 4, 1_000.0), beat("b", 9, 4, 1_000.0)]);
     census.hear(beat("b", 9, 4, 1_000.0), 4_000);

@@ -52,8 +52,8 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let mut stream = Stream::new(spec(Retention::WorkQueue));
-        let mut effects = Effects::new(Seams::simulated(0, Timestamp::UNIX_EPOCH), 0);
+        let mut stream = Stream::new(spec(Retention::WorkQueue), Sync::new(Instant::now(), None));
+        let mut effects = Effects::new(Seams::simulated(0, Timestamp::UNIX_EPOCH), Instant::now(), 0);
         let now = Instant::now();
         for name in ["a", "b"] {
             let consumer = ConsumerSpec {
@@ -62,6 +62,7 @@ impl Rig {
                 filter: format!("q.{name}.*"),
                 ack_wait: ACK_WAIT,
                 ack_pending_max: ACK_PENDING_MAX,
+                idle_max: None,
             };
             stream.open(&consumer, now, &mut effects).unwrap();
         }
@@ -91,7 +92,9 @@ impl Rig {
             Operation::Lease { consumer, credit } => self.lease(consumer, credit),
             Operation::Settle { lease, settlement } if !self.leases.is_empty() => {
                 let (consumer, sequence) = *lease.get(&self.leases);
-                if self.stream.settle(consumer, sequence, settlement, self.now) == Settled::Done {
+                if self.stream.settle(consumer, sequence, settlement, self.now, &mut self.effects)
+                    == Settled::Done
+                {
                     assert!(self.due.remove(&sequence).is_some(), "a message is done once");
                 }
             }
@@ -136,6 +139,7 @@ fn spec(retention: Retention) -> StreamSpec {
         first_wins: false,
         discard_old: false,
         duplicate_window: Duration::from_millis(300),
+        bells: None,
     }
 }
 
@@ -173,7 +177,7 @@ proptest! {
             }
             prop_assert!(rig.leases.len() > before, "{:?} never come", rig.due);
             for (consumer, sequence) in rig.leases.split_off(before) {
-                rig.stream.settle(consumer, sequence, Settlement::Ack, rig.now);
+                rig.stream.settle(consumer, sequence, Settlement::Ack, rig.now, &mut rig.effects);
                 rig.due.remove(&sequence);
             }
         }
@@ -190,8 +194,8 @@ proptest! {
     ) {
         let limits = StreamSpec { messages_max: Some(messages_max), bytes_max: Some(bytes_max), ..spec(Retention::Limits) };
         let age_max = Duration::from_millis(100);
-        let mut stream = Stream::new(StreamSpec { discard_old: true, age_max: Some(age_max), ..limits });
-        let mut effects = Effects::new(Seams::simulated(0, Timestamp::UNIX_EPOCH), 0);
+        let mut stream = Stream::new(StreamSpec { discard_old: true, age_max: Some(age_max), ..limits }, Sync::new(Instant::now(), None));
+        let mut effects = Effects::new(Seams::simulated(0, Timestamp::UNIX_EPOCH), Instant::now(), 0);
         let mut now = Instant::now();
         for (subject, step) in subjects.iter().zip(steps) {
             now += Duration::from_millis(step);

@@ -1,0 +1,322 @@
+//! What a pool takes on next: never more than it has slots for, and from each lane in its turn.
+//!
+//! A bell says that something came into a lane. A slot is taken before a lane is asked and travels with the message; the
+//! question does not wait, so a slot is never kept for a lane that is empty. What rings for nobody (a lease that ran out, a
+//! bell that was lost) is found by a look into the stream.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use broker::{Consumer, ErrorKind, Lease, Subscription};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use ractor::ActorRef;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+};
+use tracing::{debug, warn};
+
+use crate::{
+    backoff::Backoff,
+    fair::{FairQueue, Lane},
+    pool::{Arguments, Message},
+    queue::Queue,
+    stage::{Held, Return},
+};
+
+/// How often the stream is looked into: after its lease has run out a message waits for at most so long.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A lane in which nothing has happened for so long is forgotten here; the next bell opens it again.
+const LANE_QUIET_MAX: Duration = Duration::from_secs(60);
+/// How long to wait before asking a broker again that failed.
+const PULL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// How long a lane is left alone that cannot be asked.
+const LANE_RETRY: Duration = Duration::from_secs(5);
+/// Returns that may wait to be read. One that finds no room is a charge that is not corrected, no more.
+const RETURNS_MAX: usize = 4_096;
+
+/// Takes messages for a pool, and hands them to it.
+pub(crate) struct Dispatch {
+    arguments: Arguments,
+    pool: ActorRef<Message>,
+    queue: Queue,
+    fair: FairQueue,
+    lanes: BTreeMap<Lane, Open>,
+    /// When something will be in a lane again, that was put off here.
+    later: BTreeSet<(Instant, Lane)>,
+    questions: FuturesUnordered<BoxFuture<'static, Answer>>,
+    looking: bool,
+    returns: mpsc::Receiver<Return>,
+    back: mpsc::Sender<Return>,
+}
+
+/// What is known of a lane.
+#[derive(Default)]
+struct Open {
+    /// None until it is asked for the first time, and while it is asked.
+    consumer: Option<Box<dyn Consumer>>,
+    /// Bells since it was asked: perhaps the answer holds what they rang for, perhaps not.
+    rung: u64,
+    quiet_since: Option<Instant>,
+}
+
+/// What came of a question to the broker.
+enum Answer {
+    Pulled(Pulled),
+    Looked(Result<Vec<(String, u64)>, broker::Error>),
+}
+
+struct Pulled {
+    lane: Lane,
+    consumer: Option<Box<dyn Consumer>>,
+    slots: OwnedSemaphorePermit,
+    leases: Result<Vec<Lease>, broker::Error>,
+}
+
+impl Dispatch {
+    pub(crate) fn new(arguments: Arguments, pool: ActorRef<Message>) -> Self {
+        let (back, returns) = mpsc::channel(RETURNS_MAX);
+        Self {
+            queue: arguments.runner.stage().queue(),
+            arguments,
+            pool,
+            fair: FairQueue::default(),
+            lanes: BTreeMap::new(),
+            later: BTreeSet::new(),
+            questions: FuturesUnordered::new(),
+            looking: false,
+            returns,
+            back,
+        }
+    }
+
+    /// Takes messages until the pool is to take no more.
+    pub(crate) async fn run(mut self) {
+        let mut failures = 0;
+        while !self.arguments.stop.is_cancelled() {
+            let Err(error) = self.serve(&mut failures).await else { break };
+            failures += 1;
+            warn!(stage = self.arguments.runner.stage().name(), %error, failures, "broker gives no messages");
+            let stop = self.arguments.stop.clone();
+            tokio::select! {
+                () = sleep(PULL_BACKOFF.delay(failures, 1.0)) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        // What is on its way is worked on; the drain waits for it.
+        while let Some(answer) = self.questions.next().await {
+            if let Answer::Pulled(pulled) = answer
+                && let Err(error) = self.pulled(pulled)
+            {
+                debug!(%error, "nothing came of the last question");
+            }
+        }
+    }
+
+    /// `Ok` when it is to stop, the error otherwise.
+    async fn serve(&mut self, failures: &mut u32) -> Result<(), broker::Error> {
+        let (stop, slots) = (self.arguments.stop.clone(), Arc::clone(&self.arguments.slots));
+        // Before the look, so that nothing comes in between.
+        let mut bells = self.arguments.broker.subscribe(&self.queue.bell_pattern()).await?;
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.ask();
+            let waiting = self.fair.has_demand();
+            let due = self.later.first().map(|(at, _)| *at);
+            // The order matters little; that it is always the same makes a run repeatable.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some(answer) = self.questions.next(), if !self.questions.is_empty() => {
+                    self.answered(answer)?;
+                    *failures = 0;
+                }
+                Some(returned) = self.returns.recv() => self.returned(returned),
+                rung = ring(&mut bells) => self.rung(&rung?),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.wake(),
+                slot = slots.acquire(), if waiting => drop(slot),
+                _ = looks.tick() => self.look(),
+            }
+        }
+    }
+
+    /// Gives the free slots to lanes, in their turn, and asks these.
+    fn ask(&mut self) {
+        let mut free = self.arguments.slots.available_permits() as u64;
+        let mut granted = BTreeMap::<Lane, u64>::new();
+        // What came since its bell costs nothing more to ask for where nobody else wants the slots.
+        let alone = self.fair.competing() == 1;
+        while free > 0 {
+            let Some(lane) = self.fair.grant() else { break };
+            free -= 1;
+            *granted.entry(lane.clone()).or_default() += 1;
+            if alone {
+                let more = free;
+                self.fair.charge(&lane, more);
+                *granted.entry(lane).or_default() += more;
+                break;
+            }
+        }
+        for (lane, jobs) in granted {
+            let count = u32::try_from(jobs).unwrap_or(u32::MAX);
+            let Ok(slots) = Arc::clone(&self.arguments.slots).try_acquire_many_owned(count) else {
+                self.fair.refund(&lane, jobs);
+                self.fair.suspect(&lane);
+                continue;
+            };
+            self.fair.set_asked(&lane, true);
+            let open = self.lanes.entry(lane.clone()).or_default();
+            (open.rung, open.quiet_since) = (0, None);
+            let (consumer, broker) = (open.consumer.take(), Arc::clone(&self.arguments.broker));
+            let spec = self.queue.consumer(&lane);
+            let question = async move {
+                let mut consumer = match consumer {
+                    Some(consumer) => consumer,
+                    None => match broker.consume(&spec).await {
+                        Ok(consumer) => consumer,
+                        Err(error) => {
+                            return Answer::Pulled(Pulled {
+                                lane,
+                                consumer: None,
+                                slots,
+                                leases: Err(error),
+                            });
+                        }
+                    },
+                };
+                let leases = consumer.pull(slots.num_permits(), Duration::ZERO).await;
+                Answer::Pulled(Pulled { lane, consumer: Some(consumer), slots, leases })
+            };
+            self.questions.push(question.boxed());
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<(), broker::Error> {
+        match answer {
+            Answer::Pulled(pulled) => self.pulled(pulled),
+            Answer::Looked(subjects) => {
+                self.looking = false;
+                self.looked(subjects?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands on what came, and frees the slots that are left over.
+    fn pulled(&mut self, pulled: Pulled) -> Result<(), broker::Error> {
+        let Pulled { lane, consumer, mut slots, leases } = pulled;
+        let asked = slots.num_permits() as u64;
+        let estimate = self.fair.estimate(&lane);
+        self.fair.set_asked(&lane, false);
+        let open = self.lanes.entry(lane.clone()).or_default();
+        open.consumer = consumer;
+        let leases = match leases {
+            Ok(leases) => leases,
+            Err(error) => {
+                self.fair.refund(&lane, asked);
+                return self.failed(lane, error);
+            }
+        };
+        let came = leases.len() as u64;
+        self.fair.refund(&lane, asked.saturating_sub(came));
+        // The number behind the last one does not count what is delivered again.
+        let behind = leases.last().filter(|_| came >= asked).map_or(0, |last| last.pending.max(1));
+        self.fair.believe(&lane, behind.saturating_add(open.rung));
+        let hold = |lease: Lease| {
+            let back = self.back.clone();
+            let account = Return { lane: lane.clone(), estimate, cost: None, again: None };
+            slots.split(1).map(|slot| Held::new(lease, slot, account, back))
+        };
+        let held: Vec<Held> = leases.into_iter().filter_map(hold).collect();
+        // Where the pool is gone, what was leased goes back as it is dropped.
+        if !held.is_empty() && self.pool.cast(Message::Leased(held)).is_err() {
+            return Err(broker::Error::new(ErrorKind::Closed, "the pool has stopped"));
+        }
+        Ok(())
+    }
+
+    /// A broker that is out of reach fails for all; anything else is the trouble of one lane, and must not become that of
+    /// the others.
+    fn failed(&mut self, lane: Lane, error: broker::Error) -> Result<(), broker::Error> {
+        if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed) {
+            self.fair.suspect(&lane);
+            return Err(error);
+        }
+        warn!(queue = self.queue.base, tenant = %lane.tenant, %error, "broker gives no messages of one lane");
+        self.later.insert((Instant::now() + LANE_RETRY, lane));
+        Ok(())
+    }
+
+    fn rung(&mut self, bell: &str) {
+        let Some(lane) = self.queue.rung(bell) else { return };
+        self.fair.arrive(&lane, 1);
+        let open = self.lanes.entry(lane).or_default();
+        (open.rung, open.quiet_since) = (open.rung.saturating_add(1), None);
+    }
+
+    fn returned(&mut self, returned: Return) {
+        let Return { lane, estimate, cost, again } = returned;
+        self.fair.end(&lane, estimate, cost);
+        if let Some(delay) = again {
+            self.later.insert((Instant::now() + delay, lane));
+        }
+    }
+
+    /// What was put off is there again.
+    fn wake(&mut self) {
+        while let Some((at, _)) = self.later.first()
+            && *at <= Instant::now()
+            && let Some((_, lane)) = self.later.pop_first()
+        {
+            self.fair.suspect(&lane);
+        }
+    }
+
+    /// Asks what the stream holds, one question at a time.
+    fn look(&mut self) {
+        if self.looking {
+            return;
+        }
+        self.looking = true;
+        let (broker, stream) = (Arc::clone(&self.arguments.broker), self.queue.stream.clone());
+        let pattern = self.queue.pattern();
+        self.questions.push(async move { Answer::Looked(broker.subjects(&stream, &pattern).await) }.boxed());
+    }
+
+    /// What the stream holds may be at work, here or elsewhere, or may wait: the question to its lane will tell.
+    fn looked(&mut self, subjects: Vec<(String, u64)>) {
+        let mut held = BTreeMap::<Lane, u64>::new();
+        for (subject, messages) in subjects {
+            if let Some(lane) = self.queue.lane(&subject) {
+                *held.entry(lane).or_default() += messages;
+            }
+        }
+        let now = Instant::now();
+        for lane in held.keys() {
+            self.fair.suspect(lane);
+            self.lanes.entry(lane.clone()).or_default().quiet_since = None;
+        }
+        let (fair, later) = (&mut self.fair, &self.later);
+        self.lanes.retain(|lane, open| {
+            let quiet = !held.contains_key(lane)
+                && fair.is_idle(lane)
+                && !later.iter().any(|(_, put_off)| put_off == lane);
+            let since = quiet.then(|| *open.quiet_since.get_or_insert(now));
+            let keep = since.is_none_or(|since| now.duration_since(since) < LANE_QUIET_MAX);
+            if !keep {
+                fair.forget(lane);
+            }
+            keep
+        });
+    }
+}
+
+/// The subject of the next bell.
+async fn ring(bells: &mut Subscription) -> Result<String, broker::Error> {
+    let ended = || broker::Error::new(ErrorKind::Disconnected, "the broker rings no more");
+    bells.next().await.map(|bell| bell.subject).ok_or_else(ended)
+}

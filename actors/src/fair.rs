@@ -1,0 +1,208 @@
+//! Who is next: classes by rank, and inside a class the tenant that has had the least. Pure: nothing here waits, asks or
+//! knows the time.
+//!
+//! Start-time fair queueing. Each lane has a virtual time: what it has been served, in the cost of its jobs. A grant
+//! charges what a job of this lane is expected to cost; its end corrects that. A lane that comes back after a pause begins
+//! where the others are, so that idle time earns nothing; a lane that nobody competes with gets everything.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use schemas::Priority;
+
+/// Of so many grants at least one goes to the class, where it has work: lower ones never starve.
+const fn share(class: Priority) -> u32 {
+    match class {
+        Priority::Interactive => 1,
+        Priority::Standard => 5,
+        Priority::Batch => 20,
+    }
+}
+
+/// From the lowest to the highest.
+const CLASSES: [Priority; 3] = [Priority::Batch, Priority::Standard, Priority::Interactive];
+/// How much the last job tells of what the next one will cost.
+const LEARNING: f64 = 0.2;
+
+/// What is served in order among itself, and fairly beside others: one class of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    /// Its class.
+    pub class: Priority,
+    /// Its tenant.
+    pub tenant: Arc<str>,
+}
+
+/// The lanes of one queue.
+#[derive(Debug)]
+pub struct FairQueue {
+    lanes: BTreeMap<Lane, State>,
+    classes: BTreeMap<Priority, Class>,
+    /// What a job of a lane without a past will cost.
+    cost: f64,
+    grants: u64,
+}
+
+#[derive(Debug, Default)]
+struct Class {
+    /// The virtual time: that of the last grant, at its start.
+    now: f64,
+    /// Grants that went to others while this class had work.
+    passed_over: u32,
+}
+
+#[derive(Debug)]
+struct State {
+    virtual_time: f64,
+    /// How many jobs are believed to wait.
+    demand: u64,
+    /// It is being asked: no grant before the answer.
+    asked: bool,
+    /// Granted, and not ended.
+    running: u64,
+    cost: f64,
+    granted_at: u64,
+}
+
+impl Default for FairQueue {
+    fn default() -> Self {
+        Self { lanes: BTreeMap::new(), classes: BTreeMap::new(), cost: 1.0, grants: 0 }
+    }
+}
+
+impl FairQueue {
+    /// `more` jobs are believed to have come into `lane`.
+    pub fn arrive(&mut self, lane: &Lane, more: u64) {
+        let demand = self.lanes.get(lane).map_or(0, |state| state.demand);
+        self.believe(lane, demand.saturating_add(more));
+    }
+
+    /// So many jobs are believed to wait in `lane`.
+    pub fn believe(&mut self, lane: &Lane, demand: u64) {
+        let now = self.classes.get(&lane.class).map_or(0.0, |class| class.now);
+        let cost = self.cost;
+        let fresh = || State { virtual_time: now, demand: 0, asked: false, running: 0, cost, granted_at: 0 };
+        let state = self.lanes.entry(lane.clone()).or_insert_with(fresh);
+        if state.demand == 0 && demand > 0 {
+            state.virtual_time = state.virtual_time.max(now);
+        }
+        state.demand = demand;
+    }
+
+    /// Something may wait in `lane`.
+    pub fn suspect(&mut self, lane: &Lane) {
+        let demand = self.lanes.get(lane).map_or(0, |state| state.demand);
+        self.believe(lane, demand.max(1));
+    }
+
+    /// Whether a grant would find a lane.
+    pub fn has_demand(&self) -> bool {
+        self.lanes.values().any(State::is_eligible)
+    }
+
+    /// How many lanes a grant could go to.
+    pub fn competing(&self) -> usize {
+        self.lanes.values().filter(|state| state.is_eligible()).count()
+    }
+
+    /// Grants one job to the lane whose turn it is, and charges it.
+    pub fn grant(&mut self) -> Option<Lane> {
+        let class = self.class()?;
+        let of_class = self.lanes.iter().filter(|(lane, state)| lane.class == class && state.is_eligible());
+        // Of equals the one that has waited longer: by name the same would always go first.
+        let least = of_class.min_by(|(_, a), (_, b)| {
+            a.virtual_time.total_cmp(&b.virtual_time).then(a.granted_at.cmp(&b.granted_at))
+        });
+        let lane = least?.0.clone();
+        self.note(class);
+        self.charge(&lane, 1);
+        Some(lane)
+    }
+
+    /// Grants `lane` so many jobs more than were believed to wait.
+    pub fn charge(&mut self, lane: &Lane, jobs: u64) {
+        self.grants += 1;
+        let Some(state) = self.lanes.get_mut(lane) else { return };
+        self.classes.entry(lane.class).or_default().now = state.virtual_time;
+        state.virtual_time += state.cost * jobs as f64;
+        state.demand = state.demand.saturating_sub(jobs);
+        state.running += jobs;
+        state.granted_at = self.grants;
+    }
+
+    /// So many grants found no job.
+    pub fn refund(&mut self, lane: &Lane, jobs: u64) {
+        let Some(state) = self.lanes.get_mut(lane) else { return };
+        state.virtual_time -= state.cost * jobs as f64;
+        state.running = state.running.saturating_sub(jobs);
+    }
+
+    /// What a job of `lane` is charged before its cost is known.
+    pub fn estimate(&self, lane: &Lane) -> f64 {
+        self.lanes.get(lane).map_or(self.cost, |state| state.cost)
+    }
+
+    /// A job that was charged `estimate` has ended; `None`: at a cost that nobody knows.
+    pub fn end(&mut self, lane: &Lane, estimate: f64, cost: Option<f64>) {
+        let Some(state) = self.lanes.get_mut(lane) else { return };
+        state.running = state.running.saturating_sub(1);
+        let Some(cost) = cost else { return };
+        state.virtual_time += cost - estimate;
+        state.cost += (cost - state.cost) * LEARNING;
+        self.cost += (cost - self.cost) * LEARNING;
+    }
+
+    /// `lane` is being asked for jobs, or has answered.
+    pub fn set_asked(&mut self, lane: &Lane, asked: bool) {
+        if let Some(state) = self.lanes.get_mut(lane) {
+            state.asked = asked;
+        }
+    }
+
+    /// Whether nothing waits in `lane`, nothing runs, and nobody asks.
+    pub fn is_idle(&self, lane: &Lane) -> bool {
+        self.lanes.get(lane).is_none_or(|state| state.demand == 0 && state.running == 0 && !state.asked)
+    }
+
+    /// Forgets `lane`. If it comes back, it begins where the others are.
+    pub fn forget(&mut self, lane: &Lane) {
+        self.lanes.remove(lane);
+    }
+
+    /// The lanes.
+    pub fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.keys()
+    }
+
+    /// The class whose turn it is: the lowest that was passed over for long enough, else the highest.
+    fn class(&self) -> Option<Priority> {
+        let with_work = |class: &Priority| self.has_work(*class);
+        let due = |class: &Priority| {
+            let passed_over = self.classes.get(class).map_or(0, |class| class.passed_over);
+            passed_over + 1 >= share(*class)
+        };
+        let mut classes = CLASSES.into_iter().filter(with_work);
+        classes.clone().find(due).or_else(|| classes.next_back())
+    }
+
+    /// The next grant goes to `class`.
+    fn note(&mut self, class: Priority) {
+        for other in CLASSES {
+            let waits = other != class && self.has_work(other);
+            let passed_over = &mut self.classes.entry(other).or_default().passed_over;
+            *passed_over = if waits { passed_over.saturating_add(1) } else { 0 };
+        }
+    }
+
+    fn has_work(&self, class: Priority) -> bool {
+        self.lanes.iter().any(|(lane, state)| lane.class == class && state.is_eligible())
+    }
+}
+
+impl State {
+    const fn is_eligible(&self) -> bool {
+        self.demand > 0 && !self.asked
+    }
+}
+
+#[cfg(test)]
+mod tests;

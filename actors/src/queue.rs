@@ -1,0 +1,152 @@
+//! The queue of a stage: a stream, in which each tenant, or each class of a tenant, has a lane of its own.
+//!
+//! A consumer gives its messages in the order in which they came. So each lane is a consumer, made when its first message
+//! rings; who is asked next is decided by [`crate::fair`].
+
+use std::{sync::Arc, time::Duration};
+
+use broker::ConsumerSpec;
+use schemas::{Priority, Subjects, Tenant};
+use sha2::{Digest, Sha256};
+
+use crate::fair::Lane;
+
+/// The most messages of one lane that may be held at once, over all processes. Slots bound each process; this bounds the
+/// broker's bookkeeping, delayed retries included.
+const ACK_PENDING_MAX: u32 = 100_000;
+/// The broker forgets a lane in which nothing has happened for so long: longer than any retry is put off.
+const LANE_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where the messages of a stage wait.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// The stream.
+    pub stream: String,
+    /// What comes before the name of each lane: `dynode.work.sim`.
+    pub base: String,
+    /// Where the stream rings for them: `dynode.bell.work.sim`.
+    pub bells: String,
+    /// What the consumers' names begin with.
+    pub name: String,
+    /// Whether the lanes are `<priority>.<tenant>`, with nothing behind; else they are `<tenant>`, with more behind.
+    pub classed: bool,
+    /// How long a lease lasts.
+    pub ack_wait: Duration,
+}
+
+impl Queue {
+    /// The queue of the messages under `path` (`work.sim`), whose lanes are tenants.
+    pub fn of_tenants(subjects: &Subjects, stream: &str, path: &str, name: &str, ack_wait: Duration) -> Self {
+        let (base, bells) = (subjects.queue(path), subjects.bells(path));
+        Self { stream: stream.to_owned(), base, bells, name: name.to_owned(), classed: false, ack_wait }
+    }
+
+    /// The same, whose lanes are the classes of tenants.
+    pub fn of_classes(subjects: &Subjects, stream: &str, path: &str, name: &str, ack_wait: Duration) -> Self {
+        Self { classed: true, ..Self::of_tenants(subjects, stream, path, name, ack_wait) }
+    }
+
+    /// The subjects of all its messages.
+    pub fn pattern(&self) -> String {
+        format!("{}.>", self.base)
+    }
+
+    /// Where all its bells ring.
+    pub fn bell_pattern(&self) -> String {
+        format!("{}.>", self.bells)
+    }
+
+    /// The lane of a message; `None` where the subject is none of this queue.
+    pub fn lane(&self, subject: &str) -> Option<Lane> {
+        self.parse(subject.strip_prefix(&self.base)?)
+    }
+
+    /// The lane for which this bell rings.
+    pub fn rung(&self, bell: &str) -> Option<Lane> {
+        self.parse(bell.strip_prefix(&self.bells)?)
+    }
+
+    /// The consumer of a lane.
+    pub fn consumer(&self, lane: &Lane) -> ConsumerSpec {
+        let Lane { class, tenant } = lane;
+        // A publisher may write anything where the tenant stands; not all of it can be part of a name.
+        let valid = Tenant::new(tenant.as_ref()).is_ok();
+        let tenant_name = if valid { tenant.to_string() } else { format!("x={}", digest(tenant)) };
+        // The sign between the parts is part of none, so that no two lanes share a name.
+        let (name, filter) = if self.classed {
+            let class = class.as_str();
+            (format!("{}={class}={tenant_name}", self.name), format!("{}.{class}.{tenant}", self.base))
+        } else {
+            (format!("{}={tenant_name}", self.name), format!("{}.{tenant}.>", self.base))
+        };
+        ConsumerSpec {
+            stream: self.stream.clone(),
+            name,
+            filter,
+            ack_wait: self.ack_wait,
+            ack_pending_max: ACK_PENDING_MAX,
+            idle_max: Some(LANE_IDLE_MAX),
+        }
+    }
+
+    fn parse(&self, rest: &str) -> Option<Lane> {
+        let mut tokens = rest.strip_prefix('.')?.split('.');
+        let class = if self.classed { Priority::named(tokens.next()?)? } else { Priority::Standard };
+        Some(Lane { class, tenant: Arc::from(tokens.next()?) })
+    }
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(classed: bool) -> Queue {
+        Queue {
+            stream: "S".into(),
+            base: "d.work.sim".into(),
+            bells: "d.bell.work.sim".into(),
+            name: "pool-sim".into(),
+            classed,
+            ack_wait: Duration::from_secs(20),
+        }
+    }
+
+    #[test]
+    fn a_lane_is_a_class_of_a_tenant() {
+        let queue = queue(true);
+        let lane = queue.lane("d.work.sim.batch.acme").unwrap();
+        assert_eq!(lane, Lane { class: Priority::Batch, tenant: "acme".into() });
+        assert_eq!(queue.rung("d.bell.work.sim.batch.acme"), Some(lane.clone()));
+        let consumer = queue.consumer(&lane);
+        assert_eq!(
+            (consumer.name.as_str(), consumer.filter.as_str()),
+            ("pool-sim=batch=acme", "d.work.sim.batch.acme")
+        );
+        assert_eq!(queue.lane("d.work.similar.batch.acme"), None);
+        assert_eq!(queue.lane("d.work.sim.urgent.acme"), None);
+    }
+
+    #[test]
+    fn a_lane_is_a_tenant_where_there_are_no_classes() {
+        let queue = queue(false);
+        let lane = queue.lane("d.work.sim.acme.id-1").unwrap();
+        assert_eq!(lane, Lane { class: Priority::Standard, tenant: "acme".into() });
+        assert_eq!(queue.consumer(&lane).filter, "d.work.sim.acme.>");
+    }
+
+    #[test]
+    fn no_two_lanes_share_a_consumer() {
+        let queue = queue(false);
+        let name =
+            |tenant: &str| queue.consumer(&Lane { class: Priority::Standard, tenant: tenant.into() }).name;
+        let long = "x".repeat(300);
+        let names = ["a", "a-b", "ä", "a=b", "x", long.as_str()].map(name);
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert!(names.iter().all(|name| name.len() < 200 && name.is_ascii()), "{names:?}");
+    }
+}

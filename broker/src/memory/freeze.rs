@@ -1,0 +1,85 @@
+//! A broker that is frozen: what is sent to it waits, in order, and arrives when it goes on.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{class::FaultClass, settle::Settling, state::State, stream::Moment};
+use crate::{Error, ErrorKind, Message, Publication, Receipt};
+
+/// About what the sockets to a frozen server take of small messages.
+const LATE_MAX: usize = 65_536;
+/// How long a publish waits for its acknowledgement, each time it is sent.
+const ACK_MAX: Duration = Duration::from_secs(2);
+/// How often a publish with an id is sent in all.
+const ATTEMPTS: u32 = 3;
+
+/// What was sent to a frozen broker.
+#[derive(Debug, Default)]
+pub(super) struct Frozen {
+    late: VecDeque<Late>,
+}
+
+/// What arrives late, and who waits for the answer, if anybody still does.
+#[derive(Debug)]
+pub(super) enum Late {
+    Publish(Publication, oneshot::Sender<Result<Receipt, Error>>),
+    Send(Message),
+    Settle(Settling, oneshot::Sender<Result<(), Error>>),
+}
+
+impl Frozen {
+    /// Keeps `late` for later.
+    pub(super) fn keep(&mut self, late: Late) -> Result<(), Error> {
+        if self.late.len() >= LATE_MAX {
+            return Err(Error::new(ErrorKind::Timeout, "the broker reads nothing, and no more can be sent"));
+        }
+        self.late.push_back(late);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Keeps what is sent while the broker is frozen; gives it back if it is not.
+    pub(super) fn hold_back<T>(&mut self, sent: T, late: impl FnOnce(T) -> Late) -> Result<Option<T>, Error> {
+        let Some(frozen) = &mut self.frozen else { return Ok(Some(sent)) };
+        self.effects.faults.struck(FaultClass::Freeze);
+        frozen.keep(late(sent)).map(|()| None)
+    }
+
+    /// Goes on: everything that was sent arrives now.
+    pub(super) fn thaw(&mut self, at: Moment) {
+        let Some(Frozen { late }) = self.frozen.take() else { return };
+        for late in late {
+            // An answer fails only when the one who asked has gone.
+            match late {
+                Late::Publish(publication, answer) => {
+                    let _ = answer.send(self.publish(publication, at).map(|(receipt, _)| receipt));
+                }
+                Late::Send(message) => self.send(message, at),
+                Late::Settle(settling, answer) => {
+                    let _ = answer.send(self.carry_out(&settling, at.now));
+                }
+            }
+        }
+    }
+}
+
+/// How long a publish waits for its acknowledgement in all.
+pub(super) fn patience(publication: &Publication) -> Duration {
+    if publication.id.is_some() { ACK_MAX * ATTEMPTS } else { ACK_MAX }
+}
+
+/// Waits for the answer of a frozen broker. What was sent arrives whether or not anybody waits.
+pub(super) async fn answer<T>(
+    answer: oneshot::Receiver<Result<T, Error>>,
+    within: Duration,
+    doing: impl FnOnce() -> String,
+) -> Result<T, Error> {
+    match timeout(within, answer).await {
+        Ok(Ok(answer)) => answer,
+        // The broker was killed with all that waited for it.
+        Ok(Err(_)) => Err(Error::new(ErrorKind::Disconnected, doing())),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, doing())),
+    }
+}
