@@ -221,6 +221,17 @@ impl Engine {
         self.memory.heal(deaf);
     }
 
+    /// From now on nobody hears what is said on `pattern`.
+    pub(crate) async fn deafen(&self, pattern: &str) {
+        self.memory.inject(Rule::new(Fault::Drop, pattern)).unwrap();
+    }
+
+    /// Whether there is an outcome now.
+    pub(crate) async fn has_ended(&self, tenant: &str, id: &str) -> bool {
+        let subject = format!("dynode.res.{tenant}.{id}");
+        self.broker.last(&self.topology.outcomes, &subject).await.unwrap().is_some()
+    }
+
     pub(crate) async fn outcome(&self, tenant: &str, id: &str) -> Outcome {
         let stored = self.stored_outcome(tenant, id).await;
         stored.message.format().decode(&stored.message.payload).unwrap()
