@@ -69,7 +69,7 @@ pub struct Options {
     /// What happens to one more.
     pub overflow: Overflow,
     /// How often streams and buckets in files are written through to the disk: what [`FaultClass::PowerFailure`] can take
-    /// away. None: each change at once, so that it takes nothing.
+    /// away. None: each change at once, so that neither that nor a kill takes anything.
     pub sync_interval: Option<Duration>,
     /// The most events in the [`Log`]; 0 keeps none.
     pub log_entries_max: usize,

@@ -28,7 +28,9 @@ pub enum FaultClass {
     /// The connections are cut: nothing is lost at the broker, and time goes on there. Counts cuts.
     Disconnect,
     /// The broker's process is killed, and starts again when this is switched off. Streams and buckets in memory are
-    /// empty then; those in files are whole, with their leases, but know only the ids of what they still hold. Counts kills.
+    /// empty then; those in files are whole, but know only the ids of what they still hold. Where [`super::Options`] has a
+    /// sync interval, consumers have forgotten the leases and settlements of the last 10 ms: a message then comes again at
+    /// once, with the same number of deliveries. Counts kills.
     Restart,
     /// The power fails, and is back when this is switched off. As a restart, and streams and buckets in files are as they
     /// were at the last sync: what was stored since is gone although it was acknowledged, what was removed is back, and

@@ -34,9 +34,14 @@ pub(super) struct Consumer {
     again: VecDeque<u64>,
     // Deleted, until somebody makes it anew.
     gone: bool,
-    // What has changed since the last sync, as it was then: leased, or (None) never delivered. None if nothing is tracked.
-    before: Option<BTreeMap<u64, Option<Out>>>,
+    // What has changed since the last sync, and since it was last written down.
+    synced: Past,
+    written: Past,
 }
+
+/// What has changed since some time, as it was then: leased, or (inner `None`) never delivered. `None` if nothing is
+/// tracked.
+type Past = Option<BTreeMap<u64, Option<Out>>>;
 
 /// A message that has been delivered and is not settled.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +75,8 @@ impl Consumer {
             deadlines: BTreeSet::new(),
             again: VecDeque::new(),
             gone: false,
-            before: None,
+            synced: None,
+            written: None,
             spec,
             filter,
         }
@@ -108,15 +114,35 @@ impl Consumer {
         out.len() as u64
     }
 
-    /// Everything is on the disk as it is now.
-    pub(super) fn synced(&mut self) {
-        self.before = Some(BTreeMap::new());
+    /// What it knows is on the disk as it is now.
+    pub(super) fn note_sync(&mut self) {
+        self.synced = Some(BTreeMap::new());
+        self.note_write();
     }
 
-    /// Makes everything up to `sequence_last` as it was at the last sync; what came later has left already.
-    pub(super) fn undo(&mut self, sequence_last: u64) {
-        for (sequence, before) in self.before.take().into_iter().flatten() {
-            if sequence > sequence_last {
+    /// What it knows has been written as it is now.
+    pub(super) fn note_write(&mut self) {
+        self.written = Some(BTreeMap::new());
+    }
+
+    /// Makes everything about the messages that are there as it was at the last sync.
+    pub(super) fn undo_unsynced(&mut self, is_there: impl Fn(u64) -> bool) {
+        let past = self.synced.take();
+        self.undo(past, is_there);
+        self.note_sync();
+    }
+
+    /// Makes everything about the messages that are there as it was last written.
+    pub(super) fn undo_unwritten(&mut self, is_there: impl Fn(u64) -> bool) {
+        if let Some(past) = self.written.take() {
+            self.undo(Some(past), is_there);
+            self.note_write();
+        }
+    }
+
+    fn undo(&mut self, past: Past, is_there: impl Fn(u64) -> bool) {
+        for (sequence, before) in past.into_iter().flatten() {
+            if !is_there(sequence) {
                 continue;
             }
             self.forget(sequence);
@@ -130,7 +156,6 @@ impl Consumer {
                 self.wait_again(sequence);
             }
         }
-        self.synced();
     }
 
     /// Whether it has something to do with a message that it has not settled.
@@ -291,10 +316,10 @@ impl Consumer {
         }
     }
 
-    /// Remembers how it is with a message, before that changes for the first time since the last sync.
+    /// Remembers how it is with a message, before that changes for the first time since then.
     fn touch(&mut self, sequence: u64) {
-        if let Some(before) = &mut self.before {
-            before.entry(sequence).or_insert_with(|| self.out.get(&sequence).copied());
+        for past in [&mut self.synced, &mut self.written].into_iter().flatten() {
+            past.entry(sequence).or_insert_with(|| self.out.get(&sequence).copied());
         }
     }
 

@@ -240,7 +240,7 @@ impl Stream {
         let mut consumer =
             Consumer::new(spec.clone(), filter.clone(), backlog.map(|(sequence, _)| *sequence));
         if self.tail.is_tracked() {
-            consumer.synced();
+            consumer.note_sync();
         }
         let Some(index) = known else {
             self.consumers.push(consumer);

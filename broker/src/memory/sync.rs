@@ -17,6 +17,11 @@ impl Sync {
         Self { origin, every: every.filter(|every| !every.is_zero()) }
     }
 
+    /// Other times, with the same origin; none where each change is synced at once.
+    pub(super) fn every(self, every: Duration) -> Self {
+        Self { every: self.every.map(|_| every), ..self }
+    }
+
     /// The number of the last sync at `now`; none where each change is synced at once.
     pub(super) fn number(&self, now: Instant) -> Option<u128> {
         Some(now.duration_since(self.origin).as_nanos() / self.every?.as_nanos())

@@ -30,7 +30,7 @@ pub(crate) struct World {
 
 enum Behind {
     Memory(Memory),
-    Server(Server),
+    Server(Box<Server>),
 }
 
 /// A new broker in memory.
@@ -43,7 +43,7 @@ pub(crate) fn memory_broker() -> World {
 pub(crate) async fn jetstream_broker() -> World {
     let server = Server::start().await;
     let broker = JetStream::connect(Config::new(server.url())).await.expect("a server that can be reached");
-    World { broker: Arc::new(broker), behind: Behind::Server(server) }
+    World { broker: Arc::new(broker), behind: Behind::Server(Box::new(server)) }
 }
 
 impl World {

@@ -94,6 +94,33 @@ async fn a_killed_process_loses_nothing_that_a_power_failure_would() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_killed_process_forgets_the_leases_and_settlements_of_the_last_moment() {
+    let memory = durable().await;
+    let mut consumer = worker(&memory).await;
+    for id in ["1", "2"] {
+        publish_as(&memory, id, "q.a").await.unwrap();
+    }
+    let first = pull_one(&mut *consumer).await;
+    sleep(Duration::from_millis(10)).await;
+    let second = pull_one(&mut *consumer).await;
+    first.settler().settle(Settlement::RetryAfter(Duration::ZERO)).await.unwrap();
+    memory.switch_on(FaultClass::Restart, &Reach::default()).unwrap();
+    memory.switch_off(FaultClass::Restart);
+    let start = tokio::time::Instant::now();
+    let again = pull_one(&mut *consumer).await;
+    assert_eq!((again.sequence, again.deliveries), (second.sequence, 1), "two attempts of one number");
+    let again = pull_one(&mut *consumer).await;
+    assert_eq!((again.sequence, again.deliveries), (first.sequence, 2));
+    assert_eq!(start.elapsed(), crate::ACK_WAIT - Duration::from_millis(10), "it is still leased");
+    // An ack removes the message at once, and that is not forgotten.
+    second.ack().await.unwrap();
+    again.ack().await.unwrap();
+    memory.switch_on(FaultClass::Restart, &Reach::default()).unwrap();
+    memory.heal_all();
+    assert_eq!(memory.last("Q", "q.a").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn streams_lose_their_tails_one_by_one() {
     let memory = durable().await;
     let other = StreamSpec { name: "R".to_owned(), subjects: vec!["r.>".to_owned()], ..queue() };

@@ -1,7 +1,7 @@
 //! What becomes of a stream when its broker goes down: what is in memory is gone, what is in files is as it was at the
 //! last sync if the power went, and whole otherwise.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
@@ -17,11 +17,17 @@ use crate::{
     subject::Pattern,
 };
 
+/// A server writes what a consumer knows so long after it has changed: with its process goes what is not written yet.
+const WRITE_EVERY: Duration = Duration::from_millis(10);
+
 /// What has changed in a stream since it was last on the disk.
 #[derive(Debug)]
 pub(super) struct Tail {
     sync: Sync,
     number: Option<u128>,
+    /// Likewise of what its consumers know, which is written often and not at once.
+    write: Sync,
+    written: Option<u128>,
     /// The last sequence on the disk.
     sequence_last: u64,
     /// What was on the disk and has left since.
@@ -30,8 +36,9 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Nothing has changed.
-    pub(super) const fn new(sync: Sync) -> Self {
-        Self { sync, number: None, sequence_last: 0, removed: BTreeMap::new() }
+    pub(super) fn new(sync: Sync) -> Self {
+        let write = sync.every(WRITE_EVERY);
+        Self { sync, number: None, write, written: None, sequence_last: 0, removed: BTreeMap::new() }
     }
 
     /// Whether changes are tracked: not before the first one, and never where each is synced at once.
@@ -50,15 +57,24 @@ impl Tail {
 impl Stream {
     /// Takes note of a sync since the last change. Called before every change.
     pub(super) fn sync(&mut self, now: Instant) {
-        let number = self.tail.sync.number(now);
-        if number == self.tail.number || self.spec.storage == Storage::Memory {
+        if self.spec.storage == Storage::Memory {
+            return;
+        }
+        let (number, written) = (self.tail.sync.number(now), self.tail.write.number(now));
+        if written != self.tail.written {
+            self.tail.written = written;
+            for consumer in &mut self.consumers {
+                consumer.note_write();
+            }
+        }
+        if number == self.tail.number {
             return;
         }
         self.tail.number = number;
         self.tail.sequence_last = self.sequence_last;
         self.tail.removed.clear();
         for consumer in &mut self.consumers {
-            consumer.synced();
+            consumer.note_sync();
         }
     }
 
@@ -67,7 +83,14 @@ impl Stream {
         self.doubles.clear();
         match self.spec.storage {
             Storage::Memory => self.wipe(now, effects),
-            Storage::File => self.relearn(),
+            Storage::File => {
+                self.sync(now);
+                let Self { consumers, entries, .. } = self;
+                for consumer in consumers {
+                    consumer.undo_unwritten(|sequence| entries.contains_key(&sequence));
+                }
+                self.relearn();
+            }
         }
     }
 
@@ -94,8 +117,9 @@ impl Stream {
             self.put_back(sequence, entry);
         }
         self.sequence_last = sequence_last;
-        for consumer in &mut self.consumers {
-            consumer.undo(sequence_last);
+        let Self { consumers, entries, .. } = self;
+        for consumer in consumers {
+            consumer.undo_unsynced(|sequence| entries.contains_key(&sequence));
         }
         self.find_orphans();
         self.relearn();

@@ -49,8 +49,11 @@ struct Disk {
     bytes: u64,
     entries: Vec<(u64, Message)>,
     subjects: BTreeMap<String, Vec<u64>>,
-    consumers: Vec<(Vec<u64>, Vec<(u64, u32)>)>,
+    consumers: Vec<Known>,
 }
+
+/// What waits for a consumer, and what is leased, with the number of deliveries.
+type Known = (Vec<u64>, Vec<(u64, u32)>);
 
 struct Rig {
     stream: Stream,
