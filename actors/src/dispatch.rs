@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use broker::{Consumer, ErrorKind, Lease, Subscription};
+use broker::{Broker, Consumer, ConsumerSpec, ErrorKind, Lease, Subscription};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use ractor::ActorRef;
 use tokio::{
@@ -33,6 +33,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LANE_QUIET_MAX: Duration = Duration::from_secs(60);
 /// How long to wait before asking a broker again that failed.
 const PULL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// A bell may ring a moment before its message can be had.
+const BELL_PATIENCE: Duration = Duration::from_millis(10);
+/// Where it could not be had in that time, it is asked for once more after so long.
+const BELL_RETRY: Duration = Duration::from_millis(100);
 /// How long a lane is left alone that cannot be asked.
 const LANE_RETRY: Duration = Duration::from_secs(5);
 /// Returns that may wait to be read. One that finds no room is a charge that is not corrected, no more.
@@ -73,6 +77,8 @@ struct Pulled {
     lane: Lane,
     consumer: Option<Box<dyn Consumer>>,
     slots: OwnedSemaphorePermit,
+    /// A bell rang for it.
+    expected: bool,
     leases: Result<Vec<Lease>, broker::Error>,
 }
 
@@ -170,26 +176,18 @@ impl Dispatch {
             };
             self.fair.set_asked(&lane, true);
             let open = self.lanes.entry(lane.clone()).or_default();
+            let expected = open.rung > 0;
             (open.rung, open.quiet_since) = (0, None);
             let (consumer, broker) = (open.consumer.take(), Arc::clone(&self.arguments.broker));
             let spec = self.queue.consumer(&lane);
             let question = async move {
-                let mut consumer = match consumer {
-                    Some(consumer) => consumer,
-                    None => match broker.consume(&spec).await {
-                        Ok(consumer) => consumer,
-                        Err(error) => {
-                            return Answer::Pulled(Pulled {
-                                lane,
-                                consumer: None,
-                                slots,
-                                leases: Err(error),
-                            });
-                        }
-                    },
+                let patience = if expected { BELL_PATIENCE } else { Duration::ZERO };
+                let asked = ask(&*broker, &spec, consumer, slots.num_permits(), patience).await;
+                let (consumer, leases) = match asked {
+                    Ok((consumer, leases)) => (Some(consumer), Ok(leases)),
+                    Err(error) => (None, Err(error)),
                 };
-                let leases = consumer.pull(slots.num_permits(), Duration::ZERO).await;
-                Answer::Pulled(Pulled { lane, consumer: Some(consumer), slots, leases })
+                Answer::Pulled(Pulled { lane, consumer, slots, expected, leases })
             };
             self.questions.push(question.boxed());
         }
@@ -208,7 +206,7 @@ impl Dispatch {
 
     /// Hands on what came, and frees the slots that are left over.
     fn pulled(&mut self, pulled: Pulled) -> Result<(), broker::Error> {
-        let Pulled { lane, consumer, mut slots, leases } = pulled;
+        let Pulled { lane, consumer, mut slots, expected, leases } = pulled;
         let asked = slots.num_permits() as u64;
         let estimate = self.fair.estimate(&lane);
         self.fair.set_asked(&lane, false);
@@ -223,6 +221,9 @@ impl Dispatch {
         };
         let came = leases.len() as u64;
         self.fair.refund(&lane, asked.saturating_sub(came));
+        if expected && came == 0 {
+            self.later.insert((Instant::now() + BELL_RETRY, lane.clone()));
+        }
         // The number behind the last one does not count what is delivered again.
         let behind = leases.last().filter(|_| came >= asked).map_or(0, |last| last.pending.max(1));
         self.fair.believe(&lane, behind.saturating_add(open.rung));
@@ -313,6 +314,22 @@ impl Dispatch {
             keep
         });
     }
+}
+
+/// Asks a lane, whose consumer is made where there is none yet.
+async fn ask(
+    broker: &dyn Broker,
+    spec: &ConsumerSpec,
+    consumer: Option<Box<dyn Consumer>>,
+    max: usize,
+    patience: Duration,
+) -> Result<(Box<dyn Consumer>, Vec<Lease>), broker::Error> {
+    let mut consumer = match consumer {
+        Some(consumer) => consumer,
+        None => broker.consume(spec).await?,
+    };
+    let leases = consumer.pull(max, patience).await?;
+    Ok((consumer, leases))
 }
 
 /// The subject of the next bell.

@@ -8,7 +8,8 @@ use broker::{
 };
 use bytes::Bytes;
 use schemas::{
-    Callback, CallbackJob, DeadLetter, Error, ErrorCode, Format, Outcome, RequestId, Status, Tenant, VERSION,
+    Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, Format, Outcome, RequestId,
+    Status, Tenant, VERSION,
 };
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -120,15 +121,18 @@ impl Outbox {
     /// is the one delivered, told and returned.
     pub async fn conclude(&self, conclusion: Conclusion) -> Result<Outcome, broker::Error> {
         let Conclusion { outcome, format, callback, recorded } = conclusion;
+        let own_end = outcome.ended;
         let outcome = if recorded { outcome } else { self.record(outcome, format).await? };
         if let Some(callback) = callback {
             self.hand_to_delivery(callback, &outcome).await?;
         }
         let subject = self.topology.subjects.event(&outcome.tenant, &outcome.id);
-        let event = encode(format, &outcome.terminal_event())?;
-        if let Err(error) = self.broker.send(Message::new(subject, format, event)).await {
-            // Readers find the recorded outcome when the event does not come.
-            warn!(%error, id = %outcome.id, "end of a request not told");
+        for event in end_after(&outcome, own_end) {
+            let message = Message::new(subject.clone(), format, encode(format, &event)?);
+            if let Err(error) = self.broker.send(message).await {
+                // Readers find the recorded outcome when the event does not come.
+                warn!(%error, id = %outcome.id, "end of a request not told");
+            }
         }
         Ok(outcome)
     }
@@ -191,6 +195,19 @@ impl Outbox {
         let id = Some(format!("{stage}.{}.{}", parked.id, lease.sequence));
         self.publish(Publication { message, id }).await.map(drop)
     }
+}
+
+/// The events that tell the end, for readers that may have seen all before `own_end`. The outcome of an older attempt,
+/// written while a newer one was under way, is told as the end of the newer: frames of an older attempt are dropped.
+fn end_after(outcome: &Outcome, own_end: (u32, u64)) -> Vec<Event> {
+    let end = outcome.terminal_event();
+    if outcome.ended.0 >= own_end.0 {
+        return vec![end];
+    }
+    let (attempt, seq) = own_end;
+    let reason = format!("attempt {} had ended the request before", outcome.ended.0);
+    let restarted = Event { id: outcome.id.clone(), attempt, seq, body: EventBody::Restarted { reason } };
+    vec![restarted, Event { attempt, seq: seq + 1, ..end }]
 }
 
 /// A message in `format` that carries on the trace.

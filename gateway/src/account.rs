@@ -5,10 +5,13 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{debug, info};
 
-use crate::{app::App, frame::Frame};
+use crate::{app::App, frame::Frame, linger::Reader, room::Share};
 
 /// What a door is called in metrics and logs.
 pub(crate) type Door = &'static str;
+
+/// How a request ends whose client has gone before.
+const LEFT: &str = "left";
 
 pub(crate) struct Account {
     app: App,
@@ -17,9 +20,14 @@ pub(crate) struct Account {
     id: RequestId,
     began: Instant,
     ended: bool,
-    _slot: OwnedSemaphorePermit,
+    /// The client, where the request is cancelled once it has gone.
+    reader: Option<Reader>,
+    _hold: Hold,
     _work: TaskTrackerToken,
 }
+
+/// What a request holds of the gateway while a door waits for it: a slot, and room.
+pub(crate) type Hold = (OwnedSemaphorePermit, Share);
 
 impl Account {
     pub(crate) fn open(
@@ -27,11 +35,13 @@ impl Account {
         door: Door,
         action: Action,
         id: RequestId,
-        slot: OwnedSemaphorePermit,
+        reader: Option<Reader>,
+        hold: Hold,
     ) -> Self {
         app.meters.accepted(door, action.as_str());
         let (began, work) = (Instant::now(), app.work.token());
-        Self { app: app.clone(), door, action, id, began, ended: false, _slot: slot, _work: work }
+        let app = app.clone();
+        Self { app, door, action, id, began, ended: false, reader, _hold: hold, _work: work }
     }
 
     /// The request ended as `error` says, or well.
@@ -58,6 +68,10 @@ impl Account {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        // A client that has gone drops its reader without a word.
+        if let (Some(reader), true) = (self.reader.take(), status != LEFT) {
+            reader.end();
+        }
         let elapsed = self.began.elapsed();
         self.app.meters.ended(self.door, self.action.as_str(), status, elapsed.as_secs_f64());
         let (id, tenant, door) = (&self.id, self.app.tenant(), self.door);
@@ -71,6 +85,6 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.close("left");
+        self.close(LEFT);
     }
 }

@@ -3,14 +3,19 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use broker::{Broker, Seams, Topology};
+use futures_util::future::BoxFuture;
 use schemas::{Action, Error, ErrorCode, RequestId, Tenant};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Config, hub::Hub, metrics::Meters, pools::Pools, record::Recent};
+use crate::{
+    Config, Standing, hub::Hub, linger::Lingers, metrics::Meters, pools::Pools, record::Recent, room::Room,
+};
 
 /// What a refused sender is told to wait where nothing better is known, in milliseconds.
 pub(crate) const RETRY_AFTER_MS: u64 = 1_000;
+/// By how much of itself such a hint is made longer at most: who is refused together does not return together.
+const RETRY_SPREAD: f64 = 0.5;
 
 /// What the composition root hands to the gateway.
 #[derive(Clone)]
@@ -23,8 +28,10 @@ pub struct Parts {
     pub seams: Seams,
     /// What `GET /v1/models` lists.
     pub models: Vec<ModelInfo>,
-    /// Renders all metrics of the process as Prometheus text.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
+    pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
+    /// How those who do the work are, as far as whoever started them knows.
+    pub standing: Arc<dyn Fn() -> Standing + Send + Sync>,
     /// The version of this build.
     pub version: String,
 }
@@ -58,7 +65,10 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) pools: Pools,
     pub(crate) recent: Recent,
+    pub(crate) lingers: Arc<Lingers>,
     pub(crate) meters: Meters,
+    /// The bytes of all requests that doors hold.
+    pub(crate) room: Room,
     /// One permit for each request that a door waits for.
     pub(crate) slots: Arc<Semaphore>,
     /// Everything that a drain waits for.
@@ -75,10 +85,26 @@ impl Shared {
     pub(crate) fn new(config: Config, parts: Parts, hub: Arc<Hub>, meters: Meters) -> Self {
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
-        let pools = Pools::new(&parts.models, config.queue_max);
+        let pools = Pools::new(&parts.models, &config);
+        let (lingers, room) =
+            (Lingers::new(config.linger()), Room::new(config.bytes_inflight_max, meters.clone()));
         let (recent, work) = (Recent::default(), TaskTracker::new());
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { config, parts, hub, pools, recent, meters, slots, work, draining, cut, started_s }
+        Self {
+            config,
+            parts,
+            hub,
+            pools,
+            recent,
+            lingers,
+            meters,
+            room,
+            slots,
+            work,
+            draining,
+            cut,
+            started_s,
+        }
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {
@@ -98,6 +124,17 @@ impl Shared {
     pub(crate) fn give_up_at(&self, deadline_ms: Option<u64>) -> Instant {
         let wait = deadline_ms.unwrap_or(self.config.default_deadline_ms) + self.config.deadline_grace_ms;
         Instant::now() + Duration::from_millis(wait)
+    }
+
+    /// Spreads out when those who are refused now are to return.
+    pub(crate) fn spread(&self, error: Error) -> Error {
+        let later = |ms: u64| ms + (ms as f64 * RETRY_SPREAD * self.parts.seams.fraction()) as u64;
+        Error { retry_after_ms: error.retry_after_ms.map(later), ..error }
+    }
+
+    /// What refuses a request for which there is no room, whatever it asks for.
+    pub(crate) fn crowded(&self, why: &str) -> Error {
+        Error { estimated_wait_ms: self.pools.longest_wait_ms(), ..overloaded(why) }
     }
 
     /// Refuses new work while the gateway drains.

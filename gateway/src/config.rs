@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemas::Tenant;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 /// The `[gateway]` section. Every key is required here; the composition root merges the defaults in.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,14 +21,20 @@ pub struct Config {
     pub header_read_timeout_ms: u64,
     /// How long a client may take to send a body.
     pub body_read_timeout_ms: u64,
-    /// How long a WebSocket client may leave a frame unread before it is closed.
+    /// How long a client may leave unread what was sent to it before its connection is closed.
     pub write_timeout_ms: u64,
     /// The most connections at once; more wait in the listener's backlog.
     pub connections_max: usize,
     /// The most requests that doors wait for at once; one more is refused as `overloaded`.
     pub requests_inflight_max: usize,
+    /// The most bytes of requests that are held at once, over all connections; one more is refused as `overloaded`.
+    pub bytes_inflight_max: usize,
     /// The most requests that may wait for one pool; one more is refused as `overloaded`.
     pub queue_max: u64,
+    /// The most requests of one tenant that were sent here and wait for one pool; likewise.
+    pub tenant_queue_max: u64,
+    /// What a job is assumed to take while none of its pool has ended; 0 assumes nothing.
+    pub assumed_job_ms: u64,
     /// The most requests that are open on one WebSocket; one more is refused as `overloaded`.
     pub socket_requests_max: usize,
     /// The most frames that wait to be written to one WebSocket.
@@ -43,6 +49,9 @@ pub struct Config {
     pub deadline_grace_ms: u64,
     /// How long a client that resumes a request waits for a sign of it, where the broker has lost its events.
     pub resume_wait_ms: u64,
+    /// How long a chat whose client has gone runs on before it is cancelled; `None` (`"never"`) is to its end.
+    #[serde(deserialize_with = "milliseconds_or_never")]
+    pub linger_ms: Option<u64>,
     /// How long a drain waits for what is under way.
     pub drain_timeout_ms: u64,
     /// Web origins whose pages may open a WebSocket, besides the server's own; `*` is every one.
@@ -61,6 +70,7 @@ impl Config {
             ("connections_max", self.connections_max as u64),
             ("requests_inflight_max", self.requests_inflight_max as u64),
             ("queue_max", self.queue_max),
+            ("tenant_queue_max", self.tenant_queue_max),
             ("socket_requests_max", self.socket_requests_max as u64),
             ("socket_queue_frames_max", self.socket_queue_frames_max as u64),
             ("ping_interval_ms", self.ping_interval_ms),
@@ -73,9 +83,19 @@ impl Config {
             let why = "must be longer than gateway.ping_interval_ms, or every quiet client is closed";
             return Err(format!("gateway.socket_idle_timeout_ms: {why}"));
         }
-        if self.default_deadline_ms > schemas::request::DEADLINE_MS_MAX {
-            let most = schemas::request::DEADLINE_MS_MAX;
-            return Err(format!("gateway.default_deadline_ms: must be at most {most}"));
+        let most = schemas::request::DEADLINE_MS_MAX;
+        let bounded = [
+            ("default_deadline_ms", self.default_deadline_ms),
+            ("assumed_job_ms", self.assumed_job_ms),
+            ("linger_ms", self.linger_ms.unwrap_or_default()),
+        ];
+        if let Some((key, _)) = bounded.iter().find(|(_, value)| *value > most) {
+            return Err(format!("gateway.{key}: must be at most {most}"));
+        }
+        let largest = self.body_bytes_max.max(self.frame_bytes_max);
+        if self.bytes_inflight_max < largest {
+            let why = format!("must be at least {largest}, or no request of the largest size is ever taken");
+            return Err(format!("gateway.bytes_inflight_max: {why}"));
         }
         Ok(())
     }
@@ -84,7 +104,82 @@ impl Config {
         Duration::from_millis(self.resume_wait_ms)
     }
 
+    pub(crate) fn linger(&self) -> Option<Duration> {
+        self.linger_ms.map(Duration::from_millis)
+    }
+
     pub(crate) const fn ping_interval(&self) -> Duration {
         Duration::from_millis(self.ping_interval_ms)
+    }
+}
+
+#[cfg(test)]
+impl Config {
+    /// The defaults.
+    pub(crate) fn sample() -> Self {
+        let mut all: toml::Table = toml::from_str(include_str!("../../config/default.toml")).unwrap();
+        let mut own = all.remove("gateway").unwrap();
+        own.as_table_mut().unwrap().insert("listen".into(), "127.0.0.1:0".into());
+        own.try_into().unwrap()
+    }
+}
+
+/// A number, or the word `never`.
+fn milliseconds_or_never<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    struct Visitor;
+
+    impl de::Visitor<'_> for Visitor {
+        type Value = Option<u64>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a number of milliseconds, or \"never\"")
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+            Ok(Some(value))
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+            let unfit = |_| E::invalid_value(de::Unexpected::Signed(value), &self);
+            u64::try_from(value).map(Some).map_err(unfit)
+        }
+
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
+            match value {
+                "never" => Ok(None),
+                other => Err(E::invalid_type(de::Unexpected::Str(other), &self)),
+            }
+        }
+    }
+
+    input.deserialize_any(Visitor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linger_is_a_number_or_never() {
+        #[derive(Deserialize)]
+        struct Read {
+            #[serde(deserialize_with = "milliseconds_or_never")]
+            linger_ms: Option<u64>,
+        }
+        let read = |text: &str| toml::from_str::<Read>(text).map(|read| read.linger_ms);
+        assert_eq!(read("linger_ms = 0"), Ok(Some(0)));
+        assert_eq!(read("linger_ms = \"never\""), Ok(None));
+        for bad in ["linger_ms = -1", "linger_ms = \"always\"", "linger_ms = true", ""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_holds_all_requests_holds_the_largest_one() {
+        let config = Config { bytes_inflight_max: 1_000, ..Config::sample() };
+        assert!(
+            config.check().unwrap_err().starts_with("gateway.bytes_inflight_max: must be at least 8388608")
+        );
+        Config::sample().check().unwrap();
     }
 }

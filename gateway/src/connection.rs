@@ -16,11 +16,11 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::Watcher},
     service::TowerToHyperService,
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{ServiceExt, service_fn};
 use tracing::debug;
 
-use crate::Config;
+use crate::{Config, impatient::Impatient};
 
 /// How many requests one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 200;
@@ -29,10 +29,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves `stream` until its end. A connection that has not sent a whole request head in time is dropped: hyper's own
 /// timer starts only after it knows the protocol.
-pub(crate) async fn serve(stream: TcpStream, router: Router, config: &Config, watcher: Watcher) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
-    }
+pub(crate) async fn serve<S>(stream: S, router: Router, config: &Config, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let begun = Arc::new(AtomicBool::new(false));
     let noticed = begun.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -40,11 +40,14 @@ pub(crate) async fn serve(stream: TcpStream, router: Router, config: &Config, wa
         answer(router.clone(), request)
     });
     let head_time = Duration::from_millis(config.header_read_timeout_ms);
+    let stream = Impatient::new(stream, Duration::from_millis(config.write_timeout_ms));
     let builder = builder(head_time, config.ping_interval());
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(watcher.watch(connection.into_owned()));
     let ended = tokio::select! {
+        // An answer that is ready goes before the clock, always.
+        biased;
         ended = &mut connection => ended,
         () = tokio::time::sleep(head_time) => {
             if !begun.load(Ordering::Relaxed) {

@@ -15,8 +15,11 @@ use schemas::{Error, ErrorCode, Format, RequestId};
 use tokio::time::Instant;
 use tracing::{Instrument, info};
 
-use crate::{app::App, refusal::Refused};
+use crate::{app::App, refusal::Refused, room::Share};
 
+/// Why a request is refused for which there is no room.
+pub(crate) const NO_ROOM: &str =
+    "this server holds as many bytes of requests as it may (gateway.bytes_inflight_max)";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A body over its limit is read on to this multiple of it and thrown away, so that a client that only writes gets to
 /// read its refusal instead of a reset connection.
@@ -98,16 +101,19 @@ pub(crate) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Er
     }
 }
 
-/// The whole body, within the limits of size and time.
-pub(crate) async fn read_body(app: &App, body: Body) -> Result<Bytes, Error> {
+/// The whole body, within the limits of size and time, and the room that it takes.
+pub(crate) async fn read_body(app: &App, body: Body) -> Result<(Bytes, Share), Error> {
     let limit = app.config.body_bytes_max;
     let discard = limit.saturating_mul(DISCARD_FACTOR);
     if body.size_hint().lower() > discard as u64 {
         return Err(too_large(limit));
     }
     let time = Duration::from_millis(app.config.body_read_timeout_ms);
-    match tokio::time::timeout(time, collect(body, limit, discard)).await {
-        Ok(read) => read,
+    let mut share = app.room.share();
+    match tokio::time::timeout(time, collect(body, limit, discard, &mut share)).await {
+        Ok(Ok(Some(bytes))) => Ok((bytes, share)),
+        Ok(Ok(None)) => Err(app.spread(app.crowded(NO_ROOM))),
+        Ok(Err(error)) => Err(error),
         Err(_) => {
             let why = format!("the body did not arrive within {} ms", time.as_millis());
             Err(Error::new(ErrorCode::InvalidRequest, why))
@@ -115,9 +121,15 @@ pub(crate) async fn read_body(app: &App, body: Body) -> Result<Bytes, Error> {
     }
 }
 
-async fn collect(mut body: Body, limit: usize, discard: usize) -> Result<Bytes, Error> {
+/// `None` where there is no room for it.
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    discard: usize,
+    share: &mut Share,
+) -> Result<Option<Bytes>, Error> {
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
-    let (mut bytes, mut length) = (Vec::with_capacity(expected), 0_usize);
+    let (mut bytes, mut length, mut fits) = (Vec::with_capacity(expected), 0_usize, true);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::new(ErrorCode::InvalidRequest, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -125,11 +137,12 @@ async fn collect(mut body: Body, limit: usize, discard: usize) -> Result<Bytes, 
         if length > discard {
             break;
         }
-        if length <= limit {
+        fits = fits && length <= limit && share.grow(data.len());
+        if fits {
             bytes.extend_from_slice(&data);
         }
     }
-    if length > limit { Err(too_large(limit)) } else { Ok(bytes.into()) }
+    if length > limit { Err(too_large(limit)) } else { Ok(fits.then(|| bytes.into())) }
 }
 
 fn too_large(limit: usize) -> Error {

@@ -17,7 +17,7 @@ pub enum Error {
     /// The broker refused the subscriptions without which no door can answer.
     #[error("cannot subscribe to events: {0}")]
     Subscribe(#[from] broker::Error),
-    /// The task that hands events to the doors ended.
-    #[error("the event hub stopped: {0}")]
+    /// A task without which the doors do not do as they promise ended: the event hub, or who looks after chats.
+    #[error("a part of the gateway stopped: {0}")]
     Hub(String),
 }

@@ -44,20 +44,27 @@ pub(crate) async fn of_request(
         door::text(&headers, "last-event-id").or(after).map(|text| parse_position(&text)).transpose()?;
     let key = Key::new(&app, id.clone());
     let mut feed = Feed::open(&app, key.clone(), last);
+    let reader = app.lingers.join(&key);
     match record::find(&app, &key).await? {
         // As on the WebSocket: whoever has seen events of it comes back to a request that was accepted.
         Record::Unknown if last.is_some() && feed.begins_within(app.config.resume_wait()).await => {}
         Record::Unknown => return Err(record::unknown(&id).into()),
         _ => feed.attach(),
     }
-    let events = stream::unfold((app, feed), |(app, mut feed)| async move {
+    let events = stream::unfold((app, feed, reader), |(app, mut feed, mut reader)| async move {
         let event = tokio::select! {
             biased;
-            frame = feed.next() => encode(&frame?),
+            frame = feed.next() => {
+                let frame = frame?;
+                if let Some(reader) = reader.take_if(|_| frame.head.event.is_terminal()) {
+                    reader.end();
+                }
+                encode(&frame)
+            }
             () = app.draining.cancelled() => return None,
             () = tokio::time::sleep(app.config.ping_interval()) => sse::PING,
         };
-        Some((event, (app, feed)))
+        Some((event, (app, feed, reader)))
     });
     Ok(named(sse::response(events), id))
 }

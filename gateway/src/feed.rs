@@ -1,19 +1,21 @@
 //! One reader's view of one request: every event once, in order, to the end.
 //!
 //! Live frames come from the hub. Where one is missing, the feed reads the event stream and goes on; where the end is
-//! missing, it reads the outcome. It never waits for a client, and a call of [`Feed::next`] that is dropped loses nothing.
+//! missing, it reads the outcome; for a reader that is behind it joins the pieces of an answer. It never waits for a
+//! client, and a call of [`Feed::next`] that is dropped loses nothing.
 
 use std::{collections::VecDeque, time::Duration};
 
 use broker::Replay;
 use futures_util::StreamExt;
-use schemas::{Event, EventBody};
+use schemas::{Event, EventBody, Format};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
 use crate::{
     app::App,
     frame::{Frame, Position},
+    joined::Joined,
     pools::Forecast,
     record::{self, Key},
 };
@@ -23,6 +25,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// How often the stream is read for one missing frame before the reader is told of a gap. The stream captures frames
 /// just after subscribers hear them, so the first look can be too early.
 const RECOVERY_TRIES: u32 = 3;
+/// A reader for which so many frames wait is behind: more than a burst of a quick model, less than its channel holds.
+const BEHIND_FRAMES: usize = 64;
 /// The pause before each further look.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -32,6 +36,10 @@ pub(crate) struct Feed {
     live: mpsc::Receiver<Frame>,
     source: Source,
     ready: VecDeque<Frame>,
+    /// Pieces that follow what is ready, to be passed on as one.
+    joined: Option<Joined>,
+    /// The reader is slower than the request: pieces are joined until it has caught up.
+    behind: bool,
     /// The last frame that was passed on, or that the reader has from before.
     last: Option<Position>,
     /// A live frame that came too early.
@@ -71,6 +79,8 @@ impl Feed {
             key,
             source: Source::Live,
             ready: VecDeque::new(),
+            joined: None,
+            behind: false,
             last,
             held: None,
             end: None,
@@ -108,10 +118,23 @@ impl Feed {
             if let Some(frame) = self.ready.pop_front() {
                 return Some(frame);
             }
+            if self.joined.is_some() && !self.more_at_hand() {
+                self.pass_joined();
+                continue;
+            }
             if self.ended {
                 return None;
             }
             self.step().await;
+        }
+    }
+
+    /// Whether the next frame need not be waited for, as far as can be told: the stream has what a live reader lost.
+    fn more_at_hand(&self) -> bool {
+        match self.source {
+            Source::Live => self.held.is_none() && !self.live.is_empty(),
+            Source::Open | Source::Stored(_) => true,
+            Source::Pause(_) | Source::Outcome => false,
         }
     }
 
@@ -141,7 +164,7 @@ impl Feed {
                 let outcome = record::outcome(&self.app, &self.key).await;
                 self.source = Source::Live;
                 match outcome {
-                    Ok(stored) => self.end = stored.and_then(|stored| end_of(&stored)),
+                    Ok(stored) => self.end = stored.and_then(|stored| self.end_of(&stored)),
                     Err(error) => debug!(%error, id = %self.key.id, "cannot look for the outcome"),
                 }
             }
@@ -162,6 +185,11 @@ impl Feed {
                 Err(_) => self.settle(frame, |feed, frame| feed.end = Some(frame)),
             };
         }
+        match self.live.len() {
+            0 => self.behind = false,
+            BEHIND_FRAMES.. => self.behind = true,
+            _ => {}
+        }
         match tokio::time::timeout_at(self.silent_at, self.live.recv()).await {
             Ok(Some(frame)) => {
                 self.silent_at = Instant::now() + SILENCE;
@@ -170,6 +198,7 @@ impl Feed {
             Ok(None) => {
                 self.live = self.app.hub.open(&self.key.events);
                 self.source = Source::Open;
+                self.behind = true;
             }
             Err(_) => {
                 self.silent_at = Instant::now() + SILENCE;
@@ -222,7 +251,31 @@ impl Feed {
         self.announce_restart(&frame);
         self.last = Some(frame.position());
         self.ended = frame.head.event.is_terminal();
-        self.ready.push_back(frame);
+        self.put(frame);
+    }
+
+    /// Lines a frame up for the reader; joined to the pieces before it where the reader is behind.
+    fn put(&mut self, frame: Frame) {
+        if self.joined.as_mut().is_some_and(|joined| joined.add(&frame)) {
+            return;
+        }
+        self.pass_joined();
+        if !self.behind {
+            return self.ready.push_back(frame);
+        }
+        match Joined::begin(frame) {
+            Ok(joined) => self.joined = Some(joined),
+            Err(other) => self.ready.push_back(other),
+        }
+    }
+
+    fn pass_joined(&mut self) {
+        if let Some(joined) = self.joined.take() {
+            if joined.is_several() {
+                self.app.meters.joined();
+            }
+            self.ready.push_back(joined.into_frame());
+        }
     }
 
     fn pass_over_gap(&mut self, frame: Frame) {
@@ -249,9 +302,31 @@ impl Feed {
         self.push(Event { id: self.key.id.clone(), attempt, seq: seq + 1, body }, frame);
     }
 
+    /// The end, out of the outcome. Where it is that of an older attempt than the reader has seen, the newer one was in
+    /// vain: the reader is told so, and then the end as that of the newer.
+    fn end_of(&mut self, stored: &broker::Stored) -> Option<Frame> {
+        let format = stored.message.format();
+        let end = record::read_outcome(stored).and_then(|mut outcome| {
+            if let Some((attempt, seq)) = self.last.filter(|last| last.0 > outcome.ended.0) {
+                let reason = format!("attempt {} had ended the request before", outcome.ended.0);
+                let body = EventBody::Restarted { reason };
+                self.push_as(&Event { id: self.key.id.clone(), attempt, seq: seq + 1, body }, format);
+                self.last = Some((attempt, seq + 1));
+                outcome.ended = (attempt, seq + 2);
+            }
+            Frame::of_outcome(&outcome, format)
+        });
+        end.inspect_err(|error| debug!(%error, subject = stored.message.subject, "cannot use an outcome"))
+            .ok()
+    }
+
     fn push(&mut self, event: Event, like: &Frame) {
-        match Frame::of(&event, like.format) {
-            Ok(frame) => self.ready.push_back(frame),
+        self.push_as(&event, like.format);
+    }
+
+    fn push_as(&mut self, event: &Event, format: Format) {
+        match Frame::of(event, format) {
+            Ok(frame) => self.put(frame),
             Err(error) => debug!(%error, id = %self.key.id, "cannot write a notice"),
         }
     }
@@ -262,14 +337,6 @@ impl Drop for Feed {
         self.live.close();
         self.app.hub.prune(&self.key.events);
     }
-}
-
-fn end_of(stored: &broker::Stored) -> Option<Frame> {
-    let outcome =
-        record::read_outcome(stored).and_then(|outcome| Frame::of_outcome(&outcome, stored.message.format()));
-    outcome
-        .inspect_err(|error| debug!(%error, subject = stored.message.subject, "cannot use an outcome"))
-        .ok()
 }
 
 fn place(last: Option<Position>, frame: &Frame) -> Place {
@@ -290,34 +357,4 @@ fn place(last: Option<Position>, frame: &Frame) -> Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use schemas::{EventHead, Format, event::EventKind};
-
-    use super::*;
-
-    fn frame(attempt: u32, seq: u64, event: EventKind) -> Frame {
-        Frame { head: EventHead { attempt, seq, event }, format: Format::Json, payload: Bytes::new() }
-    }
-
-    #[test]
-    fn frames_have_one_place() {
-        let at = |last, attempt, seq| place(last, &frame(attempt, seq, EventKind::Other));
-        assert_eq!(at(None, 0, 0), Place::Next);
-        assert_eq!(at(None, 1, 0), Place::Next, "attempt 0 holds nothing that a reader needs");
-        assert_eq!(at(None, 1, 4), Place::Gap);
-        assert_eq!(at(Some((1, 4)), 1, 5), Place::Next);
-        assert_eq!(at(Some((1, 4)), 1, 4), Place::Seen);
-        assert_eq!(at(Some((1, 4)), 1, 6), Place::Gap);
-        assert_eq!(at(Some((2, 0)), 1, 99), Place::Seen, "a zombie of an older attempt");
-        assert_eq!(at(Some((1, 4)), 2, 0), Place::Next);
-        assert_eq!(at(Some((1, 4)), 2, 1), Place::Gap);
-    }
-
-    #[test]
-    fn the_end_is_never_swallowed() {
-        let end = frame(1, 4, EventKind::ChatComplete);
-        assert_eq!(place(Some((1, 9)), &end), Place::Next);
-        assert_eq!(place(Some((2, 0)), &end), Place::Seen);
-    }
-}
+mod tests;

@@ -7,31 +7,52 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use broker::Link;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::{App, Shared};
 
-/// `GET /health/live`: the runtime answers.
+/// Why no door can take anything in; the same words wherever it is told.
+pub(crate) const BROKER_UNREACHABLE: &str = "the broker is not reachable";
+
+/// How those who do the work are, as far as whoever started them knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Why new requests are not welcome; empty where they are.
+    pub unready: Vec<String>,
+    /// What a person must look at although requests are answered.
+    pub alarms: Vec<String>,
+}
+
+/// What a probe is told.
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    reasons: Vec<String>,
+    alarms: Vec<String>,
+}
+
+/// `GET /health/live`: the runtime answers. Nothing else counts, since whoever asks restarts a process that is not
+/// live: neither a broker that is lost nor workers that die are mended by that, and what is ends the process itself.
 pub(crate) async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// `GET /health/ready`: 200 where new requests are welcome, else 503 with the reasons.
+/// `GET /health/ready`: 200 where new requests are welcome, else 503 with the reasons; and what must be looked at.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    let reasons = reasons(&app);
-    match reasons.is_empty() {
-        true => Json(json!({ "status": "ready" })).into_response(),
-        false => {
-            let body = Json(json!({ "status": "unready", "reasons": reasons }));
-            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
-        }
-    }
+    Readiness::of(&app).into_response()
+}
+
+/// The same while there is no broker yet.
+pub(crate) async fn starting() -> Response {
+    let unready = vec!["starting".to_owned(), BROKER_UNREACHABLE.to_owned()];
+    Readiness::new(Standing { unready, alarms: Vec::new() }).into_response()
 }
 
 /// `GET /metrics`: Prometheus text.
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], (app.parts.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, kind)], (app.parts.metrics)().await).into_response()
 }
 
 /// `GET /`: what this is and where its doors are.
@@ -39,28 +60,43 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
     Json(json!({
         "name": "dynode",
         "version": app.parts.version,
-        "openai": ["/v1/chat/completions", "/v1/embeddings", "/v1/models"],
+        "openai": ["/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{id}"],
         "native": ["/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events"],
         "websocket": "/ws",
-        "health": ["/health/live", "/health/ready", "/metrics", "/v1/status"],
+        "operations": ["/v1/status", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay"],
+        "health": ["/health/live", "/health/ready", "/metrics"],
     }))
 }
 
 /// What `system.health` answers on a WebSocket.
 pub(crate) fn report(app: &Shared) -> Value {
-    let reasons = reasons(app);
-    let status = if reasons.is_empty() { "ready" } else { "unready" };
-    json!({ "status": status, "reasons": reasons, "version": app.parts.version })
+    let Readiness { status, reasons, alarms } = Readiness::of(app);
+    json!({ "status": status, "reasons": reasons, "alarms": alarms, "version": app.parts.version })
 }
 
-/// Why new requests are not welcome now.
-fn reasons(app: &Shared) -> Vec<&'static str> {
-    let mut reasons = Vec::new();
-    if app.draining.is_cancelled() {
-        reasons.push("draining");
+impl Readiness {
+    fn of(app: &Shared) -> Self {
+        let mut own = Vec::new();
+        if app.draining.is_cancelled() {
+            own.push("draining".to_owned());
+        }
+        if matches!(*app.parts.broker.link().borrow(), Link::Down(_)) {
+            own.push(BROKER_UNREACHABLE.to_owned());
+        }
+        let Standing { unready, alarms } = (app.parts.standing)();
+        own.extend(unready);
+        Self::new(Standing { unready: own, alarms })
     }
-    if matches!(*app.parts.broker.link().borrow(), Link::Down(_)) {
-        reasons.push("the broker is not reachable");
+
+    fn new(standing: Standing) -> Self {
+        let Standing { unready: reasons, alarms } = standing;
+        Self { status: if reasons.is_empty() { "ready" } else { "unready" }, reasons, alarms }
     }
-    reasons
+}
+
+impl IntoResponse for Readiness {
+    fn into_response(self) -> Response {
+        let status = if self.reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self)).into_response()
+    }
 }

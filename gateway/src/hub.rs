@@ -2,16 +2,19 @@
 //!
 //! A reader that falls behind loses its channel, which is how it learns that it must look into the stream.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use broker::{Broker, Link, Message, Subscription};
 use dashmap::DashMap;
 use futures_util::StreamExt;
 use schemas::Subjects;
-use tokio::sync::{broadcast, mpsc};
+use tokio::{
+    sync::{broadcast, mpsc},
+    time::{Instant, MissedTickBehavior, interval},
+};
 use tracing::{info, warn};
 
-use crate::{app::App, frame::Frame};
+use crate::{app::App, frame::Frame, waiting::Ticket};
 
 /// The frames that wait for one reader: a long burst of deltas, in less than 100 KiB.
 const READER_FRAMES_MAX: usize = 256;
@@ -21,33 +24,77 @@ const WATCHER_EVENTS_MAX: usize = 4_096;
 const SIGNALS_MAX: usize = 64;
 /// How long to wait before a lost subscription is asked for again.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
+/// How often requests are let go whose beginning was not heard before their deadline: it may have been lost.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Hub {
-    readers: DashMap<String, Vec<mpsc::Sender<Frame>>>,
+    /// By event subject.
+    requests: DashMap<String, Listeners>,
     watchers: broadcast::Sender<Arc<Message>>,
     signals: broadcast::Sender<Arc<Message>>,
+}
+
+/// Who is interested in the events of one request.
+#[derive(Debug, Default)]
+struct Listeners {
+    readers: Vec<mpsc::Sender<Frame>>,
+    /// It has not begun; it counts as waiting until then, or until this instant.
+    waits: Option<(Instant, Ticket)>,
+}
+
+impl Listeners {
+    fn hear(&mut self, frame: &Frame) {
+        self.readers.retain(|reader| reader.try_send(frame.clone()).is_ok());
+        if frame.head.attempt > 0 || frame.head.event.is_terminal() {
+            self.waits = None;
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.readers.is_empty() && self.waits.is_none()
+    }
 }
 
 impl Hub {
     pub(crate) fn new() -> Self {
         let (watchers, signals) =
             (broadcast::Sender::new(WATCHER_EVENTS_MAX), broadcast::Sender::new(SIGNALS_MAX));
-        Self { readers: DashMap::new(), watchers, signals }
+        Self { requests: DashMap::new(), watchers, signals }
     }
 
     /// Live frames of one event subject, from now on. The channel ends where frames were lost.
     pub(crate) fn open(&self, subject: &str) -> mpsc::Receiver<Frame> {
         let (sender, receiver) = mpsc::channel(READER_FRAMES_MAX);
-        self.readers.entry(subject.to_owned()).or_default().push(sender);
+        self.requests.entry(subject.to_owned()).or_default().readers.push(sender);
         receiver
     }
 
     /// Forgets readers of `subject` that are gone.
     pub(crate) fn prune(&self, subject: &str) {
-        self.readers.remove_if_mut(subject, |_, readers| {
-            readers.retain(|reader| !reader.is_closed());
-            readers.is_empty()
+        self.requests.remove_if_mut(subject, |_, listeners| {
+            listeners.readers.retain(|reader| !reader.is_closed());
+            listeners.is_empty()
+        });
+    }
+
+    /// The request counts as waiting, by its ticket, until it is heard to begin, or until its deadline.
+    pub(crate) fn wait_for(&self, subject: &str, ticket: Ticket, deadline: Instant) {
+        self.requests.entry(subject.to_owned()).or_default().waits = Some((deadline, ticket));
+    }
+
+    /// The request does not wait: it was not sent, or had been before.
+    pub(crate) fn wait_no_more(&self, subject: &str) {
+        if let Some(mut listeners) = self.requests.get_mut(subject) {
+            listeners.waits = None;
+        }
+        self.prune(subject);
+    }
+
+    fn sweep(&self, now: Instant) {
+        self.requests.retain(|_, listeners| {
+            listeners.waits.take_if(|(deadline, _)| *deadline <= now);
+            !listeners.is_empty()
         });
     }
 
@@ -62,10 +109,15 @@ impl Hub {
     }
 
     fn hand_out(&self, message: Message) {
-        if let Some(mut readers) = self.readers.get_mut(&message.subject)
+        if let Some(mut listeners) = self.requests.get_mut(&message.subject)
             && let Some(frame) = Frame::read(&message)
         {
-            readers.retain(|reader| reader.try_send(frame.clone()).is_ok());
+            listeners.hear(&frame);
+            let deserted = listeners.is_empty();
+            drop(listeners);
+            if deserted {
+                self.prune(&message.subject);
+            }
         }
         if self.watchers.receiver_count() > 0 {
             // The only error is that nobody listens any more.
@@ -73,9 +125,13 @@ impl Hub {
         }
     }
 
-    /// Events may have been lost: every reader looks into the stream.
+    /// Events may have been lost: every reader looks into the stream, and who waits is counted afresh.
     fn cut_all(&self) {
-        self.readers.clear();
+        // In the order of their names, so that readers always wake in the same order.
+        let subjects: BTreeSet<_> = self.requests.iter().map(|request| request.key().clone()).collect();
+        for subject in subjects {
+            self.requests.remove(&subject);
+        }
     }
 }
 
@@ -84,6 +140,7 @@ pub(crate) struct Ears {
     events: Subscription,
     signals: Subscription,
     heartbeats: Subscription,
+    attendance: Subscription,
 }
 
 impl Ears {
@@ -91,50 +148,63 @@ impl Ears {
         let events = broker.subscribe(&subjects.all("evt")).await?;
         let signals = broker.subscribe(&subjects.all("sig")).await?;
         let heartbeats = broker.subscribe(&subjects.all("hb")).await?;
-        Ok(Self { events, signals, heartbeats })
+        let attendance = broker.subscribe(&subjects.all("att")).await?;
+        Ok(Self { events, signals, heartbeats, attendance })
     }
 }
 
 /// Hands out events until it is dropped. Its death leaves every door deaf, so the server ends with it.
 pub(crate) async fn run(app: App, mut ears: Ears) {
-    let (hub, broker, subjects) = (&app.hub, app.broker(), &app.parts.topology.subjects);
-    let mut link = broker.link();
+    let hub = &app.hub;
+    let mut link = app.broker().link();
     let mut was_down = matches!(*link.borrow_and_update(), Link::Down(_));
+    let mut sweeps = interval(SWEEP_EVERY);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            event = ears.events.next() => match event {
-                Some(message) => hub.hand_out(message),
-                None => ears = reopen(hub, broker, subjects).await,
-            },
+            // What comes at once is heard in this order, so that a run can be repeated from its seed. Events come last:
+            // there are many, and the others are few.
+            biased;
             signal = ears.signals.next() => match signal {
                 Some(message) => {
                     app.pools.hear_signal(&message);
                     // The only error is that no socket is open.
                     let _ = hub.signals.send(Arc::new(message));
                 }
-                None => ears = reopen(hub, broker, subjects).await,
+                None => ears = reopen(&app).await,
+            },
+            attendance = ears.attendance.next() => match attendance {
+                Some(message) => app.lingers.hear(&app, &message),
+                None => ears = reopen(&app).await,
             },
             heartbeat = ears.heartbeats.next() => match heartbeat {
                 Some(message) => app.pools.hear(&message),
-                None => ears = reopen(hub, broker, subjects).await,
+                None => ears = reopen(&app).await,
             },
             Ok(()) = link.changed() => {
                 let down = matches!(*link.borrow_and_update(), Link::Down(_));
                 if was_down && !down {
                     info!("broker reachable again: readers look for what they missed");
                     hub.cut_all();
+                    app.lingers.begin_anew();
                 }
                 was_down = down;
             }
+            _ = sweeps.tick() => hub.sweep(Instant::now()),
+            event = ears.events.next() => match event {
+                Some(message) => hub.hand_out(message),
+                None => ears = reopen(&app).await,
+            },
         }
     }
 }
 
-async fn reopen(hub: &Hub, broker: &dyn Broker, subjects: &Subjects) -> Ears {
+async fn reopen(app: &App) -> Ears {
     loop {
-        match Ears::open(broker, subjects).await {
+        match Ears::open(app.broker(), &app.parts.topology.subjects).await {
             Ok(ears) => {
-                hub.cut_all();
+                app.hub.cut_all();
+                app.lingers.begin_anew();
                 return ears;
             }
             Err(error) => {
@@ -147,9 +217,16 @@ async fn reopen(hub: &Hub, broker: &dyn Broker, subjects: &Subjects) -> Ears {
 
 #[cfg(test)]
 mod tests {
-    use schemas::{Event, EventBody, Format, RequestId};
+    use schemas::{Event, EventBody, Format, RequestId, Tenant};
 
     use super::*;
+    use crate::waiting::Waiting;
+
+    fn begun() -> Message {
+        let body = EventBody::Running { provider: "p".into(), model: "m".into() };
+        let event = Event { id: RequestId::new("r").unwrap(), attempt: 1, seq: 0, body };
+        Message::new("dynode.evt.t.r", Format::Json, Format::Json.encode(&event).unwrap())
+    }
 
     fn message(seq: u64) -> Message {
         let body = EventBody::Queued { position: None, estimated_wait_ms: None };
@@ -177,6 +254,28 @@ mod tests {
         let hub = Hub::new();
         drop(hub.open("dynode.evt.t.r"));
         hub.prune("dynode.evt.t.r");
-        assert!(hub.readers.is_empty());
+        assert!(hub.requests.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_until_it_is_heard_to_begin_or_its_deadline_has_passed() {
+        let (hub, line) = (Hub::new(), Waiting::new(1));
+        let ticket = || line.take(&Tenant::new("t").unwrap(), "sim");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let wait = || hub.wait_for("dynode.evt.t.r", ticket().unwrap(), deadline);
+        wait();
+        hub.hand_out(message(0));
+        assert!(ticket().is_none(), "`queued` is no beginning");
+        hub.hand_out(begun());
+        assert!(ticket().is_some() && hub.requests.is_empty());
+        wait();
+        hub.wait_no_more("dynode.evt.t.r");
+        wait();
+        hub.cut_all();
+        wait();
+        hub.sweep(deadline - Duration::from_secs(1));
+        assert!(ticket().is_none());
+        hub.sweep(deadline);
+        assert!(ticket().is_some() && hub.requests.is_empty());
     }
 }

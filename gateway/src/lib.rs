@@ -6,21 +6,25 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
-//! | [`server`], `connection`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
-//! | `submit`, `record` | the one path of acceptance; what the broker knows of a request |
-//! | `pools` | what is known of the pools from their heartbeats, and who is admitted |
-//! | `hub`, `feed`, `frame`, `ending` | live events of all requests, and one reader's view of one of them |
+//! | [`server`], `listener`, `connection`, `impatient`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
+//! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
+//! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
+//! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
+//! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
 //! | `dead` | the operator's door: what was parked |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
+//! | [`standby`] | the doors while there is no broker yet |
 //! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
 
 pub mod config;
 pub mod error;
 pub mod server;
+pub mod standby;
 
 mod account;
 mod app;
+mod cancel;
 mod connection;
 mod dead;
 mod door;
@@ -30,19 +34,32 @@ mod feed;
 mod frame;
 mod health;
 mod hub;
+mod impatient;
+mod joined;
+mod linger;
+mod listener;
 mod metrics;
 mod native;
 mod openai;
 mod pools;
 mod record;
 mod refusal;
+mod room;
 mod router;
 mod sse;
 mod status;
 mod submit;
+mod waiting;
 mod ws;
+
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+#[cfg(test)]
+mod testing;
 
 pub use app::{ModelInfo, Parts};
 pub use config::Config;
 pub use error::Error;
+pub use health::Standing;
 pub use server::Gateway;
+pub use standby::Standby;

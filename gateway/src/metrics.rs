@@ -19,8 +19,11 @@ pub(crate) struct Meters {
     duration: Histogram<f64>,
     inflight: UpDownCounter<i64>,
     sockets: UpDownCounter<i64>,
+    request_bytes: UpDownCounter<i64>,
+    deserted: Counter<u64>,
     recoveries: Counter<u64>,
     gaps: Counter<u64>,
+    joined: Counter<u64>,
     estimate_error: Histogram<f64>,
 }
 
@@ -43,7 +46,16 @@ impl Meters {
                 .build(),
             inflight: level("dynode_gateway_inflight", "requests that doors wait for"),
             sockets: level("dynode_gateway_sockets", "open WebSockets"),
+            request_bytes: level("dynode_gateway_request_bytes", "bytes of requests that doors hold"),
+            deserted: counter(
+                "dynode_gateway_deserted",
+                "chats that were cancelled since their clients had gone and did not come back",
+            ),
             recoveries: counter("dynode_gateway_feed_recoveries", "reads of the event stream to fill a gap"),
+            joined: counter(
+                "dynode_gateway_feed_joined",
+                "frames that stand for several, for a reader behind",
+            ),
             gaps: counter("dynode_gateway_feed_gaps", "gaps that the event stream could not fill"),
             estimate_error: meter
                 .f64_histogram("dynode_gateway_estimate_error_seconds")
@@ -74,6 +86,18 @@ impl Meters {
 
     pub(crate) fn socket(&self, change: i64) {
         self.sockets.add(change, &[]);
+    }
+
+    pub(crate) fn request_bytes(&self, change: isize) {
+        self.request_bytes.add(i64::try_from(change).unwrap_or_default(), &[]);
+    }
+
+    pub(crate) fn deserted(&self) {
+        self.deserted.add(1, &[]);
+    }
+
+    pub(crate) fn joined(&self) {
+        self.joined.add(1, &[]);
     }
 
     pub(crate) fn recovery(&self) {

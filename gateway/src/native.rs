@@ -7,17 +7,16 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use broker::{ErrorKind, Message, Publication};
-use bytes::Bytes;
 use schemas::{Error, Format, Request, RequestId};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{App, overloaded},
+    app::App,
+    cancel::{self, Asked},
     door::{self, Entry, Named},
     record::{self, Key, Record},
-    refusal::{self, Refusal},
-    submit::submit,
+    refusal::Refusal,
+    submit::{Visit, submit},
 };
 
 const DOOR: &str = "requests";
@@ -29,13 +28,14 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let body = door::read_body(&app, body).await?;
+    let (body, share) = door::read_body(&app, body).await?;
     let format = door::body_format(&headers, &body)?;
     let mut request: Request = parse(format.decode(&body)?)?;
     if let Some(key) = door::idempotency_key(&headers)? {
         request.id.get_or_insert(key);
     }
-    let accepted = submit(&app, DOOR, &entry, request, Format::MessagePack).await?;
+    let visit = Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat: false };
+    let accepted = submit(&app, visit, request).await?;
     let id = accepted.id.clone();
     accepted.account.release();
     let mut response = status(&headers, &id, "queued")?;
@@ -52,15 +52,18 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let id = parse_id(&id)?;
-    match record::find(&app, &Key::new(&app, id.clone())).await? {
-        Record::Ended(outcome) => Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
-        Record::Running => Ok(status(&headers, &id, "running")?),
-        Record::Queued => Ok(status(&headers, &id, "queued")?),
-        Record::Unknown => Err(record::unknown(&id).into()),
-    }
+    let key = Key::new(&app, id.clone());
+    let state = match record::find(&app, &key).await? {
+        Record::Ended(outcome) => return Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
+        Record::Unknown => return Err(record::unknown(&id).into()),
+        Record::Running => "running",
+        Record::Queued => "queued",
+    };
+    app.lingers.look_in(&app, &key).await;
+    Ok(status(&headers, &id, state)?)
 }
 
-/// `DELETE /v1/requests/{id}`: 202, or the outcome where it has ended.
+/// `DELETE /v1/requests/{id}`: 202, or the outcome where it has ended; 404 only where it is known that there is none.
 pub(crate) async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -68,29 +71,9 @@ pub(crate) async fn cancel(
 ) -> Result<Response, Refusal> {
     let id = parse_id(&id)?;
     let key = Key::new(&app, id.clone());
-    match record::find(&app, &key).await? {
-        Record::Ended(outcome) => Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
-        Record::Unknown => Err(record::unknown(&id).into()),
-        Record::Running | Record::Queued => {
-            send_cancel(&app, &key).await?;
-            Ok(status(&headers, &id, "cancelling")?)
-        }
-    }
-}
-
-/// Asks whoever works on the request, or will, to stop. The broker has stored it when this returns, so that it is heard
-/// also by an engine that does not run now.
-pub(crate) async fn send_cancel(app: &App, key: &Key) -> Result<(), Error> {
-    let subject = app.parts.topology.subjects.control(&key.tenant, &key.id);
-    let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));
-    let id = Some(format!("{}.{}", key.tenant, key.id));
-    match app.broker().publish(Publication { message, id }).await {
-        // It was asked for before; who listens has heard it again.
-        Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
-        Err(error) if error.kind() == ErrorKind::Full => {
-            Err(overloaded("too many cancels wait for their requests; only running work has heard this one"))
-        }
-        result => result.map(drop).map_err(|error| refusal::of_broker(&error)),
+    match cancel::ask(&app, &key).await.map_err(|error| app.spread(error))? {
+        Asked::Ended(outcome) => Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
+        Asked::Stored => Ok(status(&headers, &id, "cancelling")?),
     }
 }
 

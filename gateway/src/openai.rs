@@ -15,7 +15,7 @@ use crate::{
     app::App,
     door::{self, Entry, Named},
     refusal::{self, Refusal},
-    submit::{Accepted, submit},
+    submit::{Accepted, Visit, submit},
 };
 
 /// Takes a body over as the payload of `action`. The door waits, so the request has a deadline.
@@ -27,13 +27,14 @@ async fn accept(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Accepted, Request), Refusal> {
-    let body = door::read_body(app, body).await?;
+    let (body, share) = door::read_body(app, body).await?;
     let mut request = Request::new(action, Format::Json.decode(&body)?);
     request.id = door::idempotency_key(headers)?;
     request.deadline_ms = Some(app.config.default_deadline_ms);
     // Somebody waits for it.
     request.priority = schemas::Priority::Interactive;
-    let accepted = submit(app, door, entry, request.clone(), Format::MessagePack).await;
+    let visit = Visit { door, entry, format: Format::MessagePack, share, is_chat: true };
+    let accepted = submit(app, visit, request.clone()).await;
     Ok((accepted.map_err(refusal::relative_to_body)?, request))
 }
 

@@ -3,16 +3,23 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
 use broker::Message;
 use parking_lot::Mutex;
-use schemas::{Backpressure, Census, Error, ErrorCode, Heartbeat, Load, PoolState, Request};
+use schemas::{
+    Backpressure, Census, Error, ErrorCode, Heartbeat, Load, PoolState, Request, Tenant, census::ENTRANCE,
+};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::app::{ModelInfo, RETRY_AFTER_MS};
+use crate::{
+    Config,
+    app::{ModelInfo, RETRY_AFTER_MS},
+    waiting::{Ticket, Waiting},
+};
 
 pub(crate) struct Pools {
     census: Mutex<Census>,
@@ -21,6 +28,16 @@ pub(crate) struct Pools {
     owners: HashMap<String, String>,
     providers: BTreeSet<String>,
     queue_max: u64,
+    waiting: Arc<Waiting>,
+}
+
+/// A request that was admitted.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// Its place among those of its tenant that wait.
+    pub(crate) ticket: Ticket,
+    /// `None`: nothing is known of its pool.
+    pub(crate) forecast: Option<Forecast>,
 }
 
 /// When a request that was admitted is expected to begin.
@@ -39,15 +56,22 @@ pub(crate) struct Shown {
 }
 
 impl Pools {
-    /// The pools that serve `models`; in each at most `queue_max` requests wait.
-    pub(crate) fn new(models: &[ModelInfo], queue_max: u64) -> Self {
+    /// The pools that serve `models`.
+    pub(crate) fn new(models: &[ModelInfo], config: &Config) -> Self {
         let mut owners = HashMap::new();
         for model in models {
             // The first that serves a model is asked first.
             owners.entry(model.id.clone()).or_insert_with(|| model.owned_by.clone());
         }
         let providers = models.iter().map(|model| model.owned_by.clone()).collect();
-        Self { census: Mutex::default(), origin: Instant::now(), owners, providers, queue_max }
+        Self {
+            census: Mutex::new(Census::assuming(config.assumed_job_ms)),
+            origin: Instant::now(),
+            owners,
+            providers,
+            queue_max: config.queue_max,
+            waiting: Waiting::new(config.tenant_queue_max),
+        }
     }
 
     /// A heartbeat came.
@@ -66,29 +90,57 @@ impl Pools {
         }
     }
 
-    /// Admits `request`, which then counts as sent, or says why not and when to return. `None`: nothing is known of its
-    /// pool, and the broker's own limits decide.
-    pub(crate) fn admit(&self, request: &Request, deadline_ms: u64) -> Result<Option<Forecast>, Error> {
-        let Some(pool) = self.pool_of(request) else { return Ok(None) };
+    /// Admits `request`, which then counts as sent, or says why not and when to return. Of a pool of which nothing is
+    /// known the broker's own limits decide, and that of the tenant.
+    pub(crate) fn admit(
+        &self,
+        tenant: &Tenant,
+        request: &Request,
+        deadline_ms: u64,
+    ) -> Result<Admission, Error> {
         let now_ms = self.now_ms();
+        let pool = self.pool_of(request);
         let mut census = self.census.lock();
-        let (Some(load), Some(wait_ms)) = (census.load(pool, now_ms), census.estimated_wait_ms(pool, now_ms))
-        else {
-            return Ok(None);
-        };
+        let known = pool.and_then(|pool| {
+            let (load, wait_ms) = (census.load(pool, now_ms)?, census.estimated_wait_ms(pool, now_ms)?);
+            Some((pool, load, wait_ms))
+        });
+        if let Some((pool, load, wait_ms)) = known {
+            self.check(pool, load, wait_ms, deadline_ms)?;
+        }
+        let wait_ms = known.map(|(_, _, wait_ms)| wait_ms);
+        // What only the classifier can place waits for the classifier.
+        let line = pool.unwrap_or(ENTRANCE);
+        let ticket = self.waiting.take(tenant, line).ok_or_else(|| {
+            let why = format!("as many requests of `{tenant}` wait for `{line}` as may");
+            refusal(why, wait_ms, wait_ms.unwrap_or_default() / 2)
+        })?;
+        if let Some((pool, ..)) = known {
+            census.count_sent(pool);
+        }
+        let forecast = wait_ms.map(|wait_ms| Forecast { wait_ms, made_at: Instant::now() });
+        Ok(Admission { ticket, forecast })
+    }
+
+    fn check(&self, pool: &str, load: Load, wait_ms: u64, deadline_ms: u64) -> Result<(), Error> {
         if load.queue >= self.queue_max {
             let why = format!("{} requests wait for `{pool}`, as many as may", load.queue);
             // Half of the queue is gone by then: room for more than the first who returns.
-            return Err(refusal(why, wait_ms, wait_ms / 2));
+            return Err(refusal(why, Some(wait_ms), wait_ms / 2));
         }
         if wait_ms > deadline_ms {
             let why = format!(
                 "`{pool}` is expected to begin in {wait_ms} ms, after the deadline of {deadline_ms} ms"
             );
-            return Err(refusal(why, wait_ms, wait_ms - deadline_ms));
+            return Err(refusal(why, Some(wait_ms), wait_ms - deadline_ms));
         }
-        census.count_sent(pool);
-        Ok(Some(Forecast { wait_ms, made_at: Instant::now() }))
+        Ok(())
+    }
+
+    /// How long requests wait at most, as far as is known.
+    pub(crate) fn longest_wait_ms(&self) -> Option<u64> {
+        let (census, now_ms) = (self.census.lock(), self.now_ms());
+        census.pools().filter_map(|pool| census.estimated_wait_ms(pool, now_ms)).max()
     }
 
     /// Every pool that serves a model or was heard, by name.
@@ -132,9 +184,9 @@ impl Forecast {
     }
 }
 
-fn refusal(why: String, wait_ms: u64, retry_after_ms: u64) -> Error {
+fn refusal(why: String, estimated_wait_ms: Option<u64>, retry_after_ms: u64) -> Error {
     let error = Error::new(ErrorCode::Overloaded, why).retry_after_ms(retry_after_ms.max(RETRY_AFTER_MS));
-    Error { estimated_wait_ms: Some(wait_ms), ..error }
+    Error { estimated_wait_ms, ..error }
 }
 
 #[cfg(test)]
@@ -152,7 +204,7 @@ mod tests {
             owned_by: owner.into(),
         };
         let models = [model("m", "one"), model("m", "two"), model("lab/x", "two")];
-        let pools = Pools::new(&models, 10);
+        let pools = Pools::new(&models, &Config::sample());
         let pool = |model: &str, waterfall: &[&str]| {
             let mut request = Request::new(Action::ChatCompletion, json!({ "model": model }));
             request.route.waterfall = waterfall.iter().map(|step| (*step).to_owned()).collect();

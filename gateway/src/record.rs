@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use broker::Stored;
+use broker::{Message, Stored, message::MESSAGE_ID};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use schemas::{Error, ErrorCode, Outcome, RequestId, Tenant};
+use serde::Deserialize;
 
 use crate::{app::Shared, frame::Frame, refusal};
 
@@ -13,6 +14,8 @@ use crate::{app::Shared, frame::Frame, refusal};
 pub(crate) const FINGERPRINT: &str = "Dynode-Fingerprint";
 /// How many requests are remembered between their acceptance and their first event: a full second at the highest rate.
 const RECENT_MAX: usize = 16_384;
+/// How many waiting messages are looked through for one request: what the broker sends at once.
+const LOOKED_AT_MAX: usize = 256;
 
 /// A request, by its event subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,46 @@ pub(crate) async fn find(app: &Shared, key: &Key) -> Result<Record, Error> {
         None if app.recent.fingerprint(&key.events).is_some() => Record::Queued,
         None => Record::Unknown,
     })
+}
+
+/// Whether a request of which no event is known may be there nevertheless: not classified yet, or its events lost. It goes
+/// forward only, so whoever looks along its way does not miss it. Where too many wait to look at each, it may be.
+pub(crate) async fn may_wait(app: &Shared, key: &Key) -> Result<bool, Error> {
+    let topology = &app.parts.topology;
+    let (incoming, work) =
+        (topology.subjects.requests_of(&key.tenant), topology.subjects.work_of(&key.tenant));
+    for (stream, pattern) in [(&topology.requests, incoming), (&topology.work, work)] {
+        let found = is_among(app, key, stream, &pattern).await;
+        if found.map_err(|error| refusal::of_broker(&error))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn is_among(app: &Shared, key: &Key, stream: &str, pattern: &str) -> Result<bool, broker::Error> {
+    let mut waiting = app.broker().replay(stream, pattern, 0).await?;
+    let mut seen = 0;
+    while let Some(stored) = waiting.next().await {
+        seen += 1;
+        if seen > LOOKED_AT_MAX || is_of(&stored?.message, key) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether `message` is this request. Its sender may have said the id in the body or beside it.
+fn is_of(message: &Message, key: &Key) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        id: Option<RequestId>,
+    }
+    let beside = message.headers.get(MESSAGE_ID);
+    let named = || message.format().decode::<Named>(&message.payload).ok().and_then(|named| named.id);
+    beside.is_some_and(|beside| {
+        beside == key.id.as_str() || beside.strip_prefix(key.tenant.as_str()) == Some(&format!(".{}", key.id))
+    }) || named().is_some_and(|id| id == key.id)
 }
 
 /// The fingerprint of the request that holds this id, where it can be known.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use schemas::{Error, ErrorCode, Format};
 use serde::Serialize;
 
-use crate::app::overloaded;
+use crate::app::{self, overloaded};
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -127,11 +127,29 @@ pub(crate) fn of_broker(error: &broker::Error) -> Error {
         ErrorKind::Full => overloaded("the queue is full; nothing was accepted"),
         ErrorKind::TooLarge => Error::new(ErrorCode::TooLarge, "the request is larger than the broker takes"),
         ErrorKind::Denied => Error::new(ErrorCode::Forbidden, "the broker's permissions do not allow this"),
-        ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed => {
-            overloaded("the broker is not reachable; send it again with the same id")
-        }
+        ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed => unreachable(),
         _ => Error::new(ErrorCode::Internal, "the broker could not do this; the log says why"),
     }
+}
+
+/// Nothing was sent to the broker, because it cannot be reached.
+pub(crate) fn unreachable() -> Error {
+    overloaded("the broker is not reachable; send it again with the same id")
+}
+
+/// What a sender is told when its request was sent to the broker and not stored for certain. It is no refusal: nobody
+/// knows whether it runs.
+pub(crate) fn of_publish(error: &broker::Error) -> Error {
+    match error.kind() {
+        ErrorKind::Disconnected | ErrorKind::Timeout => unclear(),
+        _ => of_broker(error),
+    }
+}
+
+/// The broker has not said whether it has the request.
+pub(crate) fn unclear() -> Error {
+    let why = "the broker did not say whether it has the request; send it again with the same id";
+    Error::new(ErrorCode::Internal, why).retry_after_ms(app::RETRY_AFTER_MS)
 }
 
 #[derive(Serialize)]

@@ -5,31 +5,31 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    io::DuplexStream,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
     time::Instant,
 };
 use tracing::{info, warn};
 
 use crate::{
-    Config, Error, Parts,
+    Config, Error, Parts, Standby,
     app::{App, Shared},
     connection,
     hub::{self, Ears, Hub},
+    linger,
+    listener::{Incoming, Listener},
     metrics::Meters,
     router,
 };
 
-/// How long a failed accept (no file descriptor left) rests.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections have to close once nothing is under way.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The gateway, listening.
 pub struct Gateway {
     app: App,
-    listener: TcpListener,
+    listener: Listener,
     address: SocketAddr,
     ears: Ears,
 }
@@ -41,15 +41,33 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Subscribes to the broker and listens. Connections are answered by [`Gateway::serve`].
+    /// Listens, and subscribes to the broker. Connections are answered by [`Gateway::serve`].
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
+        Self::after(Standby::listen(config).await?, parts).await
+    }
+
+    /// Subscribes to the broker, and takes over from `standby`: whoever connects meanwhile waits and is answered.
+    pub async fn after(standby: Standby, parts: Parts) -> Result<Self, Error> {
+        let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
+        let Standby { config, listener, address } = standby;
+        Ok(Self { app: shared(config, parts), listener: Listener::Socket(listener), address, ears })
+    }
+
+    /// Subscribes to the broker, and takes the connections that are handed in, instead of a socket's.
+    pub async fn within(
+        config: Config,
+        parts: Parts,
+        connections: mpsc::Receiver<DuplexStream>,
+    ) -> Result<Self, Error> {
         config.check().map_err(Error::Config)?;
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
-        let refused = |source| Error::Listen { address: config.listen.clone(), source };
-        let listener = TcpListener::bind(&config.listen).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        let app = Arc::new(Shared::new(config, parts, Arc::new(Hub::new()), Meters::new()));
-        Ok(Self { app, listener, address, ears })
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Ok(Self {
+            app: shared(config, parts),
+            listener: Listener::Given(connections),
+            address: nowhere,
+            ears,
+        })
     }
 
     /// Where it listens.
@@ -61,30 +79,38 @@ impl Gateway {
     /// ends within `drain_timeout_ms`, WebSockets are closed with 1001.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { app, listener, ears, .. } = self;
-        let mut hub = JoinSet::new();
-        hub.spawn(hub::run(app.clone(), ears));
+        let mut parts = JoinSet::new();
+        parts.spawn(hub::run(app.clone(), ears));
+        parts.spawn(linger::run(app.clone()));
         let mut doors = Doors::new(&app, listener);
         tokio::select! {
-            () = doors.accept() => {}
+            // Of what happens at once, the order is always the same: a run can be repeated from its seed.
+            biased;
             () = shutdown => {}
-            Some(ended) = hub.join_next() => return Err(died(ended)),
+            () = doors.accept() => {}
+            Some(ended) = parts.join_next() => return Err(died(ended)),
         }
         info!("draining: new requests are refused");
         app.draining.cancel();
         app.work.close();
         let bound = Instant::now() + Duration::from_millis(app.config.drain_timeout_ms);
         tokio::select! {
+            biased;
             () = doors.accept() => {}
             () = app.work.wait() => info!("nothing is under way any more"),
             () = tokio::time::sleep_until(bound) => {
                 warn!(unfinished = app.work.len(), "the drain took too long: connections are cut");
             }
-            Some(ended) = hub.join_next() => return Err(died(ended)),
+            Some(ended) = parts.join_next() => return Err(died(ended)),
         }
         app.cut.cancel();
         doors.close().await;
         Ok(())
     }
+}
+
+fn shared(config: Config, parts: Parts) -> App {
+    Arc::new(Shared::new(config, parts, Arc::new(Hub::new()), Meters::new()))
 }
 
 fn died(ended: Result<(), tokio::task::JoinError>) -> Error {
@@ -94,7 +120,7 @@ fn died(ended: Result<(), tokio::task::JoinError>) -> Error {
 /// The listener and its connections, each a task that is cut when this is dropped.
 struct Doors {
     app: App,
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
@@ -102,7 +128,7 @@ struct Doors {
 }
 
 impl Doors {
-    fn new(app: &App, listener: TcpListener) -> Self {
+    fn new(app: &App, listener: Listener) -> Self {
         Self {
             app: app.clone(),
             listener,
@@ -119,12 +145,17 @@ impl Doors {
             // The semaphore is never closed.
             let Ok(place) = self.places.clone().acquire_owned().await else { return };
             let stream = tokio::select! {
-                stream = accept_one(&self.listener) => stream,
+                // Those that are over make room first.
+                biased;
                 Some(_) = self.connections.join_next(), if !self.connections.is_empty() => continue,
+                stream = self.listener.accept() => stream,
             };
             let (router, app, watcher) = (self.router.clone(), self.app.clone(), self.graceful.watcher());
             self.connections.spawn(async move {
-                connection::serve(stream, router, &app.config, watcher).await;
+                match stream {
+                    Incoming::Tcp(stream) => connection::serve(stream, router, &app.config, watcher).await,
+                    Incoming::Given(stream) => connection::serve(stream, router, &app.config, watcher).await,
+                }
                 drop(place);
             });
         }
@@ -138,17 +169,5 @@ impl Doors {
             warn!(connections = self.connections.len(), "connections did not close in time and are cut");
         }
         self.connections.shutdown().await;
-    }
-}
-
-async fn accept_one(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
     }
 }

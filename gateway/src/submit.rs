@@ -1,18 +1,23 @@
 //! The one path of acceptance: every door comes through here, and what passes is on the broker.
 
-use broker::{ErrorKind, Headers, Message, Publication, Receipt, message};
+use std::time::Duration;
+
+use broker::{ErrorKind, Headers, Link, Message, Publication, Receipt, message};
 use schemas::{Error, ErrorCode, Format, Request, RequestId, fingerprint};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::{
     account::{Account, Door},
-    app::{App, Shared, overloaded},
+    app::{App, Shared},
     door::Entry,
     feed::Feed,
     frame::Position,
-    pools::Forecast,
+    linger::Reader,
+    pools::Admission,
     record::{self, Key, Record},
     refusal,
+    room::Share,
 };
 
 /// The header that spares the classifier the search for an earlier request: the id was made here.
@@ -24,6 +29,18 @@ const PUBLISH_TRIES: u32 = 2;
 
 /// Where `queued` stands among the events of a request.
 pub(crate) const QUEUED: Position = (0, 0);
+
+/// How a request comes in.
+pub(crate) struct Visit<'a> {
+    pub(crate) door: Door,
+    pub(crate) entry: &'a Entry,
+    /// In which its events are to come.
+    pub(crate) format: Format,
+    /// The room that it takes.
+    pub(crate) share: Share,
+    /// Its client waits at the door for the answer, and has no use for it once it is gone.
+    pub(crate) is_chat: bool,
+}
 
 /// A request that is on the broker.
 pub(crate) struct Accepted {
@@ -38,30 +55,32 @@ pub(crate) struct Accepted {
 }
 
 /// Takes `request` over, or says why not. The same request again attaches to the first.
-pub(crate) async fn submit(
-    app: &App,
-    door: Door,
-    entry: &Entry,
-    mut request: Request,
-    format: Format,
-) -> Result<Accepted, Error> {
+pub(crate) async fn submit(app: &App, visit: Visit<'_>, request: Request) -> Result<Accepted, Error> {
+    take_over(app, visit, request).await.map_err(|error| app.spread(error))
+}
+
+async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<Accepted, Error> {
     app.check_open()?;
     check_tenant(app, &request)?;
     request.check()?;
     let slot = app.slots.clone().try_acquire_owned().map_err(|_| {
-        overloaded("this server has as many requests in flight as it takes (gateway.requests_inflight_max)")
+        app.crowded("this server has as many requests in flight as it takes (gateway.requests_inflight_max)")
     })?;
     let given = request.id.is_some();
-    let id = request.id.get_or_insert_with(|| entry.fresh.clone()).clone();
+    let id = request.id.get_or_insert_with(|| visit.entry.fresh.clone()).clone();
     request.tenant = Some(app.tenant().clone());
     let fingerprint = fingerprint::of(&request);
     let key = Key::new(app, id.clone());
     let known = given && is_known(app, &key, &fingerprint).await?;
-    let forecast = if known { None } else { admit(app, &request)? };
+    let admission = if known { None } else { Some(admit(app, &request)?) };
     // Before the publish, so that no event goes by unheard.
     let mut feed = Feed::open(app, key.clone(), None);
-    let post = Post { app, door, entry, key: &key, request: &request, format, given };
-    let fresh = !known && post.store(&fingerprint).await?;
+    let forecast = admission.as_ref().and_then(|admission| admission.forecast);
+    let post = Post { app, visit: &visit, key: &key, request: &request, given };
+    let fresh = match admission {
+        Some(admission) => post.store(&fingerprint, admission).await?,
+        None => false,
+    };
     match fresh {
         true => {
             // The door itself says `queued`; its place is taken.
@@ -70,14 +89,32 @@ pub(crate) async fn submit(
         }
         false => feed.attach(),
     }
-    let account = Account::open(app, door, request.action, id.clone(), slot);
+    let reader = reader(app, &key, visit.is_chat && request.callback.is_none(), fresh);
+    let hold = (slot, visit.share);
+    let account = Account::open(app, visit.door, request.action, id.clone(), reader, hold);
     let estimated_wait_ms = forecast.map(|forecast| forecast.wait_ms);
     Ok(Accepted { id, feed, account, fresh, estimated_wait_ms })
 }
 
+/// Who the request is for: a client that reads it, or a service, for which it runs whoever reads.
+fn reader(app: &Shared, key: &Key, is_chat: bool, fresh: bool) -> Option<Reader> {
+    match (is_chat, fresh) {
+        (true, true) => app.lingers.lead(key),
+        (true, false) => app.lingers.join(key),
+        (false, _) => {
+            app.lingers.keep(key);
+            None
+        }
+    }
+}
+
 /// Says at once what would not be worked on in time. Nothing of a request that is refused here has been published.
-fn admit(app: &Shared, request: &Request) -> Result<Option<Forecast>, Error> {
-    app.pools.admit(request, request.deadline_ms.unwrap_or(app.config.default_deadline_ms))
+fn admit(app: &Shared, request: &Request) -> Result<Admission, Error> {
+    app.pools.admit(app.tenant(), request, deadline_ms(app, request))
+}
+
+fn deadline_ms(app: &Shared, request: &Request) -> u64 {
+    request.deadline_ms.unwrap_or(app.config.default_deadline_ms)
 }
 
 fn check_tenant(app: &Shared, request: &Request) -> Result<(), Error> {
@@ -106,30 +143,44 @@ async fn is_known(app: &Shared, key: &Key, fingerprint: &str) -> Result<bool, Er
 /// One request on its way to the broker.
 struct Post<'a> {
     app: &'a Shared,
-    door: Door,
-    entry: &'a Entry,
+    visit: &'a Visit<'a>,
     key: &'a Key,
     request: &'a Request,
-    format: Format,
     /// The id is its sender's.
     given: bool,
 }
 
 impl Post<'_> {
     /// Publishes the request; `false` where it was there before.
-    async fn store(&self, fingerprint: &str) -> Result<bool, Error> {
+    async fn store(&self, fingerprint: &str, admission: Admission) -> Result<bool, Error> {
         let (app, key) = (self.app, self.key);
+        if matches!(*app.broker().link().borrow(), Link::Down(_)) {
+            // Said before anything is sent: what is refused as unreachable does not run.
+            return Err(refusal::unreachable());
+        }
         let claimed = match app.recent.claim(&key.events, fingerprint) {
             Err(holder) if holder != fingerprint => return Err(conflict(key)),
             claim => claim.is_ok(),
         };
+        if claimed {
+            // Before the publish: its beginning may be heard before the ack.
+            let deadline = Instant::now() + Duration::from_millis(deadline_ms(app, self.request));
+            app.hub.wait_for(&key.events, admission.ticket, deadline);
+        }
         let published = match self.publication() {
-            Ok(publication) => publish(app, publication).await.map_err(|error| refusal::of_broker(&error)),
+            Ok(publication) => publish(app, publication).await.map_err(|error| refusal::of_publish(&error)),
             Err(error) => Err(error),
         };
+        let fresh = matches!(&published, Ok(receipt) if !receipt.duplicate);
+        if claimed && !fresh {
+            app.hub.wait_no_more(&key.events);
+        }
         match published {
             // Whether a repeat is another request under the same id is known only now.
-            Ok(receipt) if receipt.duplicate => is_known(app, key, fingerprint).await.map(|_| false),
+            Ok(_) if !fresh => match is_known(app, key, fingerprint).await {
+                Err(error) if error.code == ErrorCode::Overloaded => Err(refusal::unclear()),
+                known => known.map(|_| false),
+            },
             Ok(_) => Ok(true),
             Err(error) => {
                 if claimed {
@@ -141,17 +192,17 @@ impl Post<'_> {
     }
 
     fn publication(&self) -> Result<Publication, Error> {
-        let Self { app, key, request, format, .. } = self;
-        let mut headers = Headers::of_format(*format).with(AT_DOOR, self.door);
+        let Self { app, key, request, visit, .. } = self;
+        let mut headers = Headers::of_format(visit.format).with(AT_DOOR, visit.door);
         broker::trace::inject(&mut headers);
-        if let (None, Some(parent)) = (headers.get(message::TRACEPARENT), &self.entry.traceparent) {
+        if let (None, Some(parent)) = (headers.get(message::TRACEPARENT), &visit.entry.traceparent) {
             headers.set(message::TRACEPARENT, parent);
         }
         if !self.given {
             headers.set(FRESH, "1");
         }
         let subject = app.parts.topology.subjects.request(&key.tenant, request.action);
-        let message = Message { subject, headers, payload: format.encode(*request)? };
+        let message = Message { subject, headers, payload: visit.format.encode(*request)? };
         Ok(Publication { message, id: Some(format!("{}.{}", key.tenant, key.id)) })
     }
 }

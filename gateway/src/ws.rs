@@ -1,6 +1,6 @@
 //! `/ws`, the canonical client API: many requests on one socket, each in order, text as JSON and binary as MessagePack.
 
-mod incoming;
+pub(crate) mod incoming;
 mod outgoing;
 mod request;
 mod session;
@@ -32,7 +32,7 @@ pub(crate) async fn upgrade(
         let why = format!("this is a WebSocket: {}", rejection.body_text());
         Error::new(ErrorCode::InvalidRequest, why)
     })?;
-    app.check_open()?;
+    app.check_open().map_err(|error| app.spread(error))?;
     check_origin(&app, &headers)?;
     let read_max = app.config.frame_bytes_max.saturating_mul(FRAME_READ_FACTOR);
     // The tracker's token makes a drain wait for this socket.

@@ -1,7 +1,7 @@
 //! JSON and MessagePack: told apart, decoded to the last byte, refused with the path of what is wrong.
 //!
-//! MessagePack is written with field names, so that both formats hold the same shape. Both decoders stop at a depth
-//! of nesting (JSON 128, MessagePack 1024) and refuse trailing bytes.
+//! MessagePack is written with field names, so that both formats hold the same shape. Both decoders stop at the same
+//! depth of nesting and refuse trailing bytes.
 
 use std::io::Cursor;
 
@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{Error, ErrorCode};
+
+/// How deep a message may nest: what `serde_json` allows, and MessagePack alike, so that whatever was read in one format
+/// can be read in the other, and so that no nesting spends the stack of who reads it.
+const DEPTH_MAX: usize = 128;
 
 /// How a message body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -82,6 +86,7 @@ impl Format {
             }
             Self::MessagePack => {
                 let mut reader = rmp_serde::Deserializer::new(Cursor::new(body));
+                reader.set_max_depth(DEPTH_MAX);
                 let value = serde_path_to_error::deserialize(&mut reader)
                     .map_err(|e| at_path(e, "", "MessagePack"))?;
                 match body.len() as u64 - reader.position() {

@@ -13,6 +13,9 @@ pub const METADATA_ENTRIES_MAX: usize = 16;
 /// The longest deadline: a day, in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
+/// How deep a payload may nest: less than a message may, since the payload travels on inside of others.
+pub const PAYLOAD_DEPTH_MAX: usize = 100;
+
 /// One request, as it stands on `dynode.req.<tenant>.<action>` and in `POST /v1/requests`.
 ///
 /// Only `action` and `payload` are required; `id` and `tenant` come from the door or are made.
@@ -170,6 +173,12 @@ impl Request {
         {
             return Err(Error::invalid("callback.url", "expected an http:// or https:// URL"));
         }
+        if self.route.max_cost_usd.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
+            return Err(Error::invalid("route.max_cost_usd", "expected an amount of US dollars, 0 or more"));
+        }
+        if !nests_within(&self.payload, PAYLOAD_DEPTH_MAX) {
+            return Err(Error::invalid("payload", format!("nests deeper than {PAYLOAD_DEPTH_MAX} levels")));
+        }
         self.action.check_payload(&self.payload)
     }
 
@@ -181,6 +190,15 @@ impl Request {
     /// The model that the payload names.
     pub fn model(&self) -> Option<&str> {
         self.payload.get("model").and_then(Value::as_str)
+    }
+}
+
+fn nests_within(value: &Value, levels: usize) -> bool {
+    let inside = |inner: &Value| levels > 0 && nests_within(inner, levels - 1);
+    match value {
+        Value::Array(items) => items.iter().all(inside),
+        Value::Object(fields) => fields.values().all(inside),
+        _ => true,
     }
 }
 
@@ -210,6 +228,13 @@ mod tests {
         assert_eq!(at(Request { deadline_ms: Some(0), ..chat() }), "deadline_ms");
         let callback = Callback { url: "ftp://x".into(), secret: None };
         assert_eq!(at(Request { callback: Some(callback), ..chat() }), "callback.url");
+        for cost in [-0.1, f64::NAN, f64::INFINITY] {
+            let route = Route { max_cost_usd: Some(cost), ..Route::default() };
+            assert_eq!(at(Request { route, ..chat() }), "route.max_cost_usd");
+        }
+        let mut payload = chat().payload;
+        payload["deep"] = (0..PAYLOAD_DEPTH_MAX).fold(json!(0), |inner, _| json!([inner]));
+        assert_eq!(at(Request { payload, ..chat() }), "payload");
     }
 
     #[test]

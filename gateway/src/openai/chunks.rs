@@ -128,6 +128,7 @@ fn rest_of(choice: u32, shown: &ChatOutput, whole: &ChatOutput) -> Option<ChatDe
         refusal: rest(&shown.refusal, &whole.refusal)?,
         tool_calls,
         finish_reason: None,
+        first_seq: None,
     })
 }
 

@@ -138,7 +138,42 @@ mod tests {
         assert_eq!(read(value).unwrap(), expected);
     }
 
+    /// Frames of every kind, as a client would send them.
+    const FRAMES: [&str; 6] = [
+        r#"{"id":"a","action":"chat.completion","payload":{"model":"m","messages":[]},"deadline_ms":5}"#,
+        r#"{"action":"cancel","id":"a"}"#,
+        r#"{"action":"resume","id":"a","attempt":1,"after":3}"#,
+        r#"{"action":"credit","id":"a","bytes":7}"#,
+        r#"{"action":"system.health","id":null}"#,
+        r#"{"action":"embedding.query","payload":{"model":"m","input":[[1]]},"route":{"max_cost_usd":0.1}}"#,
+    ];
+
     proptest! {
+        #[test]
+        fn a_harmed_frame_is_read_or_refused_with_a_reason(
+            which in 0..FRAMES.len(),
+            packed: bool,
+            harms in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>(), 0..3), 1..5),
+        ) {
+            let frame: Value = serde_json::from_str(FRAMES[which]).unwrap();
+            let format = if packed { Format::MessagePack } else { Format::Json };
+            let mut body = format.encode(&frame).unwrap().to_vec();
+            for (at, byte, how) in harms {
+                let at = at.index(body.len());
+                match how {
+                    0 => body[at] = byte,
+                    1 => body.insert(at, byte),
+                    _ if body.len() > 1 => drop(body.remove(at)),
+                    _ => {}
+                }
+            }
+            if let Err(Unusable { id, error }) = parse(format, &body) {
+                prop_assert_eq!(error.code, ErrorCode::InvalidRequest);
+                prop_assert!(!error.message.is_empty());
+                prop_assert!(id.is_none_or(|id| id.len() <= SHOWN_ID_BYTES_MAX));
+            }
+        }
+
         #[test]
         fn no_frame_panics(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             let _ = parse(Format::Json, &bytes);

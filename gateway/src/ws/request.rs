@@ -11,12 +11,15 @@ use super::outgoing::{Gone, Outgoing};
 use crate::{
     account::Account,
     app::App,
+    cancel,
     door::Entry,
     feed::Feed,
     frame::{Frame, Position},
+    linger::Reader,
     record::{self, Key, Record},
     refusal,
-    submit::{Accepted, QUEUED, submit},
+    room::Share,
+    submit::{Accepted, QUEUED, Visit, submit},
 };
 
 pub(crate) const DOOR: &str = "ws";
@@ -36,16 +39,39 @@ impl Ended {
     }
 }
 
+/// Who waits for the events of a request on this socket.
+enum Waits {
+    /// Who has submitted it.
+    First(Box<Account>),
+    /// Who has come back to it.
+    Again(Option<Reader>),
+}
+
+impl Waits {
+    /// A terminal frame is the last that they waited for.
+    fn end_with(&mut self, frame: &Frame) {
+        match self {
+            Self::First(account) => account.end_with(frame),
+            Self::Again(reader) => {
+                if let Some(reader) = reader.take_if(|_| frame.head.event.is_terminal()) {
+                    reader.end();
+                }
+            }
+        }
+    }
+}
+
 /// Submits `request` and passes its events on.
 pub(crate) async fn run(
     app: App,
     entry: Entry,
-    request: Request,
+    (request, share): (Request, Share),
     format: Format,
     out: Outgoing,
     ended: Ended,
 ) -> Result<(), Gone> {
-    match submit(&app, DOOR, &entry, request, format).await {
+    let visit = Visit { door: DOOR, entry: &entry, format, share, is_chat: true };
+    match submit(&app, visit, request).await {
         Ok(accepted) => follow(accepted, format, &out, &ended).await,
         Err(error) => {
             ended.say();
@@ -58,18 +84,17 @@ pub(crate) async fn run(
 /// request that is not known is waited for, as long as its redelivery may take.
 pub(crate) async fn resume(
     app: App,
-    id: RequestId,
+    (key, reader): (Key, Option<Reader>),
     last: Position,
     format: Format,
     out: Outgoing,
     ended: Ended,
 ) -> Result<(), Gone> {
-    let key = Key::new(&app, id.clone());
     // Before the look, so that nothing falls between the two.
     let mut feed = Feed::open(&app, key.clone(), Some(last));
     let found = match record::find(&app, &key).await {
         Ok(Record::Unknown) if feed.begins_within(app.config.resume_wait()).await => Ok(()),
-        Ok(Record::Unknown) => Err(record::unknown(&id)),
+        Ok(Record::Unknown) => Err(record::unknown(&key.id)),
         Ok(_) => {
             feed.attach();
             Ok(())
@@ -78,23 +103,16 @@ pub(crate) async fn resume(
     };
     if let Err(error) = found {
         ended.say();
-        return refuse(&app, Some(id.as_str()), &error, format, &out).await;
+        return refuse(&app, Some(key.id.as_str()), &error, format, &out).await;
     }
-    pass_on(feed, None, format, &out, &ended).await
+    pass_on(feed, Waits::Again(reader), format, &out, &ended).await
 }
 
 /// Asks for a cancel; its effect comes as an event.
 pub(crate) async fn cancel(app: &App, id: RequestId, format: Format, out: &Outgoing) -> Result<(), Gone> {
-    let key = Key::new(app, id.clone());
-    let asked = match record::find(app, &key).await {
-        Ok(Record::Unknown) => Err(record::unknown(&id)),
-        Ok(Record::Ended(_)) => Ok(()),
-        Ok(Record::Running | Record::Queued) => crate::native::send_cancel(app, &key).await,
-        Err(error) => Err(error),
-    };
-    match asked {
-        Ok(()) => Ok(()),
-        Err(error) => refuse(app, Some(id.as_str()), &error, format, out).await,
+    match cancel::ask(app, &Key::new(app, id.clone())).await {
+        Ok(_) => Ok(()),
+        Err(error) => refuse(app, Some(id.as_str()), &app.spread(error), format, out).await,
     }
 }
 
@@ -120,12 +138,12 @@ async fn follow(accepted: Accepted, format: Format, out: &Outgoing, ended: &Ende
             out.frame(&frame, format).await?;
         }
     }
-    pass_on(feed, Some(account), format, out, ended).await
+    pass_on(feed, Waits::First(Box::new(account)), format, out, ended).await
 }
 
 async fn pass_on(
     mut feed: Feed,
-    mut account: Option<Account>,
+    mut waits: Waits,
     format: Format,
     out: &Outgoing,
     ended: &Ended,
@@ -135,9 +153,7 @@ async fn pass_on(
             ended.say();
         }
         out.frame(&frame, format).await?;
-        if let Some(account) = &mut account {
-            account.end_with(&frame);
-        }
+        waits.end_with(&frame);
     }
     Ok(())
 }

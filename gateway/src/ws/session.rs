@@ -26,9 +26,10 @@ use super::{
 };
 use crate::{
     app::{App, overloaded},
-    door::Entry,
+    door::{self, Entry},
     frame::{Frame, Position},
     health,
+    record::Key,
 };
 
 /// How long a client may take to answer the close frame.
@@ -102,10 +103,12 @@ impl Session {
                 return Some((GOING_AWAY, "draining"));
             }
             tokio::select! {
-                message = stream.next() => match message? {
-                    Ok(message) => if let Err(close) = self.hear(message).await { return close },
-                    Err(error) => return broken(error),
-                },
+                // Always in this order, so that a run can be repeated from its seed. What the client says comes last:
+                // one that never stops sending must not hold back the rest.
+                biased;
+                () = cut.cancelled() => return Some((GOING_AWAY, "draining")),
+                () = self.out.closed() => return None,
+                () = draining.cancelled(), if !draining.is_cancelled() => {}
                 Some(ended) = self.tasks.join_next_with_id() => {
                     let task = ended.map_or_else(|error| error.id(), |(task, _)| task);
                     self.forget(task);
@@ -117,9 +120,10 @@ impl Session {
                     }
                     self.out.ping();
                 }
-                () = draining.cancelled(), if !draining.is_cancelled() => {}
-                () = cut.cancelled() => return Some((GOING_AWAY, "draining")),
-                () = self.out.closed() => return None,
+                message = stream.next() => match message? {
+                    Ok(message) => if let Err(close) = self.hear(message).await { return close },
+                    Err(error) => return broken(error),
+                },
             }
         }
     }
@@ -137,15 +141,15 @@ impl Session {
         }
         self.format = format;
         let done = match incoming::parse(format, &bytes) {
-            Ok(incoming) => self.act(incoming, format).await,
+            Ok(incoming) => self.act(incoming, format, bytes.len()).await,
             Err(Unusable { id, error }) => self.refuse(id.as_deref(), &error, format).await,
         };
         done.map_err(|Gone| None)
     }
 
-    async fn act(&mut self, incoming: Incoming, format: Format) -> Result<(), Gone> {
+    async fn act(&mut self, incoming: Incoming, format: Format, bytes: usize) -> Result<(), Gone> {
         match incoming {
-            Incoming::Submit(request) => self.submit(*request, format).await,
+            Incoming::Submit(request) => self.submit(*request, format, bytes).await,
             Incoming::Resume(id, last) => self.resume(id, last, format).await,
             Incoming::Cancel(id) => request::cancel(&self.app, id, format, &self.out).await,
             Incoming::Credit => Ok(()),
@@ -153,7 +157,7 @@ impl Session {
         }
     }
 
-    async fn submit(&mut self, request: Request, format: Format) -> Result<(), Gone> {
+    async fn submit(&mut self, request: Request, format: Format, bytes: usize) -> Result<(), Gone> {
         let id = request.id.clone().unwrap_or_else(|| self.app.fresh_id());
         let fingerprint = fingerprint::of(&request);
         if let Some(open) = self.open.get(&id).filter(|open| !open.ended.is_said()) {
@@ -168,31 +172,40 @@ impl Session {
         if let Some(error) = self.full() {
             return self.refuse(Some(id.as_str()), &error, format).await;
         }
+        let mut share = self.app.room.share();
+        if !share.grow(bytes) {
+            let error = self.app.spread(self.app.crowded(door::NO_ROOM));
+            return self.refuse(Some(id.as_str()), &error, format).await;
+        }
         // One that was refused names the id that its sender gave.
         let entry = Entry { fresh: id.clone(), traceparent: None };
         let span = tracing::info_span!("request", door = request::DOOR, %id);
         let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
-        let run = request::run(app, entry, request, format, out, ended.clone()).instrument(span);
+        let run = request::run(app, entry, (request, share), format, out, ended.clone()).instrument(span);
         self.spawn(id, Some(fingerprint), ended, run);
         Ok(())
     }
 
     async fn resume(&mut self, id: RequestId, last: Position, format: Format) -> Result<(), Gone> {
+        let key = Key::new(&self.app, id.clone());
+        // Before the other goes, so that the request is never without a reader.
+        let reader = self.app.lingers.join(&key);
         if let Some(open) = self.open.remove(&id) {
             open.task.abort();
         } else if let Some(error) = self.full() {
             return self.refuse(Some(id.as_str()), &error, format).await;
         }
         let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
-        let resumed = request::resume(app, id.clone(), last, format, out, ended.clone());
+        let resumed = request::resume(app, (key, reader), last, format, out, ended.clone());
         self.spawn(id, None, ended, resumed);
         Ok(())
     }
 
     fn full(&self) -> Option<Error> {
         let most = self.app.config.socket_requests_max;
-        (self.tasks.len() >= most)
-            .then(|| overloaded(&format!("{most} requests are open on this socket, its limit")))
+        (self.tasks.len() >= most).then(|| {
+            self.app.spread(overloaded(&format!("{most} requests are open on this socket, its limit")))
+        })
     }
 
     fn spawn(

@@ -9,6 +9,7 @@ mod dead;
 mod embeddings;
 mod events;
 mod limits;
+mod linger;
 mod native;
 mod rig;
 mod socket;

@@ -1,6 +1,13 @@
 //! `/v1/requests`.
 
-use axum::{body::Body, http::Request};
+use axum::{
+    body::{Body, Bytes},
+    http::Request,
+};
+use broker::{
+    Broker, Message, Publication,
+    memory::{Fault, Rule},
+};
 use futures_util::StreamExt;
 use schemas::Format;
 use serde_json::{Value, json};
@@ -90,7 +97,6 @@ async fn bad_envelopes_are_refused_by_path() {
 
 #[tokio::test]
 async fn a_cancel_is_sent_to_whoever_works_on_it() {
-    use broker::Broker;
     let rig = Rig::start().await;
     let mut cancels = rig.broker.subscribe("dynode.ctl.>").await.unwrap();
     rig.post("/v1/requests", &native("r-6", "hold")).await;
@@ -108,8 +114,44 @@ async fn a_cancel_is_sent_to_whoever_works_on_it() {
 }
 
 #[tokio::test]
+async fn a_cancel_of_what_is_nowhere_to_be_seen_yet_is_stored_and_of_what_is_not_there_refused() {
+    let rig = Rig::start().await;
+    for (id, beside) in [("in-body", None), ("in-both", Some("default.in-both"))] {
+        let mut request = native(id, "hold");
+        request["tenant"] = json!("default");
+        let payload = Format::Json.encode(&request).unwrap();
+        let message = Message::new("dynode.req.default.chat.completion", Format::Json, payload);
+        rig.broker.publish(Publication { message, id: beside.map(str::to_owned) }).await.unwrap();
+        rig.worker.held().await;
+    }
+    let work = Message::new("dynode.work.sim.standard.default", Format::Json, Bytes::from_static(b"{}"));
+    rig.broker.publish(Publication { message: work, id: Some("default.at-work".into()) }).await.unwrap();
+    // Of none of these is any event known: they lie in a queue, as after a restart of the broker.
+    rig.broker.trim(&rig.topology.events, 100).await.unwrap();
+    for id in ["in-body", "in-both", "at-work"] {
+        assert_eq!(rig.get(&format!("/v1/requests/{id}")).await.status, 404, "{id}: nothing is known of it");
+        let reply = rig.delete(&format!("/v1/requests/{id}")).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["status"]), (202, &json!("cancelling")), "{id}");
+        let kept = rig.broker.last(&rig.topology.cancels, &format!("dynode.ctl.default.{id}")).await.unwrap();
+        assert!(kept.is_some(), "{id}: stored before it was answered");
+    }
+    assert_eq!(rig.delete("/v1/requests/nobody").await.status, 404, "it is known that this is not there");
+    assert!(rig.broker.last(&rig.topology.cancels, "dynode.ctl.default.nobody").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn where_too_many_wait_to_look_at_each_a_cancel_is_stored() {
+    let rig = Rig::start().await;
+    for number in 0..300 {
+        let message =
+            Message::new("dynode.work.sim.standard.default", Format::Json, Bytes::from_static(b"{}"));
+        rig.broker.publish(Publication { message, id: Some(format!("default.x-{number}")) }).await.unwrap();
+    }
+    assert_eq!(rig.delete("/v1/requests/anybody").await.status, 202);
+}
+
+#[tokio::test]
 async fn a_cancel_that_is_not_stored_is_not_promised() {
-    use broker::memory::{Fault, Rule};
     let rig = Rig::start().await;
     rig.post("/v1/requests", &native("r-7", "hold")).await;
     rig.broker.inject(Rule::new(Fault::Refuse(broker::ErrorKind::Full), "dynode.ctl.>")).unwrap();

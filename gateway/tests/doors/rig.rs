@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use broker::{Broker, Limits, Seams, Topology, memory::Memory};
 use futures_util::StreamExt;
-use gateway::{Config, Gateway, ModelInfo, Parts};
+use gateway::{Config, Gateway, ModelInfo, Parts, Standing};
 use schemas::{Action, RequestId, Subjects, Tenant};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -49,7 +49,8 @@ impl Rig {
                 model("sim-chat", Action::ChatCompletion),
                 model("lab/sim-embed", Action::EmbeddingQuery),
             ],
-            metrics: Arc::new(|| "# metrics\n".to_owned()),
+            metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
+            standing: Arc::new(Standing::default),
             version: "0.0.0".into(),
         };
         let gateway = Gateway::bind(config(changes), parts).await.unwrap();
@@ -105,7 +106,10 @@ fn config(changes: Value) -> Config {
         "write_timeout_ms": 30_000,
         "connections_max": 64,
         "requests_inflight_max": 64,
+        "bytes_inflight_max": 64 << 20,
         "queue_max": 1_000,
+        "tenant_queue_max": 1_000,
+        "assumed_job_ms": 1_000,
         "socket_requests_max": 16,
         "socket_queue_frames_max": 64,
         "socket_idle_timeout_ms": 60_000,
@@ -113,6 +117,7 @@ fn config(changes: Value) -> Config {
         "default_deadline_ms": 60_000,
         "deadline_grace_ms": 5_000,
         "resume_wait_ms": 1_000,
+        "linger_ms": 30_000,
         "drain_timeout_ms": 30_000,
         "origins_allowed": [],
     });

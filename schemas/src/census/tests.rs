@@ -95,7 +95,11 @@ fn what_a_node_has_measured_holds_for_its_pool_and_nothing_is_assumed_of_the_ent
     let mut census = Census::assuming(60_000);
     census.hear(beat("a", 0, 3, 100.0), 0);
     census.hear(beat("b", 79, 4, 0.0), 0);
-    assert_eq!(census.estimated_wait_ms("sim", 0), Some(988), "79 on 8 slots: a had a free one, so its jobs have ended");
+    assert_eq!(
+        census.estimated_wait_ms("sim", 0),
+        Some(988),
+        "79 on 8 slots: a had a free one, so its jobs have ended"
+    );
     let mut census = Census::assuming(60_000);
     census.hear(Heartbeat { worker: ENTRANCE.into(), ..beat("a", 500, 4, 0.0) }, 0);
     assert_eq!(census.estimated_wait_ms(ENTRANCE, 0), Some(0));

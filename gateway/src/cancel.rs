@@ -1,0 +1,52 @@
+//! Asks whoever works on a request, or will, to stop. Promises nothing that is not stored: a cancel that was accepted is
+//! heard also by an engine that does not run now.
+
+use broker::{ErrorKind, Message, Publication};
+use bytes::Bytes;
+use schemas::{Error, Format, Outcome};
+
+use crate::{
+    app::{Shared, overloaded},
+    record::{self, Key, Record},
+    refusal,
+};
+
+/// What became of a cancel.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// It came too late.
+    Ended(Box<Outcome>),
+    /// It is stored.
+    Stored,
+}
+
+/// Cancels the request of a client; `not_found` only where there is none.
+pub(crate) async fn ask(app: &Shared, key: &Key) -> Result<Asked, Error> {
+    let mut found = record::find(app, key).await?;
+    if matches!(found, Record::Unknown) && !record::may_wait(app, key).await? {
+        // It may have ended between the two looks.
+        found = match record::find(app, key).await? {
+            Record::Unknown => return Err(record::unknown(&key.id)),
+            found => found,
+        };
+    }
+    match found {
+        Record::Ended(outcome) => Ok(Asked::Ended(outcome)),
+        _ => store(app, key).await.map(|()| Asked::Stored),
+    }
+}
+
+/// Stores the cancel of a request.
+pub(crate) async fn store(app: &Shared, key: &Key) -> Result<(), Error> {
+    let subject = app.parts.topology.subjects.control(&key.tenant, &key.id);
+    let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));
+    let id = Some(format!("{}.{}", key.tenant, key.id));
+    match app.broker().publish(Publication { message, id }).await {
+        // It was asked for before; who listens has heard it again.
+        Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Full => {
+            Err(overloaded("too many cancels wait for their requests; only running work has heard this one"))
+        }
+        result => result.map(drop).map_err(|error| refusal::of_broker(&error)),
+    }
+}

@@ -1,0 +1,57 @@
+//! Where connections come from: a socket, or whoever hands them in. In a simulation no byte passes the kernel, whose
+//! time cannot be paused.
+
+use std::time::Duration;
+
+use tokio::{
+    io::DuplexStream,
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tracing::{debug, warn};
+
+/// How long a failed accept (no file descriptor left) rests.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Gives one connection after the other.
+pub(crate) enum Listener {
+    Socket(TcpListener),
+    Given(mpsc::Receiver<DuplexStream>),
+}
+
+/// A connection that has come in.
+pub(crate) enum Incoming {
+    Tcp(TcpStream),
+    Given(DuplexStream),
+}
+
+impl Listener {
+    /// The next connection, however long that takes.
+    pub(crate) async fn accept(&mut self) -> Incoming {
+        match self {
+            Self::Socket(listener) => Incoming::Tcp(accept_one(listener).await),
+            Self::Given(streams) => match streams.recv().await {
+                Some(stream) => Incoming::Given(stream),
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
+/// The next connection of a socket, however long that takes.
+pub(crate) async fn accept_one(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(%error, "cannot set TCP_NODELAY");
+                }
+                return stream;
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
