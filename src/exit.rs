@@ -6,7 +6,7 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// The configuration is wrong (`EX_USAGE` of sysexits.h): mend it, do not restart.
 pub(crate) const CONFIG: u8 = 64;
-/// The server or the broker cannot be reached at a command (`EX_UNAVAILABLE`).
+/// The server cannot be reached at a command, or the broker refuses us at a start (`EX_UNAVAILABLE`).
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// The broker was lost for too long (`EX_SOFTWARE`): restart.
 pub(crate) const BROKER_LOST: u8 = 70;

@@ -6,6 +6,8 @@
 //! | [`health`] | pure: is a process well? |
 //! | [`slot`] | pure: what follows a death? |
 //! | [`process`] | one process: start, end |
+//! | [`report`] | what one process tells when it is asked |
+//! | [`roster`] | who fills which slot now, for probes and metrics |
 //! | [`keeper`] | the task that joins them, one a slot |
 //! | [`meters`] | what is counted |
 
@@ -20,11 +22,14 @@ pub(crate) mod health;
 mod keeper;
 mod meters;
 mod process;
+pub(crate) mod report;
+pub(crate) mod roster;
 mod slot;
 
 use health::Limits;
 use keeper::Keeper;
 use meters::Meters;
+use roster::Roster;
 
 /// What a fleet is made of.
 #[derive(Debug)]
@@ -52,6 +57,7 @@ pub(crate) struct Parts {
 /// Running worker processes. Dropping it kills them.
 #[derive(Debug)]
 pub(crate) struct Fleet {
+    roster: Arc<Roster>,
     stop: CancellationToken,
     // The death of one, a fault of this program, would leave its slot empty; the others go on.
     keepers: Vec<AbortOnDropHandle<()>>,
@@ -62,6 +68,7 @@ pub(crate) struct Fleet {
 struct Shared {
     parts: Parts,
     meters: Meters,
+    roster: Arc<Roster>,
     stop: CancellationToken,
 }
 
@@ -70,9 +77,16 @@ impl Fleet {
     pub(crate) fn start(parts: Parts) -> Self {
         let stop = CancellationToken::new();
         let workers = parts.workers;
-        let shared = Arc::new(Shared { parts, meters: Meters::default(), stop: stop.clone() });
+        let roster = Arc::new(Roster::new(workers));
+        let (meters, seen) = (Meters::default(), Arc::clone(&roster));
+        let shared = Arc::new(Shared { parts, meters, roster: seen, stop: stop.clone() });
         let keep = |slot| tokio::spawn(Keeper::new(Arc::clone(&shared), slot).run());
-        Self { stop, keepers: (1..=workers).map(keep).map(AbortOnDropHandle::new).collect() }
+        Self { roster, stop, keepers: (1..=workers).map(keep).map(AbortOnDropHandle::new).collect() }
+    }
+
+    /// Who fills which slot, now and later.
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster)
     }
 
     /// Asks every process to drain, kills those that take too long, and returns when none is left.

@@ -75,8 +75,9 @@ fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
 
 /// The life of one of several engines, beside the process that runs `up`.
 fn worker(args: WorkerArgs) -> anyhow::Result<ExitCode> {
-    let (config, parent) = Parent::meet()?;
+    let config = Parent::settings()?;
     let telemetry = Telemetry::init(&config, Some(args.slot))?;
+    let parent = Parent::listen(telemetry.render_metrics());
     let code = Runtime::new()?.block_on(worker::run(config, args, parent));
     telemetry.shutdown();
     code

@@ -1,7 +1,7 @@
 //! What the process tells about itself: log lines, spans, metrics. Set up once, before the runtime starts; flushed
 //! once, after it has ended. Never shows a secret, nor the message of a panic.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use anyhow::Context;
 use opentelemetry::global;
@@ -14,11 +14,14 @@ use crate::config::Config;
 
 mod log;
 mod mark;
+mod merge;
 mod panic;
 mod process;
 mod spans;
 
-/// Makes the Prometheus text of all metrics.
+pub(crate) use merge::merge;
+
+/// Makes the Prometheus text of all metrics of this process.
 pub(crate) type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The telemetry of this process.
@@ -29,12 +32,13 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sets up logs, spans and metrics for the whole process; the lines of a worker process carry the number of its
-    /// slot.
+    /// Sets up logs, spans and metrics for the whole process; the lines and the samples of a worker process carry the
+    /// number of its slot.
     ///
     /// Call it outside the runtime: the exporter's HTTP client blocks and must be neither made nor dropped within.
     pub(crate) fn init(config: &Config, worker: Option<u32>) -> anyhow::Result<Self> {
-        let registry = Registry::new();
+        let label = worker.map(|slot| HashMap::from([("worker".to_owned(), slot.to_string())]));
+        let registry = Registry::new_custom(None, label).context("the metrics cannot be set up")?;
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .without_target_info()

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use adapters::Registry;
-use gateway::{Gateway, ModelInfo};
+use gateway::{Gateway, ModelInfo, Standby};
 use schemas::Action;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use crate::{
     banner,
     carrier::Carrier,
-    config::{Config, Error, Loaded, Resolved},
+    config::{Config, Loaded, Resolved},
     engine::{Engine, Ground},
     exit,
     signal::Signals,
@@ -25,31 +25,51 @@ const NO_SERVER: &str = "worker processes need a NATS server, and none is on PAT
 
 /// Runs until it is asked to stop, or must.
 pub(crate) async fn run(loaded: Loaded, metrics: RenderMetrics) -> anyhow::Result<ExitCode> {
-    let signals = Signals::listen()?;
-    let Loaded { config, resolved, origins, file } = loaded;
-    let ground = match Ground::of(&config, &origins) {
-        Ok(ground) => ground,
-        Err(fault) => return Ok(refuse(&fault)),
-    };
+    let mut signals = Signals::listen()?;
+    let Loaded { config, registry, resolved, origins, file } = loaded;
+    let ground = Ground::of(&config, registry)?;
     if let Some(file) = file {
         info!(file = %file.display(), "configuration read");
     }
 
-    let carrier = match Carrier::open(&config, &ground.seams).await {
-        Ok(carrier) => carrier,
-        Err(fault) => return Ok(unavailable(&fault)),
+    // Before the broker: a probe is answered from the first moment on, and an address in use is told at once.
+    let standby =
+        Standby::listen(gateway::Config { listen: config.listen.clone(), ..config.gateway.clone() }).await?;
+    let opened = tokio::select! {
+        opened = standby.serve_until(open(&config, &ground)) => opened,
+        signal = signals.next() => {
+            info!(%signal, "asked to stop before the broker was there");
+            return Ok(ExitCode::SUCCESS);
+        }
     };
-    if config.workers > 0 && carrier.url().is_none() {
-        return Ok(refuse(&origins.blame("workers", NO_SERVER)));
-    }
-    let streams = ground.topology.streams(&config.streams.limits());
-    if let Err(fault) = carrier.broker.ensure(&streams).await {
-        carrier.close().await;
-        return Ok(unavailable(&fault));
-    }
-    let code = serve(config, resolved, ground, &carrier, metrics, signals).await;
+    let carrier = match opened {
+        Ok(carrier) => carrier,
+        Err(fault) => {
+            crate::command::complain(&fault.to_string());
+            return Ok(exit::UNAVAILABLE.into());
+        }
+    };
+    let code = if config.workers > 0 && carrier.url().is_none() {
+        crate::command::complain(&origins.blame("workers", NO_SERVER).to_string());
+        Ok(exit::CONFIG.into())
+    } else {
+        serve(config, resolved, ground, standby, &carrier, metrics, signals).await
+    };
     carrier.close().await;
     code
+}
+
+/// Opens the broker and makes sure of the streams.
+async fn open(config: &Config, ground: &Ground) -> Result<Carrier, broker::Error> {
+    let carrier = Carrier::open(config, &ground.seams).await?;
+    let streams = ground.topology.streams(&config.streams.limits());
+    match carrier.ensure(&streams).await {
+        Ok(()) => Ok(carrier),
+        Err(fault) => {
+            carrier.close().await;
+            Err(fault)
+        }
+    }
 }
 
 /// Runs the engine and its doors on an open broker.
@@ -57,6 +77,7 @@ async fn serve(
     config: Config,
     resolved: Resolved,
     ground: Ground,
+    standby: Standby,
     carrier: &Carrier,
     metrics: RenderMetrics,
     mut signals: Signals,
@@ -73,12 +94,13 @@ async fn serve(
         topology,
         seams,
         models: models(&registry),
-        metrics,
+        metrics: engine.metrics(metrics),
+        standing: engine.standing(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let settings = gateway::Config { listen: config.listen.to_string(), ..config.gateway.clone() };
-    let gateway = Gateway::bind(settings, parts).await?;
-    let _watchdog = Watchdog::start(config.watchdog.clone(), engine.vitals(), carrier.broker.link());
+    let gateway = Gateway::after(standby, parts).await?;
+    let lease = config.engine.lease();
+    let _watchdog = Watchdog::start(config.watchdog.clone(), lease, engine.vitals(), carrier.broker.link());
     show_banner(&registry, carrier, gateway.local_addr());
 
     let stop = CancellationToken::new();
@@ -135,14 +157,4 @@ fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
     };
     // Whoever closed the pipe does not want to know.
     let _ = writeln!(std::io::stdout(), "{}", banner::lines(&facts).join("\n"));
-}
-
-fn refuse(fault: &Error) -> ExitCode {
-    crate::command::complain(&fault.to_string());
-    exit::CONFIG.into()
-}
-
-fn unavailable(fault: &broker::Error) -> ExitCode {
-    crate::command::complain(&fault.to_string());
-    exit::UNAVAILABLE.into()
 }

@@ -1,5 +1,5 @@
-//! Ends a process that lives and does nothing: its runtime no longer ticks, a worker spins without yielding, or its broker
-//! is lost for too long. A thread outside the runtime, since nothing inside could still act; whoever supervises the
+//! Ends a process that lives and does nothing: its runtime no longer ticks, a task keeps one of its threads, a worker
+//! outlives its own clocks, or its broker is lost for too long. A thread outside the runtime, since nothing inside could still act; whoever supervises the
 //! process starts it again.
 //!
 //! Time is counted in checks, not read from a clock: a process that was stopped and goes on again is not to blame.
@@ -16,21 +16,22 @@ use std::{
 use actors::Vitals;
 use broker::Link;
 use serde::Deserialize;
-use tokio::{sync::watch, task::JoinHandle, time};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time};
 use tracing::error;
 
+mod threads;
+
 use crate::exit;
+use threads::{Sight, Threads};
 
 /// How often the thread looks, and the runtime ticks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// A worker that is overdue loses its lease within a third of it; only one that outlives this as well is stuck.
-const STUCK_CHECKS: u64 = 40;
 
 /// `[watchdog]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WatchdogConfig {
-    /// How long the runtime may stand still, or a worker outlive its own clocks, in milliseconds.
+    /// How long the runtime may stand still, a task keep its thread, or a worker outlive its own clocks, in milliseconds.
     pub(crate) no_progress_kill_ms: u64,
     /// How long the broker may be lost, in milliseconds.
     pub(crate) disconnect_kill_ms: u64,
@@ -56,6 +57,8 @@ impl Drop for Watchdog {
 #[derive(Debug, Clone, Copy)]
 struct Look {
     ticks: u64,
+    /// For how many looks a thread has been kept by one task.
+    kept: u64,
     stuck_workers: usize,
     connected: bool,
 }
@@ -73,24 +76,34 @@ struct Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doom {
     Standstill,
+    Kept,
     Stuck,
     Lost,
 }
 
 impl Watchdog {
     /// Watches this process.
-    pub(crate) fn start(config: WatchdogConfig, vitals: Arc<Vitals>, link: watch::Receiver<Link>) -> Self {
+    ///
+    /// A worker that is overdue is ended by its own loop, which looks at it as often as it renews its lease: a third of
+    /// `lease`. Only one that outlives this as well is stuck.
+    pub(crate) fn start(
+        config: WatchdogConfig,
+        lease: Duration,
+        vitals: Arc<Vitals>,
+        link: watch::Receiver<Link>,
+    ) -> Self {
         let (ticks, off) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         // If this task died the process would be taken for standing still, which is true of its runtime then.
         let ticking = tokio::spawn(tick(Arc::clone(&ticks)));
-        let seen_off = Arc::clone(&off);
+        let (seen_off, runtime) = (Arc::clone(&off), Handle::current().metrics());
         thread::spawn(move || {
-            let mut trouble = Trouble::default();
+            let (mut trouble, mut threads) = (Trouble::default(), Threads::default());
             while !seen_off.load(Ordering::Relaxed) {
                 thread::park_timeout(CHECK_INTERVAL);
                 let look = Look {
                     ticks: ticks.load(Ordering::Relaxed),
-                    stuck_workers: vitals.stuck(Duration::from_millis(config.no_progress_kill_ms)),
+                    kept: threads.look(&Sight::all(&runtime)),
+                    stuck_workers: vitals.stuck(lease / 3),
                     connected: matches!(*link.borrow(), Link::Up),
                 };
                 if let Some(doom) = trouble.judge(look, &config) {
@@ -121,7 +134,10 @@ impl Trouble {
         if self.still >= checks(config.no_progress_kill_ms) {
             return Some(Doom::Standstill);
         }
-        if self.stuck >= STUCK_CHECKS {
+        if look.kept >= checks(config.no_progress_kill_ms) {
+            return Some(Doom::Kept);
+        }
+        if self.stuck >= checks(config.no_progress_kill_ms) {
             return Some(Doom::Stuck);
         }
         (self.lost >= checks(config.disconnect_kill_ms)).then_some(Doom::Lost)
@@ -134,7 +150,8 @@ fn end(doom: Doom, off: &AtomicBool) {
     }
     let (why, code) = match doom {
         Doom::Standstill => ("the runtime stands still", exit::NO_PROGRESS),
-        Doom::Stuck => ("a worker does not yield", exit::NO_PROGRESS),
+        Doom::Kept => ("a task does not yield", exit::NO_PROGRESS),
+        Doom::Stuck => ("a worker outlives its own clocks", exit::NO_PROGRESS),
         Doom::Lost => ("the broker is lost for too long", exit::BROKER_LOST),
     };
     error!(code, "{why}: the process ends, to be replaced; its work is redelivered");
@@ -147,7 +164,7 @@ mod tests {
 
     const CONFIG: WatchdogConfig =
         WatchdogConfig { no_progress_kill_ms: 1_000, disconnect_kill_ms: 2_000, silence_kill_ms: 3_000 };
-    const HEALTHY: Look = Look { ticks: 0, stuck_workers: 0, connected: true };
+    const HEALTHY: Look = Look { ticks: 0, kept: 0, stuck_workers: 0, connected: true };
 
     /// The number of looks until the process is ended, at most a hundred.
     fn looks(see: impl Fn(u64) -> Look) -> Option<(u64, Doom)> {
@@ -168,7 +185,8 @@ mod tests {
             Some((8, Doom::Lost))
         );
         let stuck = |number| Look { ticks: number, stuck_workers: 1, ..HEALTHY };
-        assert_eq!(looks(stuck), Some((STUCK_CHECKS, Doom::Stuck)));
+        assert_eq!(looks(stuck), Some((4, Doom::Stuck)));
+        assert_eq!(looks(|number| Look { ticks: number, kept: number, ..HEALTHY }), Some((4, Doom::Kept)));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The README, taken at its word: its commands are run, its Python is run, and what it says they print is printed.
+//! The README and the page on chaos, taken at their word: their commands are run, their Python is run, and what they say
+//! is printed is printed.
 //!
 //! A block marked `console` is one session in one shell: lines that begin with `$ ` are commands, the rest is what they
 //! print. A session that starts a server by `dynode &` has an address of its own; any other finds the one that
-//! `cargo run --release` stands for. Servers of the tests are at free ports, which take the place of the default one.
+//! `cargo run --release` stands for. Servers of the tests are at free ports, which take the place of those written down.
 
 use std::{env, fs, net::TcpListener, path::Path};
 
@@ -14,6 +15,8 @@ use crate::support::{Broker, Dynode, python, run};
 
 /// The address in the README.
 const ADDRESS: &str = "127.0.0.1:8321";
+/// The addresses at which the tools of `dynode chaos` are started.
+const TOOLS: [&str; 4] = ["127.0.0.1:8322", "127.0.0.1:8323", "127.0.0.1:8324", "127.0.0.1:8325"];
 /// The program in the README.
 const PROGRAM: &str = "target/release/dynode";
 /// How commands begin that are not run: those that install what the tests bring, the server that runs already, and the
@@ -24,6 +27,7 @@ const NOT_RUN: [&str; 6] =
 const BY_NAME: [&str; 2] = ["pkill", "killall"];
 /// Waits for the server that was just started. Ends all that the session left running.
 const PRELUDE: &str = "set -e
+listens() { for try in {1..300}; do (: <>/dev/tcp/${1%:*}/${1#*:}) 2>/dev/null && return; sleep 0.1; done; false; }
 ready() { curl -s --retry 100 --retry-delay 1 --retry-connrefused -o /dev/null \"$DYNODE_URL/health/ready\"; }
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 ";
@@ -65,6 +69,13 @@ impl Session {
         command.ends_with('&') && (command.starts_with("dynode &") || command.starts_with("dynode --"))
     }
 
+    /// The address at which a tool that is started is known to be ready: its last one.
+    fn tool(command: &str) -> Option<&str> {
+        let starts = command.starts_with("dynode chaos") && command.ends_with('&');
+        let address = |flag| command.split_once(flag)?.1.split(' ').next();
+        starts.then(|| address("--control ").or_else(|| address("--listen "))).flatten()
+    }
+
     /// A script that stops at the first command that fails.
     fn script(&self) -> String {
         let mut script = PRELUDE.to_owned();
@@ -84,6 +95,9 @@ impl Session {
                 watch if watch.starts_with("dynode watch") => " &\n",
                 _ => "\n",
             };
+            if let Some(address) = Self::tool(&command) {
+                script += &format!("listens {address}\n");
+            }
         }
         script
     }
@@ -95,8 +109,12 @@ impl Session {
         let program = Path::new(env!("CARGO_BIN_EXE_dynode"));
         let programs = [program.to_owned(), testing::binary()].map(|path| path.parent().unwrap().to_owned());
         let others = env::var_os("PATH").unwrap();
+        let mut script = self.script().replace(ADDRESS, &address);
+        for tool in TOOLS {
+            script = script.replace(tool, &free_address());
+        }
         let mut shell = Command::new("bash");
-        shell.current_dir(dir).args(["-c", &self.script().replace(ADDRESS, &address)]);
+        shell.current_dir(dir).args(["-c", &script]);
         shell.env("PATH", env::join_paths(programs.into_iter().chain(env::split_paths(&others))).unwrap());
         shell.env("DYNODE_LISTEN", &address).env("DYNODE_URL", format!("http://{address}"));
         shell.env_remove(testing::SERVER_VARIABLE);
@@ -115,14 +133,15 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-fn readme() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
 #[tokio::test]
 async fn every_command_of_the_readme_works() {
     let dynode = Dynode::start(&Broker::Memory).await;
-    let sessions: Vec<_> = blocks(&readme(), "console").iter().map(|block| Session::read(block)).collect();
+    let sessions: Vec<_> =
+        blocks(&page("README.md"), "console").iter().map(|block| Session::read(block)).collect();
     assert!(sessions.len() > 1, "{sessions:#?}");
     for session in sessions {
         let dir = tempdir().unwrap();
@@ -131,10 +150,21 @@ async fn every_command_of_the_readme_works() {
 }
 
 #[tokio::test]
+async fn every_command_of_the_page_on_chaos_works() {
+    let sessions = blocks(&page("docs/chaos.md"), "console");
+    assert!(sessions.len() > 2, "{sessions:#?}");
+    for block in sessions {
+        let dir = tempdir().unwrap();
+        // None of them needs an engine; one that starts its own has its own address.
+        Session::read(&block).play(dir.path(), &free_address()).await;
+    }
+}
+
+#[tokio::test]
 async fn the_python_of_the_readme_works() {
     let dynode = Dynode::start(&Broker::Memory).await;
     let dir = tempdir().unwrap();
-    for (index, block) in blocks(&readme(), "python").iter().enumerate() {
+    for (index, block) in blocks(&page("README.md"), "python").iter().enumerate() {
         let script = dir.path().join(format!("{index}.py"));
         fs::write(&script, block.replace(ADDRESS, &dynode.address().to_string())).unwrap();
         python(script.to_str().unwrap(), &[]).await;
@@ -157,4 +187,6 @@ fn a_session_leaves_out_what_installs_and_waits_for_what_serves() {
     let script = Session::read(block).script();
     assert!(script.ends_with("\ndynode send hi\ndynode watch &\n"), "{script}");
     assert!(!script.contains("cargo") && !script.contains("pip"), "{script}");
+    let block = "$ dynode chaos proxy --listen 127.0.0.1:8324 --control 127.0.0.1:8325 &";
+    assert!(Session::read(block).script().ends_with(" &\nlistens 127.0.0.1:8325\n"));
 }

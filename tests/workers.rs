@@ -12,13 +12,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{Broker, Dynode, Events, Launch, client, within};
 
+mod told;
+
 /// How often a test looks for what must come.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Long enough to be interrupted in the middle, at twenty a second.
 const TOKENS: usize = 60;
 
 /// A start with two workers, whose bounds are short.
-fn launch(broker: &Broker) -> Launch {
+pub(crate) fn launch(broker: &Broker) -> Launch {
     Launch::on(broker)
         .flags(["--workers", "2"])
         .variable("DYNODE_ENGINE__LEASE_MS", "3000")
@@ -33,7 +35,7 @@ async fn start(broker: &Broker) -> Dynode {
     dynode
 }
 
-async fn until(what: &str, mut reached: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut reached: impl FnMut() -> bool) {
     within(what, async {
         while !reached() {
             sleep(LOOK_EVERY).await;
@@ -43,7 +45,7 @@ async fn until(what: &str, mut reached: impl FnMut() -> bool) {
 }
 
 /// The worker processes that live, by their slots.
-fn workers(dynode: &Dynode) -> BTreeMap<String, Pid> {
+pub(crate) fn workers(dynode: &Dynode) -> BTreeMap<String, Pid> {
     let parent = dynode.pid().as_raw_nonzero().to_string();
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").unwrap().map(Result::unwrap) {
@@ -66,7 +68,7 @@ fn workers(dynode: &Dynode) -> BTreeMap<String, Pid> {
 }
 
 /// The workers that live and have been heard.
-fn ready(dynode: &Dynode) -> BTreeMap<String, Pid> {
+pub(crate) fn ready(dynode: &Dynode) -> BTreeMap<String, Pid> {
     let log = dynode.log();
     let mut workers = workers(dynode);
     workers.retain(|_, pid| {

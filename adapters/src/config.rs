@@ -73,4 +73,6 @@ pub struct ModelConfig {
     pub dimensions: Option<u32>,
     /// `simulated`: the share of calls that fail, from 0 to 1.
     pub failure_rate: Option<f64>,
+    /// `simulated`: after how many tokens a call spins without yielding, for ever: a thread is lost to it.
+    pub spin_after_tokens: Option<u32>,
 }

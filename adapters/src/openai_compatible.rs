@@ -12,6 +12,7 @@
 //! | `wire` | the shapes of replies, as loose as the servers are |
 //! | `usage` | what was used, reported or estimated |
 //! | `failure` | the table of errors: status and code to what to do |
+//! | `fuzzing` | ways in for tests and fuzzers: replies of bytes in place of connections |
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,6 +31,8 @@ mod answer;
 mod chat;
 mod embeddings;
 mod failure;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod settings;
 mod usage;
 mod wire;

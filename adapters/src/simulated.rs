@@ -19,6 +19,9 @@
 //! | `first_token_ms`, `tokens_per_second` | the pace |
 //! | `tokens` | that many words instead of an echo |
 //!
+//! A model's `spin_after_tokens` has a call spin after that many tokens and never yield: only a watcher outside the
+//! runtime can end that, and only the end of the process does. No request can ask for it.
+//!
 //! A model's `failure_rate` refuses that share of calls as `provider_unavailable`; whether it meets the n-th call of a
 //! request depends on the seeds and n, so a retry may succeed.
 

@@ -29,8 +29,9 @@ impl Fault {
     }
 }
 
-/// Checks everything that can be checked without a broker and a network; the first fault is returned.
-pub(super) fn check(config: &Config) -> Result<(), Fault> {
+/// Checks everything that can be checked without a broker and a network; the first fault is returned, or else the
+/// providers, which cannot be checked but by making them.
+pub(super) fn check(config: &Config) -> Result<Registry, Fault> {
     if config
         .listen
         .rsplit_once(':')
@@ -53,8 +54,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
         return Err(Fault::new("telemetry.otlp_endpoint", "expected an http:// or https:// URL, or nothing"));
     }
-    Registry::build(&config.providers).map_err(|error| Fault::new(error.path, error.why))?;
-    Ok(())
+    Registry::build(&config.providers).map_err(|error| Fault::new(error.path, error.why))
 }
 
 fn ranges(config: &Config) -> Result<(), Fault> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::{collection::vec, prelude::*, sample::Index};
+
 use super::*;
 
 fn load_with(
@@ -252,4 +254,65 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
 fn is_setting(line: &str) -> bool {
     let key = line.strip_prefix('#').unwrap_or(line).split(" =").next().unwrap_or_default();
     line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+/// What a slip of the hand makes of the default configuration: lines changed, doubled, moved, and bytes too.
+fn slipped(edits: &[(Index, Index, char)]) -> String {
+    let mut lines: Vec<String> = DEFAULT
+        .lines()
+        .filter(|line| !line.starts_with("# ") && !line.is_empty())
+        .map(|line| line.trim_start_matches('#').to_owned())
+        .collect();
+    for (line, at, c) in edits {
+        let (from, to) = (line.index(lines.len()), at.index(lines.len()));
+        let mut text: Vec<char> = lines[from].chars().collect();
+        match c {
+            '0'..='9' => lines.insert(to, lines[from].clone()),
+            'x' => drop(lines.remove(from)),
+            _ => {
+                text.insert(at.index(text.len() + 1), *c);
+                lines[from] = text.into_iter().collect();
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+/// A file is read, or refused with its name and a line that it has.
+fn check_file(text: &str) -> Result<(), TestCaseError> {
+    if let Err(error) = of_file(text) {
+        let place = error.strip_prefix("dynode.toml:").and_then(|rest| rest.split(':').next()?.parse().ok());
+        let lines = text.matches('\n').count() + 1;
+        prop_assert!(place.is_some_and(|line: usize| (1..=lines).contains(&line)), "{text}\n{error}");
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_slip_in_a_file_is_told_with_its_line(
+        edits in vec((any::<Index>(), any::<Index>(), "[a-z0-9x=\"\\[\\]{}.,#' é-]"), 0..4),
+    ) {
+        let edits: Vec<_> = edits
+            .into_iter()
+            .filter_map(|(line, at, text): (_, _, String)| Some((line, at, text.chars().next()?)))
+            .collect();
+        check_file(&slipped(&edits))?;
+    }
+
+    #[test]
+    fn any_text_is_read_or_told_with_its_line(text in "(\\PC{0,20}\n){0,4}|([a-z_.\"=\\[\\]{}0-9 \n']|listen|engine|providers|sim|models){0,20}") {
+        check_file(&text)?;
+    }
+
+    #[test]
+    fn any_variable_is_read_or_told_by_its_name(
+        key in "(LISTEN|LOG|ENGINE|PROVIDERS|SIM|MODELS|CLASSIFIER|RULES|_|__|[A-Z0-9]){0,8}",
+        value in "\\PC{0,20}",
+    ) {
+        let name = format!("DYNODE_{key}");
+        if let Err(error) = of_variables(&[(&name, &value)]) {
+            prop_assert!(error.starts_with(&name) || name == "DYNODE_CONFIG", "{name}={value}\n{error}");
+        }
+    }
 }

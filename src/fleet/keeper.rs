@@ -57,6 +57,7 @@ impl Keeper {
                 Next::Start(pause) => pause,
                 Next::Rest(rest) => {
                     self.shared.meters.alarm();
+                    self.shared.roster.rests(self.slot, rest, death.reason);
                     let (worker, reason) = (self.slot, death.reason);
                     error!(
                         worker,
@@ -76,7 +77,7 @@ impl Keeper {
 
     /// From the start of a process to its end; none where the fleet stops.
     async fn life(&self) -> Option<Death> {
-        let Shared { parts: Parts { program, settings, .. }, meters, .. } = &*self.shared;
+        let Shared { parts: Parts { program, settings, .. }, meters, roster, .. } = &*self.shared;
         let process = match Process::start(program, self.slot, &self.node, settings.expose()).await {
             Ok(process) => process,
             Err(error) => {
@@ -85,7 +86,9 @@ impl Keeper {
             }
         };
         meters.started();
+        roster.started(self.slot, process.reporter());
         let death = self.watch(process).await;
+        roster.ended(self.slot);
         meters.ended();
         death
     }
@@ -101,6 +104,7 @@ impl Keeper {
                 end = process.ended() => (None, end),
                 beat = ears.beat() => {
                     if health.beat(&beat, limits, Instant::now()) {
+                        self.shared.roster.ready(self.slot);
                         info!(worker = self.slot, pid, after = ?born.elapsed(), "a worker process is ready");
                     }
                     continue;

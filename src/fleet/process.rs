@@ -5,9 +5,12 @@ use std::{io, path::Path, process::ExitStatus, process::Stdio, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::AsyncWriteExt,
-    process::{Child, ChildStdin, Command},
+    process::{Child, Command},
     time::timeout,
 };
+use tokio_util::task::AbortOnDropHandle;
+
+use super::report::Reporter;
 
 /// How long a new process may take to read its settings. They fit a pipe unless there are hundreds of models.
 const HAND_DOWN_MAX: Duration = Duration::from_secs(10);
@@ -17,8 +20,9 @@ const HAND_DOWN_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Process {
     child: Child,
     pid: Pid,
-    // Held open: its end tells the process that its parent has died, however that came.
-    _line: ChildStdin,
+    reporter: Reporter,
+    // Holds the pipe open whose end tells the process that its parent has died, however that came.
+    _talk: AbortOnDropHandle<()>,
 }
 
 impl Process {
@@ -28,15 +32,22 @@ impl Process {
     pub(crate) async fn start(program: &Path, slot: u32, node: &str, settings: &str) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.args(["worker", "--slot", &slot.to_string(), "--node", node]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
         let mut child = command.spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let (Some(pid), Some(mut line)) = (pid, child.stdin.take()) else {
+        let pipes = (child.stdin.take(), child.stdout.take());
+        let (Some(pid), (Some(mut line), Some(answers))) = (pid, pipes) else {
             return Err(io::Error::other("it ended at once"));
         };
         // One that has died does not read; its end tells more than this error would.
         let _ = timeout(HAND_DOWN_MAX, line.write_all(settings.as_bytes())).await;
-        Ok(Self { child, pid, _line: line })
+        let (reporter, talk) = Reporter::new(line, answers);
+        Ok(Self { child, pid, reporter, _talk: talk })
+    }
+
+    /// Who asks it for its metrics.
+    pub(super) fn reporter(&self) -> Reporter {
+        self.reporter.clone()
     }
 
     /// Its process id.

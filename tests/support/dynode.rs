@@ -82,6 +82,13 @@ impl Launch {
         Dynode { launch: self.listen(address), running, banner, address }
     }
 
+    /// Returns at once; only for a start that is told where to listen.
+    pub(crate) async fn begin(self) -> Dynode {
+        let running = Running::start(&self).await;
+        let address = self.listen.parse().unwrap();
+        Dynode { launch: self, running, banner: Vec::new(), address }
+    }
+
     fn command(&self) -> Command {
         let mut command = program(self.dir.path());
         command.args(["up", "--listen", &self.listen]).args(&self.flags);
@@ -133,6 +140,11 @@ impl Dynode {
     /// What it said at its start, line by line.
     pub(crate) fn banner(&self) -> &[String] {
         &self.banner
+    }
+
+    /// Returns when the banner is complete, of a start that was only begun.
+    pub(crate) async fn has_started(&mut self) {
+        self.banner = self.running.banner(&self.launch).await;
     }
 
     /// What it has logged so far.

@@ -75,6 +75,7 @@ impl Answer {
             reasoning: piece.reasoning_content.or(piece.reasoning).unwrap_or_default(),
             refusal: piece.refusal.unwrap_or_default(),
             finish_reason: choice.finish_reason.as_deref().map(finish_reason).transpose()?.flatten(),
+            first_seq: None,
         })
     }
 }

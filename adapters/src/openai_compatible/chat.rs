@@ -73,15 +73,19 @@ fn is_json(response: &Response) -> bool {
 
 /// Reads a reply in one piece. Where a stream was asked for, it still comes as deltas.
 async fn whole(settings: Arc<Settings>, ask: Ask, response: Response) -> Vec<Result<Progress, Error>> {
+    match http::read(response, http::REPLY_BYTES_MAX).await {
+        Ok(body) => of_body(&settings, &ask, &body),
+        Err(error) => vec![Err(http::unreadable(&settings.name, error))],
+    }
+}
+
+/// What a reply in one piece brings.
+pub(super) fn of_body(settings: &Settings, ask: &Ask, body: &[u8]) -> Vec<Result<Progress, Error>> {
     let mut answer = Answer::default();
-    let body = match http::read(response, http::REPLY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(error) => return vec![Err(http::unreadable(&settings.name, error))],
-    };
-    let absorbed = absorb(&settings, &mut answer, &body);
+    let absorbed = absorb(settings, &mut answer, body);
     let (deltas, end) = match absorbed {
-        Ok(_) if !answer.is_whole() => (Vec::new(), Err(broken_off(&settings))),
-        Ok(deltas) => (deltas, Ok(finished(answer, &ask))),
+        Ok(_) if !answer.is_whole() => (Vec::new(), Err(broken_off(settings))),
+        Ok(deltas) => (deltas, Ok(finished(answer, ask))),
         Err(error) => (Vec::new(), Err(error)),
     };
     let shown = deltas.into_iter().filter(|_| ask.streamed).map(|delta| Ok(Progress::Delta(delta)));
@@ -105,7 +109,7 @@ fn broken_off(settings: &Settings) -> Error {
     nonsense(settings, "ended its answer in the middle: no reason to finish was given")
 }
 
-type Frames = BoxStream<'static, Result<Frame, sse::Error>>;
+pub(super) type Frames = BoxStream<'static, Result<Frame, sse::Error>>;
 
 /// A stream that is being read.
 struct Reading {
@@ -117,7 +121,8 @@ struct Reading {
     ready: VecDeque<Progress>,
 }
 
-fn streamed(settings: Arc<Settings>, ask: Ask, frames: Frames) -> Progressed {
+/// What the frames of a stream bring.
+pub(super) fn streamed(settings: Arc<Settings>, ask: Ask, frames: Frames) -> Progressed {
     let reading = Reading { settings, ask, frames, answer: Answer::default(), ready: VecDeque::new() };
     // Boxed, so that a step moves a pointer and not the answer.
     stream::unfold(Box::new(reading), async |mut reading| Some((reading.next().await, reading))).boxed()

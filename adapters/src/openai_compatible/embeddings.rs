@@ -59,7 +59,8 @@ pub(super) fn progress(settings: Arc<Settings>, ask: Ask, response: Response) ->
     stream::iter([Ok(Progress::Started)]).chain(stream::once(finished)).boxed()
 }
 
-fn read(settings: &Settings, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
+/// What a reply says.
+pub(super) fn read(settings: &Settings, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
     let reply: EmbeddingReply = serde_json::from_slice(body).map_err(|error| {
         // An error under a good status is told as what it is.
         match serde_json::from_slice::<Value>(body) {

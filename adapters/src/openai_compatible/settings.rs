@@ -101,6 +101,7 @@ fn refuse_simulated(root: &str, config: &ProviderConfig) -> Result<(), ConfigErr
             ("output_tokens", model.output_tokens.is_some()),
             ("dimensions", model.dimensions.is_some()),
             ("failure_rate", model.failure_rate.is_some()),
+            ("spin_after_tokens", model.spin_after_tokens.is_some()),
         ];
         refuse(&format!("{root}.models.{id}"), KIND, &settings)
     })

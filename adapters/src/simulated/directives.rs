@@ -21,6 +21,9 @@ pub(super) struct Directives {
     pub(super) first_token_ms: Option<u64>,
     pub(super) tokens_per_second: Option<f64>,
     pub(super) tokens: Option<u32>,
+    /// Of the model alone: a request must not be able to take a thread from all others.
+    #[serde(skip)]
+    pub(super) spin_after_tokens: Option<u32>,
 }
 
 /// How a call fails.
@@ -44,6 +47,7 @@ impl Directives {
         directives.first_token_ms = directives.first_token_ms.or(model.first_token_ms);
         directives.tokens_per_second = directives.tokens_per_second.or(model.tokens_per_second);
         directives.tokens = directives.tokens.or(model.output_tokens);
+        directives.spin_after_tokens = model.spin_after_tokens;
         Ok(directives)
     }
 

@@ -1,6 +1,6 @@
 //! Plays an answer at its pace, with the failure or the stall that was asked for. Without a pace it never waits.
 
-use std::time::Duration;
+use std::{hint, time::Duration};
 
 use futures_util::{Stream, future, stream};
 use schemas::{ChatOutput, Output, Usage};
@@ -41,6 +41,8 @@ pub(super) struct Play {
     failure: Option<(u32, Error)>,
     /// After how many tokens nothing more comes.
     stall: Option<u32>,
+    /// After how many tokens it never gives its thread back.
+    spin: Option<u32>,
     model: String,
     output: ChatOutput,
     output_tokens: u64,
@@ -54,6 +56,7 @@ impl Play {
             began: Instant::now(),
             failure: directives.after_tokens.zip(directives.failure(provider)),
             stall: directives.stall_after_tokens,
+            spin: directives.spin_after_tokens,
             model: call.model.clone(),
             output: ChatOutput::default(),
             output_tokens: 0,
@@ -100,8 +103,11 @@ impl Play {
         }
     }
 
-    /// Fails or stalls, if that was to happen by now.
+    /// Fails, stalls or spins, if that was to happen by now.
     async fn meet(&mut self, position: u32) -> Result<(), Error> {
+        while self.spin.is_some_and(|spin| position >= spin) {
+            hint::spin_loop();
+        }
         if self.stall.is_some_and(|stall| position >= stall) {
             future::pending::<()>().await;
         }

@@ -38,6 +38,7 @@ fn check_model(root: &str, model: &ModelConfig) -> Result<(), ConfigError> {
         let settings = [
             ("tokens_per_second", model.tokens_per_second.is_some()),
             ("output_tokens", model.output_tokens.is_some()),
+            ("spin_after_tokens", model.spin_after_tokens.is_some()),
         ];
         refuse(root, "an embedding model", &settings)?;
     }

@@ -192,3 +192,33 @@ async fn a_model_of_another_action_is_not_found() {
     let error = adapter.call(call("a", Value::Null)).await.err().unwrap();
     assert_eq!((error.code, error.remedy), (ErrorCode::NotFound, Remedy::FallBack));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_request_can_ask_a_model_to_spin() {
+    let adapter = simulated(1, json!({}));
+    let items = all(&adapter, call("k", json!({"spin_after_tokens": 0}))).await;
+    let error = items[0].as_ref().unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidRequest, "{error}");
+}
+
+#[test]
+fn a_model_that_spins_keeps_its_thread() {
+    let adapter = simulated(1, json!({"spin_after_tokens": 1}));
+    let (heard, ears) = std::sync::mpsc::channel();
+    // Lost to the call, as it is meant to be; it ends with the process.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut progress = adapter.call(call("k", Value::Null)).await.unwrap();
+            while let Some(item) = progress.next().await {
+                heard.send(item.unwrap()).unwrap();
+            }
+        });
+    });
+    let patience = Duration::from_secs(60);
+    assert_eq!(ears.recv_timeout(patience).unwrap(), Progress::Started);
+    assert!(matches!(ears.recv_timeout(patience).unwrap(), Progress::Delta(_)));
+    // An end, of any kind, would close the channel.
+    let silence = ears.recv_timeout(Duration::from_millis(200)).unwrap_err();
+    assert_eq!(silence, std::sync::mpsc::RecvTimeoutError::Timeout);
+}

@@ -88,4 +88,23 @@ proptest! {
         let chunks = cuts.windows(2).map(|pair| bytes.slice(pair[0]..pair[1])).collect();
         prop_assert_eq!(events(chunks), events(vec![bytes]));
     }
+
+    #[test]
+    fn so_does_any_chunking_of_bytes_that_are_no_text(
+        parts in prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(vec![&b"data: "[..], b"\n", b"\r", b"\n\n", b"\xef\xbb\xbf", b"\xef", b"\xbb", b"\xc3"])
+                    .prop_map(<[u8]>::to_vec),
+                prop::collection::vec(any::<u8>(), 0..6),
+            ],
+            0..30,
+        ),
+        cuts in prop::collection::vec(0usize..120, 0..12),
+    ) {
+        let bytes = Bytes::from(parts.concat());
+        let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| *cut < bytes.len()).chain([0, bytes.len()]).collect();
+        cuts.sort_unstable();
+        let chunks = cuts.windows(2).map(|pair| bytes.slice(pair[0]..pair[1])).collect();
+        prop_assert_eq!(events(chunks), events(vec![bytes]));
+    }
 }

@@ -1,0 +1,86 @@
+//! Ways in for tests and fuzzers: what reads a provider's reply, fed with bytes in place of a connection. They decide
+//! nothing, and stand in no program.
+
+use std::{convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use reqwest::header::HeaderMap;
+use schemas::Action;
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
+
+use super::{Settings, chat, embeddings, failure};
+use crate::{Call, ConfigError, Error, Finished, Progress, deadline, sse};
+
+/// The key of the provider that replies; no error may show it, whatever the provider says.
+pub const KEY: &str = "sk-canary-0123456789";
+
+/// How many texts the embeddings were asked for.
+pub const INPUTS: usize = 2;
+
+/// The time that a call has; what is in memory needs none of it.
+const CALL_TIME: Duration = Duration::from_secs(60);
+
+/// A provider that replies with the bytes of a test.
+#[derive(Debug)]
+pub struct Replies {
+    settings: Arc<Settings>,
+}
+
+impl Replies {
+    /// A provider with a key.
+    ///
+    /// # Errors
+    /// None that a caller could mend: its own configuration is not understood.
+    pub fn new() -> Result<Self, ConfigError> {
+        let table = json!({"kind": "openai_compatible", "base_url": "https://api.test/v1", "models": {}, "api_key": KEY});
+        let config =
+            serde_json::from_value(table).map_err(|error| ConfigError::new("provider", error.to_string()))?;
+        Ok(Self { settings: Arc::new(Settings::new("p", &config, |_| None)?) })
+    }
+
+    /// What a chat brings whose reply is a stream of these chunks. Must be called within a runtime with a clock.
+    pub async fn streamed(&self, chunks: Vec<Bytes>) -> Vec<Result<Progress, Error>> {
+        let ask = chat::Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
+        let frames = sse::read(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)));
+        let progressed = chat::streamed(Arc::clone(&self.settings), ask, frames);
+        deadline::bound(progressed, Instant::now() + CALL_TIME, "p").collect().await
+    }
+
+    /// What a chat brings whose reply is this body.
+    #[must_use]
+    pub fn whole(&self, body: &[u8]) -> Vec<Result<Progress, Error>> {
+        let ask = chat::Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
+        chat::of_body(&self.settings, &ask, body)
+    }
+
+    /// What [`INPUTS`] texts are answered with this body.
+    ///
+    /// # Errors
+    /// When the body is no such answer.
+    pub fn embeddings(&self, body: &[u8]) -> Result<Finished, Error> {
+        let call = call(Action::EmbeddingQuery, json!({"model": "m", "input": vec!["text"; INPUTS]}));
+        embeddings::read(&self.settings, embeddings::Ask::new("p", &call)?, body)
+    }
+
+    /// The error of a reply that refuses.
+    #[must_use]
+    pub fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
+        failure::of_status(&self.settings, status, headers, body)
+    }
+}
+
+fn call(action: Action, payload: Value) -> Call {
+    Call {
+        action,
+        model: "upstream".into(),
+        payload,
+        deadline: Instant::now() + CALL_TIME,
+        idempotency_key: "k".into(),
+        traceparent: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Who fills which slot now, for those who look from outside: probes and metrics. Written by the keepers; decides nothing.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use gateway::Standing;
+
+use super::report::Reporter;
+
+/// The sample that says of each slot whether its process has answered just now.
+const UP: &str = "dynode_fleet_worker_up";
+
+/// Every slot by its number.
+#[derive(Debug)]
+pub(crate) struct Roster(Mutex<BTreeMap<u32, Post>>);
+
+/// One slot.
+#[derive(Debug, Default)]
+struct Post {
+    state: State,
+    reporter: Option<Reporter>,
+}
+
+/// How the slot is filled.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// By nobody, or by one that has not been heard.
+    #[default]
+    Waiting,
+    /// By one that was heard.
+    Ready,
+    /// By nobody for so long, since the last ones died one after the other; the last of this.
+    Resting(Duration, &'static str),
+}
+
+impl Roster {
+    /// As many slots, which wait for their processes.
+    pub(super) fn new(slots: u32) -> Self {
+        Self(Mutex::new((1..=slots).map(|slot| (slot, Post::default())).collect()))
+    }
+
+    /// A process has been started in `slot`.
+    pub(super) fn started(&self, slot: u32, reporter: Reporter) {
+        self.posts().insert(slot, Post { state: State::Waiting, reporter: Some(reporter) });
+    }
+
+    /// The process in `slot` was heard.
+    pub(super) fn ready(&self, slot: u32) {
+        self.posts().entry(slot).or_default().state = State::Ready;
+    }
+
+    /// Nobody is in `slot` any more.
+    pub(super) fn ended(&self, slot: u32) {
+        self.posts().insert(slot, Post::default());
+    }
+
+    /// Nobody will be in `slot` for so long: its processes died again and again, the last of `reason`.
+    pub(super) fn rests(&self, slot: u32, rest: Duration, reason: &'static str) {
+        self.posts().insert(slot, Post { state: State::Resting(rest, reason), reporter: None });
+    }
+
+    /// What a probe is told.
+    pub(crate) fn standing(&self) -> Standing {
+        let posts = self.posts();
+        let ready = posts.values().any(|post| post.state == State::Ready);
+        let alarm = |(slot, post): (&u32, &Post)| match post.state {
+            State::Resting(rest, reason) => Some(format!(
+                "worker {slot} died again and again (the last time: {reason}) and rests for {rest:?}; see the log"
+            )),
+            State::Waiting | State::Ready => None,
+        };
+        let unready = if ready { Vec::new() } else { vec!["no worker process is ready".to_owned()] };
+        Standing { unready, alarms: posts.iter().filter_map(alarm).collect() }
+    }
+
+    /// The metrics of every process that answers in time, and one sample a slot that says whether it did.
+    pub(crate) async fn metrics(&self) -> Vec<String> {
+        let reporters: Vec<_> =
+            self.posts().iter().map(|(slot, post)| (*slot, post.reporter.clone())).collect();
+        let ask = |(slot, reporter): (u32, Option<Reporter>)| async move {
+            (
+                slot,
+                match reporter {
+                    Some(reporter) => reporter.ask().await,
+                    None => None,
+                },
+            )
+        };
+        let answers = join_all(reporters.into_iter().map(ask)).await;
+        let mut up =
+            format!("# HELP {UP} Whether the worker process has told its metrics\n# TYPE {UP} gauge\n");
+        for (slot, answer) in &answers {
+            // Writing to a string cannot fail.
+            let _ = writeln!(up, "{UP}{{worker=\"{slot}\"}} {}", u8::from(answer.is_some()));
+        }
+        std::iter::once(up).chain(answers.into_iter().filter_map(|(_, answer)| answer)).collect()
+    }
+
+    fn posts(&self) -> MutexGuard<'_, BTreeMap<u32, Post>> {
+        // Each change is one step, so a poisoned lock guards a sound roster.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_ready_is_enough_and_one_that_rests_is_told_until_it_begins_anew() {
+        let roster = Roster::new(2);
+        let nobody = vec!["no worker process is ready".to_owned()];
+        assert_eq!(roster.standing().unready, nobody, "a start is no readiness");
+        roster.ready(2);
+        assert_eq!(roster.standing(), Standing::default());
+        roster.rests(1, Duration::from_secs(60), "killed");
+        let standing = roster.standing();
+        assert_eq!((standing.unready.len(), standing.alarms.len()), (0, 1), "the other works on");
+        assert!(standing.alarms[0].starts_with("worker 1 died again and again (the last time: killed)"));
+        roster.ended(2);
+        assert_eq!(roster.standing().unready, nobody);
+        roster.ready(1);
+        assert_eq!(roster.standing(), Standing::default());
+    }
+
+    #[tokio::test]
+    async fn a_slot_without_a_process_is_down_in_the_metrics() {
+        let text = Roster::new(2).metrics().await.concat();
+        assert!(
+            text.ends_with(
+                "dynode_fleet_worker_up{worker=\"1\"} 0\ndynode_fleet_worker_up{worker=\"2\"} 0\n"
+            ),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! The parent of a worker process, at the other end of two pipes: it hands down the settings, asks for metrics, and is seen
+//! to die, even by a kill.
+//!
+//! All this is done on a thread, and not in the runtime, so that a runtime which stands still outlives its parent no longer
+//! and still tells its metrics.
+
+use std::{
+    io::{self, BufRead, Write},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::{
+    config::Config,
+    exit,
+    fleet::report::{END, QUESTION},
+    telemetry::RenderMetrics,
+};
+
+/// How long the process may live on after its parent. Handing work back may take five seconds.
+const ORPHAN_MAX: Duration = Duration::from_secs(10);
+
+/// The other end of standard input.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    gone: CancellationToken,
+}
+
+impl Parent {
+    /// Reads the settings that it hands down.
+    pub(crate) fn settings() -> anyhow::Result<Config> {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).context("standard input")?;
+        Config::from_parent(&line).context(
+            "no settings on standard input: `dynode up --workers N` starts workers, and nobody else can",
+        )
+    }
+
+    /// Listens to it from now on, and answers with `metrics` where it asks.
+    pub(crate) fn listen(metrics: RenderMetrics) -> Self {
+        let gone = CancellationToken::new();
+        // However the thread ends: a parent that is not seen counts as gone.
+        let seen = gone.clone().drop_guard();
+        thread::spawn(move || {
+            answer(io::stdin().lock(), &mut io::stdout().lock(), &metrics);
+            drop(seen);
+            // Nobody sends: this only waits. The end of the process comes first where all goes well.
+            let (_never, end) = mpsc::channel::<()>();
+            let _ = end.recv_timeout(ORPHAN_MAX);
+            error!("the parent is gone and the work was not handed back in time; the process ends");
+            std::process::exit(exit::FAILED.into());
+        });
+        Self { gone }
+    }
+
+    /// Resolves when the parent has died.
+    pub(crate) async fn gone(&self) {
+        self.gone.cancelled().await;
+    }
+}
+
+/// Answers each question until there are no more: the other end is closed.
+fn answer(questions: impl BufRead, answers: &mut impl Write, metrics: &RenderMetrics) {
+    // An error is an end as well.
+    for question in questions.lines().map_while(Result::ok) {
+        if question == QUESTION {
+            // It fails only where nobody reads, which ends the questions too.
+            let _ = writeln!(answers, "{}{END}", metrics()).and_then(|()| answers.flush());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn each_question_is_answered_and_what_is_none_is_passed_over() {
+        let metrics: RenderMetrics = Arc::new(|| "a 1\n".to_owned());
+        let mut answers = Vec::new();
+        answer(&b"metrics\nwhat?\nmetrics\n"[..], &mut answers, &metrics);
+        assert_eq!(String::from_utf8(answers).unwrap(), "a 1\n# EOF\na 1\n# EOF\n");
+    }
+}
