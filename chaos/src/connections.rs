@@ -99,7 +99,8 @@ async fn connection(stream: TcpStream, router: Router, watcher: Watcher) {
     }
 }
 
-fn is_of_the_peer(error: &io::Error) -> bool {
+/// Whether a connection was gone before it was accepted, which says nothing about the listener.
+pub(crate) fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -1,5 +1,7 @@
-//! How a credential appears in a log: as the start of its hash, which tells two apart and gives neither away.
+//! How a thing that is too secret or too long for a log appears in it: as the start of its hash, which tells two apart
+//! and gives neither away.
 
+use schemas::Outcome;
 use sha2::{Digest, Sha256};
 
 /// Bytes of the hash that are shown: enough to tell keys apart, too few to be of use to anyone else.
@@ -8,4 +10,10 @@ const SHOWN_BYTES: usize = 8;
 /// The fingerprint of a secret, in hexadecimal digits.
 pub(crate) fn fingerprint(secret: &[u8]) -> String {
     Sha256::digest(secret).iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The fingerprint of all that an outcome says, in whatever format it came.
+pub(crate) fn of_outcome(outcome: &Outcome) -> String {
+    // Strings, numbers and lists always encode.
+    fingerprint(&serde_json::to_vec(outcome).unwrap_or_default())
 }

@@ -104,3 +104,6 @@ impl fmt::Display for Guarantee {
         write!(f, "I{}", *self as u8 + 1)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,8 @@ pub enum Fact {
         /// Which.
         request: Key,
     },
-    /// A reader starts, or comes back after what it saw last.
+    /// A reader starts, or comes back after what it saw last. One that listens on the bus itself drops what is not newer
+    /// than its last frame, as the contract tells it, before it writes.
     Reads {
         /// Which.
         request: Key,
@@ -103,7 +104,7 @@ pub enum Fact {
         event: String,
         /// Its text, or that of its outcome.
         text: Option<String>,
-        /// How the request ended, if this is its end.
+        /// How the request ended, if this is its end: a `fail` with `deadline_exceeded` is `expired`.
         status: Option<Status>,
     },
     /// A reader is told that it missed frames.
@@ -202,7 +203,7 @@ pub enum Fact {
         role: String,
         /// Its id.
         pid: u32,
-        /// How it ended; none at its beginning.
+        /// How it ended, `exit 0` or `signal 9`; none at its beginning.
         ended: Option<String>,
     },
     /// After the run: an outcome that the broker keeps.
@@ -236,6 +237,53 @@ pub enum Fact {
         /// How many messages.
         messages: u64,
     },
+    /// The harness does something to a process of the engine.
+    Signalled {
+        /// Its role, as in [`Fact::Process`].
+        role: String,
+        /// Its id.
+        pid: u32,
+        /// What.
+        signal: Signal,
+    },
+    /// The provider falls silent in the middle of a call, on purpose, and will not speak again.
+    Silent {
+        /// The number of the call.
+        call: u64,
+    },
+    /// The wall clock of the engine jumps.
+    Jumped {
+        /// How far, in milliseconds; back where it is negative.
+        by_ms: i64,
+    },
+    /// What somebody received for a request outside a frame: the body of a callback, the message of an error.
+    Body {
+        /// Whose.
+        request: Key,
+        /// Where: `callback`, `error`.
+        place: String,
+        /// Its text.
+        text: String,
+    },
+    /// A request names an address to which the engine must not go.
+    Lured {
+        /// Which request.
+        request: Key,
+        /// The address.
+        address: String,
+    },
+    /// The engine came to an address to which it must not go.
+    Trespassed {
+        /// The address.
+        address: String,
+    },
+    /// After the run: a place was searched for planted secrets; what was found is in [`Fact::Leaked`].
+    Searched {
+        /// Where: a file, a stream.
+        place: String,
+        /// How many secrets had been planted.
+        canaries: u64,
+    },
     /// A planted secret was found where none may be.
     Leaked {
         /// Where: a file, a stream.
@@ -243,6 +291,24 @@ pub enum Fact {
         /// The line, with the secret taken out.
         line: String,
     },
+}
+
+/// What a harness does to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// SIGTERM: it is asked to drain and go.
+    Drain,
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP: it stands still.
+    Stop,
+    /// SIGCONT: it goes on.
+    Continue,
+    /// It is made to run without yielding.
+    Spin,
+    /// It is slowed down, but moves.
+    Slow,
 }
 
 /// The parts of a run.
@@ -265,6 +331,12 @@ pub enum Phase {
 /// `⟦tenant/id⟧`. A reader that sees another request's marker sees another's bytes.
 pub fn marker(request: &Key) -> String {
     format!("⟦{}/{}⟧", request.tenant, request.id)
+}
+
+/// The request that a marker without its brackets names.
+pub fn key_of(marker: &str) -> Option<Key> {
+    let (tenant, id) = marker.split_once('/')?;
+    Some(Key { tenant: Tenant::new(tenant).ok()?, id: RequestId::new(id).ok()? })
 }
 
 /// The markers in a text.

@@ -8,6 +8,7 @@
 pub mod behaviour;
 mod calls;
 mod chat;
+mod dial;
 mod embeddings;
 mod errors;
 mod exchange;
@@ -16,6 +17,7 @@ mod limits;
 mod models;
 mod playback;
 mod sim;
+mod witness;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,8 +35,10 @@ use tokio::net::TcpListener;
 
 pub use behaviour::Behaviour;
 pub use calls::{Call, CallOutcome};
+pub use dial::Dial;
 
 use crate::connections::{self, Line};
+use crate::scribe::Scribe;
 use crate::{Journal, Snapshot};
 use errors::ApiError;
 use exchange::{Arrival, exchange};
@@ -59,6 +63,8 @@ pub struct Config {
     pub dimensions: u32,
     /// How many calls are remembered.
     pub calls_kept: usize,
+    /// Where every call is written down, if anywhere.
+    pub history: Option<Scribe>,
 }
 
 impl Default for Config {
@@ -70,6 +76,7 @@ impl Default for Config {
             api_key: None,
             dimensions: 1_536,
             calls_kept: 10_000,
+            history: None,
         }
     }
 }
@@ -103,6 +110,12 @@ impl Provider {
     #[must_use]
     pub fn calls(&self) -> Journal<Call> {
         self.sim.calls.clone()
+    }
+
+    /// Changes how it behaves, while it serves.
+    #[must_use]
+    pub fn dial(&self) -> Dial {
+        Dial::of(&self.sim)
     }
 
     /// Answers calls until `shutdown` completes.

@@ -6,6 +6,7 @@
 //! forgets it) and at [`Receiver::deliveries`].
 
 mod delivery;
+mod dial;
 pub mod replies;
 pub mod signature;
 
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{DefaultBodyLimit, OriginalUri, State};
 use axum::http::header::RETRY_AFTER;
@@ -26,10 +28,12 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 pub use delivery::{Delivery, SignatureCheck};
+pub use dial::Dial;
 pub use replies::Replies;
 pub use signature::Secret;
 
 use crate::connections;
+use crate::scribe::Scribe;
 use crate::{Journal, Snapshot};
 
 /// A callback at most. The specification asks for less than 20 kB; what is kept is a thousand of them.
@@ -49,6 +53,8 @@ pub struct Config {
     pub secret: Option<Secret>,
     /// How many deliveries are remembered.
     pub deliveries_kept: usize,
+    /// Where every delivery is written down, if anywhere.
+    pub history: Option<Scribe>,
 }
 
 impl Default for Config {
@@ -58,6 +64,7 @@ impl Default for Config {
             replies: Replies::default(),
             secret: None,
             deliveries_kept: 1_000,
+            history: None,
         }
     }
 }
@@ -93,6 +100,12 @@ impl Receiver {
         self.desk.deliveries.clone()
     }
 
+    /// Changes how it replies, while it serves.
+    #[must_use]
+    pub fn dial(&self) -> Dial {
+        Dial::of(&self.desk)
+    }
+
     /// Takes callbacks until `shutdown` completes.
     ///
     /// # Errors
@@ -110,20 +123,24 @@ impl Receiver {
 /// What the deliveries to one receiver share.
 #[derive(Debug)]
 struct Desk {
-    replies: Replies,
+    replies: Mutex<Replies>,
     secret: Option<Secret>,
     deliveries: Journal<Delivery>,
     /// How often each message has come.
     attempts: Mutex<HashMap<String, u32>>,
+    history: Option<Scribe>,
+    struck: AtomicU64,
 }
 
 impl Desk {
     fn new(config: Config) -> Self {
         Self {
-            replies: config.replies,
+            replies: Mutex::new(config.replies),
             secret: config.secret,
             deliveries: Journal::new(config.deliveries_kept),
             attempts: Mutex::default(),
+            history: config.history,
+            struck: AtomicU64::new(0),
         }
     }
 
@@ -155,7 +172,8 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let replies = match desk.replies.clone().with(uri.query().unwrap_or_default()) {
+    let usual = desk.replies.lock().clone();
+    let replies = match usual.with(uri.query().unwrap_or_default()) {
         Ok(replies) => replies,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     };
@@ -166,7 +184,14 @@ async fn receive(
     let attempt = desk.count(message.as_deref().unwrap_or(uri.path()));
     let status = replies.status_for(attempt);
     let (target, headers) = (uri.to_string(), delivery::kept(&headers));
-    desk.deliveries.push(Delivery { at: now, target, headers, body, message, attempt, signature, status });
+    let delivery = Delivery { at: now, target, headers, body, message, attempt, signature, status };
+    if let Some(scribe) = &desk.history {
+        delivery.write_down(scribe);
+    }
+    desk.deliveries.push(delivery);
+    if status >= 300 || !replies.delay.is_zero() {
+        desk.struck.fetch_add(1, Ordering::Relaxed);
+    }
     if !replies.delay.is_zero() {
         tokio::time::sleep(replies.delay).await;
     }

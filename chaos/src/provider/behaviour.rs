@@ -9,6 +9,7 @@
 //!            | "tokens=" COUNT        length of the answer, in tokens; one token is one chunk of a stream
 //!            | "rpm=" COUNT           calls a minute for this model; more get 429 with Retry-After
 //!            | "times=" COUNT         the fault hits only the first COUNT calls under one key
+//!            | "share=" PERCENT       the fault hits only that share of the calls, evenly spread: 1 to 100
 //!            | "retry-after=" DURATION   sent with a refusal; a bare number means seconds
 //!            | [ "fault=" ] fault
 //! fault      = [ "status=" ] STATUS   refused with this status, 400 to 599
@@ -59,6 +60,8 @@ pub struct Behaviour {
     pub fault: Option<Fault>,
     /// The fault hits only this many calls under one key; `None` hits them all.
     pub times: Option<u32>,
+    /// The fault hits only that share of the calls, in percent; `None` hits them all.
+    pub share: Option<u32>,
     /// The `Retry-After` of a refusal by a fault.
     pub retry_after: Option<Duration>,
     /// Calls admitted in any 60 seconds; `None` admits all.
@@ -136,6 +139,7 @@ impl Behaviour {
             Some(("tokens", value)) => self.tokens = count(value, 1, MAX_TOKENS)?,
             Some(("rpm", value)) => self.rpm = Some(count(value, 1, MAX_RPM)?),
             Some(("times", value)) => self.times = Some(count(value, 1, u32::MAX)?),
+            Some(("share", value)) => self.share = Some(count(value, 1, 100)?),
             Some(("retry-after", value)) => self.retry_after = Some(seconds_or_duration(value)?),
             Some(("fault", value)) => self.fault = fault(value)?,
             _ => self.fault = fault(setting)?,
@@ -153,6 +157,7 @@ impl Default for Behaviour {
             tokens: 16,
             fault: None,
             times: None,
+            share: None,
             retry_after: None,
             rpm: None,
         }
@@ -178,6 +183,9 @@ impl fmt::Display for Behaviour {
         }
         if let Some(times) = self.times {
             write!(f, ",times={times}")?;
+        }
+        if let Some(share) = self.share {
+            write!(f, ",share={share}")?;
         }
         if let Some(wait) = self.retry_after {
             write!(f, ",retry-after={}ms", wait.as_millis())?;

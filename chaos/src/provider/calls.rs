@@ -1,11 +1,14 @@
 //! What arrived at the simulated provider and how it ended, so that a test can assert the provider's side.
 //! It never holds a credential, only a fingerprint that tells two apart.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::witness::Witness;
 use crate::fingerprint::fingerprint;
 use crate::journal::{EntryNumber, Journal};
 
@@ -84,18 +87,30 @@ pub(super) struct OpenCall {
     calls: Journal<Call>,
     number: EntryNumber,
     ended: bool,
+    witness: Option<Witness>,
+    /// Tokens that a whole answer puts on the bill.
+    pub(super) billed: u32,
+    /// When it allows the next call, where it says so.
+    pub(super) retry_after: Option<Duration>,
     pub(super) chunks: u32,
 }
 
 impl OpenCall {
-    pub(super) fn new(calls: Journal<Call>, call: Call) -> Self {
+    pub(super) fn new(calls: Journal<Call>, call: Call, witness: Option<Witness>) -> Self {
         let number = calls.push(call);
-        Self { calls, number, ended: false, chunks: 0 }
+        Self { calls, number, ended: false, witness, billed: 0, retry_after: None, chunks: 0 }
     }
 
     /// Notes the fault that is about to hit this call.
     pub(super) fn hit_by(&self, fault: String) {
         self.calls.update(self.number, |call| call.fault = Some(fault));
+    }
+
+    /// Notes that nothing more comes.
+    pub(super) fn silent(&self) {
+        if let Some(witness) = &self.witness {
+            witness.silent();
+        }
     }
 
     /// Notes the status of an answer whose body is still to be sent.
@@ -112,11 +127,17 @@ impl OpenCall {
             return;
         }
         let chunks = self.chunks;
+        let mut told = status;
         self.calls.update(self.number, |call| {
             call.outcome = outcome;
             call.chunks = chunks;
             call.status = status.or(call.status);
+            told = call.status;
         });
+        if let Some(witness) = &self.witness {
+            let wait = self.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            witness.answered(outcome, told, wait, self.billed.into());
+        }
     }
 }
 

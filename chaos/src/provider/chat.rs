@@ -9,10 +9,12 @@ mod text;
 mod tool;
 
 use axum::http::StatusCode;
+use serde_json::Value;
 
 use super::behaviour::Fault;
 use super::errors::ApiError;
 use super::exchange::{Answer, Ask};
+use crate::history::{key_of, marker, markers};
 use request::ChatRequest;
 pub(super) use script::Script;
 use tool::ToolCall;
@@ -22,7 +24,12 @@ const FINGERPRINT: &str = "fp_sim";
 
 /// What the one message of the answer is.
 enum Reply {
-    Text { tokens: u32, finish: &'static str },
+    Text {
+        tokens: u32,
+        finish: &'static str,
+        /// What the first token begins with: the marker of the request, so that its bytes are known wherever they turn up.
+        opening: String,
+    },
     Tool(ToolCall),
 }
 
@@ -48,19 +55,34 @@ pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let request = ChatRequest::read(&ask.body)?;
     let reply = match request.tool {
         Some(tool) => Reply::Tool(ToolCall::new(&ask.id, tool)),
-        None => match request.max_tokens {
-            Some(max) if max < ask.behaviour.tokens => Reply::Text { tokens: max, finish: "length" },
-            _ => Reply::Text { tokens: ask.behaviour.tokens, finish: "stop" },
-        },
+        None => {
+            let opening = opening(&ask.body);
+            match request.max_tokens {
+                Some(max) if max < ask.behaviour.tokens => {
+                    Reply::Text { tokens: max, finish: "length", opening }
+                }
+                _ => Reply::Text { tokens: ask.behaviour.tokens, finish: "stop", opening },
+            }
+        }
     };
     let tokens = reply.tokens();
     let usage = completion::Usage::new(request.prompt_tokens, tokens.saturating_mul(request.choices));
     let usage = (ask.behaviour.fault != Some(Fault::NoUsage)).then_some(usage);
+    let billed = usage.map_or(0, |usage| usage.total());
     if request.stream {
         let usage = usage.filter(|_| request.include_usage);
-        return Ok(Answer::Stream(Script::new(ask, reply, request.choices, usage)));
+        let billed = usage.map_or(0, |_| billed);
+        return Ok(Answer::Stream { script: Script::new(ask, reply, request.choices, usage), billed });
     }
     let body = completion::body(ask, &reply, request.choices, usage)
         .map_err(|_| ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
-    Ok(Answer::Whole { body, tokens })
+    Ok(Answer::Whole { body, tokens, billed })
+}
+
+/// The marker of the request in its prompt and a space; nothing where there is none.
+fn opening(body: &Value) -> String {
+    let texts = body.get("messages").and_then(Value::as_array).into_iter().flatten();
+    let texts = texts.filter_map(|message| message.get("content").and_then(Value::as_str));
+    let key = texts.flat_map(markers).find_map(key_of);
+    key.map(|key| format!("{} ", marker(&key))).unwrap_or_default()
 }

@@ -45,7 +45,7 @@ pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     };
     let body =
         serde_json::to_vec(&body).map_err(|_| ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
-    Ok(Answer::Whole { body: body.into(), tokens: 1 })
+    Ok(Answer::Whole { body: body.into(), tokens: 1, billed: tokens })
 }
 
 struct Input {

@@ -16,6 +16,7 @@ use super::errors::ApiError;
 use super::limits::Standing;
 use super::playback;
 use super::sim::{Sim, stamp};
+use super::witness::Witness;
 use crate::connections::Line;
 
 /// A request as it came.
@@ -42,9 +43,9 @@ pub(super) struct Ask {
 /// What a call is answered with, before pace and fault.
 pub(super) enum Answer {
     /// One JSON body, which takes as long as its tokens do.
-    Whole { body: Bytes, tokens: u32 },
+    Whole { body: Bytes, tokens: u32, billed: u32 },
     /// Server-sent events.
-    Stream(Script),
+    Stream { script: Script, billed: u32 },
 }
 
 /// Answers one call. `compose` is what the action is about: from what was asked to what is answered.
@@ -58,7 +59,11 @@ pub(super) async fn exchange(
     let mut standing = None;
     let mut call = Call::arrived(arrival.path, &arrival.headers);
     let asked = ask(sim, &arrival, &id, &mut call);
-    let mut call = OpenCall::new(sim.calls.clone(), call);
+    let witness = sim.history.clone().map(|scribe| {
+        let body = arrival.body.as_deref().unwrap_or_default();
+        Witness::called(scribe, sim.count(), body, call.idempotency_key.clone(), call.model.clone())
+    });
+    let mut call = OpenCall::new(sim.calls.clone(), call, witness);
     let composed = asked
         .map_err(|error| (CallOutcome::Refused, error))
         .and_then(|asked| admit(sim, &arrival.headers, asked, &mut standing))
@@ -74,6 +79,7 @@ pub(super) async fn exchange(
             playback::play(answer, &behaviour, call, arrival.line).await
         }
         Err((outcome, error)) => {
+            call.retry_after = error.retry_after;
             call.end(outcome, error.status.as_u16());
             error.into_response()
         }

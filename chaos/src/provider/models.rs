@@ -40,7 +40,7 @@ fn answer(
     describe: impl FnOnce() -> Result<Value, ApiError>,
 ) -> Response {
     let started = Instant::now();
-    let mut call = OpenCall::new(sim.calls.clone(), call);
+    let mut call = OpenCall::new(sim.calls.clone(), call, None);
     let mut response = match sim.authorise(headers).and_then(|()| describe()) {
         Ok(body) => {
             call.end(CallOutcome::Answered, 200);

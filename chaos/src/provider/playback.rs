@@ -42,19 +42,22 @@ enum Ending {
 
 /// Answers the call with `answer`, or with what the fault makes of it.
 pub(super) async fn play(answer: Answer, behaviour: &Behaviour, mut call: OpenCall, line: Line) -> Response {
-    let streamed = matches!(answer, Answer::Stream(_));
+    let streamed = matches!(answer, Answer::Stream { .. });
     if let Some(refusal) = refusal(behaviour, streamed) {
         pause(behaviour.first_token).await;
+        call.retry_after = behaviour.retry_after;
         call.end(CallOutcome::Refused, refusal.status().as_u16());
         return refusal;
     }
     match answer {
-        Answer::Whole { body, tokens } => {
+        Answer::Whole { body, tokens, billed } => {
+            call.billed = billed;
             pause(behaviour.first_token + behaviour.gap * tokens.saturating_sub(1)).await;
             call.answering(StatusCode::OK.as_u16());
             whole(body, behaviour, call, line)
         }
-        Answer::Stream(script) => {
+        Answer::Stream { script, billed } => {
+            call.billed = billed;
             call.answering(StatusCode::OK.as_u16());
             stream::play(script, behaviour, call, line)
         }
@@ -130,7 +133,10 @@ fn drip(body: Bytes, gap: Duration, call: OpenCall) -> Body {
 async fn break_off(ending: Ending, call: &mut OpenCall, line: &Line) -> io::Error {
     match ending {
         // It is the client who ends this call, by going away.
-        Ending::Silence => std::future::pending::<()>().await,
+        Ending::Silence => {
+            call.silent();
+            std::future::pending::<()>().await;
+        }
         Ending::Close => {}
         Ending::Reset => line.reset_on_close(),
     }

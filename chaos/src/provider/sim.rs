@@ -18,6 +18,7 @@ use super::calls::Call;
 use super::errors::ApiError;
 use super::limits::{Named, SlidingWindow, Standing, go_duration};
 use crate::journal::Journal;
+use crate::scribe::Scribe;
 
 /// What the rate-limit headers say where no `rpm` is set: the figures of a large account, never used up.
 const ROOMY_REQUESTS: &str = "30000";
@@ -26,31 +27,40 @@ const ROOMY_TOKENS: &str = "150000000";
 /// The shared state of one simulated provider.
 #[derive(Debug)]
 pub(super) struct Sim {
-    pub(super) behaviour: Behaviour,
+    behaviour: Mutex<Behaviour>,
     pub(super) models: Vec<String>,
     pub(super) dimensions: u32,
     pub(super) calls: Journal<Call>,
+    pub(super) history: Option<Scribe>,
     /// The hash of the `authorization` that calls must carry.
     authorization: Option<[u8; 32]>,
     windows: Mutex<Named<SlidingWindow>>,
     hits: Mutex<Named<u32>>,
     run: u32,
     last_id: AtomicU64,
+    arrived: AtomicU64,
+    struck: AtomicU64,
+    /// Of the calls that a fault with a share could hit.
+    exposed: AtomicU64,
 }
 
 impl Sim {
     pub(super) fn new(config: Config) -> Self {
         let bearer = |key: &str| Sha256::digest(format!("Bearer {key}")).into();
         Self {
-            behaviour: config.behaviour,
+            behaviour: Mutex::new(config.behaviour),
             models: config.models,
             dimensions: config.dimensions,
             calls: Journal::new(config.calls_kept),
+            history: config.history,
             authorization: config.api_key.map(|key| bearer(key.expose_secret())),
             windows: Mutex::default(),
             hits: Mutex::default(),
             run: rand::random(),
             last_id: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
+            struck: AtomicU64::new(0),
+            exposed: AtomicU64::new(0),
         }
     }
 
@@ -68,10 +78,11 @@ impl Sim {
 
     /// How calls to `model` are answered, or that there is no such model.
     pub(super) fn behaviour_of(&self, model: &str) -> Result<Behaviour, ApiError> {
-        let named = self.behaviour.clone().of_model(model);
+        let usual = self.behaviour.lock().clone();
+        let named = usual.clone().of_model(model);
         match named.map_err(|error| ApiError::grammar("model", &error))? {
             Some(behaviour) => Ok(behaviour),
-            None if self.models.iter().any(|listed| listed == model) => Ok(self.behaviour.clone()),
+            None if self.models.iter().any(|listed| listed == model) => Ok(usual),
             None => Err(ApiError::unknown_model(model)),
         }
     }
@@ -82,17 +93,46 @@ impl Sim {
         self.windows.lock().of(model).admit(rpm, Instant::now()).map(Some)
     }
 
-    /// The fault that hits this call: that of its behaviour, unless it has hit often enough.
+    /// The fault that hits this call: that of its behaviour, unless it spares this one or has hit often enough.
     pub(super) fn fault(&self, behaviour: &Behaviour, model: &str, key: &str) -> Option<Fault> {
         let fault = behaviour.fault?;
-        let Some(times) = behaviour.times else { return Some(fault) };
-        let mut hits = self.hits.lock();
-        let hits = hits.of(&format!("{model}\n{key}"));
-        if *hits >= times {
+        if !self.is_its_turn(behaviour.share) {
             return None;
         }
-        *hits += 1;
+        if let Some(times) = behaviour.times {
+            let mut hits = self.hits.lock();
+            let hits = hits.of(&format!("{model}\n{key}"));
+            if *hits >= times {
+                return None;
+            }
+            *hits += 1;
+        }
+        self.struck.fetch_add(1, Ordering::Relaxed);
         Some(fault)
+    }
+
+    /// Whether the next call is one of the share, in percent, that a fault hits: evenly spread, not drawn, so that a short
+    /// run has its faults as well.
+    fn is_its_turn(&self, share: Option<u32>) -> bool {
+        let Some(share) = share else { return true };
+        let before = self.exposed.fetch_add(1, Ordering::Relaxed);
+        let hits = |calls: u64| calls * u64::from(share) / 100;
+        hits(before + 1) > hits(before)
+    }
+
+    /// The number of a call that has arrived, from 1.
+    pub(super) fn count(&self) -> u64 {
+        self.arrived.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Answers like this from the next call on.
+    pub(super) fn turn(&self, behaviour: Behaviour) {
+        *self.behaviour.lock() = behaviour;
+    }
+
+    /// How many calls a fault has hit.
+    pub(super) fn struck(&self) -> u64 {
+        self.struck.load(Ordering::Relaxed)
     }
 }
 

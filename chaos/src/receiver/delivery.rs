@@ -8,9 +8,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use schemas::Outcome;
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{fingerprint, of_outcome};
+use crate::history::{Fact, Key};
+use crate::scribe::Scribe;
+
+/// Who the receiver is in the history.
+const NAME: &str = "receiver";
 
 /// One attempt to deliver a message.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +50,26 @@ pub enum SignatureCheck {
     Valid,
     /// It was not, and why.
     Invalid(String),
+}
+
+impl Delivery {
+    /// Writes it into the history, where its body is that of a callback.
+    pub(super) fn write_down(&self, scribe: &Scribe) {
+        #[derive(Deserialize)]
+        struct Notice {
+            data: Outcome,
+        }
+        let Ok(Notice { data: outcome }) = serde_json::from_slice(&self.body) else { return };
+        let request = Key { tenant: outcome.tenant.clone(), id: outcome.id.clone() };
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        let body = Fact::Body { request: request.clone(), place: "callback".to_owned(), text };
+        scribe.write(NAME, body);
+        let webhook = self.message.clone().unwrap_or_default();
+        let valid = self.signature == SignatureCheck::Valid;
+        let (status, digest) = (Some(outcome.status), of_outcome(&outcome));
+        let fact = Fact::CalledBack { request, webhook, valid, replied: self.status, status, digest };
+        scribe.write(NAME, fact);
+    }
 }
 
 /// The headers as the journal keeps them.

@@ -22,6 +22,7 @@ fn each_setting_changes_its_field_and_no_other() {
         ("gap=1m", Behaviour { gap: ms(60_000), ..base() }),
         ("tokens=50", Behaviour { tokens: 50, ..base() }),
         ("rpm=60", Behaviour { rpm: Some(60), ..base() }),
+        ("share=30", Behaviour { share: Some(30), ..base() }),
         ("times=2", Behaviour { times: Some(2), ..base() }),
         ("retry-after=2", Behaviour { retry_after: Some(ms(2_000)), ..base() }),
         ("retry-after=200ms", Behaviour { retry_after: Some(ms(200)), ..base() }),
@@ -124,6 +125,7 @@ prop_compose! {
         tokens in 1..=MAX_TOKENS,
         fault in proptest::option::of(any_fault()),
         times in proptest::option::of(1u32..),
+        share in proptest::option::of(1u32..=100),
         wait in proptest::option::of(0u64..=3_600_000),
         rpm in proptest::option::of(1..=MAX_RPM),
     ) -> Behaviour {
@@ -133,6 +135,7 @@ prop_compose! {
             tokens,
             fault,
             times,
+            share,
             retry_after: wait.map(ms),
             rpm,
         }

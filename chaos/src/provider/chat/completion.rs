@@ -31,6 +31,10 @@ struct CompletionDetails {
 }
 
 impl Usage {
+    pub(super) const fn total(&self) -> u32 {
+        self.total_tokens
+    }
+
     pub(super) fn new(prompt_tokens: u32, completion_tokens: u32) -> Self {
         Self {
             prompt_tokens,
@@ -66,7 +70,7 @@ struct Choice<'a> {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    content: Option<&'static str>,
+    content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[ToolMember<'a>; 1]>,
     refusal: Option<()>,
@@ -110,7 +114,7 @@ pub(super) fn body(
 
 fn message(reply: &Reply) -> Message<'_> {
     let (content, tool_calls) = match reply {
-        Reply::Text { tokens, .. } => (Some(text::first(*tokens)), None),
+        Reply::Text { tokens, opening, .. } => (Some(format!("{opening}{}", text::first(*tokens))), None),
         Reply::Tool(call) => {
             let function = Function { name: &call.name, arguments: call.pieces.concat() };
             (None, Some([ToolMember { id: &call.id, r#type: "function", function }]))

@@ -87,8 +87,12 @@ impl Script {
     fn put_delta(&self, out: &mut BytesMut, step: u32) {
         let body = step.checked_sub(1).filter(|index| *index < self.body_steps());
         match (&self.reply, body) {
-            (Reply::Text { .. }, Some(index)) => {
+            (Reply::Text { opening, .. }, Some(index)) => {
                 out.put_slice(b"{\"content\":\"");
+                if index == 0 {
+                    // A marker is made of what needs no escape in JSON.
+                    out.put_slice(opening.as_bytes());
+                }
                 out.put_slice(text::token(index).as_bytes());
                 out.put_slice(b"\"}");
             }

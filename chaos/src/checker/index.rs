@@ -1,0 +1,227 @@
+//! A history sorted once by what it is about: requests, calls, processes, phases. It judges nothing.
+
+mod request;
+
+use std::collections::BTreeMap;
+
+use schemas::{ErrorCode, Status};
+
+use crate::history::{Entry, Fact, Key, Phase, Signal};
+
+pub(crate) use request::{Answer, Frame, Request, Sending, Step};
+
+/// A history, sorted.
+#[derive(Debug)]
+pub(crate) struct Index<'a> {
+    /// The history itself.
+    pub(crate) entries: &'a [Entry],
+    /// What is said of each request.
+    pub(crate) requests: BTreeMap<&'a Key, Request<'a>>,
+    /// All calls, in the order in which they began.
+    pub(crate) calls: Vec<Call<'a>>,
+    /// All processes, in the order in which they began.
+    pub(crate) processes: Vec<Process<'a>>,
+    /// What still waits after the run, by stream.
+    pub(crate) waiting: BTreeMap<&'a str, (At, u64)>,
+}
+
+/// A line of the history, and its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct At {
+    pub(crate) line: usize,
+    pub(crate) ms: u64,
+}
+
+/// One call of the provider.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) at: At,
+    pub(crate) request: Option<&'a Key>,
+    pub(crate) idempotency_key: Option<&'a str>,
+    pub(crate) model: &'a str,
+    pub(crate) silent: Option<At>,
+    pub(crate) answer: Option<Answered>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answered {
+    pub(crate) at: At,
+    pub(crate) status: Option<u16>,
+    pub(crate) whole: bool,
+    pub(crate) caller_gone: bool,
+    pub(crate) retry_after_ms: Option<u64>,
+    pub(crate) tokens: u64,
+}
+
+impl Call<'_> {
+    /// Whether the caller has all of a good answer.
+    pub(crate) fn is_answered_well(&self) -> bool {
+        self.answer.is_some_and(|answer| {
+            answer.whole && !answer.caller_gone && matches!(answer.status, Some(200..=299))
+        })
+    }
+
+    /// Whether the provider only asked to come later: such a call costs no try.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.answer.is_some_and(|answer| matches!(answer.status, Some(429 | 529)))
+    }
+}
+
+/// One process of the engine, from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct Process<'a> {
+    pub(crate) role: &'a str,
+    pub(crate) pid: u32,
+    pub(crate) begun: At,
+    pub(crate) signals: Vec<(At, Signal)>,
+    pub(crate) ended: Option<(At, &'a str)>,
+}
+
+impl Process<'_> {
+    /// Whether it lives at `ms`.
+    pub(crate) fn lives_at(&self, ms: u64) -> bool {
+        self.begun.ms <= ms && self.ended.is_none_or(|(at, _)| at.ms > ms)
+    }
+}
+
+/// An outcome that the broker keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub(crate) at: At,
+    pub(crate) status: Status,
+    pub(crate) code: Option<ErrorCode>,
+    pub(crate) text: Option<&'a str>,
+    pub(crate) digest: &'a str,
+    pub(crate) calls: u64,
+    pub(crate) tokens: u64,
+}
+
+impl<'a> Index<'a> {
+    pub(crate) fn new(entries: &'a [Entry]) -> Self {
+        let mut index = Self {
+            entries,
+            requests: BTreeMap::new(),
+            calls: Vec::new(),
+            processes: Vec::new(),
+            waiting: BTreeMap::new(),
+        };
+        // Each provider counts its own calls.
+        let mut open = BTreeMap::new();
+        for (line, entry) in entries.iter().enumerate() {
+            let at = At { line, ms: entry.at_ms };
+            index.add_request_fact(at, entry);
+            index.add_call_fact(at, entry, &mut open);
+            index.add_process_fact(at, entry);
+            if let Fact::Waiting { stream, messages } = &entry.fact {
+                index.waiting.insert(stream, (at, *messages));
+            }
+        }
+        index
+    }
+
+    /// The requests that somebody was told are accepted, with the line that told it first, in that order.
+    pub(crate) fn accepted(&self) -> Vec<(At, &'a Key, &Request<'a>)> {
+        let told =
+            self.requests.iter().filter_map(|(key, request)| Some((request.accepted()?, *key, request)));
+        let mut accepted: Vec<_> = told.collect();
+        accepted.sort_by_key(|(at, ..)| *at);
+        accepted
+    }
+
+    /// The calls of one request, in the order in which they began.
+    pub(crate) fn calls_of(&self, request: &Request<'a>) -> impl DoubleEndedIterator<Item = &Call<'a>> {
+        request.calls.iter().map(|&call| &self.calls[call])
+    }
+
+    /// When a phase began first.
+    pub(crate) fn phase(&self, wanted: Phase) -> Option<At> {
+        self.facts()
+            .find(|(_, fact)| matches!(fact, Fact::Phase { phase } if *phase == wanted))
+            .map(|(at, _)| at)
+    }
+
+    /// Every line.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = (At, &'a Fact)> {
+        self.entries.iter().enumerate().map(|(line, entry)| (At { line, ms: entry.at_ms }, &entry.fact))
+    }
+
+    /// The time of the last line of the run itself; what is read from the broker afterwards does not count.
+    pub(crate) fn over_ms(&self) -> u64 {
+        let last = || self.entries.last().map_or(0, |entry| entry.at_ms);
+        self.phase(Phase::Over).map_or_else(last, |at| at.ms)
+    }
+
+    /// How many messages of requests still wait for their end; callbacks are none.
+    pub(crate) fn waiting_requests(&self) -> u64 {
+        let callbacks = |stream: &str| stream.to_ascii_uppercase().ends_with("_CB");
+        let requests = self.waiting.iter().filter(|(stream, _)| !callbacks(stream));
+        requests.map(|(_, (_, messages))| messages).sum()
+    }
+
+    /// Whether anything disturbed the run before `line`.
+    pub(crate) fn is_disturbed_before(&self, line: usize) -> bool {
+        self.facts().take(line).any(|(_, fact)| {
+            matches!(
+                fact,
+                Fact::Injected { .. } | Fact::Signalled { .. } | Fact::Process { ended: Some(_), .. }
+            )
+        })
+    }
+
+    fn add_call_fact(&mut self, at: At, entry: &'a Entry, open: &mut BTreeMap<(&'a str, u64), usize>) {
+        let by = entry.by.as_str();
+        match &entry.fact {
+            Fact::Called { call, request, idempotency_key, model } => {
+                let number = self.calls.len();
+                open.insert((by, *call), number);
+                let (request, idempotency_key) = (request.as_ref(), idempotency_key.as_deref());
+                self.calls.push(Call { at, request, idempotency_key, model, silent: None, answer: None });
+                if let Some(key) = request {
+                    self.requests.entry(key).or_default().calls.push(number);
+                }
+            }
+            Fact::Silent { call } => {
+                if let Some(&number) = open.get(&(by, *call)) {
+                    self.calls[number].silent = Some(at);
+                }
+            }
+            Fact::Answered { call, status, whole, caller_gone, retry_after_ms, tokens } => {
+                if let Some(number) = open.remove(&(by, *call)) {
+                    let (status, whole, caller_gone) = (*status, *whole, *caller_gone);
+                    let (retry_after_ms, tokens) = (*retry_after_ms, *tokens);
+                    let answer = Answered { at, status, whole, caller_gone, retry_after_ms, tokens };
+                    self.calls[number].answer = Some(answer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add_process_fact(&mut self, at: At, entry: &'a Entry) {
+        match &entry.fact {
+            Fact::Process { role, pid, ended: None } => {
+                let (pid, signals) = (*pid, Vec::new());
+                self.processes.push(Process { role, pid, begun: at, signals, ended: None });
+            }
+            Fact::Process { role, pid, ended: Some(how) } => {
+                if let Some(process) = self.living(role, *pid) {
+                    process.ended = Some((at, how));
+                }
+            }
+            Fact::Signalled { role, pid, signal } => {
+                if let Some(process) = self.living(role, *pid) {
+                    process.signals.push((at, *signal));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn living(&mut self, role: &str, pid: u32) -> Option<&mut Process<'a>> {
+        let same = |process: &&mut Process<'a>| {
+            process.role == role && process.pid == pid && process.ended.is_none()
+        };
+        self.processes.iter_mut().rev().find(same)
+    }
+}

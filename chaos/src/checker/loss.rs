@@ -1,0 +1,67 @@
+//! I1: what was accepted has exactly one recorded outcome, in time. Loss is told apart by where in the order of acceptance
+//! it lies, since each place has another cause; it never counts what may still be waiting.
+
+use super::{Bounds, Inquiry, index::Index};
+
+/// Everything accepted before the first survivor is gone: a store started over.
+const PREFIX: &str = "lost_prefix";
+/// Survivors before it and after it: the worst, nothing explains it but a fault of the engine.
+const MIDDLE: &str = "lost_middle";
+/// Everything accepted after the last survivor is gone: an end that was not written to the disk.
+const TAIL: &str = "lost_tail";
+
+pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
+    lost(index, inquiry);
+    for (key, request) in &index.requests {
+        if request.recorded.len() > 1 {
+            let sentence = format!("{} outcomes of it are recorded", request.recorded.len());
+            inquiry.broken(
+                *key,
+                "recorded_twice",
+                sentence,
+                request.recorded.iter().map(|record| record.at.line),
+            );
+        }
+        let (Some((send, told)), Some(end)) = (request.accepted_send(), request.ended()) else { continue };
+        let allowed = send.deadline_ms + bounds.recovery_ms + bounds.skew_ms;
+        let took = end.ms.saturating_sub(send.at.ms);
+        if took > allowed {
+            let sentence = format!("it ended {took} ms after it was sent; {allowed} ms were allowed");
+            inquiry.broken(*key, "late", sentence, [send.at.line, told.line, end.line]);
+        }
+    }
+}
+
+fn lost(index: &Index<'_>, inquiry: &mut Inquiry) {
+    let accepted = index.accepted();
+    let survives = |place: &usize| !accepted[*place].2.recorded.is_empty();
+    let first = (0..accepted.len()).find(survives);
+    let last = (0..accepted.len()).rfind(survives);
+    let lost: Vec<_> = (0..accepted.len()).filter(|place| !survives(place)).collect();
+    accepted.iter().for_each(|_| inquiry.checked());
+    let waiting = index.waiting_requests();
+    // What still waits is late, not lost: that is I15's.
+    if lost.len() as u64 <= waiting {
+        return;
+    }
+    for place in lost {
+        let (told, key, request) = &accepted[place];
+        let kind = match (first, last) {
+            (_, Some(last)) if place > last => TAIL,
+            (Some(first), _) if place > first => MIDDLE,
+            _ => PREFIX,
+        };
+        let also = if waiting > 0 {
+            format!("; {waiting} messages still wait, fewer than are missing")
+        } else {
+            String::new()
+        };
+        let sentence = format!(
+            "accepted as number {} of {}, and no outcome of it is recorded{also}",
+            place + 1,
+            accepted.len()
+        );
+        let sent = request.sends.first().map(|send| send.at.line);
+        inquiry.broken(*key, kind, sentence, sent.into_iter().chain([told.line]));
+    }
+}

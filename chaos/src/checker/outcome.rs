@@ -1,0 +1,83 @@
+//! I3: all who were told the end of a request were told the same one, and an id in use is not given to another request.
+
+use schemas::Status;
+
+use super::{
+    Bounds, Inquiry,
+    index::{Answer, Index, Request},
+};
+use crate::history::{Door, Key};
+
+pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
+    for (key, request) in &index.requests {
+        let statuses = statuses(request);
+        if !statuses.is_empty() {
+            inquiry.checked();
+        }
+        if let Some((first, other)) = differing(&statuses) {
+            let sentence =
+                format!("one was told that it {}, another that it {}", first.as_str(), other.as_str());
+            inquiry.broken(*key, "two_ends", sentence, lines_of(&statuses, first, other));
+        }
+        let texts = texts(request);
+        if let Some((first, other)) = differing(&texts) {
+            let sentence = "two different answers were told as its end".to_owned();
+            inquiry.broken(*key, "two_answers", sentence, lines_of(&texts, first, other));
+        }
+        let digests: Vec<_> = request.recorded.iter().map(|record| (record.digest, record.at.line)).collect();
+        if let Some((first, other)) = differing(&digests) {
+            let sentence = "two different outcomes are recorded".to_owned();
+            inquiry.broken(*key, "two_records", sentence, lines_of(&digests, first, other));
+        }
+        conflict(key, request, inquiry);
+    }
+}
+
+/// Everybody who was told how it ended.
+fn statuses(request: &Request<'_>) -> Vec<(Status, usize)> {
+    let frames = request.ends().into_iter().map(|(at, status, _)| (status, at.line));
+    let callbacks =
+        request.callbacks.iter().filter_map(|callback| Some((callback.status?, callback.at.line)));
+    let recorded = request.recorded.iter().map(|record| (record.status, record.at.line));
+    frames.chain(callbacks).chain(recorded).collect()
+}
+
+/// Everybody who was told the whole answer.
+fn texts<'a>(request: &Request<'a>) -> Vec<(&'a str, usize)> {
+    let good = |status: Status| status == Status::Succeeded;
+    let frames = request.ends().into_iter().filter(|(_, status, _)| good(*status));
+    let frames = frames.filter_map(|(at, _, frame)| Some((frame.text?, at.line)));
+    let recorded = request.recorded.iter().filter(|record| good(record.status));
+    frames.chain(recorded.filter_map(|record| Some((record.text?, record.at.line)))).collect()
+}
+
+fn differing<T: PartialEq + Copy>(told: &[(T, usize)]) -> Option<(T, T)> {
+    let first = told.first()?.0;
+    told.iter().find(|(other, _)| *other != first).map(|(other, _)| (first, *other))
+}
+
+/// The first line that tells the one, and the first that tells the other.
+fn lines_of<T: PartialEq>(told: &[(T, usize)], one: T, other: T) -> Vec<usize> {
+    let line = |wanted: &T| told.iter().find(|(what, _)| what == wanted).map(|(_, line)| *line);
+    line(&one).into_iter().chain(line(&other)).collect()
+}
+
+/// Two requests under one id: a door may accept only one. (On the bus the ack says nothing of the id.)
+fn conflict(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
+    if request.fingerprints().len() < 2 {
+        return;
+    }
+    inquiry.checked();
+    let accepted = |door: Door, answer| door != Door::Bus && matches!(answer, Some((_, Answer::Accepted)));
+    let accepted: Vec<_> = request
+        .sends
+        .iter()
+        .filter(|send| accepted(send.door, send.answer))
+        .map(|send| (send.fingerprint, send.at.line))
+        .collect();
+    if let Some((first, other)) = differing(&accepted) {
+        let sentence =
+            "two different requests were accepted under one id; the second is a `conflict`".to_owned();
+        inquiry.broken(key, "conflict_accepted", sentence, lines_of(&accepted, first, other));
+    }
+}

@@ -1,0 +1,137 @@
+//! I12: what stands still is ended within its bound and its work goes on elsewhere; what is only slow is let alone.
+
+use super::{
+    Bounds, Inquiry,
+    index::{Answered, At, Call, Index, Process},
+};
+use crate::history::{Fact, Key, Signal};
+
+pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
+    for process in &index.processes {
+        for (place, (at, signal)) in process.signals.iter().enumerate() {
+            let next = process.signals.get(place + 1).map(|(at, _)| *at);
+            match signal {
+                Signal::Stop | Signal::Spin if is_supervised(bounds, process) => {
+                    stopped(index, bounds, process, *at, next, inquiry);
+                }
+                Signal::Slow => slow(process, *at, next, inquiry),
+                _ => {}
+            }
+        }
+        if let Some((death, _)) = process.ended {
+            abandoned(index, bounds, death, inquiry);
+        }
+    }
+    index.calls.iter().for_each(|call| silent(index, bounds, call, inquiry));
+}
+
+pub(super) fn is_supervised(bounds: &Bounds, process: &Process<'_>) -> bool {
+    bounds.supervised.iter().any(|role| process.role.starts_with(role.as_str()))
+}
+
+/// It must be ended, unless the harness let it go on (or ended it) before that.
+fn stopped(
+    index: &Index<'_>,
+    bounds: &Bounds,
+    process: &Process<'_>,
+    at: At,
+    next: Option<At>,
+    inquiry: &mut Inquiry,
+) {
+    let due = at.ms + bounds.stall_kill_ms + bounds.skew_ms;
+    if next.is_some_and(|next| next.ms <= due) || index.over_ms() < due {
+        return;
+    }
+    inquiry.checked();
+    let ended = process.ended.map(|(ended, _)| ended);
+    if ended.is_none_or(|ended| ended.ms > due) {
+        let took = ended.map_or_else(|| "never".into(), |ended| format!("after {} ms", ended.ms - at.ms));
+        let allowed = bounds.stall_kill_ms;
+        let sentence = format!("{} stood still and was ended {took}; {allowed} ms are allowed", process.role);
+        inquiry.broken(
+            None,
+            "not_killed",
+            sentence,
+            [at.line].into_iter().chain(ended.map(|ended| ended.line)),
+        );
+    }
+}
+
+fn slow(process: &Process<'_>, at: At, next: Option<At>, inquiry: &mut Inquiry) {
+    inquiry.checked();
+    if let Some((ended, how)) = process.ended.filter(|(ended, _)| next.is_none_or(|next| *ended < next)) {
+        let sentence = format!("{} was only slow, and was ended ({how})", process.role);
+        inquiry.broken(None, "slow_killed", sentence, [at.line, ended.line]);
+    }
+}
+
+/// A provider that falls silent: its call must be given up, and the request go on.
+fn silent(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, inquiry: &mut Inquiry) {
+    let Some(silent) = call.silent else { return };
+    let due = silent.ms + bounds.silence_ms + bounds.skew_ms;
+    match call.answer {
+        Some(answer) if answer.at.ms <= due => {
+            inquiry.checked();
+            goes_on(index, bounds, call, answer, inquiry);
+        }
+        None if index.over_ms() < due => {}
+        answer => {
+            inquiry.checked();
+            let allowed = bounds.silence_ms;
+            let sentence = format!("a call whose provider fell silent was not given up within {allowed} ms");
+            let lines = [silent.line].into_iter().chain(answer.map(|answer| answer.at.line));
+            inquiry.broken(call.request, "not_given_up", sentence, lines);
+        }
+    }
+}
+
+/// The calls that ended with a process: whoever it was that waited for them, the requests go on.
+fn abandoned(index: &Index<'_>, bounds: &Bounds, death: At, inquiry: &mut Inquiry) {
+    for call in &index.calls {
+        let Some(answer) = call.answer.filter(|answer| answer.caller_gone) else { continue };
+        let with_it =
+            (death.ms.saturating_sub(bounds.skew_ms)..=death.ms + bounds.skew_ms).contains(&answer.at.ms);
+        if with_it && call.silent.is_none() {
+            inquiry.checked();
+            goes_on(index, bounds, call, answer, inquiry);
+        }
+    }
+}
+
+/// After a call was given up, its request is called anew or comes to its end.
+fn goes_on(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, gone: Answered, inquiry: &mut Inquiry) {
+    let Some(key) = call.request else { return };
+    let due = gone.at.ms + bounds.redelivery_ms + bounds.skew_ms;
+    let signs = index.facts().skip(call.at.line + 1).filter(|(_, fact)| is_sign_of_life(fact, key));
+    let next = signs.map(|(at, _)| at).find(|at| *at > gone.at || is_end(index, *at));
+    let watched = index.requests.get(key).is_some_and(|request| request.is_watched());
+    // An end that nobody read leaves no time; only its record says that there was one.
+    let unseen = next.is_none() && (!watched || index.over_ms() < due);
+    if !unseen && next.is_none_or(|next| next.ms > due) {
+        let took =
+            next.map_or_else(|| "not at all".into(), |next| format!("after {} ms", next.ms - gone.at.ms));
+        let allowed = bounds.redelivery_ms;
+        let sentence = format!("its call was given up, and it went on {took}; {allowed} ms are allowed");
+        inquiry.broken(
+            key,
+            "not_redelivered",
+            sentence,
+            [call.at.line, gone.at.line].into_iter().chain(next.map(|next| next.line)),
+        );
+    }
+}
+
+fn is_sign_of_life(fact: &Fact, key: &Key) -> bool {
+    match fact {
+        Fact::Called { request, .. } => request.as_ref() == Some(key),
+        Fact::Frame { request, status, .. } | Fact::CalledBack { request, status, .. } => {
+            request == key && status.is_some()
+        }
+        _ => false,
+    }
+}
+
+/// A call may be given up because its request has ended.
+fn is_end(index: &Index<'_>, at: At) -> bool {
+    !matches!(index.entries[at.line].fact, Fact::Called { .. })
+}

@@ -1,0 +1,139 @@
+//! I1, I2, I3, I8: what is accepted ends once, what is refused does not run.
+
+use schemas::{ErrorCode, Status};
+
+use super::{story::key, *};
+use crate::history::{Door, Fact};
+
+fn four_accepted() -> Story {
+    (1..=4).fold(Story::default(), |story, number| story.asked(&format!("r{number}"))).over(1_000)
+}
+
+fn recorded(story: Story, names: &[&str]) -> Story {
+    names.iter().fold(story, |story, name| story.recorded(name, "hi"))
+}
+
+#[test]
+fn i1_everything_accepted_is_recorded() {
+    holds(&recorded(four_accepted(), &["r1", "r2", "r3", "r4"]), Guarantee::I1);
+    not_exercised(&Story::default().sent("r1").unclear("r1").over(9), Guarantee::I1);
+}
+
+#[test]
+fn i1_tells_where_the_loss_lies() {
+    let lost = |kept: &[&str]| verdict(&recorded(four_accepted(), kept), Guarantee::I1);
+    let kinds = |verdict| match verdict {
+        Verdict::Broken { findings } => findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(),
+        _ => vec![],
+    };
+    assert_eq!(kinds(lost(&["r2", "r3", "r4"])), ["lost_prefix"]);
+    assert_eq!(kinds(lost(&["r1", "r2", "r4"])), ["lost_middle"]);
+    assert_eq!(kinds(lost(&["r1", "r2"])), ["lost_tail", "lost_tail"]);
+    assert_eq!(kinds(lost(&[])), ["lost_prefix"; 4]);
+    let finding = breaks(&recorded(four_accepted(), &["r1", "r2", "r4"]), Guarantee::I1, "lost_middle");
+    assert_eq!((finding.request, finding.lines), (Some(key("r3")), vec![4, 5]), "sent and accepted");
+}
+
+#[test]
+fn i1_what_still_waits_is_not_lost_and_what_is_unclear_may_be() {
+    let story = recorded(four_accepted(), &["r1", "r2", "r3"]);
+    holds(&story.clone().waiting("DYNODE_WORK", 1), Guarantee::I1);
+    breaks(&story.waiting("DYNODE_CB", 1), Guarantee::I1, "lost_tail");
+    let unclear = recorded(four_accepted().sent("r5").unclear("r5"), &["r1", "r2", "r3", "r4"]);
+    holds(&unclear, Guarantee::I1);
+    holds(&recorded(unclear, &["r5"]), Guarantee::I1);
+}
+
+#[test]
+fn i1_sees_a_second_record_and_a_late_end() {
+    let good = Story::default().asked("r1");
+    breaks(&good.clone().recorded("r1", "hi").recorded("r1", "hi"), Guarantee::I1, "recorded_twice");
+    let late =
+        good.reads("r1", None).at(71_000).end("r1", (1, 0), Status::Succeeded, "hi").recorded("r1", "hi");
+    breaks(&late, Guarantee::I1, "late");
+}
+
+#[test]
+fn i2_everything_told_was_asked() {
+    let good = Story::default().asked("r1").called(1, "r1").streamed("r1", "hi").called_back("r1", 200);
+    holds(&good.recorded("r1", "hi").parked("r1"), Guarantee::I2);
+    not_exercised(&Story::default().sent("r1"), Guarantee::I2);
+}
+
+#[test]
+fn i2_sees_each_invention() {
+    let none = Story::default;
+    breaks(&none().accepted("r1"), Guarantee::I2, "invented_acceptance");
+    breaks(&none().frame("r1", (0, 0), "queued", None), Guarantee::I2, "invented_frame");
+    breaks(&none().called(1, "r1"), Guarantee::I2, "invented_call");
+    breaks(&none().called_back("r1", 200), Guarantee::I2, "invented_callback");
+    breaks(&none().recorded("r1", "hi"), Guarantee::I2, "invented_outcome");
+    breaks(&none().parked("r1"), Guarantee::I2, "invented_letter");
+    breaks(&none().recorded("r1", "hi").sent("r1"), Guarantee::I2, "invented_outcome");
+}
+
+#[test]
+fn i3_all_are_told_one_end() {
+    let good = Story::default().asked("r1").streamed("r1", "hi").called_back("r1", 200).recorded("r1", "hi");
+    holds(&good, Guarantee::I3);
+    not_exercised(&Story::default().asked("r1"), Guarantee::I3);
+}
+
+#[test]
+fn i3_sees_two_ends_answers_and_records() {
+    let asked = || Story::default().asked("r1");
+    let failed = |story: Story| story.recorded_as("r1", Status::Failed, None, Some(ErrorCode::Internal), 1);
+    breaks(&failed(asked().streamed("r1", "hi")), Guarantee::I3, "two_ends");
+    breaks(&failed(asked().called_back("r1", 200)), Guarantee::I3, "two_ends");
+    breaks(&asked().streamed("r1", "hi").recorded("r1", "ho"), Guarantee::I3, "two_answers");
+    let mut twice = asked().recorded("r1", "hi").recorded("r1", "hi");
+    if let Some(Fact::Recorded { digest, .. }) = twice.entries.last_mut().map(|entry| &mut entry.fact) {
+        "d2".clone_into(digest);
+    }
+    breaks(&twice, Guarantee::I3, "two_records");
+}
+
+#[test]
+fn i3_an_id_in_use_is_not_given_to_another_request() {
+    let first = Story::default().asked("r1");
+    let second = |door, fingerprint| first.clone().sent_as("client 2", "r1", door, fingerprint, false);
+    breaks(&second(Door::Socket, "f2").accepted_by("client 2", "r1"), Guarantee::I3, "conflict_accepted");
+    let refused = Fact::Refused { request: key("r1"), code: ErrorCode::Conflict, retry_after_ms: None };
+    holds(&second(Door::Http, "f2").fact("client 2", refused), Guarantee::I3);
+    holds(&second(Door::Bus, "f2").accepted_by("client 2", "r1"), Guarantee::I3);
+    not_exercised(&second(Door::Http, "f1").accepted_by("client 2", "r1"), Guarantee::I3);
+}
+
+fn refused(code: ErrorCode, retry_after_ms: Option<u64>) -> Story {
+    Story::default().sent("r1").refused("r1", code, retry_after_ms)
+}
+
+#[test]
+fn i8_a_refusal_is_quick_says_when_and_nothing_runs() {
+    holds(&refused(ErrorCode::Overloaded, Some(500)), Guarantee::I8);
+    holds(&refused(ErrorCode::InvalidRequest, None), Guarantee::I8);
+    not_exercised(&Story::default().asked("r1"), Guarantee::I8);
+    let again = refused(ErrorCode::Overloaded, Some(500)).asked("r1").called(1, "r1").recorded("r1", "hi");
+    holds(&again, Guarantee::I8);
+    let recorded = refused(ErrorCode::InvalidRequest, None);
+    holds(
+        &recorded.recorded_as("r1", Status::Failed, None, Some(ErrorCode::InvalidRequest), 0),
+        Guarantee::I8,
+    );
+    let conflict = Story::default().asked("r1").sent_as("client 1", "r1", Door::Http, "f2", false);
+    holds(
+        &conflict.refused("r1", ErrorCode::Conflict, None).called(1, "r1").recorded("r1", "hi"),
+        Guarantee::I8,
+    );
+}
+
+#[test]
+fn i8_sees_each_dishonest_refusal() {
+    breaks(&refused(ErrorCode::Overloaded, None), Guarantee::I8, "no_retry_after");
+    breaks(&refused(ErrorCode::RateLimited, None), Guarantee::I8, "no_retry_after");
+    let slow = Story::default().sent("r1").at(2_600).refused("r1", ErrorCode::Internal, None);
+    breaks(&slow, Guarantee::I8, "slow_refusal");
+    breaks(&refused(ErrorCode::Internal, None).called(1, "r1"), Guarantee::I8, "ran");
+    breaks(&refused(ErrorCode::Internal, None).called(1, "r1").asked("r1"), Guarantee::I8, "ran");
+    breaks(&refused(ErrorCode::Internal, None).recorded("r1", "hi"), Guarantee::I8, "outcome_of_refused");
+}

@@ -1,0 +1,51 @@
+//! I4: a provider is called for a request no more often than tries and redeliveries allow, each time under the same
+//! idempotency key, which no other request has. A call that was only told to come later is no try.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Bounds, Inquiry,
+    index::{Call, Index},
+};
+use crate::history::{Key, Signal};
+
+pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
+    let mut owners: BTreeMap<&str, (&Key, usize)> = BTreeMap::new();
+    for (key, request) in &index.requests {
+        let calls: Vec<_> = index.calls_of(request).collect();
+        let (Some(first), Some(last)) = (calls.first(), calls.last()) else { continue };
+        inquiry.checked();
+        let tries: Vec<_> =
+            calls.iter().filter(|call| !call.is_throttled()).map(|call| call.at.line).collect();
+        let allowed = allowed(index, bounds, first, last);
+        if tries.len() as u64 > allowed {
+            let sentence = format!("the provider was called {} times; {allowed} are allowed", tries.len());
+            inquiry.broken(*key, "too_many_calls", sentence, tries);
+        }
+        for call in &calls {
+            one_key(key, first, call, inquiry);
+            let Some(mark) = call.idempotency_key else { continue };
+            let (owner, line) = *owners.entry(mark).or_insert((*key, call.at.line));
+            if owner != *key {
+                let sentence =
+                    format!("its call carries the idempotency key of {}/{}", owner.tenant, owner.id);
+                inquiry.broken(*key, "key_shared", sentence, [line, call.at.line]);
+            }
+        }
+    }
+}
+
+/// What a drain hands back costs no attempt, so each drain on the way allows one more.
+fn allowed(index: &Index<'_>, bounds: &Bounds, first: &Call<'_>, last: &Call<'_>) -> u64 {
+    let drains = |at: u64| (first.at.ms..=last.at.ms).contains(&at);
+    let signals = index.processes.iter().flat_map(|process| &process.signals);
+    let handed_back = signals.filter(|(at, signal)| *signal == Signal::Drain && drains(at.ms)).count() as u64;
+    (bounds.attempts_max + handed_back) * (1 + bounds.retries) * bounds.providers
+}
+
+fn one_key(key: &Key, first: &Call<'_>, call: &Call<'_>, inquiry: &mut Inquiry) {
+    if call.idempotency_key != first.idempotency_key {
+        let sentence = "two calls for it carry different idempotency keys".to_owned();
+        inquiry.broken(key, "key_moved", sentence, [first.at.line, call.at.line]);
+    }
+}

@@ -1,0 +1,29 @@
+//! The dial on a callback receiver: how it replies where the URL says nothing, changed while it serves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Desk, Replies};
+
+/// A cheap handle; clones turn the same receiver.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    desk: Arc<Desk>,
+}
+
+impl Dial {
+    pub(super) fn of(desk: &Arc<Desk>) -> Self {
+        Self { desk: Arc::clone(desk) }
+    }
+
+    /// It replies like this from the next delivery on.
+    pub fn set(&self, replies: Replies) {
+        *self.desk.replies.lock() = replies;
+    }
+
+    /// How many deliveries were refused or kept waiting so far.
+    #[must_use]
+    pub fn struck(&self) -> u64 {
+        self.desk.struck.load(Ordering::Relaxed)
+    }
+}

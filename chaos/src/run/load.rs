@@ -1,0 +1,114 @@
+//! The clients of a run: each request of the workload is one client that sends it through its door, reads its events as
+//! planned, and writes down what it does and sees. Clients come back after whatever breaks; they never look at a log.
+
+mod bus;
+mod client;
+mod http;
+mod openai;
+mod reader;
+mod socket;
+mod tally;
+
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use schemas::{Secret, Tenant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+pub(crate) use bus::{Bus, format as bus_format};
+use client::Client;
+pub(crate) use reader::output_text;
+pub(crate) use tally::Tally;
+
+use crate::{
+    scribe::Scribe,
+    workload::{self, Workload},
+};
+
+/// How long a client of HTTP waits for a connection, and for the next byte of an answer: the server gives a sign of life
+/// every two seconds.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+const SILENCE_MAX: Duration = Duration::from_secs(8);
+
+/// What all clients share.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    /// Where they write down what they do and see.
+    pub(crate) scribe: Scribe,
+    /// The gateways; a client of one that is gone comes back to the next.
+    pub(crate) doors: Vec<SocketAddr>,
+    /// The bus, once for each tenant on it.
+    pub(crate) buses: BTreeMap<Tenant, Bus>,
+    /// Where callbacks go.
+    pub(crate) callbacks: workload::Target,
+    /// What they send as their credential.
+    pub(crate) key: Secret,
+    /// What is counted.
+    pub(crate) tally: Tally,
+    http: reqwest::Client,
+}
+
+/// The clients under way.
+#[derive(Debug)]
+pub(crate) struct Load {
+    ground: Arc<Ground>,
+    clients: JoinSet<()>,
+    next: u64,
+}
+
+impl Ground {
+    pub(crate) fn new(
+        scribe: Scribe,
+        doors: Vec<SocketAddr>,
+        buses: BTreeMap<Tenant, Bus>,
+        callbacks: workload::Target,
+        key: Secret,
+    ) -> io::Result<Self> {
+        let http = http_client()?;
+        Ok(Self { scribe, doors, buses, callbacks, key, tally: Tally::default(), http })
+    }
+}
+
+impl Load {
+    pub(crate) fn new(ground: Arc<Ground>) -> Self {
+        Self { ground, clients: JoinSet::new(), next: 1 }
+    }
+
+    /// What all clients share.
+    pub(crate) fn shared(&self) -> Arc<Ground> {
+        Arc::clone(&self.ground)
+    }
+
+    /// Sends each request at its time; returns after `span`, while clients are still reading.
+    pub(crate) async fn play(&mut self, workload: Workload, span: Duration) {
+        let began = Instant::now();
+        for planned in workload.requests {
+            sleep_until(began + Duration::from_millis(planned.at_ms)).await;
+            let client = Client::new(Arc::clone(&self.ground), self.next, planned);
+            self.next += 1;
+            // The death of a client shows: what it would have seen is missing.
+            self.clients.spawn(client.run());
+            while self.clients.try_join_next().is_some() {}
+        }
+        sleep_until(began + span).await;
+    }
+
+    /// Waits until all clients have seen the end, or until `until`; those that have not are ended.
+    pub(crate) async fn settle(&mut self, until: Instant) {
+        while let Ok(Some(_)) = timeout_at(until, self.clients.join_next()).await {}
+        self.clients.shutdown().await;
+    }
+}
+
+/// A client of HTTP. It carries no certificates, since nothing here speaks TLS.
+pub(crate) fn http_client() -> io::Result<reqwest::Client> {
+    let client = reqwest::Client::builder()
+        .tls_certs_only([])
+        .no_proxy()
+        .connect_timeout(CONNECT_MAX)
+        .read_timeout(SILENCE_MAX)
+        .build();
+    client.map_err(io::Error::other)
+}

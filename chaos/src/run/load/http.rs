@@ -1,0 +1,141 @@
+//! HTTP in Dynode's own form: a request is handed in, and its events are read by SSE, resumed by `Last-Event-ID`.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::{
+    RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use schemas::{Error, ErrorCode, Event, Format, Outcome};
+use serde::Deserialize;
+use sse_stream::SseByteStream;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    client::{Client, RECONNECT, Sending},
+    reader::{Next, Reader},
+};
+
+/// Hands the request in and reads until its end.
+pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader<'_>) {
+    let mut tries = 0;
+    while Instant::now() < sending.give_up {
+        match hand_in(client, sending, tries).await {
+            Some(true) => return read(client, sending, reader, tries).await,
+            Some(false) => return,
+            None => {}
+        }
+        sleep(RECONNECT).await;
+        tries += 1;
+    }
+}
+
+/// Asks for the cancel.
+pub(super) async fn cancel(client: &Client) {
+    let url = format!("http://{}/v1/requests/{}", client.gateway(0), client.planned.key.id);
+    // One that is lost is one that had no effect: the checkers allow for both.
+    let _ = signed(client, client.ground.http.delete(url)).send().await;
+}
+
+/// Whether it was accepted; `None` where that is not known, or not yet.
+async fn hand_in(client: &Client, sending: &Sending, tries: usize) -> Option<bool> {
+    let url = format!("http://{}/v1/requests", client.gateway(tries));
+    let format = Format::from(client.planned.format);
+    let body = client.planned.bytes(sending.other, &client.ground.callbacks);
+    let request = client.ground.http.post(url).header(CONTENT_TYPE, format.content_type()).body(body);
+    match signed(client, request).send().await {
+        Ok(response) if response.status() == StatusCode::ACCEPTED => {
+            client.accepted();
+            Some(true)
+        }
+        Ok(response) => match refusal(response).await {
+            Some(error) => client.refused(&error, sending).then_some(false),
+            None => {
+                client.unclear();
+                None
+            }
+        },
+        Err(error) => {
+            if !error.is_connect() {
+                client.unclear();
+            }
+            None
+        }
+    }
+}
+
+/// Reads until the end, over as many connections as it takes.
+async fn read(client: &Client, sending: &Sending, reader: &mut Reader<'_>, mut tries: usize) {
+    while Instant::now() < sending.give_up {
+        match read_once(client, reader, tries).await {
+            Some(Next::Ended | Next::Gone) => return,
+            Some(Next::Cut(away)) => sleep(away).await,
+            Some(Next::More) | None => sleep(RECONNECT).await,
+        }
+        reader.leaves();
+        tries += 1;
+    }
+}
+
+async fn read_once(client: &Client, reader: &mut Reader<'_>, tries: usize) -> Option<Next> {
+    let url = format!("http://{}/v1/requests/{}/events", client.gateway(tries), client.planned.key.id);
+    let mut request = signed(client, client.ground.http.get(url));
+    if let Some((attempt, seq)) = reader.last {
+        request = request.header("last-event-id", format!("{attempt}-{seq}"));
+    }
+    let response = request.send().await.ok()?.error_for_status().ok()?;
+    reader.starts();
+    let mut events = SseByteStream::new(response.bytes_stream());
+    while let Some(Ok(event)) = events.next().await {
+        let Some(data) = event.data else { continue };
+        let Ok(event) = serde_json::from_str::<Event>(&data) else { continue };
+        match reader.sees(&event).await {
+            Next::More => {}
+            next => return Some(next),
+        }
+    }
+    None
+}
+
+/// The recorded outcome, as the gateway tells it; `None` while there is none.
+pub(super) async fn outcome(client: &Client, tries: usize) -> Option<Outcome> {
+    let url = format!("http://{}/v1/requests/{}", client.gateway(tries), client.planned.key.id);
+    let response = signed(client, client.ground.http.get(url)).send().await.ok()?;
+    match response.status() {
+        StatusCode::OK => response.json().await.ok(),
+        _ => None,
+    }
+}
+
+/// With the credential of the client.
+pub(super) fn signed(client: &Client, request: RequestBuilder) -> RequestBuilder {
+    request.header(AUTHORIZATION, format!("Bearer {}", client.ground.key.expose()))
+}
+
+/// What a refusal says; `None` where the answer is none of Dynode's.
+pub(super) async fn refusal(response: Response) -> Option<Error> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: Said,
+    }
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+        code: String,
+    }
+    let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name)?.to_str().ok()?.parse::<u64>().ok();
+    let wait = header("retry-after-ms");
+    let said = response.json::<Refusal>().await.ok()?.error;
+    let named = serde_json::from_value::<ErrorCode>(said.code.into()).ok();
+    let by_status = || schemas::error::TABLE.iter().find(|row| row.http_status == status).map(|row| row.code);
+    let mut error = Error::new(named.or_else(by_status)?, said.message);
+    error.retry_after_ms = wait;
+    Some(error)
+}
+
+/// How long a client that was told to wait does so.
+pub(super) fn wait(error: &Error) -> Duration {
+    error.retry_after_ms.map_or(RECONNECT, Duration::from_millis)
+}

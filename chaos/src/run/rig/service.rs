@@ -1,0 +1,214 @@
+//! One process of the system under test: started, watched, started again when it ends by itself (as systemd would),
+//! signalled by its own id only, and gone with its handle.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::{Child, Command},
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{history::Fact, scribe::Scribe};
+
+/// The pause before a process that ended by itself is started again: what supervisors do.
+const RESTART_DELAY: Duration = Duration::from_millis(500);
+/// Orders that may wait; the harness gives one at a time.
+const ORDERS_MAX: usize = 4;
+
+/// How it is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    /// What it is in the history.
+    pub(crate) role: String,
+    /// The program and its arguments.
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    /// What is added to an environment that is cleared of everything meant for a Dynode.
+    pub(crate) variables: Vec<(String, String)>,
+    /// Where it runs.
+    pub(crate) dir: PathBuf,
+    /// Where its output goes.
+    pub(crate) log: PathBuf,
+}
+
+/// A handle on the process.
+#[derive(Debug)]
+pub(crate) struct Service {
+    role: String,
+    orders: mpsc::Sender<Order>,
+    pid: Arc<Mutex<Option<Pid>>>,
+    // Its death kills the process.
+    _keeper: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+enum Order {
+    /// Ends it by this signal; it stays down.
+    Down(Signal, oneshot::Sender<Option<ExitStatus>>),
+    /// Starts it, where it is down.
+    Up(oneshot::Sender<io::Result<()>>),
+}
+
+impl Service {
+    /// Starts it.
+    pub(crate) async fn start(launch: Launch, scribe: Scribe) -> io::Result<Self> {
+        let (orders, queue) = mpsc::channel(ORDERS_MAX);
+        let pid = Arc::new(Mutex::new(None));
+        let role = launch.role.clone();
+        let keeper = Keeper { launch, scribe, pid: Arc::clone(&pid), child: None };
+        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run(queue)));
+        let service = Self { role, orders, pid, _keeper: keeper };
+        service.up().await?;
+        Ok(service)
+    }
+
+    /// What it is in the history.
+    pub(crate) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// Its process id, while it runs.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        *self.pid.lock()
+    }
+
+    /// Starts it again.
+    pub(crate) async fn up(&self) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        let _ = self.orders.send(Order::Up(done)).await;
+        answer.await.unwrap_or_else(|_| Err(io::Error::other("its keeper has died")))
+    }
+
+    /// Ends it by `signal` and waits for its end; says how it ended, if it ran.
+    pub(crate) async fn down(&self, signal: Signal) -> Option<ExitStatus> {
+        let (done, answer) = oneshot::channel();
+        let _ = self.orders.send(Order::Down(signal, done)).await;
+        answer.await.ok().flatten()
+    }
+
+    /// Sends it a signal that does not end it.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self.pid() {
+            Some(pid) => kill_process(pid, signal).map_err(io::Error::from),
+            None => Err(io::Error::other("it does not run")),
+        }
+    }
+}
+
+struct Keeper {
+    launch: Launch,
+    scribe: Scribe,
+    pid: Arc<Mutex<Option<Pid>>>,
+    child: Option<Child>,
+}
+
+impl Keeper {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        loop {
+            let order = match &mut self.child {
+                Some(child) => tokio::select! {
+                    order = orders.recv() => order,
+                    end = child.wait() => {
+                        self.ended(end.ok());
+                        sleep(RESTART_DELAY).await;
+                        // One that cannot be started is missed by everybody: the run shows it.
+                        let _ = self.up();
+                        continue;
+                    }
+                },
+                None => orders.recv().await,
+            };
+            match order {
+                None => return,
+                Some(Order::Up(done)) => _ = done.send(self.up()),
+                Some(Order::Down(signal, done)) => _ = done.send(self.down(signal).await),
+            }
+        }
+    }
+
+    fn up(&mut self) -> io::Result<()> {
+        if self.child.is_some() {
+            return Ok(());
+        }
+        let child = self.launch.command()?.spawn()?;
+        let id = child.id().unwrap_or_default();
+        *self.pid.lock() = Pid::from_raw(id.cast_signed());
+        self.child = Some(child);
+        let role = self.launch.role.clone();
+        self.scribe.write("harness", Fact::Process { role, pid: id, ended: None });
+        Ok(())
+    }
+
+    async fn down(&mut self, signal: Signal) -> Option<ExitStatus> {
+        let child = self.child.as_mut()?;
+        if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            // It fails only for one that has ended. The id cannot be another's yet: nobody has waited for this one.
+            let _ = kill_process(pid, signal);
+        }
+        let end = child.wait().await.ok();
+        self.ended(end);
+        end
+    }
+
+    fn ended(&mut self, end: Option<ExitStatus>) {
+        self.child = None;
+        let Some(pid) = self.pid.lock().take() else { return };
+        let ended = end.map_or_else(|| "unknown".to_owned(), told);
+        let pid = pid.as_raw_nonzero().get().cast_unsigned();
+        let role = self.launch.role.clone();
+        self.scribe.write("harness", Fact::Process { role, pid, ended: Some(ended) });
+    }
+}
+
+impl Launch {
+    /// In a process group of its own, so that the Ctrl-C of a terminal reaches the harness alone, which cleans up.
+    fn command(&self) -> io::Result<Command> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.dir).env_remove("RUST_LOG");
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("DYNODE_")) {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.process_group(0).kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+/// How a process ended, in the words of the history.
+fn told(end: ExitStatus) -> String {
+    match (end.code(), end.signal()) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => end.to_string(),
+    }
+}
+
+/// A port that nobody has now.
+pub(crate) async fn free_port() -> io::Result<u16> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// The last lines of a log, for an error that has to say why a process did not come up.
+pub(crate) fn last_words(log: &Path) -> String {
+    const LINES_MAX: usize = 5;
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(LINES_MAX).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,122 @@
+//! The configuration file that the harness writes for the engine: short leases and short clocks, so that what takes
+//! minutes in production takes seconds here. The default of everything else is what is tested.
+
+use std::{fmt::Write, net::SocketAddr, path::Path};
+
+use schemas::Secret;
+
+use crate::run::scenario::Settings;
+
+/// How long a worker holds a message without renewing, in milliseconds: the shortest that the engine takes.
+pub(crate) const LEASE_MS: u64 = 3_000;
+/// How long the provider may be silent, before its first event and between two, in milliseconds.
+pub(crate) const SILENCE_MS: u64 = 2_000;
+/// The longest call of a provider, in milliseconds.
+pub(crate) const CALL_MS_MAX: u64 = 8_000;
+/// How long a runtime may stand still, in milliseconds.
+pub(crate) const NO_PROGRESS_KILL_MS: u64 = 4_000;
+/// How long running work may take to finish after SIGTERM, in milliseconds.
+pub(crate) const DRAIN_MS: u64 = 5_000;
+/// The deadline of requests that name none, in milliseconds.
+pub(crate) const DEADLINE_MS: u64 = 20_000;
+/// How often a callback is tried.
+pub(crate) const CALLBACK_TRIES_MAX: u32 = 6;
+/// The largest body and frame, in bytes.
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// What the engine must know of its surroundings.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// Where the provider is, from the engine.
+    pub(crate) provider: SocketAddr,
+    /// The file that holds the provider's key.
+    pub(crate) provider_key_file: &'a Path,
+    /// Where the broker is, from the engine, with its password.
+    pub(crate) broker: &'a Secret,
+}
+
+/// The text of the file.
+pub(crate) fn text(settings: &Settings, around: &Surroundings<'_>) -> String {
+    let Settings { attempts_max, retries, concurrency, queued_max, stream_mib, silence_kill_ms, .. } =
+        *settings;
+    let admitted_max = (queued_max / 2).max(1);
+    let stream_bytes = stream_mib << 20;
+    let mut text = format!(
+        r#"broker = {broker:?}
+log = "info,async_nats=warn"
+
+[gateway]
+body_bytes_max = {BODY_BYTES_MAX}
+frame_bytes_max = {BODY_BYTES_MAX}
+default_deadline_ms = {DEADLINE_MS}
+resume_wait_ms = {resume_wait_ms}
+drain_timeout_ms = {DRAIN_MS}
+write_timeout_ms = 5000
+ping_interval_ms = 2000
+socket_idle_timeout_ms = 15000
+queue_max = {admitted_max}
+
+[streams]
+queued_max = {queued_max}
+stream_bytes_max = {stream_bytes}
+duplicate_window_seconds = 60
+
+[engine]
+lease_ms = {LEASE_MS}
+attempts_max = {attempts_max}
+retries = {retries}
+default_deadline_ms = {DEADLINE_MS}
+first_event_ms = {SILENCE_MS}
+between_events_ms = {SILENCE_MS}
+total_ms = {CALL_MS_MAX}
+drain_ms = {DRAIN_MS}
+heartbeat_ms = 250
+
+[callbacks]
+attempts_max = {CALLBACK_TRIES_MAX}
+timeout_ms = 1000
+retry_first_ms = 200
+retry_longest_ms = 2000
+allow_networks = ["127.0.0.0/8"]
+
+[watchdog]
+no_progress_kill_ms = {NO_PROGRESS_KILL_MS}
+silence_kill_ms = {silence_kill_ms}
+disconnect_kill_ms = 60000
+
+[providers]
+sim = false
+
+[providers.upstream]
+kind = "openai_compatible"
+base_url = "http://{provider}/v1"
+api_key_file = {key:?}
+concurrency = {concurrency}
+"#,
+        broker = around.broker.expose(),
+        resume_wait_ms = 2 * LEASE_MS,
+        provider = around.provider,
+        key = around.provider_key_file.display().to_string(),
+    );
+    if let Some(rate) = settings.rate {
+        // A text in memory takes all that is written to it.
+        let _ = writeln!(text, "requests_per_minute = {rate}");
+    }
+    text + MODELS
+}
+
+/// The models: those of the provider, and one of this process that can be made to spin.
+const MODELS: &str = r#"
+[providers.upstream.models.chaos-chat]
+upstream = "sim"
+
+[providers.upstream.models.chaos-embed]
+upstream = "sim"
+action = "embedding.query"
+
+[providers.spinner]
+kind = "simulated"
+
+[providers.spinner.models.chaos-spin]
+spin_after_tokens = 2
+"#;

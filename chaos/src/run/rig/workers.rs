@@ -1,0 +1,122 @@
+//! The worker processes of a gateway, found in the process table: the harness asks nobody who they are.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{history::Fact, scribe::Scribe};
+
+/// The unit of times in `/proc`: the same on every Linux of our days.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// What the harness knows of the workers.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    scribe: Scribe,
+    /// Those that live, by their slot.
+    live: Vec<Worker>,
+}
+
+/// One worker process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Worker {
+    /// Its place, as its command line says.
+    pub(crate) slot: String,
+    pub(crate) pid: Pid,
+}
+
+impl Workers {
+    pub(crate) const fn new(scribe: Scribe) -> Self {
+        Self { scribe, live: Vec::new() }
+    }
+
+    /// Looks again at the children of `parents`, and writes down who came and who went.
+    pub(crate) fn look(&mut self, parents: &[Pid]) -> &[Worker] {
+        let mut found = children(parents);
+        // One that has lost its parent ends by itself; until it has, it is still one of ours.
+        found.extend(self.live.iter().filter(|worker| is_worker(worker.pid)).cloned());
+        found.sort_by_key(|worker| worker.pid.as_raw_nonzero());
+        found.dedup();
+        for gone in self.live.iter().filter(|worker| !found.contains(worker)) {
+            self.tell(gone, Some("gone".to_owned()));
+        }
+        for new in found.iter().filter(|worker| !self.live.contains(worker)) {
+            self.tell(new, None);
+        }
+        self.live = found;
+        &self.live
+    }
+
+    /// Those that lived at the last look.
+    pub(crate) fn live(&self) -> &[Worker] {
+        &self.live
+    }
+
+    fn tell(&self, worker: &Worker, ended: Option<String>) {
+        let role = format!("worker-{}", worker.slot);
+        let pid = worker.pid.as_raw_nonzero().get().cast_unsigned();
+        self.scribe.write("harness", Fact::Process { role, pid, ended });
+    }
+}
+
+impl Drop for Workers {
+    /// A worker that was stopped does not hear that its parent has died.
+    fn drop(&mut self) {
+        for worker in self.live.iter().filter(|worker| is_worker(worker.pid)) {
+            // It fails only for one that has ended.
+            let _ = kill_process(worker.pid, Signal::KILL);
+        }
+    }
+}
+
+fn children(parents: &[Pid]) -> Vec<Worker> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = pids.filter_map(Pid::from_raw);
+    let of_ours = |pid: &Pid| parent(*pid).is_some_and(|parent| parents.contains(&parent));
+    pids.filter(of_ours).filter_map(|pid| Some(Worker { slot: slot(pid)?, pid })).collect()
+}
+
+fn is_worker(pid: Pid) -> bool {
+    parent(pid).is_some() && slot(pid).is_some()
+}
+
+/// The parent of a process that lives.
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(file(pid, "stat")).ok()?;
+    // `pid (name) state parent …`; the name may hold anything, a bracket as well.
+    let mut fields = stat.rsplit(") ").next()?.split(' ');
+    let lives = !matches!(fields.next()?, "Z" | "X");
+    let parent = Pid::from_raw(fields.next()?.parse().ok()?)?;
+    lives.then_some(parent)
+}
+
+/// The slot that its command line names: `dynode worker --slot 1 …`.
+fn slot(pid: Pid) -> Option<String> {
+    let command_line = fs::read_to_string(file(pid, "cmdline")).ok()?;
+    let mut words = command_line.split('\0').skip(1);
+    let is_worker = words.next()? == "worker" && words.next()? == "--slot";
+    words.next().filter(|_| is_worker).map(str::to_owned)
+}
+
+/// How long a process has computed so far, over all its threads.
+pub(crate) fn computed(pid: Pid) -> Option<Duration> {
+    let stat = fs::read_to_string(file(pid, "stat")).ok()?;
+    // After the name: state and ten more fields, then user time and system time, in ticks.
+    let mut fields = stat.rsplit(") ").next()?.split(' ').skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis((user + system) * 1_000 / TICKS_PER_SECOND))
+}
+
+/// The memory that a process holds, in bytes.
+pub(crate) fn resident_bytes(pid: Pid) -> Option<f64> {
+    let status = fs::read_to_string(file(pid, "status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u32 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(f64::from(kib) * 1024.0)
+}
+
+fn file(pid: Pid, name: &str) -> PathBuf {
+    format!("/proc/{}/{name}", pid.as_raw_nonzero()).into()
+}

@@ -1,0 +1,125 @@
+//! A service: publishes to a subject, and listens to the events of its request on the bus.
+
+use std::time::Duration;
+
+use broker::{Broker, ErrorKind, Headers, Message, Publication, Subscription};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use schemas::{ErrorCode, Event, Format, Outcome};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    ANSWER_TIMEOUT, Answer, Client, TRIES_MAX, pause,
+    reader::{Next, Reader},
+};
+use crate::history::Door;
+
+/// After this silence a service looks whether its request has ended: what it listens to may lose messages.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+
+impl Client {
+    pub(super) async fn by_bus(&self, other: bool, mut reader: Reader) {
+        // Before the request is sent, so that no event goes by unheard.
+        let live = self.listen().await;
+        let answer = self.publish(other).await;
+        // Of a conflict on the bus nothing is heard: its message is parked.
+        if answer == Answer::Accepted && !other {
+            reader.begin();
+            self.follow(live, &mut reader).await;
+            reader.leave();
+        }
+    }
+
+    async fn listen(&self) -> Option<Subscription> {
+        let subject = self.world.topology.subjects.event(&self.planned.key.tenant, &self.planned.key.id);
+        self.world.services.subscribe(&subject).await.ok()
+    }
+
+    async fn publish(&self, other: bool) -> Answer {
+        let key = &self.planned.key;
+        let format = Format::from(self.planned.format);
+        let message = Message {
+            subject: self.world.topology.subjects.request(&key.tenant, self.planned.ask.action),
+            headers: Headers::of_format(format),
+            payload: Bytes::from(self.bytes(other)),
+        };
+        // Another request under the same id has another message id, or the broker itself would drop it.
+        let id = if other { format!("{}-other", key.id) } else { key.id.to_string() };
+        let publication = Publication { message, id: Some(id) };
+        for tries in 0..TRIES_MAX {
+            self.say_sent(Door::Bus, other);
+            let published = timeout(ANSWER_TIMEOUT, self.world.services.publish(publication.clone())).await;
+            match published {
+                Ok(Ok(_)) => {
+                    self.say_accepted();
+                    return Answer::Accepted;
+                }
+                Ok(Err(error)) if error.kind() == ErrorKind::Full => {
+                    self.say_refused(ErrorCode::Overloaded, None);
+                    return Answer::Refused;
+                }
+                Ok(Err(error)) => self.say_unclear(error.to_string()),
+                Err(_) => self.say_unclear("no answer in time"),
+            }
+            sleep(pause(tries)).await;
+        }
+        Answer::Unclear
+    }
+
+    /// Reads live, and looks for the outcome where it hears nothing.
+    async fn follow(&self, mut live: Option<Subscription>, reader: &mut Reader) {
+        loop {
+            let heard = match &mut live {
+                Some(events) => timeout(LOOK_AFTER, events.next()).await,
+                None => {
+                    sleep(LOOK_AFTER).await;
+                    live = self.listen().await;
+                    Ok(None)
+                }
+            };
+            let event = match heard {
+                Ok(Some(message)) => message.format().decode::<Event>(&message.payload).ok(),
+                Ok(None) => {
+                    live = self.listen().await;
+                    self.ended().await
+                }
+                Err(_) => self.ended().await,
+            };
+            let Some(event) = event else { continue };
+            let position = Some((event.attempt, event.seq));
+            if position <= reader.last {
+                // A frame of an older attempt, or one that came twice: the contract says to drop it.
+                continue;
+            }
+            reader.note_gap(&event);
+            match reader.take(&event) {
+                Next::Read => {}
+                Next::Pause(pause) => sleep(pause).await,
+                Next::Away(away) => {
+                    reader.leave();
+                    sleep(away).await;
+                    reader.begin();
+                }
+                Next::Leave => return,
+            }
+        }
+    }
+
+    /// The end of the request, where its outcome is recorded.
+    async fn ended(&self) -> Option<Event> {
+        let (key, topology) = (&self.planned.key, &self.world.topology);
+        let subject = topology.subjects.outcome(&key.tenant, &key.id);
+        let stored = self.world.services.last(&topology.outcomes, &subject).await.ok()??;
+        let outcome: Outcome = stored.message.format().decode(&stored.message.payload).ok()?;
+        Some(outcome.terminal_event())
+    }
+
+    pub(super) async fn cancel_by_bus(&self) {
+        let key = &self.planned.key;
+        let subject = self.world.topology.subjects.control(&key.tenant, &key.id);
+        let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));
+        let id = Some(format!("{}.{}", key.tenant, key.id));
+        // A service that is not answered asks no further: a cancel is a wish.
+        let _ = self.world.services.publish(Publication { message, id }).await;
+    }
+}

@@ -1,0 +1,81 @@
+//! The simulation: the same seed gives the same run, and no seed breaks a guarantee.
+
+use std::{env, process::Command, thread};
+
+use chaos::simulation::{
+    self, Scenario,
+    campaign::{self, Failure},
+};
+use sha2::{Digest, Sha256};
+
+/// Seeds that every build runs: under two minutes on two slow cores.
+const SEEDS: u64 = 200;
+/// Seeds that are run twice.
+const TWICE: u64 = 6;
+/// As many events of the broker as a run can have.
+const LOG_ENTRIES_MAX: usize = 1_000_000;
+/// Set where this program runs as a child, and only tells the digest of these runs.
+const CHILD: &str = "DYNODE_TEST_SIMULATION_CHILD";
+/// Seeds that have failed once: they run first, ever after.
+const REGRESSIONS: &str = include_str!("../seeds/regressions.txt");
+
+/// Everything that can be told of a run: the history, and what the broker did.
+fn told(seed: u64) -> String {
+    let run = simulation::run(Scenario::draw(seed), LOG_ENTRIES_MAX).unwrap();
+    let history = run.history.iter().map(|entry| serde_json::to_string(entry).unwrap());
+    history.chain(run.broker).collect::<Vec<_>>().join("\n")
+}
+
+fn digest() -> String {
+    let told: String = (0..TWICE).map(told).collect();
+    Sha256::digest(told).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_seed_gives_the_same_run_to_the_byte() {
+    for seed in 0..TWICE {
+        let (one, two) = (told(seed), told(seed));
+        if let Some((line, (one, two))) = one.lines().zip(two.lines()).enumerate().find(|(_, (a, b))| a != b)
+        {
+            panic!("seed {seed}, line {line}:\n{one}\n{two}");
+        }
+        assert_eq!(one.len(), two.len(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_in_another_process() {
+    if env::var_os(CHILD).is_some() {
+        println!("digest={}", digest());
+        return;
+    }
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "a_seed_gives_the_same_run_in_another_process", "--nocapture"]).env(CHILD, "1");
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = format!("digest={}", digest());
+    assert!(said.contains(&expected), "expected {expected}, the other process said {said}");
+}
+
+#[test]
+fn no_seed_breaks_a_guarantee() {
+    let kept = REGRESSIONS.lines().filter_map(|line| line.split('#').next()?.trim().parse().ok());
+    let seeds: Vec<u64> = kept.chain(0..SEEDS).collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let summary = campaign::run_seeds(&seeds, threads, |_, _| {});
+    assert!(summary.broken.is_empty(), "{:?}", summary.broken);
+    let failures: Vec<_> = summary.failures.iter().map(show).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(summary.shortcomings().is_empty(), "{:#?}", summary.shortcomings());
+}
+
+fn show(Failure { seed, findings, .. }: &Failure) -> String {
+    let first = &findings[0];
+    format!(
+        "seed {seed}: {} {}: {} ({} findings); replay with `dynode chaos simulate --seed {seed}`",
+        first.guarantee,
+        first.kind,
+        first.sentence,
+        findings.len()
+    )
+}
