@@ -39,6 +39,8 @@ pub struct Control {
     asked: Mutex<Asked>,
     /// Whether the cancels from before this engine have been read.
     caught_up: SetOnce<()>,
+    /// When the connection to the broker last came back.
+    came_back: Mutex<Option<Instant>>,
 }
 
 /// A running request; dropping it ends its registration.
@@ -70,6 +72,7 @@ impl Control {
             running: DashMap::new(),
             asked: Mutex::new(Asked::new(CANCELS_MAX, CANCELS_AGE)),
             caught_up: SetOnce::new(),
+            came_back: Mutex::new(None),
         }
     }
 
@@ -88,6 +91,11 @@ impl Control {
     /// Resolves when the cancels from before the start of this engine are known, which is almost always at once.
     pub async fn caught_up(&self) {
         self.caught_up.wait().await;
+    }
+
+    /// Whether the connection to the broker came back that lately.
+    pub fn came_back_within(&self, time: Duration) -> bool {
+        self.came_back.lock().is_some_and(|at| at.elapsed() < time)
     }
 
     /// Cancels a request, now or when it comes.
@@ -130,6 +138,8 @@ impl Control {
                     }
                     Err(error) => warn!(%error, "cancels are not heard"),
                 }
+                // A subscription ends with the connection, or with what is as bad.
+                *control.came_back.lock() = Some(Instant::now());
                 failures += 1;
                 sleep(BACKOFF.delay(failures, 1.0)).await;
             }
@@ -172,6 +182,7 @@ impl Control {
                     // A server that came back may have another stream, with numbers of its own.
                     () = back_up(&mut link) => {
                         from = 0;
+                        *self.came_back.lock() = Some(Instant::now());
                         break;
                     }
                     () = sleep_until(again) => break,

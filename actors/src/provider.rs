@@ -1,6 +1,7 @@
 //! Work in, outcome out: the calls of one attempt, one provider after the other, until one answers.
 
 mod attempt;
+mod fence;
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,7 +85,7 @@ impl ProviderStage {
     }
 
     async fn attempt(&self, task: Task<'_>, work: Work) -> Result<Verdict, broker::Error> {
-        let number = work.attempt(task.lease.deliveries);
+        let number = fence::number(&self.shared, task.lease, &work).await?;
         if number > 1
             && let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await?
         {
@@ -95,7 +96,7 @@ impl ProviderStage {
         let format = work.format.into();
         let emitter = Emitter::new(self.shared.outbox.broker(), subject, format, work.id.clone(), number);
         let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, number);
-        if work.charged(task.lease.deliveries) > self.shared.engine.attempts_max {
+        if fence::is_spent(&self.shared, task.lease, &work).await? {
             return Ok(self.give_up(&work, &attempt));
         }
         if number > 1 {

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use actors::{CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, System};
+use actors::{
+    CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, System, fair::Lane, queue::Queue,
+};
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
 use broker::{
@@ -22,8 +24,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use schemas::{
-    Action, ChatDelta, ChatOutput, DeadLetter, Event, EventBody, Format, Outcome, Output, RequestId,
-    Subjects, Tenant, Usage,
+    Action, ChatDelta, ChatOutput, DeadLetter, Event, EventBody, Format, Outcome, Output, Plan, Priority,
+    Request, RequestId, Step, Subjects, Tenant, Usage, Work, work::WireFormat,
 };
 use serde_json::{Value, json};
 
@@ -219,6 +221,55 @@ impl Engine {
         self.cancel(tenant, id).await;
         assert_eq!(self.memory.fired(deaf), 1, "somebody listened");
         self.memory.heal(deaf);
+    }
+
+    /// Puts classified work into its queue, as the classifier does.
+    pub(crate) async fn enqueue(&self, tenant: &str, id: &str) {
+        let (tenant, id) = (Tenant::new(tenant).unwrap(), RequestId::new(id).unwrap());
+        let payload = json!({"model": "fast", "messages": [{"role": "user", "content": "one two"}]});
+        let accepted_at = self.seams.clock.now();
+        let work = Work {
+            request: Request::new(Action::ChatCompletion, payload),
+            plan: Plan { steps: vec![Step { provider: "sim".into(), model: "fast".into() }] },
+            deadline: accepted_at + Duration::from_secs(600),
+            accepted_at,
+            format: WireFormat::Json,
+            fingerprint: String::new(),
+            delivered_before: 0,
+            forgiven: 0,
+            tenant,
+            id,
+        };
+        let subject = self.topology.subjects.work("sim", work.request.priority, &work.tenant);
+        let payload = Format::MessagePack.encode(&work).unwrap();
+        let message = Message::new(subject, Format::MessagePack, payload);
+        self.broker.publish(Publication { message, id: None }).await.unwrap();
+    }
+
+    /// Takes the work of a tenant so often, as a worker does that dies before it looks at it.
+    pub(crate) async fn lose_deliveries(&self, tenant: &str, times: usize) {
+        let (subjects, lease) = (&self.topology.subjects, Duration::from_secs(20));
+        let queue = Queue::of_classes(subjects, &self.topology.work, "work.sim", "pool-sim", lease);
+        let lane = Lane { class: Priority::Standard, tenant: tenant.into() };
+        let mut consumer = self.broker.consume(&queue.consumer(&lane)).await.unwrap();
+        for _ in 0..times {
+            let lease = consumer.pull(1, PATIENCE).await.unwrap().remove(0);
+            lease.retry_after(Duration::ZERO).await.unwrap();
+        }
+    }
+
+    /// Says something that nobody waits for.
+    pub(crate) async fn say(&self, subject: &str, body: &Value) {
+        let message = Message::new(subject.to_owned(), Format::Json, Format::Json.encode(body).unwrap());
+        self.broker.send(message).await.unwrap();
+    }
+
+    /// The connection is lost, and comes back.
+    pub(crate) async fn blink(&self) {
+        self.memory.disconnect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.memory.reconnect();
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
 
     /// From now on nobody hears what is said on `pattern`.

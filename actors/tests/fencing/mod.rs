@@ -1,0 +1,44 @@
+//! The numbers of attempts, where the broker's count of deliveries is not to be trusted.
+
+use std::time::Duration;
+
+use schemas::Status;
+use serde_json::json;
+
+use crate::support::Engine;
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_that_nobody_began_are_no_attempts() {
+    let mut engine = Engine::start().await;
+    engine.stop(Duration::ZERO).await;
+    engine.enqueue("acme", "innocent").await;
+    engine.lose_deliveries("acme", 5).await;
+    engine.start_again().await;
+    let outcome = engine.outcome("acme", "innocent").await;
+    assert_eq!(outcome.status, Status::Succeeded, "it died with others, three times and more: {outcome:?}");
+    assert_eq!(outcome.ended.0, 6, "and its number is still that of the delivery");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_has_a_higher_number_than_any_that_was_heard_of() {
+    let mut engine = Engine::start().await;
+    engine.stop(Duration::ZERO).await;
+    engine.enqueue("acme", "forgotten").await;
+    engine.lose_deliveries("acme", 1).await;
+    // The server forgot four deliveries when it was killed; one who reads has seen the fifth attempt.
+    let event = json!({"id": "forgotten", "attempt": 5, "seq": 3, "event": "running", "provider": "sim", "model": "fast"});
+    engine.say("dynode.evt.acme.forgotten", &event).await;
+    engine.start_again().await;
+    assert_eq!(engine.outcome("acme", "forgotten").await.ended.0, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_delivery_that_comes_again_after_a_restart_of_the_broker_is_another_attempt() {
+    let engine = Engine::start().await;
+    // Something must have been said by the first, as by one whose end nobody has seen.
+    let event = json!({"id": "again", "attempt": 1, "seq": 3, "event": "running", "provider": "sim", "model": "fast"});
+    engine.say("dynode.evt.acme.again", &event).await;
+    engine.blink().await;
+    engine.enqueue("acme", "again").await;
+    assert_eq!(engine.outcome("acme", "again").await.ended.0, 2);
+}
