@@ -15,7 +15,7 @@ use crate::fair::Lane;
 /// broker's bookkeeping, delayed retries included.
 const ACK_PENDING_MAX: u32 = 100_000;
 /// The broker forgets a lane in which nothing has happened for so long: longer than any retry is put off.
-const LANE_IDLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const LANE_IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Where the messages of a stage wait.
 #[derive(Debug, Clone)]
