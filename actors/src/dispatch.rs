@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use broker::{Broker, Consumer, ConsumerSpec, ErrorKind, Lease, Subscription};
+use broker::{Broker, Consumer, ConsumerSpec, ErrorKind, Lease};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use ractor::ActorRef;
 use tokio::{
@@ -33,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LANE_QUIET_MAX: Duration = Duration::from_secs(60);
 /// How long to wait before asking a broker again that failed.
 const PULL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// Bells that are heard before the next question is asked: one question is then for all of them.
+const BELLS_AT_ONCE_MAX: usize = 256;
 /// A bell may ring a moment before its message can be had.
 const BELL_PATIENCE: Duration = Duration::from_millis(10);
 /// Where it could not be had in that time, it is asked for once more after so long.
@@ -126,7 +128,8 @@ impl Dispatch {
     async fn serve(&mut self, failures: &mut u32) -> Result<(), broker::Error> {
         let (stop, slots) = (self.arguments.stop.clone(), Arc::clone(&self.arguments.slots));
         // Before the look, so that nothing comes in between.
-        let mut bells = self.arguments.broker.subscribe(&self.queue.bell_pattern()).await?;
+        let bells = self.arguments.broker.subscribe(&self.queue.bell_pattern()).await?;
+        let mut bells = bells.ready_chunks(BELLS_AT_ONCE_MAX);
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -142,7 +145,10 @@ impl Dispatch {
                     *failures = 0;
                 }
                 Some(returned) = self.returns.recv() => self.returned(returned),
-                rung = ring(&mut bells) => self.rung(&rung?),
+                rung = bells.next() => match rung {
+                    Some(rung) => rung.iter().for_each(|bell| self.rung(&bell.subject)),
+                    None => return Err(broker::Error::new(ErrorKind::Disconnected, "the broker rings no more")),
+                },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.wake(),
                 slot = slots.acquire(), if waiting => drop(slot),
                 _ = looks.tick() => self.look(),
@@ -330,10 +336,4 @@ async fn ask(
     };
     let leases = consumer.pull(max, patience).await?;
     Ok((consumer, leases))
-}
-
-/// The subject of the next bell.
-async fn ring(bells: &mut Subscription) -> Result<String, broker::Error> {
-    let ended = || broker::Error::new(ErrorKind::Disconnected, "the broker rings no more");
-    bells.next().await.map(|bell| bell.subject).ok_or_else(ended)
 }
