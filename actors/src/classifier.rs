@@ -115,7 +115,7 @@ impl Classifier {
         let deadline_ms = request.deadline_ms.unwrap_or(self.engine.default_deadline_ms);
         let deadline =
             lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
-        if deadline <= self.outbox.seams().clock.now() {
+        if deadline <= self.outbox.now() {
             return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Err(expired()))));
         }
         self.tell_queued(&tenant, &id, format, &fingerprint, lease.pending).await;
@@ -257,7 +257,7 @@ impl Classifier {
         request: Option<&Request>,
         result: Result<Option<Output>, Error>,
     ) -> Box<Conclusion> {
-        let now = self.outbox.seams().clock.now();
+        let now = self.outbox.now();
         let total_ms = outcome::milliseconds(lease.stored_at, now);
         let (status, output, error) = match result {
             Ok(output) => (Status::Succeeded, output, None),

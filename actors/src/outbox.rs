@@ -7,6 +7,7 @@ use broker::{
     Broker, ErrorKind, Headers, Lease, Message, Publication, Receipt, Seams, Stored, Topology, trace,
 };
 use bytes::Bytes;
+use jiff::Timestamp;
 use schemas::{
     Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, Format, Outcome, RequestId,
     Status, Tenant, VERSION,
@@ -164,6 +165,11 @@ impl Outbox {
         let message = message(subject, Format::MessagePack, encode(Format::MessagePack, &job)?);
         let id = Some(format!("{}.{}", outcome.tenant, outcome.id));
         self.publish(Publication { message, id }).await.map(drop)
+    }
+
+    /// The broker's time of day: by it a request was accepted, and by it its deadline is over.
+    pub fn now(&self) -> Timestamp {
+        self.broker.now()
     }
 
     /// The recorded outcome of a request.

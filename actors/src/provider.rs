@@ -103,7 +103,7 @@ impl ProviderStage {
             attempt.tell_restarted("the attempt before this one ended early").await;
         }
         let registration = self.shared.control.register(&work.tenant, &work.id);
-        let deadline = deadline(&work, self.shared.outbox.seams().clock.now());
+        let deadline = deadline(&work, self.shared.outbox.now());
         task.progress.expect_within(deadline.saturating_duration_since(Instant::now()) + DEADLINE_GRACE);
         let ending = tokio::select! {
             biased;
@@ -137,7 +137,7 @@ impl ProviderStage {
     }
 
     fn outcome(&self, work: &Work, attempt: &Attempt<'_>, ending: Ending) -> Outcome {
-        let now = self.shared.outbox.seams().clock.now();
+        let now = self.shared.outbox.now();
         let served = attempt.served_by();
         let mut outcome = Outcome {
             v: VERSION,

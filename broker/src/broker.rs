@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{BucketSpec, Consumer, ConsumerSpec, Error, Message, Publication, Receipt, Stored, StreamSpec};
@@ -25,6 +26,9 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
 
     /// Whether it is reachable, and every change of that.
     fn link(&self) -> watch::Receiver<Link>;
+
+    /// The broker's time of day: that of `stored_at`, and so of every deadline. No step of this machine's clock moves it.
+    fn now(&self) -> Timestamp;
 
     /// Makes sure that these streams exist and hold what they promise. A stream that exists with a weaker promise
     /// (discards old, too small a window) is an `Invalid` error that says which setting and the mend.

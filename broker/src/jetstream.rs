@@ -4,6 +4,7 @@ mod ack;
 mod address;
 mod api;
 mod bucket;
+mod clock;
 mod connection;
 mod consumer;
 mod dial;
@@ -21,6 +22,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use self::{bucket::KeyValue, connection::Connection, consumer::PullConsumer, keeper::Keeper};
@@ -127,6 +129,10 @@ impl Broker for JetStream {
 
     fn link(&self) -> watch::Receiver<Link> {
         self.connection.link()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.connection.clock().now()
     }
 
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, oneshot, watch},
@@ -159,6 +160,10 @@ impl Broker for Memory {
 
     fn link(&self) -> watch::Receiver<Link> {
         self.handle.world.link.subscribe()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.handle.world.seams.clock.now()
     }
 
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {

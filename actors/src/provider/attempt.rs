@@ -46,7 +46,7 @@ impl<'a> Attempt<'a> {
         emitter: Emitter,
         attempt: u32,
     ) -> Self {
-        let started_at = shared.outbox.seams().clock.now();
+        let started_at = shared.outbox.now();
         Self {
             shared,
             progress,

@@ -17,7 +17,9 @@ use tokio::{
 use super::{
     Config,
     address::Address,
-    api, dial,
+    api,
+    clock::Clock,
+    dial,
     link::{Follower, Session},
     request::{Requests, Waiting},
     wire,
@@ -43,6 +45,7 @@ pub(super) struct Connection {
     follower: Arc<Follower>,
     requests: Requests,
     server: OnceLock<ServerInfo>,
+    clock: Clock,
 }
 
 impl Connection {
@@ -54,7 +57,8 @@ impl Connection {
         let client = Arc::new(dial::connect(config, &address, &follower).await?);
         follower.follow(&client);
         let requests = Requests::open(Arc::clone(&client), waiting).await?;
-        let connection = Self { client, address, follower, requests, server: OnceLock::new() };
+        let connection =
+            Self { client, address, follower, requests, server: OnceLock::new(), clock: Clock::default() };
         // The event of the connection may come after the connection.
         connection.up_within(EVENT_MAX).await?;
         connection.check().await?;
@@ -64,6 +68,11 @@ impl Connection {
     /// The client.
     pub(super) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// The server's clock.
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Questions and answers.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::{Bells, Error, ErrorKind, Retention, Storage, StreamSpec};
 #[derive(Deserialize)]
 pub(super) struct Info {
     config: Config,
+    ts: Option<Timestamp>,
     pub(super) state: State,
 }
 
@@ -28,6 +30,7 @@ pub(super) struct State {
 struct Page {
     #[serde(default)]
     total: usize,
+    ts: Option<Timestamp>,
     state: Held,
 }
 
@@ -68,7 +71,9 @@ pub(super) async fn ensure(
 
 /// What a stream is and holds.
 pub(super) async fn info(connection: &Connection, stream: &str) -> Result<Info, Error> {
-    api::call(connection, &format!("STREAM.INFO.{stream}"), &json!({})).await
+    let info: Info = api::call(connection, &format!("STREAM.INFO.{stream}"), &json!({})).await?;
+    connection.clock().hear(info.ts);
+    Ok(info)
 }
 
 /// The subjects that match `pattern` and hold messages. The server tells so many at once and no more.
@@ -81,6 +86,7 @@ pub(super) async fn subjects(
     loop {
         let question = json!({"subjects_filter": pattern, "offset": subjects.len()});
         let page: Page = api::call(connection, &format!("STREAM.INFO.{stream}"), &question).await?;
+        connection.clock().hear(page.ts);
         let told = page.state.subjects.unwrap_or_default();
         let more = !told.is_empty() && subjects.len() + told.len() < page.total;
         subjects.extend(told);

@@ -91,6 +91,10 @@ impl Broker for Wire {
         self.line.link.subscribe()
     }
 
+    fn now(&self) -> jiff::Timestamp {
+        self.memory.now()
+    }
+
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
         self.line.pass("ensure", self.memory.ensure(streams)).await
     }
