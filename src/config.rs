@@ -166,8 +166,12 @@ fn drop_providers(table: &mut toml::Table) {
 
 /// Gives the gateway its copy of `listen`, which stands at the top since everybody looks for it there.
 fn lend_listen(layers: &mut Layers) -> Result<(), Error> {
-    let listen = layers.table.get("listen").cloned();
-    if let (Some(listen), Some(Value::Table(gateway))) = (listen, layers.table.get_mut("gateway"))
+    let Some(listen) = layers.table.get("listen").cloned() else { return Ok(()) };
+    if !listen.is_str() {
+        // Told here: the gateway's copy stands in no file that could be blamed for it.
+        return Err(layers.origins.blame("listen", "expected a string, such as \"127.0.0.1:8321\""));
+    }
+    if let Some(Value::Table(gateway)) = layers.table.get_mut("gateway")
         && gateway.insert("listen".to_owned(), listen).is_some()
     {
         return Err(layers.origins.blame("gateway.listen", "set `listen`, at the top, instead"));

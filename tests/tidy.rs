@@ -28,7 +28,7 @@ const MUST_NOT_KNOW: [(&str, &[&str]); 6] = [
     ("adapters", &["async-nats", "ractor", "governor"]),
     ("actors", &["async-nats", "axum"]),
     ("gateway", &["async-nats", "ractor", "reqwest", "governor"]),
-    ("chaos", &["ractor", "async-nats"]),
+    ("chaos", &["ractor"]),
 ];
 
 fn root() -> &'static Path {

@@ -25,7 +25,7 @@ pub use rules::{BadRule, Rules};
 
 /// The header by which the gateway says that it made the id itself, so that nobody can have asked before.
 pub const FRESH: &str = "Dynode-Fresh";
-/// The header on `queued` events that tells a different request under the same id apart.
+/// The header on events, but for the pieces of an answer, that tells a different request under the same id apart.
 pub const FINGERPRINT: &str = "Dynode-Fingerprint";
 /// The header by which the gateway says that it answers the sender, so that a refusal need not be parked.
 pub const DOOR: &str = "Dynode-Door";
@@ -191,19 +191,22 @@ impl Classifier {
         let topology = self.outbox.topology();
         let subject = topology.subjects.event(tenant, id);
         let mut events = self.outbox.broker().replay(&topology.events, &subject, 0).await?;
-        let mut prior = Prior::None;
+        let (mut prior, mut differing) = (Prior::None, false);
         while let Some(event) = events.next().await {
             let message = event?.message;
-            let first = prior == Prior::None;
-            if first && differs(message.headers.get(FINGERPRINT).unwrap_or_default()) {
-                return Ok(Prior::Conflict);
-            }
+            let holder = message.headers.get(FINGERPRINT);
+            differing = holder.map_or(differing, differs);
             match message.format().decode::<schemas::EventHead>(&message.payload) {
-                Ok(head) if head.event == EventKind::Queued => prior = Prior::Queued,
-                _ => return Ok(Prior::Underway),
+                Ok(head) if head.event == EventKind::Queued && prior == Prior::None => prior = Prior::Queued,
+                Ok(head) if head.event == EventKind::Queued => {}
+                // A piece of an answer says only that there is one, not whose it is.
+                _ => prior = Prior::Underway,
+            }
+            if prior == Prior::Underway && holder.is_some() {
+                break;
             }
         }
-        Ok(prior)
+        Ok(if differing { Prior::Conflict } else { prior })
     }
 
     async fn tell_queued(

@@ -15,7 +15,7 @@ use schemas::{
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, classifier::FINGERPRINT};
 
 /// How long a result that was paid for is kept in hand while the broker does not take it.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -129,7 +129,10 @@ impl Outbox {
         }
         let subject = self.topology.subjects.event(&outcome.tenant, &outcome.id);
         for event in end_after(&outcome, own_end) {
-            let message = Message::new(subject.clone(), format, encode(format, &event)?);
+            let mut message = Message::new(subject.clone(), format, encode(format, &event)?);
+            if !outcome.fingerprint.is_empty() {
+                message.headers.set(FINGERPRINT, outcome.fingerprint.as_str());
+            }
             if let Err(error) = self.broker.send(message).await {
                 // Readers find the recorded outcome when the event does not come.
                 warn!(%error, id = %outcome.id, "end of a request not told");

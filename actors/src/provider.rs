@@ -94,7 +94,8 @@ impl ProviderStage {
         }
         let subject = self.shared.outbox.topology().subjects.event(&work.tenant, &work.id);
         let format = work.format.into();
-        let emitter = Emitter::new(self.shared.outbox.broker(), subject, format, work.id.clone(), number);
+        let (broker, fingerprint) = (self.shared.outbox.broker(), work.fingerprint.clone());
+        let emitter = Emitter::new(broker, subject, format, work.id.clone(), number, fingerprint);
         let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, number);
         if fence::is_spent(&self.shared, task.lease, &work).await? {
             return Ok(self.give_up(&work, &attempt));

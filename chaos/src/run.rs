@@ -2,6 +2,7 @@
 //! processes of a run and what becomes of its findings; it never decides what is right: the checkers do.
 
 mod board;
+mod casting;
 mod harvest;
 mod load;
 mod nemesis;
@@ -12,6 +13,7 @@ pub mod scenarios;
 
 use std::{
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -34,6 +36,26 @@ pub struct Programs {
     pub dynode: PathBuf,
     /// The nats-server.
     pub nats_server: PathBuf,
+}
+
+/// What is broken.
+#[derive(Debug, Clone)]
+pub enum System {
+    /// An engine that is started for it.
+    Own(Programs),
+    /// A deployment that runs already.
+    Given(Deployment),
+}
+
+/// A deployment of somebody else: only its clients and its provider misbehave.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Its gateway, `HOST:PORT`.
+    pub gateway: String,
+    /// The model that is asked for.
+    pub model: String,
+    /// Where it looks for its provider, if that is to be ours.
+    pub provider: Option<SocketAddr>,
 }
 
 /// What became of one scenario.
@@ -62,14 +84,14 @@ pub enum End {
 pub async fn run(
     scenario: &'static Scenario,
     root: &Path,
-    programs: &Programs,
+    system: &System,
     seed: u64,
     board: &mut Board,
 ) -> Finished {
     board.begins(scenario.name);
     let dir = root.join(scenario.name);
-    let end = match play::play(scenario, &dir, programs, seed, board).await {
-        Ok(history) => End::Judged(Box::new(judge(scenario, &history))),
+    let end = match play::play(scenario, &dir, system, seed, board).await {
+        Ok(history) => End::Judged(Box::new(judge(scenario, system, &history))),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => End::Skipped(error.to_string()),
         Err(error) => End::Spoilt(error.to_string()),
     };
@@ -79,13 +101,18 @@ pub async fn run(
 }
 
 /// What a history says, and whether it says enough.
-fn judge(scenario: &Scenario, history: &[Entry]) -> report::Scenario {
+fn judge(scenario: &Scenario, system: &System, history: &[Entry]) -> report::Scenario {
+    let (bounds, aims) = match system {
+        System::Own(_) => (bounds(scenario), scenario.aims.to_vec()),
+        // Its settings are not known, and less of it can be seen.
+        System::Given(_) => (Bounds::default(), Vec::new()),
+    };
     let demands = Demands {
         accepted_min: ACCEPTED_MIN,
         faults: scenario.steps.iter().map(|step| step.fault.name().to_owned()).collect(),
-        exercises: scenario.aims.to_vec(),
+        exercises: aims,
     };
-    report::Scenario::of(scenario.name, scenario.about, history, &bounds(scenario), &demands)
+    report::Scenario::of(scenario.name, scenario.about, history, &bounds, &demands)
 }
 
 /// What the checkers are told, from the settings of the scenario.

@@ -101,7 +101,14 @@ async fn live(scenario: Scenario, log_entries_max: usize) -> Result<Run, Broken>
     clients.abort_all();
     let (history, fired) = world.recorder.take();
     let told = |entry: &broker::memory::log::Entry| {
-        format!("{} {:?}", entry.at.duration_since(world.began).as_millis(), entry.event)
+        let at_ms = entry.at.duration_since(world.began).as_millis();
+        match &entry.event {
+            // Since when it is down is told by the machine's clock, which is another in each run.
+            broker::memory::log::Event::Linked(link) => {
+                format!("{at_ms} Linked({})", *link == broker::Link::Up)
+            }
+            event => format!("{at_ms} {event:?}"),
+        }
     };
     let broker = world.memory.log().entries().map(told).collect();
     Ok(Run { history, fired, broker })

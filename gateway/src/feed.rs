@@ -48,6 +48,8 @@ pub(crate) struct Feed {
     end: Option<Frame>,
     tries: u32,
     silent_at: Instant,
+    /// What its reader has sent, where that can be told from another request under the same id.
+    fingerprint: Option<String>,
     /// When the first attempt is expected; until it comes.
     forecast: Option<Forecast>,
     ended: bool,
@@ -86,6 +88,7 @@ impl Feed {
             end: None,
             tries: 0,
             silent_at: Instant::now() + SILENCE,
+            fingerprint: None,
             forecast: None,
             ended: false,
         }
@@ -105,6 +108,11 @@ impl Feed {
     /// The first attempt is expected by `forecast`; how far off that was is counted.
     pub(crate) const fn expect(&mut self, forecast: Option<Forecast>) {
         self.forecast = forecast;
+    }
+
+    /// The reader has sent the request with this fingerprint, and gets the events of no other.
+    pub(crate) fn is_for(&mut self, fingerprint: String) {
+        self.fingerprint = Some(fingerprint);
     }
 
     /// The reader has seen the frame at `position`.
@@ -242,6 +250,9 @@ impl Feed {
     }
 
     fn pass(&mut self, frame: Frame) {
+        if self.fingerprint.as_ref().is_some_and(|sent| frame.is_of_another(sent)) {
+            return self.end_in_conflict(&frame);
+        }
         self.tries = 0;
         if frame.head.attempt > 0
             && let Some(forecast) = self.forecast.take()
@@ -252,6 +263,14 @@ impl Feed {
         self.last = Some(frame.position());
         self.ended = frame.head.event.is_terminal();
         self.put(frame);
+    }
+
+    /// Another request came first, by another way, and only now is it known: the reader's own does not run.
+    fn end_in_conflict(&mut self, frame: &Frame) {
+        let (attempt, seq) = self.last.map_or((0, 0), |(attempt, seq)| (attempt, seq + 1));
+        let body = EventBody::Fail { error: record::conflict(&self.key) };
+        self.ended = true;
+        self.push(Event { id: self.key.id.clone(), attempt, seq, body }, frame);
     }
 
     /// Lines a frame up for the reader; joined to the pieces before it where the reader is behind.

@@ -6,6 +6,8 @@ use schemas::{Error, Event, EventHead, Format, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::record::FINGERPRINT;
+
 /// `(attempt, seq)`: the order of one request's events.
 pub(crate) type Position = (u32, u64);
 
@@ -14,6 +16,8 @@ pub(crate) struct Frame {
     pub(crate) head: EventHead,
     pub(crate) format: Format,
     pub(crate) payload: Bytes,
+    /// Of the request that it belongs to, where it says so.
+    pub(crate) fingerprint: Option<Box<str>>,
 }
 
 impl Frame {
@@ -21,22 +25,32 @@ impl Frame {
     pub(crate) fn read(message: &Message) -> Option<Self> {
         let format = message.format();
         let head = format.decode::<EventHead>(&message.payload).ok()?;
-        Some(Self { head, format, payload: message.payload.clone() })
+        let fingerprint = message.headers.get(FINGERPRINT).map(Box::from);
+        Some(Self { head, format, payload: message.payload.clone(), fingerprint })
     }
 
     /// Writes `event`.
     pub(crate) fn of(event: &Event, format: Format) -> Result<Self, Error> {
         let head = EventHead { attempt: event.attempt, seq: event.seq, event: event.body.kind() };
-        Ok(Self { head, format, payload: format.encode(event)? })
+        Ok(Self { head, format, payload: format.encode(event)?, fingerprint: None })
     }
 
     /// The terminal event that `outcome` stands for.
     pub(crate) fn of_outcome(outcome: &Outcome, format: Format) -> Result<Self, Error> {
-        Self::of(&outcome.terminal_event(), format)
+        let fingerprint =
+            Some(Box::from(outcome.fingerprint.as_str())).filter(|text: &Box<str>| !text.is_empty());
+        Ok(Self { fingerprint, ..Self::of(&outcome.terminal_event(), format)? })
     }
 
     pub(crate) const fn position(&self) -> Position {
         (self.head.attempt, self.head.seq)
+    }
+
+    /// Whether it is of another request than the one with this fingerprint. Of two that come at once both are told to be
+    /// queued, and only one of them runs.
+    pub(crate) fn is_of_another(&self, fingerprint: &str) -> bool {
+        let tells = self.head.attempt > 0 || self.head.event.is_terminal();
+        tells && self.fingerprint.as_deref().is_some_and(|holder| holder != fingerprint)
     }
 
     pub(crate) fn event(&self) -> Result<Event, Error> {

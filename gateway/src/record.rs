@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{app::Shared, frame::Frame, refusal};
 
-/// The header of the `queued` event that tells a different request under the same id apart.
+/// The header of events, but for the pieces of an answer, that tells a different request under the same id apart.
 pub(crate) const FINGERPRINT: &str = "Dynode-Fingerprint";
 /// How many requests are remembered between their acceptance and their first event: a full second at the highest rate.
 const RECENT_MAX: usize = 16_384;
@@ -112,17 +112,28 @@ pub(crate) async fn fingerprint(app: &Shared, key: &Key, record: &Record) -> Opt
     match record {
         Record::Ended(outcome) => Some(outcome.fingerprint.clone()).filter(|text| !text.is_empty()),
         Record::Unknown => None,
-        Record::Running | Record::Queued => match app.recent.fingerprint(&key.events) {
-            Some(known) => Some(known),
-            None => first_fingerprint(app, key).await,
+        // What this gateway has published may have come second to what came by another way.
+        Record::Running | Record::Queued => match told_fingerprint(app, key).await {
+            Some(told) => Some(told),
+            None => app.recent.fingerprint(&key.events),
         },
     }
 }
 
-async fn first_fingerprint(app: &Shared, key: &Key) -> Option<String> {
+/// As the events tell it: the first of an attempt, or else the first that was queued.
+async fn told_fingerprint(app: &Shared, key: &Key) -> Option<String> {
     let mut events = app.broker().replay(&app.parts.topology.events, &key.events, 0).await.ok()?;
-    let first = events.next().await?.ok()?;
-    first.message.headers.get(FINGERPRINT).map(str::to_owned)
+    let mut queued = None;
+    while let Some(Ok(stored)) = events.next().await {
+        let Some(Frame { head, fingerprint: Some(told), .. }) = Frame::read(&stored.message) else {
+            continue;
+        };
+        if head.attempt > 0 {
+            return Some(told.into());
+        }
+        queued.get_or_insert(told);
+    }
+    queued.map(Into::into)
 }
 
 /// The outcome of a request, if it has one.
@@ -134,6 +145,12 @@ pub(crate) fn read_outcome(stored: &Stored) -> Result<Outcome, Error> {
     stored.message.format().decode(&stored.message.payload).map_err(|error| {
         Error::new(ErrorCode::Internal, format!("the stored outcome cannot be read: {}", error.message))
     })
+}
+
+/// The id is in use.
+pub(crate) fn conflict(key: &Key) -> Error {
+    let why = format!("the id `{}` belongs to a different request; use another id", key.id);
+    Error { param: Some("id".into()), ..Error::new(ErrorCode::Conflict, why) }
 }
 
 /// Nobody has heard of this request.

@@ -75,6 +75,7 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
     let admission = if known { None } else { Some(admit(app, &request)?) };
     // Before the publish, so that no event goes by unheard.
     let mut feed = Feed::open(app, key.clone(), None);
+    feed.is_for(fingerprint.clone());
     let forecast = admission.as_ref().and_then(|admission| admission.forecast);
     let post = Post { app, visit: &visit, key: &key, request: &request, given };
     let fresh = match admission {
@@ -135,7 +136,7 @@ async fn is_known(app: &Shared, key: &Key, fingerprint: &str) -> Result<bool, Er
         return Ok(false);
     }
     match record::fingerprint(app, key, &record).await {
-        Some(holder) if holder != fingerprint => Err(conflict(key)),
+        Some(holder) if holder != fingerprint => Err(record::conflict(key)),
         _ => Ok(true),
     }
 }
@@ -159,7 +160,7 @@ impl Post<'_> {
             return Err(refusal::unreachable());
         }
         let claimed = match app.recent.claim(&key.events, fingerprint) {
-            Err(holder) if holder != fingerprint => return Err(conflict(key)),
+            Err(holder) if holder != fingerprint => return Err(record::conflict(key)),
             claim => claim.is_ok(),
         };
         if claimed {
@@ -220,9 +221,4 @@ async fn publish(app: &Shared, publication: Publication) -> Result<Receipt, brok
     }
     .instrument(span)
     .await
-}
-
-fn conflict(key: &Key) -> Error {
-    let why = format!("the id `{}` belongs to a different request; use another id", key.id);
-    Error { param: Some("id".into()), ..Error::new(ErrorCode::Conflict, why) }
 }

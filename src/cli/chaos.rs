@@ -42,9 +42,15 @@ pub(crate) struct RunArgs {
     /// Where the report goes, besides the directory of the run: a file that ends in .md or .html
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// The gateway of a deployment that runs already: only clients misbehave then
-    #[arg(long, value_name = "URL")]
+    /// The gateway of a deployment that runs already, such as http://127.0.0.1:8321: only clients misbehave then
+    #[arg(long, value_name = "URL", value_parser = gateway)]
     pub(crate) target: Option<String>,
+    /// The model that is asked for at the target
+    #[arg(long, value_name = "NAME", default_value = "sim-chat", requires = "target")]
+    pub(crate) model: String,
+    /// Where the target looks for its provider: one is simulated there, and misbehaves as well
+    #[arg(long, value_name = "ADDR", requires = "target")]
+    pub(crate) provider: Option<SocketAddr>,
     /// The nats-server that it starts [default: the one on PATH]
     #[arg(long, value_name = "PATH", env = "DYNODE_NATS_SERVER")]
     pub(crate) nats_server: Option<PathBuf>,
@@ -122,6 +128,12 @@ pub(crate) struct ProxyArgs {
     /// Where jitter and corruption are drawn from: the same seed changes the same bytes
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+/// The host and the port of a plain URL. TLS would need a name that the proxy on the way has not.
+fn gateway(text: &str) -> Result<String, &'static str> {
+    let address = text.strip_prefix("http://").ok_or("use http://HOST:PORT")?;
+    upstream(address.trim_end_matches('/'))
 }
 
 fn upstream(text: &str) -> Result<String, &'static str> {

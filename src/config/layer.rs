@@ -99,7 +99,9 @@ impl Layers {
             self.origins.set_first(path.clone(), place());
             let slot = table.entry(key).or_insert_with(|| Value::Table(Table::new()));
             if !slot.is_table() {
+                // What stood there is gone, and so is who set it.
                 *slot = Value::Table(Table::new());
+                self.origins.set(path.clone(), place());
             }
             let Value::Table(inner) = slot else { return };
             table = inner;

@@ -130,6 +130,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
             "dynode.toml:1:1: log_format: unknown variant `xml`, expected `text` or `json`",
         ),
         ("broker = \"kafka\"", "dynode.toml:1:1: broker: expected `auto`, `memory`"),
+        ("\nlisten = 8321", "dynode.toml:2:1: listen: expected a string, such as \"127.0.0.1:8321\""),
         ("listen = \"here\"", "dynode.toml:1:1: listen: expected an address and a port"),
         ("prefix = \"a.b\"", "dynode.toml:1:1: prefix: "),
         ("log = \"info,x=loud\"", "dynode.toml:1:1: log: "),
@@ -165,6 +166,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
 #[test]
 fn what_is_wrong_in_the_environment_or_in_a_flag_is_told_by_its_name() {
     let table = [
+        (("DYNODE_LISTEN__", "x"), "DYNODE_LISTEN__: listen: expected a string"),
         (("DYNODE_LISEN", "x"), "DYNODE_LISEN: lisen: there is no such key; did you mean `listen`?"),
         (
             ("DYNODE_ENGINE__RETRIES", "many"),

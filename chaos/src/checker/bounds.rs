@@ -24,8 +24,12 @@ pub struct Bounds {
     pub retry_after_spread_ms: Option<u64>,
     /// The caps of gauges whose measurements bring none (I7).
     pub caps: BTreeMap<String, f64>,
-    /// `engine.between_events_ms`: the silence after which a call counts as stalled (I12, I16).
+    /// The longest silence after which a call counts as stalled: `engine.total_ms` where calls are not streamed, else
+    /// `engine.between_events_ms` (I12).
     pub silence_ms: u64,
+    /// The shortest silence that counts as a stall, where that is known: for a call that is streamed it may be shorter than
+    /// for one that is not (I16).
+    pub silence_min_ms: Option<u64>,
     /// How soon a stopped or spinning process is ended (I12).
     pub stall_kill_ms: u64,
     /// How soon after the end of a stall its request is called anew, or ends (I12). Longer than `engine.lease_ms`.
@@ -73,6 +77,7 @@ impl Default for Bounds {
             retry_after_spread_ms: None,
             caps: BTreeMap::new(),
             silence_ms: 30_000,
+            silence_min_ms: None,
             stall_kill_ms: 15_000,
             redelivery_ms: 25_000,
             supervised: vec!["worker".to_owned()],

@@ -4,7 +4,7 @@ use schemas::Status;
 
 use super::{
     Bounds, Inquiry,
-    index::{At, Index, Request},
+    index::{At, Call, Fault, Index, Request},
 };
 use crate::history::{Fact, Key};
 
@@ -19,67 +19,54 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         if across.is_some() {
             inquiry.checked();
         }
-        deadline(key, request, bounds, (send.at, told, send.deadline_ms), across, inquiry);
+        expired_early(key, request, bounds, across, inquiry);
+        let due = told.ms + send.deadline_ms + bounds.recovery_ms + bounds.skew_ms;
+        if let (Some(jump), Some(end)) = (across, index.late_end(request, due, bounds.skew_ms)) {
+            let (late, deadline) = (end.ms - told.ms, send.deadline_ms);
+            let sentence = format!(
+                "the clock jumped, and it ended only after {late} ms; its deadline was {deadline} ms"
+            );
+            inquiry.broken(*key, "expired_late", sentence, [send.at.line, jump.line, end.line]);
+        }
     }
     for jump in &jumps {
         silences(index, bounds, *jump, inquiry);
     }
 }
 
-/// Expiring early is wrong whatever the clock did; ending late is this guarantee's only where the clock jumped.
-fn deadline(
-    key: &Key,
-    request: &Request<'_>,
-    bounds: &Bounds,
-    (sent, told, deadline_ms): (At, At, u64),
-    jump: Option<At>,
-    inquiry: &mut Inquiry,
-) {
+/// Expiring early is wrong whatever the clock did.
+fn expired_early(key: &Key, request: &Request<'_>, bounds: &Bounds, jump: Option<At>, inquiry: &mut Inquiry) {
+    let Some((send, _)) = request.accepted_send() else { return };
     let expired =
         request.ends().into_iter().find(|(_, status, _)| *status == Status::Expired).map(|(at, ..)| at);
-    let jumped = jump.map(|jump| jump.line);
-    if let Some(at) = expired.filter(|at| at.ms + bounds.skew_ms < sent.ms + deadline_ms) {
-        let took = at.ms - sent.ms;
-        let sentence = format!("it expired after {took} ms; its deadline was {deadline_ms} ms");
+    if let Some(at) = expired.filter(|at| at.ms + bounds.skew_ms < send.at.ms + send.deadline_ms) {
+        let (took, deadline) = (at.ms - send.at.ms, send.deadline_ms);
+        let sentence = format!("it expired after {took} ms; its deadline was {deadline} ms");
+        let jump = jump.map(|jump| jump.line);
         inquiry.broken(
             key,
             "expired_early",
             sentence,
-            [sent.line].into_iter().chain(jumped).chain([at.line]),
+            [send.at.line].into_iter().chain(jump).chain([at.line]),
         );
-    }
-    let due = told.ms + deadline_ms + bounds.recovery_ms + bounds.skew_ms;
-    if let (Some(jumped), Some(end)) = (jumped, request.ended().filter(|end| end.ms > due)) {
-        let late = end.ms - told.ms;
-        let sentence =
-            format!("the clock jumped, and it ended only after {late} ms; its deadline was {deadline_ms} ms");
-        inquiry.broken(key, "expired_late", sentence, [sent.line, jumped, end.line]);
     }
 }
 
 /// A silence that lasted across the jump was not cut short by it.
 fn silences(index: &Index<'_>, bounds: &Bounds, jump: At, inquiry: &mut Inquiry) {
+    let Some(allowed) = bounds.silence_min_ms else { return };
     for call in &index.calls {
         let (Some(silent), Some(answer)) = (call.silent, call.answer) else { continue };
-        if silent > jump || answer.at < jump || !answer.caller_gone {
+        if silent > jump
+            || answer.at < jump
+            || !answer.caller_gone
+            || is_excused(index, bounds, call, answer.at)
+        {
             continue;
         }
         inquiry.checked();
         let lasted = answer.at.ms - silent.ms;
-        // The end of the request, by a cancel or its deadline, ends the call too; so does the end of a process.
-        let excused = call.request.and_then(|key| index.requests.get(key)).is_some_and(|request| {
-            !request.cancelled.is_empty()
-                || request
-                    .accepted_send()
-                    .is_some_and(|(send, _)| answer.at.ms + bounds.skew_ms >= send.at.ms + send.deadline_ms)
-        });
-        let died = index
-            .processes
-            .iter()
-            .filter_map(|process| process.ended)
-            .any(|(at, _)| at.ms >= silent.ms && at.ms <= answer.at.ms);
-        if !excused && !died && lasted + bounds.skew_ms < bounds.silence_ms {
-            let allowed = bounds.silence_ms;
+        if lasted + bounds.skew_ms < allowed {
             let sentence = format!("the clock jumped, and a silence of {lasted} ms counted as {allowed} ms");
             inquiry.broken(
                 call.request,
@@ -89,4 +76,22 @@ fn silences(index: &Index<'_>, bounds: &Bounds, jump: At, inquiry: &mut Inquiry)
             );
         }
     }
+}
+
+/// Other reasons to give a call up: the end of its request, by a cancel or its deadline, the end of a process, another
+/// fault.
+fn is_excused(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, gone: At) -> bool {
+    let request = call.request.and_then(|key| index.requests.get(key));
+    let ended = request.is_some_and(|request| {
+        let sent = request.accepted_send().map(|(send, _)| send);
+        let is_over = sent.is_some_and(|send| gone.ms + bounds.skew_ms >= send.at.ms + send.deadline_ms);
+        is_over || !request.cancelled.is_empty()
+    });
+    let mut deaths = index.processes.iter().filter_map(|process| process.ended).map(|(at, _)| at.ms);
+    let began = call.at.ms;
+    // A provider's own faults are what makes it silent.
+    let expected = |fault: &Fault<'_>| {
+        fault.class.starts_with("clock") || fault.class.starts_with("provider") || fault.target == "provider"
+    };
+    ended || deaths.any(|ms| (began..=gone.ms).contains(&ms)) || !index.is_calm(began, gone.ms, expected)
 }

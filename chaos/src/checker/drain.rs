@@ -4,7 +4,7 @@ use schemas::{ErrorCode, Status};
 
 use super::{
     Bounds, Inquiry,
-    index::{At, Index, Process},
+    index::{At, Fault, Index, Process},
     stall::is_supervised,
 };
 use crate::history::Signal;
@@ -18,7 +18,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         if is_supervised(bounds, process) {
             takes_nothing_new(index, bounds, process, *asked, inquiry);
         }
-        charges_nothing(index, bounds, *asked, inquiry);
+        charges_nothing(index, bounds, process, *asked, inquiry);
     }
 }
 
@@ -86,23 +86,42 @@ fn takes_nothing_new(
     }
 }
 
-/// A request that ran through the drain must not be given up for it.
-fn charges_nothing(index: &Index<'_>, bounds: &Bounds, asked: At, inquiry: &mut Inquiry) {
+/// What this drain alone handed back must not be given up one attempt too early. The number of the last attempt tells:
+/// it counts all deliveries, also those that cost nothing.
+fn charges_nothing(
+    index: &Index<'_>,
+    bounds: &Bounds,
+    process: &Process<'_>,
+    asked: At,
+    inquiry: &mut Inquiry,
+) {
+    let until = process.ended.map_or(u64::MAX, |(ended, _)| ended.ms.saturating_add(bounds.skew_ms));
     for (key, request) in &index.requests {
-        let mut calls = index.calls_of(request);
-        let ran = calls.any(|call| call.at < asked && call.answer.is_none_or(|answer| answer.at > asked));
-        let Some(record) = request.recorded.first().filter(|_| ran) else { continue };
+        let handed_back = index.calls_of(request).find(|call| {
+            let gone = call.answer.filter(|answer| answer.caller_gone).map(|answer| answer.at);
+            call.at < asked && gone.is_some_and(|gone| gone > asked && gone.ms <= until)
+        });
+        let (Some(call), Some(record)) = (handed_back, request.recorded.first()) else { continue };
+        let gone_ms = call.answer.map_or(asked.ms, |answer| answer.at.ms);
+        if !request.cancelled.is_empty() || !is_alone(index, process, call.at.ms, gone_ms) {
+            continue;
+        }
         inquiry.checked();
-        let lost = index
-            .calls_of(request)
-            .filter(|call| call.answer.is_none_or(|answer| answer.caller_gone))
-            .count();
         let given_up = record.status == Status::Failed && record.code == Some(ErrorCode::Stalled);
-        // One of the lost calls is the drain's; with fewer than the allowed ones beside it, no attempt was left to give up.
-        if given_up && (lost as u64) <= bounds.attempts_max {
+        let last = request.frames().into_iter().map(|(.., frame)| u64::from(frame.attempt)).max();
+        // Given up honestly it has had all its attempts, the free one, and the one that only said so.
+        if given_up && last.is_some_and(|last| last < bounds.attempts_max + 2) {
             let sentence =
                 "a drain handed it back, and that was counted as an attempt: it was given up".to_owned();
-            inquiry.broken(*key, "charged", sentence, [asked.line, record.at.line]);
+            inquiry.broken(*key, "charged", sentence, [call.at.line, asked.line, record.at.line]);
         }
     }
+}
+
+/// Whether nothing but this drain can have ended a call.
+fn is_alone(index: &Index<'_>, process: &Process<'_>, from_ms: u64, until_ms: u64) -> bool {
+    let drains = |fault: &Fault<'_>| fault.class.contains("drain") || fault.class == "terminate";
+    let mut others = index.processes.iter().filter(|other| other.begun != process.begun);
+    let died = others.any(|other| other.ended.is_some_and(|(at, _)| (from_ms..=until_ms).contains(&at.ms)));
+    !died && index.is_calm(from_ms, until_ms, drains)
 }

@@ -21,6 +21,8 @@ pub(crate) struct Index<'a> {
     pub(crate) calls: Vec<Call<'a>>,
     /// All processes, in the order in which they began.
     pub(crate) processes: Vec<Process<'a>>,
+    /// All faults, in the order in which they began.
+    pub(crate) faults: Vec<Fault<'a>>,
     /// What still waits after the run, by stream.
     pub(crate) waiting: BTreeMap<&'a str, (At, u64)>,
 }
@@ -85,6 +87,15 @@ impl Process<'_> {
     }
 }
 
+/// A fault from its beginning to its healing; without one it was on to the end.
+#[derive(Debug)]
+pub(crate) struct Fault<'a> {
+    pub(crate) class: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) from: At,
+    pub(crate) until_ms: Option<u64>,
+}
+
 /// An outcome that the broker keeps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {
@@ -104,6 +115,7 @@ impl<'a> Index<'a> {
             requests: BTreeMap::new(),
             calls: Vec::new(),
             processes: Vec::new(),
+            faults: Vec::new(),
             waiting: BTreeMap::new(),
         };
         // Each provider counts its own calls.
@@ -113,6 +125,7 @@ impl<'a> Index<'a> {
             index.add_request_fact(at, entry);
             index.add_call_fact(at, entry, &mut open);
             index.add_process_fact(at, entry);
+            index.add_fault_fact(at, entry);
             if let Fact::Waiting { stream, messages } = &entry.fact {
                 index.waiting.insert(stream, (at, *messages));
             }
@@ -157,6 +170,24 @@ impl<'a> Index<'a> {
         let callbacks = |stream: &str| stream.to_ascii_uppercase().ends_with("_CB");
         let requests = self.waiting.iter().filter(|(stream, _)| !callbacks(stream));
         requests.map(|(_, (_, messages))| messages).sum()
+    }
+
+    /// When the end of a request was seen too late, if it was: by a reader that waited for it before `due_ms` and kept up
+    /// with its provider, where nobody saw it in time. Slow readers and late callbacks tell nothing of the engine.
+    pub(crate) fn late_end(&self, request: &Request<'a>, due_ms: u64, skew_ms: u64) -> Option<At> {
+        let answers = self.calls_of(request).filter_map(|call| call.answer);
+        let spoken_ms = answers.map(|answer| answer.at.ms + skew_ms).max().unwrap_or(u64::MAX);
+        if request.ended()?.ms <= due_ms {
+            return None;
+        }
+        request.readers.values().find_map(|steps| request::late_end(steps, due_ms, spoken_ms))
+    }
+
+    /// Whether no fault but those that `excepted` names was on at any moment of a time.
+    pub(crate) fn is_calm(&self, from_ms: u64, until_ms: u64, excepted: impl Fn(&Fault<'a>) -> bool) -> bool {
+        let overlaps =
+            |fault: &Fault<'_>| fault.from.ms <= until_ms && fault.until_ms.is_none_or(|ms| ms >= from_ms);
+        !self.faults.iter().any(|fault| overlaps(fault) && !excepted(fault))
     }
 
     /// Whether anything disturbed the run before `line`.
@@ -212,6 +243,23 @@ impl<'a> Index<'a> {
             Fact::Signalled { role, pid, signal } => {
                 if let Some(process) = self.living(role, *pid) {
                     process.signals.push((at, *signal));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add_fault_fact(&mut self, at: At, entry: &'a Entry) {
+        match &entry.fact {
+            Fact::Injected { fault, target } => {
+                self.faults.push(Fault { class: fault, target, from: at, until_ms: None });
+            }
+            Fact::Healed { fault, target } => {
+                let same = |open: &&mut Fault<'a>| {
+                    open.class == fault && open.target == target && open.until_ms.is_none()
+                };
+                if let Some(open) = self.faults.iter_mut().find(same) {
+                    open.until_ms = Some(at.ms);
                 }
             }
             _ => {}

@@ -22,8 +22,7 @@ fn everything_ends(index: &Index<'_>, bounds: &Bounds, settle: At, inquiry: &mut
     let waiting = index.waiting_requests();
     for (told, key, request) in index.accepted() {
         inquiry.checked();
-        let end = request.ended().filter(|end| end.ms > due);
-        if let Some(end) = end {
+        if let Some(end) = index.late_end(request, due, bounds.skew_ms) {
             let (took, allowed) = (end.ms - settle.ms, bounds.settle_ms);
             let sentence = format!("it ended {took} ms after the load; {allowed} ms are allowed");
             inquiry.broken(key, "settled_late", sentence, [told.line, settle.line, end.line]);

@@ -22,10 +22,10 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
                 request.recorded.iter().map(|record| record.at.line),
             );
         }
-        let (Some((send, told)), Some(end)) = (request.accepted_send(), request.ended()) else { continue };
+        let Some((send, told)) = request.accepted_send() else { continue };
         let allowed = send.deadline_ms + bounds.recovery_ms + bounds.skew_ms;
-        let took = end.ms.saturating_sub(send.at.ms);
-        if took > allowed {
+        if let Some(end) = index.late_end(request, send.at.ms + allowed, bounds.skew_ms) {
+            let took = end.ms - send.at.ms;
             let sentence = format!("it ended {took} ms after it was sent; {allowed} ms were allowed");
             inquiry.broken(*key, "late", sentence, [send.at.line, told.line, end.line]);
         }

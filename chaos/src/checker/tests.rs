@@ -16,6 +16,7 @@ fn bounds() -> Bounds {
         rates: [("limited".to_owned(), Rate { calls: 3, window_ms: 10_500 })].into(),
         retry_after_spread_ms: Some(0),
         silence_ms: 3_000,
+        silence_min_ms: Some(3_000),
         stall_kill_ms: 4_000,
         ..Bounds::default()
     }

@@ -88,6 +88,8 @@ pub(super) struct OpenCall {
     number: EntryNumber,
     ended: bool,
     witness: Option<Witness>,
+    /// Whether it answers piece by piece: only of such a call can be told that it stands still.
+    pub(super) streams: bool,
     /// Tokens that a whole answer puts on the bill.
     pub(super) billed: u32,
     /// When it allows the next call, where it says so.
@@ -98,7 +100,7 @@ pub(super) struct OpenCall {
 impl OpenCall {
     pub(super) fn new(calls: Journal<Call>, call: Call, witness: Option<Witness>) -> Self {
         let number = calls.push(call);
-        Self { calls, number, ended: false, witness, billed: 0, retry_after: None, chunks: 0 }
+        Self { calls, number, ended: false, witness, streams: true, billed: 0, retry_after: None, chunks: 0 }
     }
 
     /// Notes the fault that is about to hit this call.
@@ -108,7 +110,7 @@ impl OpenCall {
 
     /// Notes that nothing more comes.
     pub(super) fn silent(&self) {
-        if let Some(witness) = &self.witness {
+        if let Some(witness) = self.witness.as_ref().filter(|_| self.streams) {
             witness.silent();
         }
     }

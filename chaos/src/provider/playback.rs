@@ -52,6 +52,7 @@ pub(super) async fn play(answer: Answer, behaviour: &Behaviour, mut call: OpenCa
     match answer {
         Answer::Whole { body, tokens, billed } => {
             call.billed = billed;
+            call.streams = false;
             pause(behaviour.first_token + behaviour.gap * tokens.saturating_sub(1)).await;
             call.answering(StatusCode::OK.as_u16());
             whole(body, behaviour, call, line)

@@ -19,7 +19,7 @@
 //!            | "reset"                both ends see a reset (RST), whichever side is named
 //!            | "reset-after=" BYTES   the same, after so many bytes
 //! DURATION   = digits ( "ms" | "s" | "m" )
-//! BYTES      = digits [ "k" | "m" ]   times 1024, or 1024 twice
+//! BYTES      = digits [ "k" | "m" ]   times 1024, or 1024 twice; a terabyte at most
 //! ```
 //! Bytes are counted from the moment the faults were set, or from the start of a later connection. Where two
 //! settings exclude each other the later one holds.
@@ -30,6 +30,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::provider::behaviour::duration;
+
+/// Bytes of a setting at most: a terabyte is more than any link carries, and adds up without overflow.
+pub const MAX_BYTES: u64 = 1 << 40;
 
 /// Characters of a wrong setting that an error repeats.
 const MAX_QUOTED_CHARS: usize = 60;
@@ -200,12 +203,13 @@ fn bytes(text: &str) -> Result<u64, &'static str> {
         Some(b'm') => (&text[..text.len() - 1], 1024 * 1024),
         _ => (text, 1),
     };
-    // Parsed as the smaller type, so that the product cannot overflow; signs are no digits.
-    let amount: u32 = match digits.starts_with('+') {
-        true => return Err("bytes are digits, and perhaps k or m"),
-        false => digits.parse().map_err(|_| "bytes are digits, and perhaps k or m")?,
-    };
-    Ok(u64::from(amount) * unit)
+    let wrong = "bytes are digits, and perhaps k or m";
+    // A number of Rust may begin with a plus; one of this grammar may not.
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong);
+    }
+    let amount: u64 = digits.parse().map_err(|_| wrong)?;
+    amount.checked_mul(unit).filter(|bytes| *bytes <= MAX_BYTES).ok_or("that is more than a terabyte")
 }
 
 fn some_bytes(text: &str) -> Result<NonZeroU64, &'static str> {

@@ -73,7 +73,7 @@ impl Timeline {
             phases: Vec::new(),
             step_ms,
             sent: vec![0; STEPS],
-            faults: Vec::new(),
+            faults: faults(index, over_ms),
             points: points(index),
             processes: BTreeMap::new(),
         };
@@ -96,22 +96,19 @@ impl Timeline {
                 }
             }
             Fact::Phase { phase } => self.phases.push((*phase, at_ms)),
-            Fact::Injected { fault, target } => {
-                let (class, target, until_ms) = (fault.clone(), target.clone(), self.over_ms);
-                self.faults.push(Band { class, target, from_ms: at_ms, until_ms });
-            }
-            Fact::Healed { fault, target } => {
-                let over_ms = self.over_ms;
-                let same = |band: &&mut Band| {
-                    band.class == *fault && band.target == *target && band.until_ms == over_ms
-                };
-                if let Some(band) = self.faults.iter_mut().find(same) {
-                    band.until_ms = at_ms;
-                }
-            }
             _ => {}
         }
     }
+}
+
+fn faults(index: &Index<'_>, over_ms: u64) -> Vec<Band> {
+    let band = |fault: &crate::checker::index::Fault<'_>| Band {
+        class: fault.class.to_owned(),
+        target: fault.target.to_owned(),
+        from_ms: fault.from.ms,
+        until_ms: fault.until_ms.unwrap_or(over_ms).max(fault.from.ms),
+    };
+    index.faults.iter().map(band).collect()
 }
 
 fn points(index: &Index<'_>) -> Vec<Point> {

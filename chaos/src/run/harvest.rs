@@ -3,13 +3,13 @@
 
 use std::{io, time::Duration};
 
-use async_nats::jetstream::{self, stream::Stream};
+use async_nats::jetstream::{self, message::StreamMessage, stream::Stream};
 use schemas::{DeadLetter, Outcome, Subjects};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    load::{bus_format, output_text},
-    rig::{Canaries, Rig},
+    load::{Ground, bus_format, outcome_of, output_text},
+    rig::{Canaries, Own, Rig},
 };
 use crate::{
     fingerprint::of_outcome,
@@ -21,37 +21,61 @@ use crate::{
 const NAME: &str = "harness";
 /// How long one stream may take to be read.
 const READ_MAX: Duration = Duration::from_secs(60);
+/// How often the queues are looked at; nobody tells that they are empty.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The streams whose messages are work that waits.
 const QUEUES: [&str; 3] = ["DYNODE_REQ", "DYNODE_WORK", "DYNODE_CB"];
 
+/// What is written down of a message; says whether it is to be searched for secrets.
+type Keep = fn(&StreamMessage, &Scribe) -> bool;
+
 /// Reads all that is kept.
-pub(super) async fn harvest(rig: &Rig, scribe: &Scribe) -> io::Result<()> {
-    let streams = rig.bus().await?.streams();
+pub(super) async fn harvest(rig: &Rig, own: &Own, scribe: &Scribe) -> io::Result<()> {
+    let streams = own.bus().await?.streams();
     for name in QUEUES {
-        let stream = streams.get_stream(name).await.map_err(io::Error::other)?;
-        let messages = stream.cached_info().state.messages;
+        let messages = stream(&streams, name).await?.cached_info().state.messages;
         scribe.write(NAME, Fact::Waiting { stream: name.to_owned(), messages });
     }
-    for (name, keep) in [("DYNODE_RES", outcome as Keep), ("DYNODE_DEAD", letter), ("DYNODE_EVT", nothing)] {
-        let stream = streams.get_stream(name).await.map_err(io::Error::other)?;
+    for (name, keep) in [("DYNODE_RES", outcome as Keep), ("DYNODE_DEAD", letter), ("DYNODE_EVT", event)] {
+        let stream = stream(&streams, name).await?;
         let read = read(&stream, name, keep, &rig.canaries, scribe);
         timeout(READ_MAX, read)
             .await
-            .map_err(|_| io::Error::other(format!("{name} takes too long to read")))??;
+            .map_err(|_| io::Error::other(format!("{name} takes too long to read")))?;
     }
     rig.canaries.look_in_logs(&rig.dir, scribe)
 }
 
-/// What is written down of a message; whether it is to be searched for secrets.
-type Keep = fn(&jetstream::message::StreamMessage, &Scribe) -> bool;
+/// Waits until no queue holds anything, or until `until`: work that nobody reads any more has to come to its end as well.
+pub(super) async fn settled(own: &Own, until: Instant) -> io::Result<()> {
+    let streams = own.bus().await?.streams();
+    while Instant::now() < until {
+        let mut waiting = 0;
+        for name in QUEUES {
+            waiting += stream(&streams, name).await?.cached_info().state.messages;
+        }
+        if waiting == 0 {
+            return Ok(());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
 
-async fn read(
-    stream: &Stream,
-    name: &str,
-    keep: Keep,
-    canaries: &Canaries,
-    scribe: &Scribe,
-) -> io::Result<()> {
+/// Asks a gateway that is given for the end of each request that it has accepted: its broker is not ours to read.
+pub(super) async fn harvest_given(ground: &Ground, scribe: &Scribe) {
+    for key in ground.accepted() {
+        if let Some(outcome) = outcome_of(ground, &key).await {
+            record(&outcome, &key, scribe);
+        }
+    }
+}
+
+async fn stream(streams: &jetstream::Context, name: &str) -> io::Result<Stream> {
+    streams.get_stream(name).await.map_err(|error| io::Error::other(format!("cannot read {name}: {error}")))
+}
+
+async fn read(stream: &Stream, name: &str, keep: Keep, canaries: &Canaries, scribe: &Scribe) {
     let state = &stream.cached_info().state;
     for sequence in state.first_sequence..=state.last_sequence {
         // A message that was removed leaves a hole.
@@ -61,34 +85,36 @@ async fn read(
         }
     }
     canaries.searched(name, scribe);
-    Ok(())
 }
 
-fn outcome(message: &jetstream::message::StreamMessage, scribe: &Scribe) -> bool {
-    let format = bus_format(&Some(message.headers.clone()), &message.payload);
+fn outcome(message: &StreamMessage, scribe: &Scribe) -> bool {
+    let format = bus_format(Some(&message.headers), &message.payload);
     if let Ok(outcome) = format.decode::<Outcome>(&message.payload) {
-        scribe.write(
-            NAME,
-            Fact::Recorded {
-                request: Key { tenant: outcome.tenant.clone(), id: outcome.id.clone() },
-                status: outcome.status,
-                code: outcome.error.as_ref().map(|error| error.code),
-                text: match (&outcome.output, &outcome.error) {
-                    (Some(output), _) => output_text(output),
-                    (None, error) => error.as_ref().map(|error| error.message.clone()),
-                },
-                digest: of_outcome(&outcome),
-                calls: outcome.attempts.len() as u64,
-                tokens: outcome.usage.total_tokens(),
-            },
-        );
+        let key = Key { tenant: outcome.tenant.clone(), id: outcome.id.clone() };
+        record(&outcome, &key, scribe);
     }
     true
 }
 
+fn record(outcome: &Outcome, key: &Key, scribe: &Scribe) {
+    let fact = Fact::Recorded {
+        request: key.clone(),
+        status: outcome.status,
+        code: outcome.error.as_ref().map(|error| error.code),
+        text: match (&outcome.output, &outcome.error) {
+            (Some(output), _) => output_text(output),
+            (None, error) => error.as_ref().map(|error| error.message.clone()),
+        },
+        digest: of_outcome(outcome),
+        calls: outcome.attempts.len() as u64,
+        tokens: outcome.usage.total_tokens(),
+    };
+    scribe.write(NAME, fact);
+}
+
 /// A parked message is kept word for word, the secret of its callback with it: that is no leak.
-fn letter(message: &jetstream::message::StreamMessage, scribe: &Scribe) -> bool {
-    let format = bus_format(&Some(message.headers.clone()), &message.payload);
+fn letter(message: &StreamMessage, scribe: &Scribe) -> bool {
+    let format = bus_format(Some(&message.headers), &message.payload);
     let subject = message.subject.to_string();
     let of = Subjects::default()
         .parse_dead(&subject)
@@ -99,6 +125,7 @@ fn letter(message: &jetstream::message::StreamMessage, scribe: &Scribe) -> bool 
     false
 }
 
-fn nothing(_: &jetstream::message::StreamMessage, _: &Scribe) -> bool {
+/// Events were written down by those who read them.
+fn event(_: &StreamMessage, _: &Scribe) -> bool {
     true
 }

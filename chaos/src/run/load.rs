@@ -11,6 +11,7 @@ mod tally;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use schemas::{Secret, Tenant};
 use tokio::{
     task::JoinSet,
@@ -19,10 +20,12 @@ use tokio::{
 
 pub(crate) use bus::{Bus, format as bus_format};
 use client::Client;
+pub(crate) use http::outcome_of;
 pub(crate) use reader::output_text;
 pub(crate) use tally::Tally;
 
 use crate::{
+    history::Key,
     scribe::Scribe,
     workload::{self, Workload},
 };
@@ -48,6 +51,7 @@ pub(crate) struct Ground {
     /// What is counted.
     pub(crate) tally: Tally,
     http: reqwest::Client,
+    accepted: Mutex<Vec<Key>>,
 }
 
 /// The clients under way.
@@ -67,18 +71,19 @@ impl Ground {
         key: Secret,
     ) -> io::Result<Self> {
         let http = http_client()?;
-        Ok(Self { scribe, doors, buses, callbacks, key, tally: Tally::default(), http })
+        let (tally, accepted) = (Tally::default(), Mutex::default());
+        Ok(Self { scribe, doors, buses, callbacks, key, tally, http, accepted })
+    }
+
+    /// The requests that were accepted so far.
+    pub(crate) fn accepted(&self) -> Vec<Key> {
+        self.accepted.lock().clone()
     }
 }
 
 impl Load {
     pub(crate) fn new(ground: Arc<Ground>) -> Self {
         Self { ground, clients: JoinSet::new(), next: 1 }
-    }
-
-    /// What all clients share.
-    pub(crate) fn shared(&self) -> Arc<Ground> {
-        Arc::clone(&self.ground)
     }
 
     /// Sends each request at its time; returns after `span`, while clients are still reading.

@@ -84,16 +84,16 @@ impl<'a> Nemesis<'a> {
         self.scribe.write(NAME, Fact::Injected { fault: name, target });
         let mut open = Open { fault, until, struck_before: self.counter(fault), struck: 0, worker: None };
         match fault {
-            Fault::Kill(Victim::Worker) => open.struck = u64::from(self.worker(Signal::KILL).is_some()),
+            Fault::Kill(Victim::Worker) => open.struck = u64::from(self.worker(Signal::KILL)?.is_some()),
             Fault::Freeze(Victim::Worker) => {
-                open.worker = self.worker(Signal::STOP);
+                open.worker = self.worker(Signal::STOP)?;
                 open.struck = u64::from(open.worker.is_some());
             }
-            Fault::Terminate(Victim::Worker) => open.struck = u64::from(self.worker(Signal::TERM).is_some()),
-            Fault::Kill(victim) => open.struck = self.down(victim, Signal::KILL).await,
-            Fault::Terminate(victim) => open.struck = self.down(victim, Signal::TERM).await,
+            Fault::Terminate(Victim::Worker) => open.struck = u64::from(self.worker(Signal::TERM)?.is_some()),
+            Fault::Kill(victim) => open.struck = self.down(victim, Signal::KILL).await?,
+            Fault::Terminate(victim) => open.struck = self.down(victim, Signal::TERM).await?,
             Fault::Freeze(victim) => {
-                let service = self.service(victim);
+                let service = self.service(victim)?;
                 if let Some(pid) = service.pid() {
                     self.write_signal(service.role().to_owned(), pid, Signal::STOP);
                 }
@@ -101,21 +101,21 @@ impl<'a> Nemesis<'a> {
                 open.struck = 1;
             }
             Fault::Storm(victim, pause_ms) => {
-                open.struck = self.storm(victim, Duration::from_millis(pause_ms), until).await;
+                open.struck = self.storm(victim, Duration::from_millis(pause_ms), until).await?;
             }
             Fault::Link(link, words) => self.rig.links.set(link, words)?,
             Fault::Provider(words) => self.rig.outside.provider_does(words)?,
             Fault::Receiver(words) => self.rig.outside.receiver_does(words)?,
             Fault::DiskFull => {
-                self.rig.fill_disk()?;
+                self.rig.owned()?.fill_disk()?;
                 open.struck = 1;
             }
             Fault::Clock(seconds) => {
-                self.rig.shift_clock(seconds)?;
+                self.rig.owned()?.shift_clock(seconds)?;
                 self.scribe.write(NAME, Fact::Jumped { by_ms: seconds * 1_000 });
                 open.struck = 1;
             }
-            Fault::Spin => open.struck = self.find_spinner().await,
+            Fault::Spin => open.struck = self.find_spinner().await?,
             // What strikes is in the load.
             Fault::Flood(_) | Fault::Readers => {}
         }
@@ -134,7 +134,7 @@ impl<'a> Nemesis<'a> {
                 }
             }
             Fault::Freeze(victim) => {
-                let service = self.service(victim);
+                let service = self.service(victim)?;
                 // It fails where it has ended meanwhile, and then it has been started again.
                 if let (Some(pid), Ok(())) = (service.pid(), service.signal(Signal::CONT)) {
                     self.write_signal(service.role().to_owned(), pid, Signal::CONT);
@@ -144,14 +144,14 @@ impl<'a> Nemesis<'a> {
             | Fault::Terminate(Victim::Worker)
             | Fault::Storm(Victim::Worker, _) => {}
             Fault::Kill(victim) | Fault::Terminate(victim) | Fault::Storm(victim, _) => {
-                self.service(victim).up().await?;
+                self.service(victim)?.up().await?;
             }
             Fault::Link(link, _) => self.rig.links.set(link, "none")?,
             Fault::Provider(_) => self.rig.outside.provider_does("")?,
             Fault::Receiver(_) => self.rig.outside.receiver_does("")?,
-            Fault::DiskFull => self.rig.free_disk().await?,
+            Fault::DiskFull => self.rig.owned()?.free_disk().await?,
             Fault::Clock(seconds) => {
-                self.rig.shift_clock(0)?;
+                self.rig.owned()?.shift_clock(0)?;
                 self.scribe.write(NAME, Fact::Jumped { by_ms: -seconds * 1_000 });
             }
             Fault::Spin | Fault::Flood(_) | Fault::Readers => {}
@@ -176,20 +176,22 @@ impl<'a> Nemesis<'a> {
     }
 
     /// Signals one worker: each time the one that has lived longest.
-    fn worker(&self, signal: Signal) -> Option<(String, Pid)> {
-        self.rig.look();
-        let worker = self.rig.workers.lock().live().first()?.clone();
+    fn worker(&self, signal: Signal) -> io::Result<Option<(String, Pid)>> {
+        let own = self.rig.owned()?;
+        own.look();
+        let Some(worker) = own.workers.lock().live().first().cloned() else { return Ok(None) };
         let (role, pid) = (format!("worker-{}", worker.slot), worker.pid);
         self.write_signal(role.clone(), pid, signal);
-        kill_process(pid, signal).ok().map(|()| (role, pid))
+        Ok(kill_process(pid, signal).ok().map(|()| (role, pid)))
     }
 
     /// Finds the worker whose thread spins, by the time that it computes; the request that does it is in the load.
-    async fn find_spinner(&self) -> u64 {
+    async fn find_spinner(&self) -> io::Result<u64> {
+        let own = self.rig.owned()?;
         let deadline = Instant::now() + SPINNER_FOUND_MAX;
         while Instant::now() < deadline {
-            self.rig.look();
-            let workers = self.rig.workers.lock().live().to_vec();
+            own.look();
+            let workers = own.workers.lock().live().to_vec();
             let before: Vec<_> = workers.iter().map(|worker| computed(worker.pid)).collect();
             sleep(SPIN_WINDOW).await;
             for (worker, before) in workers.iter().zip(before) {
@@ -198,42 +200,43 @@ impl<'a> Nemesis<'a> {
                     let pid = worker.pid.as_raw_nonzero().get().cast_unsigned();
                     let (role, signal) = (format!("worker-{}", worker.slot), history::Signal::Spin);
                     self.scribe.write(NAME, Fact::Signalled { role, pid, signal });
-                    return 1;
+                    return Ok(1);
                 }
             }
         }
-        0
+        Ok(0)
     }
 
-    async fn down(&self, victim: Victim, signal: Signal) -> u64 {
-        let service = self.service(victim);
+    async fn down(&self, victim: Victim, signal: Signal) -> io::Result<u64> {
+        let service = self.service(victim)?;
         if let Some(pid) = service.pid() {
             self.write_signal(service.role().to_owned(), pid, signal);
         }
-        u64::from(service.down(signal).await.is_some())
+        Ok(u64::from(service.down(signal).await.is_some()))
     }
 
     /// Kills whatever is up, until the end of the step.
-    async fn storm(&self, victim: Victim, pause: Duration, until: Instant) -> u64 {
+    async fn storm(&self, victim: Victim, pause: Duration, until: Instant) -> io::Result<u64> {
         let mut kills = 0;
         while Instant::now() + pause < until {
             sleep(pause).await;
             kills += match victim {
-                Victim::Worker => u64::from(self.worker(Signal::KILL).is_some()),
-                victim => self.down(victim, Signal::KILL).await,
+                Victim::Worker => u64::from(self.worker(Signal::KILL)?.is_some()),
+                victim => self.down(victim, Signal::KILL).await?,
             };
-            if victim != Victim::Worker && self.service(victim).up().await.is_err() {
+            if victim != Victim::Worker && self.service(victim)?.up().await.is_err() {
                 sleep(LOOK_EVERY).await;
             }
         }
-        kills
+        Ok(kills)
     }
 
-    fn service(&self, victim: Victim) -> &Service {
-        match victim {
-            Victim::Broker => &self.rig.broker,
-            Victim::Gateway | Victim::Worker => &self.rig.gateways[0],
-        }
+    fn service(&self, victim: Victim) -> io::Result<&Service> {
+        let own = self.rig.owned()?;
+        Ok(match victim {
+            Victim::Broker => &own.broker,
+            Victim::Gateway | Victim::Worker => &own.gateways[0],
+        })
     }
 
     fn write_signal(&self, role: String, pid: Pid, signal: Signal) {

@@ -2,22 +2,22 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc, time::Duration};
 
-use schemas::{RequestId, Tenant};
 use tokio::time::{Instant, interval};
 
 use super::{
-    Programs,
+    System,
     board::Board,
-    harvest::harvest,
+    casting::{self, Casting},
+    harvest::{harvest, harvest_given, settled},
     load::{Ground, Load},
     nemesis::Nemesis,
-    rig::{Rig, settings, workers::resident_bytes},
-    scenario::{Fault, Scenario, Step},
+    rig::{Own, Rig, workers::resident_bytes},
+    scenario::{Link, Scenario},
 };
 use crate::{
-    history::{Door, Entry, Fact, Phase},
+    history::{Entry, Fact, Phase},
     scribe::{Book, Scribe},
-    workload::{Ask, Planned, Profile, Reading, Target, TenantShare, Wire, Workload},
+    workload::Target,
 };
 
 /// How long the load runs before the first fault: enough for latencies to compare with.
@@ -30,24 +30,12 @@ pub(super) const SETTLE_MAX: Duration = Duration::from_secs(40);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The most memory that a process of the engine may hold, in bytes.
 pub(super) const RESIDENT_BYTES_MAX: f64 = 512.0 * 1024.0 * 1024.0;
-/// A cancel or a repeat comes at most so long after its request: later, and the run would only wait for it.
-const AFTER_MS_MAX: u64 = 5_000;
-/// A reader that was cut stays away for at most so long.
-const AWAY_MS_MAX: u64 = 1_500;
-/// The longest pause of a slow reader between two frames.
-const PAUSE_MS_MAX: u64 = 200;
-/// Who is on the gateway, and on the bus.
-const TENANTS: [&str; 2] = ["default", "acme"];
-/// Who floods.
-const FLOODER: &str = "flooder";
-/// The longest answer to one who floods, in tokens: what is flooded is the queue.
-const FLOOD_TOKENS_MAX: u32 = 5;
 
 /// Plays `scenario` in `dir`, and returns its whole history.
 pub(super) async fn play(
     scenario: &Scenario,
     dir: &Path,
-    programs: &Programs,
+    system: &System,
     seed: u64,
     board: &mut Board,
 ) -> io::Result<Vec<Entry>> {
@@ -55,59 +43,76 @@ pub(super) async fn play(
     let book = Book::begin(&dir.join("history.jsonl"))?;
     let scribe = book.scribe();
     board.says("starting");
-    let rig = Rig::start(scenario, dir, programs, seed, &scribe).await?;
-    let load = Load::new(Arc::new(ground(&rig, &scribe).await?));
-    phases(scenario, seed, &rig, &scribe, load, board).await?;
-    board.says("reading what the broker keeps");
-    rig.stop_engine().await;
-    harvest(&rig, &scribe).await?;
-    rig.stop_broker().await;
+    let rig = Rig::start(scenario, dir, system, seed, &scribe).await?;
+    let ground = Arc::new(ground(&rig, &scribe).await?);
+    let stage = Stage { scenario, rig: &rig, scribe: &scribe, casting: Casting::of(system, seed) };
+    stage.phases(&ground, board).await?;
+    // Before the engine is ended: what ends with it has not died.
     scribe.write("harness", Fact::Phase { phase: Phase::Over });
+    board.says("reading what is kept");
+    match rig.own() {
+        Some(own) => {
+            own.stop_engine().await;
+            harvest(&rig, own, &scribe).await?;
+            own.stop_broker().await;
+        }
+        None => harvest_given(&ground, &scribe).await,
+    }
     drop(rig);
     tokio::task::spawn_blocking(|| book.close()).await.map_err(io::Error::other)?
 }
 
 async fn ground(rig: &Rig, scribe: &Scribe) -> io::Result<Ground> {
     let mut buses = BTreeMap::new();
-    for name in TENANTS.into_iter().chain([FLOODER]) {
-        buses.insert(tenant(name), rig.bus().await?);
+    if let Some(own) = rig.own() {
+        for name in casting::TENANTS {
+            buses.insert(casting::tenant(name), own.bus().await?);
+        }
     }
-    let receiver = rig.links.address(super::scenario::Link::Receiver);
-    let receiver = receiver.ok_or_else(|| io::Error::other("no link to the receiver"))?;
+    let receiver = rig.links.address(Link::Receiver).unwrap_or(rig.outside.receiver_at);
     let callbacks = Target { url: format!("http://{receiver}"), secret: rig.canaries.callback_secret() };
     let key = schemas::Secret::new(rig.canaries.client_key.clone());
     Ground::new(scribe.clone(), rig.doors.clone(), buses, callbacks, key)
 }
 
-/// Goes through the phases.
-async fn phases(
-    scenario: &Scenario,
-    seed: u64,
-    rig: &Rig,
-    scribe: &Scribe,
-    mut load: Load,
-    board: &mut Board,
-) -> io::Result<()> {
-    let ground = load.shared();
-    let begin = |phase| scribe.write("harness", Fact::Phase { phase });
-    let acts = async {
+/// Where a scenario is played.
+struct Stage<'a> {
+    scenario: &'a Scenario,
+    rig: &'a Rig,
+    scribe: &'a Scribe,
+    casting: Casting,
+}
+
+impl Stage<'_> {
+    /// Goes through the phases.
+    async fn phases(&self, ground: &Arc<Ground>, board: &mut Board) -> io::Result<()> {
+        tokio::select! {
+            done = self.acts(ground) => done,
+            never = watch(self.rig, self.scribe, ground, board) => never,
+        }
+    }
+
+    async fn acts(&self, ground: &Arc<Ground>) -> io::Result<()> {
+        let Self { scenario, rig, scribe, casting } = self;
+        let begin = |phase| scribe.write("harness", Fact::Phase { phase });
+        let mut load = Load::new(Arc::clone(ground));
         begin(Phase::Quiet);
-        load.play(usual("q", seed, QUIET), QUIET).await;
+        load.play(casting.usual("q", QUIET), QUIET).await;
         begin(Phase::Fault);
         let span = Duration::from_secs(scenario.fault_seconds);
         let mut nemesis = Nemesis::new(rig, scribe, &ground.tally);
-        let (struck, ()) =
-            tokio::join!(nemesis.strike(scenario), load.play(under_fault(scenario, seed, span), span));
+        let under_fault = casting.under_fault(scenario, span);
+        let (struck, ()) = tokio::join!(nemesis.strike(scenario), load.play(under_fault, span));
         struck?;
         begin(Phase::Healed);
-        load.play(usual("h", seed, HEALED), HEALED).await;
+        load.play(casting.usual("h", HEALED), HEALED).await;
         begin(Phase::Settle);
-        load.settle(Instant::now() + SETTLE_MAX).await;
-        Ok(())
-    };
-    tokio::select! {
-        done = acts => done,
-        never = watch(rig, scribe, &ground, board) => never,
+        let until = Instant::now() + SETTLE_MAX;
+        load.settle(until).await;
+        match rig.own() {
+            Some(own) => settled(own, until).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -116,8 +121,10 @@ async fn watch(rig: &Rig, scribe: &Scribe, ground: &Ground, board: &mut Board) -
     let mut ticks = interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
-        rig.look();
-        for (role, pid) in rig.processes() {
+        if let Some(own) = rig.own() {
+            own.look();
+        }
+        for (role, pid) in rig.own().map(Own::processes).unwrap_or_default() {
             if let Some(value) = resident_bytes(pid) {
                 let (gauge, cap) = (format!("rss_bytes {role}"), Some(RESIDENT_BYTES_MAX));
                 scribe.write("harness", Fact::Measured { gauge, value, cap });
@@ -132,105 +139,4 @@ async fn watch(rig: &Rig, scribe: &Scribe, ground: &Ground, board: &mut Board) -
             tally.ended.get(),
         ));
     }
-}
-
-/// The load of a scenario that has nothing special.
-fn usual(prefix: &str, seed: u64, span: Duration) -> Workload {
-    let profile = super::scenario::Load::USUAL.profile(span, &profile());
-    named(prefix, Workload::draw(crate::workload::mix(seed, span.as_secs()), &profile))
-}
-
-/// The load while things go wrong: with the floods, and the requests that make their worker spin.
-fn under_fault(scenario: &Scenario, seed: u64, span: Duration) -> Workload {
-    let mut workload = named("f", Workload::draw(seed, &scenario.load.profile(span, &profile())));
-    for (index, step) in scenario.steps.iter().enumerate() {
-        match step.fault {
-            Fault::Flood(per_second) => workload.requests.extend(flood(step, per_second, seed)),
-            Fault::Spin => workload.requests.push(spinner(step, index)),
-            _ => {}
-        }
-    }
-    workload.requests.sort_by_key(|planned| planned.at_ms);
-    workload
-}
-
-fn flood(step: &Step, per_second: u64, seed: u64) -> Vec<Planned> {
-    let profile = Profile {
-        requests: per_second * step.lasts_ms / 1_000,
-        span_ms: step.lasts_ms,
-        tenants: vec![TenantShare { tenant: tenant(FLOODER), weight: 1, doors: vec![Door::Bus] }],
-        tokens_max: FLOOD_TOKENS_MAX,
-        callbacks: 0.0,
-        cancels: 0.0,
-        repeats: 0.0,
-        bad: 0.0,
-        ..profile()
-    };
-    let mut flood = named("x", Workload::draw(seed, &profile)).requests;
-    flood.iter_mut().for_each(|planned| planned.at_ms += step.at_ms);
-    flood
-}
-
-fn spinner(step: &Step, index: usize) -> Planned {
-    Planned {
-        at_ms: step.at_ms,
-        key: crate::history::Key { tenant: tenant(TENANTS[1]), id: id(&format!("spin{index}")) },
-        door: Door::Bus,
-        ask: Ask {
-            action: schemas::Action::ChatCompletion,
-            embeds: false,
-            model: "chaos-spin".into(),
-            words: 20,
-            tokens: 20,
-            stream: true,
-        },
-        format: Wire::Json,
-        deadline_ms: settings::DEADLINE_MS,
-        priority: schemas::Priority::Standard,
-        callback: false,
-        bad: None,
-        reading: Reading::Follow,
-        cancel_after_ms: None,
-        repeats: Vec::new(),
-    }
-}
-
-fn profile() -> Profile {
-    let doors = vec![Door::Bus, Door::Http, Door::Socket];
-    Profile {
-        burst: 0.1,
-        tenants: vec![
-            TenantShare { tenant: tenant(TENANTS[0]), weight: 3, doors },
-            TenantShare { tenant: tenant(TENANTS[1]), weight: 1, doors: vec![Door::Bus] },
-        ],
-        chat_models: vec!["chaos-chat".into()],
-        embedding_models: vec!["chaos-embed".into()],
-        deadlines_ms: vec![settings::DEADLINE_MS],
-        conflicts: 0.0,
-        huge_bytes: 2 * settings::BODY_BYTES_MAX,
-        ..Profile::default()
-    }
-}
-
-/// The same with ids that no other part of the run uses.
-fn named(prefix: &str, mut workload: Workload) -> Workload {
-    for planned in &mut workload.requests {
-        planned.key.id = id(&format!("{prefix}-{}", planned.key.id));
-        planned.cancel_after_ms = planned.cancel_after_ms.map(|after| after.min(AFTER_MS_MAX));
-        match &mut planned.reading {
-            Reading::Resume { away_ms, .. } => *away_ms = (*away_ms).min(AWAY_MS_MAX),
-            Reading::Slow { pause_ms } => *pause_ms = (*pause_ms).min(PAUSE_MS_MAX),
-            Reading::Follow | Reading::Vanish { .. } => {}
-        }
-        planned.repeats.iter_mut().for_each(|repeat| repeat.after_ms = repeat.after_ms.min(AFTER_MS_MAX));
-    }
-    workload
-}
-
-fn tenant(name: &str) -> Tenant {
-    Tenant::new(name).unwrap_or_else(|_| unreachable!("letters are a token"))
-}
-
-fn id(text: &str) -> RequestId {
-    RequestId::new(text).unwrap_or_else(|_| unreachable!("letters, digits and - are a token"))
 }

@@ -152,7 +152,8 @@ impl Load {
             span_ms: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
             slow: self.slow,
             vanishing: self.vanishing,
-            callbacks: self.callbacks,
+            // Where there is nobody to call back, nobody asks for it.
+            callbacks: if usual.callbacks > 0.0 { self.callbacks } else { 0.0 },
             tokens_max: self.tokens_max,
             words_max: self.words_max,
             ..usual.clone()
@@ -194,9 +195,13 @@ impl Fault {
         }
     }
 
-    /// Whether it can be done to a deployment of somebody else: nothing but what clients and providers do.
-    pub const fn is_outside(&self) -> bool {
-        matches!(self, Self::Link(Link::Clients, _) | Self::Flood(_) | Self::Readers)
+    /// Whether it can be done to a deployment of somebody else: nothing but what clients do, and a provider that is ours.
+    pub const fn is_outside(&self, has_provider: bool) -> bool {
+        match self {
+            Self::Link(Link::Clients, _) | Self::Flood(_) | Self::Readers => true,
+            Self::Provider(_) => has_provider,
+            _ => false,
+        }
     }
 }
 
@@ -228,7 +233,7 @@ impl Link {
 
 impl Scenario {
     /// Whether it can run against a deployment of somebody else.
-    pub fn is_outside(&self) -> bool {
-        !self.steps.is_empty() && self.steps.iter().all(|step| step.fault.is_outside())
+    pub fn is_outside(&self, has_provider: bool) -> bool {
+        self.steps.iter().all(|step| step.fault.is_outside(has_provider))
     }
 }

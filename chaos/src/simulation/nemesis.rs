@@ -1,10 +1,14 @@
 //! Carries out the plan: each strike begins and is healed at its time, and is counted where it made a difference.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use broker::{
     ErrorKind,
-    memory::{self, Rule, RuleId},
+    memory::{self, FaultClass, Reach, Rule, RuleId},
 };
 use tokio::{
     task::JoinSet,
@@ -13,7 +17,7 @@ use tokio::{
 
 use super::{
     Broken,
-    plan::{Fault, Strike, Trouble},
+    plan::{Fault, Node, Strike, Trouble, Upset},
     world::World,
 };
 use crate::history::Fact;
@@ -28,12 +32,21 @@ pub(super) struct Nemesis {
     links_down: usize,
     /// Drains take their time; the plan goes on meanwhile.
     drains: JoinSet<bool>,
+    /// Nodes that are to be started.
+    absent: BTreeSet<Node>,
 }
 
 impl Nemesis {
     /// Has done nothing yet.
     pub(super) fn new(world: Arc<World>) -> Self {
-        Self { world, rules: BTreeMap::new(), struck: Vec::new(), links_down: 0, drains: JoinSet::new() }
+        Self {
+            world,
+            rules: BTreeMap::new(),
+            struck: Vec::new(),
+            links_down: 0,
+            drains: JoinSet::new(),
+            absent: BTreeSet::new(),
+        }
     }
 
     /// Carries out the plan of the scenario, from now on, and heals everything.
@@ -64,6 +77,15 @@ impl Nemesis {
                 let id = world.memory.inject(rule)?;
                 self.rules.insert(number, id);
                 self.struck.push((strike.fault.class(), id));
+                false
+            }
+            Fault::Upset { upset, kind } => {
+                let reach = Reach { pattern: world.topology.subjects.all(kind), ..Reach::default() };
+                world.memory.switch_on(class_of(*upset), &reach)?;
+                if *upset == Upset::Restart {
+                    self.links_down += 1;
+                    world.connect_all(false);
+                }
                 false
             }
             Fault::LinkDown => {
@@ -106,26 +128,43 @@ impl Nemesis {
                     world.memory.heal(rule);
                 }
             }
-            Fault::LinkDown => {
-                self.links_down -= 1;
-                if self.links_down == 0 {
-                    world.connect_all(true);
+            Fault::Upset { upset, .. } => {
+                world.memory.switch_off(class_of(*upset));
+                if *upset == Upset::Restart {
+                    self.link_up();
                 }
             }
+            Fault::LinkDown => self.link_up(),
             Fault::NodeCut { node } if self.links_down == 0 => drop(world.connect(*node, true)),
-            Fault::Kill { node } | Fault::Drain { node } => {
-                world.start(*node).await?;
-                if self.links_down > 0 {
-                    world.connect(*node, false);
-                }
-            }
+            Fault::Kill { node } | Fault::Drain { node } => drop(self.absent.insert(*node)),
             Fault::Provider { .. } => world.providers.calm(number),
             Fault::Target { .. } => world.targets.calm(number),
             Fault::ClockJump { node, by_ms } => drop(world.jump(*node, -by_ms)),
             Fault::NodeCut { .. } | Fault::ClientsCut => {}
         }
         self.say(false, &strike.fault);
+        self.revive().await;
         Ok(())
+    }
+
+    /// Starts whoever is to come back. A gateway that does not find the broker ends, as its process would; it is started
+    /// again when the next strike is over.
+    async fn revive(&mut self) {
+        for node in std::mem::take(&mut self.absent) {
+            if self.world.start(node).await.is_err() {
+                self.absent.insert(node);
+            } else if self.links_down > 0 {
+                self.world.connect(node, false);
+            }
+        }
+    }
+
+    /// One of the strikes that held the link down is over.
+    fn link_up(&mut self) {
+        self.links_down -= 1;
+        if self.links_down == 0 {
+            self.world.connect_all(true);
+        }
     }
 
     /// Whatever overlapped: at the end everything runs and everything is connected.
@@ -137,6 +176,13 @@ impl Nemesis {
             world.start(node).await?;
         }
         world.connect_all(true);
+        for upset in Upset::ALL {
+            let class = Fault::Upset { upset, kind: String::new() }.class();
+            let fired = world.memory.fired_of(class_of(upset));
+            if fired > 0 {
+                world.recorder.fired(&class, fired);
+            }
+        }
         for (class, rule) in &self.struck {
             world.recorder.fired(class, world.memory.fired(*rule));
         }
@@ -153,6 +199,18 @@ impl Nemesis {
     }
 }
 
+const fn class_of(upset: Upset) -> FaultClass {
+    match upset {
+        Upset::Restart => FaultClass::Restart,
+        Upset::Freeze => FaultClass::Freeze,
+        Upset::Disable => FaultClass::Disable,
+        Upset::Overflow => FaultClass::Overflow,
+        Upset::Lapse => FaultClass::Lapse,
+        Upset::ForgetIds => FaultClass::ForgetIds,
+        Upset::DeleteConsumer => FaultClass::DeleteConsumer,
+    }
+}
+
 const fn trouble_of(trouble: Trouble, delay: Duration) -> memory::Fault {
     match trouble {
         Trouble::Full => memory::Fault::Refuse(ErrorKind::Full),
@@ -164,5 +222,6 @@ const fn trouble_of(trouble: Trouble, delay: Duration) -> memory::Fault {
         Trouble::Drop => memory::Fault::Drop,
         Trouble::Duplicate => memory::Fault::Duplicate,
         Trouble::LoseSettlement => memory::Fault::LoseSettlement,
+        Trouble::LateSettlement => memory::Fault::LateSettlement(delay),
     }
 }

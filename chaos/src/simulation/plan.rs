@@ -3,7 +3,7 @@
 //! Swarm style: for each seed each class of faults is on or off, with a rate of its own; between the strikes are windows
 //! of calm.
 
-use rand::{Rng, RngExt, rngs::StdRng, seq::IndexedRandom};
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 
 use super::scenario::Setup;
@@ -54,6 +54,13 @@ pub enum Fault {
         probability: f64,
         /// The length of what takes longer, in milliseconds.
         delay_ms: u64,
+    },
+    /// The broker itself is struck.
+    Upset {
+        /// How.
+        upset: Upset,
+        /// The subjects, where it has some: the kind of the contract.
+        kind: String,
     },
     /// Nobody reaches the broker.
     LinkDown,
@@ -131,11 +138,47 @@ pub enum Trouble {
     Duplicate,
     /// A settlement is lost.
     LoseSettlement,
+    /// A settlement comes late, perhaps after its lease has passed to another.
+    LateSettlement,
+}
+
+/// How the broker itself is struck: the classes of [`broker::memory::FaultClass`] that are of no single message, but for
+/// those that lose what was stored: that is the disk's part of the promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Upset {
+    /// It is killed, and comes back: what it held in memory is gone.
+    Restart,
+    /// It stands still, and its connections stay open.
+    Freeze,
+    /// Its streams are off, as on a full disk.
+    Disable,
+    /// Subscribers have little room, and lose what does not fit.
+    Overflow,
+    /// All leases that are out run out at once.
+    Lapse,
+    /// It forgets the ids by which it tells repeats.
+    ForgetIds,
+    /// Consumers are deleted.
+    DeleteConsumer,
+}
+
+impl Upset {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Restart,
+        Self::Freeze,
+        Self::Disable,
+        Self::Overflow,
+        Self::Lapse,
+        Self::ForgetIds,
+        Self::DeleteConsumer,
+    ];
 }
 
 impl Trouble {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Full,
         Self::Lose,
         Self::LoseAck,
@@ -145,6 +188,7 @@ impl Trouble {
         Self::Drop,
         Self::Duplicate,
         Self::LoseSettlement,
+        Self::LateSettlement,
     ];
 }
 
@@ -222,6 +266,7 @@ impl Fault {
     pub fn class(&self) -> String {
         match self {
             Self::Broker { trouble, .. } => format!("broker {}", word(trouble)),
+            Self::Upset { upset, .. } => format!("broker {}", word(upset)),
             Self::LinkDown => "link down".into(),
             Self::NodeCut { node } => format!("{} cut off", node.kind()),
             Self::Kill { node } => format!("{} killed", node.kind()),
@@ -236,7 +281,7 @@ impl Fault {
     /// What it strikes.
     pub fn target(&self) -> String {
         match self {
-            Self::Broker { kind, .. } => format!("dynode.{kind}.>"),
+            Self::Broker { kind, .. } | Self::Upset { kind, .. } => format!("dynode.{kind}.>"),
             Self::LinkDown => "broker".into(),
             Self::NodeCut { node }
             | Self::Kill { node }
@@ -312,10 +357,12 @@ fn moment(random: &mut StdRng, workload: &Workload, span_ms: u64) -> u64 {
 }
 
 /// One maker for each class that is switched on or off as a whole.
-const MAKERS: [fn(&mut StdRng, &Setup) -> Fault; 12] = [
+const MAKERS: [fn(&mut StdRng, &Setup) -> Fault; 14] = [
     |random, _| broker(random),
     |random, _| broker(random),
     |random, _| broker(random),
+    |random, _| upset(random),
+    |random, _| upset(random),
     |_, _| Fault::LinkDown,
     |random, setup| Fault::NodeCut { node: node(random, setup) },
     |random, setup| Fault::Kill { node: node(random, setup) },
@@ -327,8 +374,9 @@ const MAKERS: [fn(&mut StdRng, &Setup) -> Fault; 12] = [
         probability: random.random_range(0.2..1.0),
     },
     |_, _| Fault::ClientsCut,
+    // Engines measure deadlines against the time at which the broker stored a request, so only doors are drawn.
     |random, setup| Fault::ClockJump {
-        node: node(random, setup),
+        node: Node::Gateway(random.random_range(0..setup.gateways.len().max(1))),
         by_ms: random.random_range(-JUMP_MS_MAX..=JUMP_MS_MAX),
     },
 ];
@@ -359,9 +407,21 @@ fn broker(random: &mut StdRng) -> Fault {
     }
 }
 
+fn upset(random: &mut StdRng) -> Fault {
+    let upset = *Upset::ALL.choose(random).unwrap_or(&Upset::Restart);
+    let kinds: &[&str] = match upset {
+        Upset::Overflow => &["evt", "hb", "ctl"],
+        // A consumer of work that is made anew counts deliveries from 1, and attempts go by these: nobody but an operator
+        // deletes one.
+        Upset::DeleteConsumer => &["req", "cb"],
+        _ => &["req", "work", "evt", "cb"],
+    };
+    Fault::Upset { upset, kind: (*kinds.choose(random).unwrap_or(&"req")).into() }
+}
+
 fn provider(random: &mut StdRng) -> Fault {
     Fault::Provider {
-        provider: if random.next_u32() % 3 == 0 { "beta" } else { "alpha" }.into(),
+        provider: if random.random_bool(0.3) { "beta" } else { "alpha" }.into(),
         mood: *Mood::ALL.choose(random).unwrap_or(&Mood::Fails),
         probability: random.random_range(0.1..1.0),
     }

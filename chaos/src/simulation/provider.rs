@@ -143,6 +143,8 @@ struct Script {
     /// How many tokens come before the mood shows.
     turn: usize,
     retry_after_ms: u64,
+    /// Deltas are wanted, so that a silence is noticed.
+    streamed: bool,
 }
 
 impl Provider {
@@ -171,8 +173,10 @@ impl Provider {
                 Some(Mood::Drips) => DRIP_MS,
                 _ => random.random_range(0..GAP_MS_MAX),
             }),
-            turn: random.random_range(0..=text.len()),
+            // A provider that stalls before its first token is another mood.
+            turn: random.random_range(1..=text.len()),
             retry_after_ms: random.random_range(1..RETRY_AFTER_MS_MAX),
+            streamed: call.payload["stream"] == true,
             mood,
             text,
         };
@@ -228,7 +232,9 @@ impl Adapter for Provider {
     async fn call(&self, call: Call) -> Result<Progressed, Error> {
         let (number, script) = self.begin(&call);
         let ongoing = Ongoing { all: Arc::clone(&self.all), call: number };
-        sleep(script.first).await;
+        if script.mood != Some(Mood::StallsAtFirst) {
+            sleep(script.first).await;
+        }
         if let Some(refusal) = self.refusal(&script) {
             let after = refusal.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
             self.all.end(number, refusal.upstream_status, true, false, after);
@@ -297,7 +303,10 @@ impl Reply {
 
     async fn fall_silent(&self) {
         let call = self.ongoing.call;
-        self.ongoing.all.recorder.write("provider", Fact::Silent { call });
+        // The silence of an answer that is not streamed is that of one which is being made: only the longest call ends it.
+        if self.script.streamed {
+            self.ongoing.all.recorder.write("provider", Fact::Silent { call });
+        }
         std::future::pending::<()>().await;
     }
 

@@ -121,7 +121,7 @@ mod tests {
             scenario.plan.strikes.contains(&strike) && scenario.workload.find(&request).is_some()
         };
         let Shrunk { scenario, runs } = shrink(scenario, 500, fails);
-        assert_eq!(scenario.plan.strikes, [strike.clone()]);
+        assert_eq!(scenario.plan.strikes, std::slice::from_ref(&strike));
         assert_eq!(scenario.workload.requests.len(), 1);
         assert!(runs < 100, "{runs} runs");
     }

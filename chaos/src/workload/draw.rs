@@ -23,9 +23,11 @@ pub(super) fn request(random: &mut StdRng, index: u64, profile: &Profile) -> Pla
     let door = door(random, share);
     let bad = random.random_bool(profile.bad).then(|| Bad::draw(random, door, profile.huge_bytes));
     let mut repeats = repeats(random, share, profile);
-    if bad.is_some() {
-        // There is no other payload that could be told apart from what cannot be read.
-        repeats.iter_mut().for_each(|repeat| repeat.same = true);
+    for repeat in &mut repeats {
+        // There is no other payload that could be told apart from what cannot be read. And of two requests under one id, one
+        // on the bus and one at a door, the door learns only later which was first.
+        let told_at_once = (repeat.door == Door::Bus) == (door == Door::Bus);
+        repeat.same |= bad.is_some() || !told_at_once;
     }
     Planned {
         at_ms,

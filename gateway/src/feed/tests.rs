@@ -8,7 +8,12 @@ use crate::{
 };
 
 fn frame(attempt: u32, seq: u64, event: EventKind) -> Frame {
-    Frame { head: EventHead { attempt, seq, event }, format: Format::Json, payload: Bytes::new() }
+    Frame {
+        head: EventHead { attempt, seq, event },
+        format: Format::Json,
+        payload: Bytes::new(),
+        fingerprint: None,
+    }
 }
 
 #[test]

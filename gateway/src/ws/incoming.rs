@@ -101,6 +101,8 @@ mod tests {
         let unknown = unusable(r#"{"id":"a","action":"dance"}"#);
         assert_eq!((unknown.id.as_deref(), unknown.error.param.as_deref()), (Some("a"), Some("action")));
         assert_eq!(unusable("{").id, None);
+        let long = "a".repeat(SHOWN_ID_BYTES_MAX + 1);
+        assert_eq!(unusable(&format!(r#"{{"id":"{long}","action":"dance"}}"#)).id, None);
         assert_eq!(
             unusable(r#"{"id":"a b","action":"auto","payload":{}}"#).error.param.as_deref(),
             Some("id")

@@ -12,7 +12,7 @@ use anyhow::Context;
 use broker::managed;
 use chaos::{
     report::{Run, Skipped, Weakness},
-    run::{self, Board, Finished, Programs, Scenario, scenarios},
+    run::{self, Board, Deployment, Finished, Programs, Scenario, System, scenarios},
 };
 use jiff::Zoned;
 use tokio::{process::Command, time::Instant};
@@ -36,45 +36,35 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     if args.list {
         return list();
     }
-    let Some(chosen) = choose(&args.scenario) else {
+    let Some(system) = system(&args)? else { return Ok(exit::UNAVAILABLE.into()) };
+    let Some(chosen) = choose(&args) else {
         complain(&format!("there is no scenario `{}`; `dynode chaos run --list` names them", args.scenario));
         return Ok(exit::USAGE.into());
     };
-    let Some(nats_server) = managed::find(args.nats_server.as_deref()) else {
-        complain(NO_SERVER);
-        return Ok(exit::UNAVAILABLE.into());
-    };
-    let dynode = env::current_exe().context("cannot tell where this program is")?;
-    let programs = Programs { dynode, nats_server };
     let root = root(&args)?;
     let (began, clock) = (Zoned::now(), Instant::now());
     let finished = tokio::select! {
-        finished = all(&args, &chosen, &root, &programs) => finished,
+        finished = all(&args, &chosen, &root, &system) => finished,
         // Dropped, a run takes its processes along.
         _ = signals.next() => {
             complain("stopped; nothing is proved");
             return Ok(exit::INTERRUPTED.into());
         }
     };
-    let report = report(&args, &programs, finished.as_slice(), &began, clock.elapsed()).await;
+    let report = report(&args, &system, finished.as_slice(), &began, clock.elapsed()).await;
     publish(&report, &args, &root)?;
     Ok(run::exit_code(&report, &finished).into())
 }
 
 /// Runs the scenarios once, or again and again for as long as was asked for.
-async fn all(
-    args: &RunArgs,
-    chosen: &[&'static Scenario],
-    root: &Path,
-    programs: &Programs,
-) -> Vec<Finished> {
+async fn all(args: &RunArgs, chosen: &[&'static Scenario], root: &Path, system: &System) -> Vec<Finished> {
     let end = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let (mut board, mut finished, mut round) = (Board::new(), Vec::new(), 0);
     loop {
         let seed = args.seed.wrapping_add(round);
         let root = root.join(format!("round-{}", round + 1));
         for scenario in chosen {
-            finished.push(run::run(scenario, &root, programs, seed, &mut board).await);
+            finished.push(run::run(scenario, &root, system, seed, &mut board).await);
         }
         round += 1;
         if end.is_none_or(|end| Instant::now() >= end) {
@@ -83,10 +73,27 @@ async fn all(
     }
 }
 
-fn choose(name: &str) -> Option<Vec<&'static Scenario>> {
-    match name {
-        ALL => Some(scenarios::ALL.to_vec()),
-        name => scenarios::find(name).map(|scenario| vec![scenario]),
+/// What is to be broken; `None` where there is no broker for it, which has been told.
+fn system(args: &RunArgs) -> anyhow::Result<Option<System>> {
+    if let Some(gateway) = &args.target {
+        let (gateway, model) = (gateway.clone(), args.model.clone());
+        return Ok(Some(System::Given(Deployment { gateway, model, provider: args.provider })));
+    }
+    let Some(nats_server) = managed::find(args.nats_server.as_deref()) else {
+        complain(NO_SERVER);
+        return Ok(None);
+    };
+    let dynode = env::current_exe().context("cannot tell where this program is")?;
+    Ok(Some(System::Own(Programs { dynode, nats_server })))
+}
+
+/// The scenarios of that name; of all, those that can be played on what is given.
+fn choose(args: &RunArgs) -> Option<Vec<&'static Scenario>> {
+    let playable =
+        |scenario: &Scenario| args.target.is_none() || scenario.is_outside(args.provider.is_some());
+    match args.scenario.as_str() {
+        ALL => Some(scenarios::ALL.iter().copied().filter(|scenario| playable(scenario)).collect()),
+        name => scenarios::find(name).filter(|scenario| playable(scenario)).map(|scenario| vec![scenario]),
     }
 }
 
@@ -110,7 +117,7 @@ fn root(args: &RunArgs) -> anyhow::Result<PathBuf> {
 /// The report on all that was played.
 async fn report(
     args: &RunArgs,
-    programs: &Programs,
+    system: &System,
     finished: &[Finished],
     began: &Zoned,
     took: Duration,
@@ -124,6 +131,14 @@ async fn report(
         run::End::Judged(_) | run::End::Spoilt(_) => None,
     });
     let dynode = ("dynode".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let (mut versions, mut weaknesses) = (vec![dynode], Vec::new());
+    match system {
+        System::Own(programs) => {
+            versions.push(("nats-server".to_owned(), version(&programs.nats_server).await));
+            weaknesses.push(Weakness { setting: SYNC.to_owned(), means: SYNC_MEANS.to_owned() });
+        }
+        System::Given(deployment) => versions.push(("target".to_owned(), deployment.gateway.clone())),
+    }
     let mut replay = format!("dynode chaos run --scenario {} --seed {}", args.scenario, args.seed);
     if let Some(minutes) = args.minutes {
         replay += &format!(" --minutes {minutes}");
@@ -132,8 +147,8 @@ async fn report(
         began: began.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         seed: args.seed,
-        versions: vec![dynode, ("nats-server".to_owned(), version(&programs.nats_server).await)],
-        weaknesses: vec![Weakness { setting: SYNC.to_owned(), means: SYNC_MEANS.to_owned() }],
+        versions,
+        weaknesses,
         scenarios: judged.collect(),
         skipped: skipped.collect(),
         replay,

@@ -154,6 +154,24 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The end that one reader saw after `due_ms` although it was there before. Pieces that it gets after the provider has
+/// said its last word are old: such a reader is slow.
+pub(super) fn late_end(steps: &[(At, Step<'_>)], due_ms: u64, spoken_ms: u64) -> Option<At> {
+    let mut came = None;
+    for (at, step) in steps {
+        match step {
+            Step::Reads { .. } => came = Some(at.ms),
+            Step::Frame(frame) if frame.status.is_some() => {
+                let waited = came.is_none_or(|came| came <= due_ms);
+                return (waited && at.ms > due_ms).then_some(*at);
+            }
+            Step::Frame(frame) if frame.event.ends_with("delta") && at.ms > spoken_ms => return None,
+            Step::Frame(_) | Step::Gap | Step::Left => {}
+        }
+    }
+    None
+}
+
 impl<'a> Index<'a> {
     pub(crate) fn add_request_fact(&mut self, at: At, entry: &'a Entry) {
         let by = entry.by.as_str();

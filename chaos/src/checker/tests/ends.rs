@@ -48,9 +48,19 @@ fn i1_what_still_waits_is_not_lost_and_what_is_unclear_may_be() {
 fn i1_sees_a_second_record_and_a_late_end() {
     let good = Story::default().asked("r1");
     breaks(&good.clone().recorded("r1", "hi").recorded("r1", "hi"), Guarantee::I1, "recorded_twice");
-    let late =
-        good.reads("r1", None).at(71_000).end("r1", (1, 0), Status::Succeeded, "hi").recorded("r1", "hi");
-    breaks(&late, Guarantee::I1, "late");
+    let end = |story: Story, ms| story.at(ms).end("r1", (1, 1), Status::Succeeded, "hi").recorded("r1", "hi");
+    holds(&end(good.clone().reads("r1", None), 70_500), Guarantee::I1);
+    breaks(&end(good.reads("r1", None), 70_501), Guarantee::I1, "late");
+}
+
+#[test]
+fn i1_a_slow_reader_or_one_that_was_away_does_not_make_an_end_late() {
+    let good = Story::default().asked("r1").called(1, "r1").reads("r1", None).at(100).answered(1, 10);
+    let end = |story: Story| story.at(80_000).end("r1", (1, 1), Status::Succeeded, "hi").recorded("r1", "hi");
+    breaks(&end(good.clone()), Guarantee::I1, "late");
+    holds(&end(good.clone().at(70_000).frame("r1", (1, 0), "chat.delta", Some("hi"))), Guarantee::I1);
+    holds(&end(good.clone().left("r1").at(75_000).reads("r1", Some((1, 0)))), Guarantee::I1);
+    holds(&end(good.at(200).called_back("r1", 200)), Guarantee::I1);
 }
 
 #[test]

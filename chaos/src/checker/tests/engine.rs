@@ -108,17 +108,18 @@ fn i14_nothing_new_is_begun() {
 
 #[test]
 fn i14_a_drain_costs_no_attempt() {
-    let lost = |number| {
-        (1..=number).fold(worker().asked("r1"), |story: Story, call| story.called(call, "r1").abandoned(call))
+    let handed_back =
+        worker().asked("r1").reads("r1", None).called(1, "r1").at(5).signal(WORKER, 7, Signal::Drain);
+    let gone = |story: Story| story.at(9).abandoned(1).dies(WORKER, 7, "exit 0");
+    let given_up = |story: Story, attempt| {
+        let story = story.at(20_000).end("r1", (attempt, 1), Status::Failed, "given up").over(60_000);
+        story.recorded_as("r1", Status::Failed, None, Some(ErrorCode::Stalled), 1)
     };
-    let drained = |before| {
-        let story: Story =
-            lost(before).called(9, "r1").at(5).signal(WORKER, 7, Signal::Drain).at(9).abandoned(9);
-        let gone = story.dies(WORKER, 7, "exit 0").over(60_000);
-        gone.recorded_as("r1", Status::Failed, None, Some(ErrorCode::Stalled), 1)
-    };
-    breaks(&drained(2), Guarantee::I14, "charged");
-    holds(&drained(3), Guarantee::I14);
+    breaks(&given_up(gone(handed_back.clone()), 4), Guarantee::I14, "charged");
+    holds(&given_up(gone(handed_back.clone()), 5), Guarantee::I14);
+    let cut = |fault: &str| Fact::Injected { fault: fault.into(), target: "engine-broker".into() };
+    holds(&given_up(gone(handed_back.clone().fact("nemesis", cut("cut"))), 4), Guarantee::I14);
+    breaks(&given_up(gone(handed_back.fact("nemesis", cut("terminate"))), 4), Guarantee::I14, "charged");
 }
 
 /// Requests that take `quiet` before the faults, and `healed` after them.
@@ -168,7 +169,12 @@ fn i16_a_deadline_does_not_move_with_the_clock() {
 #[test]
 fn i16_a_silence_is_given_its_time() {
     let silent = Story::default().asked("r1").called(1, "r1").silent(1).at(1_000).fact("nemesis", jump());
+    let cut_short = |story: Story| story.at(1_500).abandoned(1);
     holds(&silent.clone().at(2_500).abandoned(1), Guarantee::I16);
     breaks(&silent.clone().at(2_499).abandoned(1), Guarantee::I16, "silence_cut_short");
-    holds(&silent.cancelled("r1").at(1_500).abandoned(1), Guarantee::I16);
+    holds(&cut_short(silent.clone().cancelled("r1")), Guarantee::I16);
+    let broker = Fact::Injected { fault: "cut".into(), target: "engine-broker".into() };
+    holds(&cut_short(silent.clone().fact("nemesis", broker)), Guarantee::I16);
+    let provider = Fact::Injected { fault: "provider stalls".into(), target: "alpha".into() };
+    breaks(&cut_short(silent.fact("nemesis", provider)), Guarantee::I16, "silence_cut_short");
 }

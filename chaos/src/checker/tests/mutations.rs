@@ -56,8 +56,11 @@ const LIES: [(&str, Guarantee, Lie); 38] = [
         edit(h, r, |f| matches!(f, Fact::Called { .. }) && is_of(f, "silent"), set_key)
     }),
     ("a frame is missing", Guarantee::I5, |h, r| {
+        // Nobody sees it where the reader says that it has the frame (`resumed`), or where a newer attempt voids it.
         drop(h, r, |f| {
-            matches!(f, Fact::Frame { event, .. } if event == "chat.delta") && !is_of(f, "crashed")
+            matches!(f, Fact::Frame { event, .. } if event == "chat.delta")
+                && !is_of(f, "crashed")
+                && !is_of(f, "resumed")
         })
     }),
     ("a frame comes twice", Guarantee::I5, |h, r| repeat(h, r, |f| matches!(f, Fact::Frame { .. }))),

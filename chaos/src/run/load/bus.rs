@@ -132,7 +132,7 @@ async fn read(
     }
     loop {
         let next = tokio::select! {
-            Some(message) = ears.next() => match decode(&message.headers, &message.payload) {
+            Some(message) = ears.next() => match decode(message.headers.as_ref(), &message.payload) {
                 Some(event) if reader.is_news(&event) => hears(reader, look, &event).await,
                 _ => Next::More,
             },
@@ -184,7 +184,7 @@ async fn come_back(client: &Client, bus: &Bus, reader: &mut Reader<'_>) -> Next 
     let mut sequence = 1;
     while let Ok(stored) = stream.direct_get_next_for_subject(subject.as_str(), Some(sequence)).await {
         sequence = stored.sequence + 1;
-        let Some(event) = decode(&Some(stored.headers), &stored.payload) else { continue };
+        let Some(event) = decode(Some(&stored.headers), &stored.payload) else { continue };
         if reader.is_news(&event) {
             match hears(reader, true, &event).await {
                 Next::More => {}
@@ -201,18 +201,18 @@ async fn look_up(client: &Client, bus: &Bus, reader: &mut Reader<'_>) -> Next {
     let subject = bus.subjects.outcome(&key.tenant, &key.id);
     let Ok(stream) = bus.stream.get_stream_no_info("DYNODE_RES").await else { return Next::More };
     let Ok(stored) = stream.direct_get_last_for_subject(subject).await else { return Next::More };
-    let format = format(&Some(stored.headers), &stored.payload);
+    let format = format(Some(&stored.headers), &stored.payload);
     match format.decode::<Outcome>(&stored.payload) {
         Ok(outcome) => hears(reader, true, &outcome.terminal_event()).await,
         Err(_) => Next::More,
     }
 }
 
-fn decode(headers: &Option<HeaderMap>, payload: &[u8]) -> Option<Event> {
+fn decode(headers: Option<&HeaderMap>, payload: &[u8]) -> Option<Event> {
     format(headers, payload).decode(payload).ok()
 }
 
-pub(crate) fn format(headers: &Option<HeaderMap>, payload: &[u8]) -> Format {
-    let kind = headers.as_ref().and_then(|headers| headers.get("Content-Type")).map(|value| value.as_str());
+pub(crate) fn format(headers: Option<&HeaderMap>, payload: &[u8]) -> Format {
+    let kind = headers.and_then(|headers| headers.get("Content-Type")).map(|value| value.as_str());
     Format::detect(kind, payload)
 }

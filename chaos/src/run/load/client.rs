@@ -144,6 +144,7 @@ impl Client {
             *known = Known::Accepted;
             drop(known);
             self.ground.tally.accepted.add();
+            self.ground.accepted.lock().push(self.planned.key.clone());
             self.write(Fact::Accepted { request: self.planned.key.clone() });
         }
     }

@@ -1,6 +1,6 @@
 //! HTTP in Dynode's own form: a request is handed in, and its events are read by SSE, resumed by `Last-Event-ID`.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::StreamExt;
 use reqwest::{
@@ -13,9 +13,11 @@ use sse_stream::SseByteStream;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    Ground,
     client::{Client, RECONNECT, Sending},
     reader::{Next, Reader},
 };
+use crate::history::Key;
 
 /// Hands the request in and reads until its end.
 pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader<'_>) {
@@ -98,10 +100,19 @@ async fn read_once(client: &Client, reader: &mut Reader<'_>, tries: usize) -> Op
     None
 }
 
-/// The recorded outcome, as the gateway tells it; `None` while there is none.
+/// The recorded outcome, as a gateway tells it; `None` while there is none.
 pub(super) async fn outcome(client: &Client, tries: usize) -> Option<Outcome> {
-    let url = format!("http://{}/v1/requests/{}", client.gateway(tries), client.planned.key.id);
-    let response = signed(client, client.ground.http.get(url)).send().await.ok()?;
+    ask_for(&client.ground, client.gateway(tries), &client.planned.key).await
+}
+
+/// The same, for who is no client.
+pub(crate) async fn outcome_of(ground: &Ground, key: &Key) -> Option<Outcome> {
+    ask_for(ground, *ground.doors.first()?, key).await
+}
+
+async fn ask_for(ground: &Ground, at: SocketAddr, key: &Key) -> Option<Outcome> {
+    let request = ground.http.get(format!("http://{at}/v1/requests/{}", key.id));
+    let response = with_key(ground, request).send().await.ok()?;
     match response.status() {
         StatusCode::OK => response.json().await.ok(),
         _ => None,
@@ -110,7 +121,11 @@ pub(super) async fn outcome(client: &Client, tries: usize) -> Option<Outcome> {
 
 /// With the credential of the client.
 pub(super) fn signed(client: &Client, request: RequestBuilder) -> RequestBuilder {
-    request.header(AUTHORIZATION, format!("Bearer {}", client.ground.key.expose()))
+    with_key(&client.ground, request)
+}
+
+fn with_key(ground: &Ground, request: RequestBuilder) -> RequestBuilder {
+    request.header(AUTHORIZATION, format!("Bearer {}", ground.key.expose()))
 }
 
 /// What a refusal says; `None` where the answer is none of Dynode's.

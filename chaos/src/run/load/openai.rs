@@ -3,7 +3,7 @@
 
 use futures_util::StreamExt;
 use reqwest::{Response, StatusCode};
-use schemas::Event;
+use schemas::{ErrorCode, Event};
 use serde_json::Value;
 use sse_stream::SseByteStream;
 use tokio::time::{Instant, sleep};
@@ -60,7 +60,7 @@ async fn ask(client: &Client, sending: &Sending, tries: usize) -> Came {
         Ok(response) if response.status() == StatusCode::OK => Came::Answer(response),
         Ok(response) => match refusal(response).await {
             // A failure of the request itself comes in the same form; its id tells them apart.
-            Some(_) if outcome(client, tries).await.is_some() => Came::End,
+            Some(error) if !is_of_the_door(error.code) && outcome(client, tries).await.is_some() => Came::End,
             Some(error) if client.refused(&error, sending) => Came::No,
             Some(error) => {
                 sleep(wait(&error)).await;
@@ -78,6 +78,11 @@ async fn ask(client: &Client, sending: &Sending, tries: usize) -> Came {
             Came::Nothing
         }
     }
+}
+
+/// Whether a code is only ever a refusal: nothing need be looked up.
+const fn is_of_the_door(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Overloaded | ErrorCode::RateLimited | ErrorCode::TooLarge | ErrorCode::Conflict)
 }
 
 /// The text that was answered; `None` where it did not come to its end.

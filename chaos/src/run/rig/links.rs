@@ -25,13 +25,8 @@ struct Wire {
 
 impl Links {
     /// Puts a proxy before `upstream`, and says where it is.
-    pub(crate) async fn add(
-        &mut self,
-        link: Link,
-        upstream: SocketAddr,
-        seed: u64,
-    ) -> io::Result<SocketAddr> {
-        let config = proxy::Config { seed, ..proxy::Config::to(upstream.to_string()) };
+    pub(crate) async fn add(&mut self, link: Link, upstream: String, seed: u64) -> io::Result<SocketAddr> {
+        let config = proxy::Config { seed, ..proxy::Config::to(upstream) };
         let proxy = Proxy::bind(config).await?;
         let (address, handle) = (proxy.local_addr(), proxy.link());
         let served = tokio::spawn(async move {

@@ -28,17 +28,25 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    pub(super) async fn start(canaries: &Canaries, scribe: &Scribe) -> io::Result<Self> {
+    /// Starts both: with the planted secrets where the engine is told them, the provider where an engine that is given
+    /// looks for it.
+    pub(super) async fn start(
+        canaries: Option<&Canaries>,
+        provider_at: Option<SocketAddr>,
+        scribe: &Scribe,
+    ) -> io::Result<Self> {
+        let usual = provider::Config::default();
         let provider = Provider::bind(provider::Config {
+            listen: provider_at.unwrap_or(usual.listen),
             behaviour: pace("")?,
-            api_key: Some(canaries.provider_key.clone().into()),
+            api_key: canaries.map(|canaries| canaries.provider_key.clone().into()),
             history: Some(scribe.clone()),
-            ..provider::Config::default()
+            ..usual
         })
         .await?;
-        let secret = canaries.callback_secret().expose().parse().map_err(io::Error::other)?;
+        let secret = canaries.map(|canaries| canaries.callback_secret().expose().parse()).transpose();
         let config = receiver::Config {
-            secret: Some(secret),
+            secret: secret.map_err(io::Error::other)?,
             history: Some(scribe.clone()),
             ..receiver::Config::default()
         };

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},
     sync::{mpsc, oneshot},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +24,8 @@ use crate::{history::Fact, scribe::Scribe};
 
 /// The pause before a process that ended by itself is started again: what supervisors do.
 const RESTART_DELAY: Duration = Duration::from_millis(500);
+/// How long an end that was asked for may take before it is forced: the engine's drain, the gateway's, and a little more.
+const END_MAX: Duration = Duration::from_secs(15);
 /// Orders that may wait; the harness gives one at a time.
 const ORDERS_MAX: usize = 4;
 
@@ -157,7 +159,15 @@ impl Keeper {
             // It fails only for one that has ended. The id cannot be another's yet: nobody has waited for this one.
             let _ = kill_process(pid, signal);
         }
-        let end = child.wait().await.ok();
+        let end = match timeout(END_MAX, child.wait()).await {
+            Ok(end) => end.ok(),
+            Err(_) => {
+                tracing::warn!(role = self.launch.role, "it does not end and is killed");
+                // It fails only for one that has ended.
+                let _ = child.start_kill();
+                child.wait().await.ok()
+            }
+        };
         self.ended(end);
         end
     }

@@ -105,6 +105,9 @@ concurrency = {concurrency}
     text + MODELS
 }
 
+/// The model whose calls spin.
+pub(crate) const SPINNING_MODEL: &str = "chaos-spin";
+
 /// The models: those of the provider, and one of this process that can be made to spin.
 const MODELS: &str = r#"
 [providers.upstream.models.chaos-chat]

@@ -44,12 +44,12 @@ pub(super) const STOPPED: Scenario = Scenario {
 /// The queues are full.
 pub(super) const STORE_FULL: Scenario = Scenario {
     name: "broker-store-full",
-    about: "The streams of the broker are as small as they can be, and a flood fills them.",
+    about: "The queues of the broker are small, and a flood fills them.",
     aims: &[I1, I3, I7, I8],
     steps: &[Step { at_ms: 1_000, lasts_ms: 6_000, fault: Fault::Flood(150) }],
     fault_seconds: 8,
-    settings: Settings { concurrency: 4, queued_max: 100, stream_mib: 1, ..Settings::USUAL },
-    load: Load { words_max: 4_000, ..Load::USUAL },
+    settings: Settings { concurrency: 4, queued_max: 100, stream_mib: 8, ..Settings::USUAL },
+    load: Load { words_max: 400, ..Load::USUAL },
 };
 
 /// The disk is full.

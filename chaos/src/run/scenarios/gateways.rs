@@ -21,7 +21,7 @@ pub(super) const TERMINATED: Scenario = Scenario {
     name: "sigterm-under-load",
     about: "A gateway is asked to end (SIGTERM) under load, drains, and is started again.",
     aims: &[I1, I3, I5, I8, I14],
-    steps: &[Step { at_ms: 1_000, lasts_ms: 6_000, fault: Fault::Terminate(Victim::Gateway) }],
+    steps: &[Step { at_ms: 1_000, lasts_ms: 3_000, fault: Fault::Terminate(Victim::Gateway) }],
     fault_seconds: 10,
     settings: Settings { gateways: 2, ..Settings::USUAL },
     load: Load::USUAL,

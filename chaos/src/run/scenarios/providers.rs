@@ -77,8 +77,7 @@ pub(super) const RESET: Scenario = Scenario {
     aims: &[I1, I3, I4, I5],
     steps: &[
         Step { at_ms: 1_000, lasts_ms: 3_000, fault: Fault::Provider("reset-after=6,share=40") },
-        Step { at_ms: 5_000, lasts_ms: 500, fault: Fault::Link(Link::Provider, "reset") },
-        Step { at_ms: 7_000, lasts_ms: 1_000, fault: Fault::Link(Link::Provider, "refuse") },
+        Step { at_ms: 5_000, lasts_ms: 2_000, fault: Fault::Link(Link::Provider, "reset,refuse") },
     ],
     fault_seconds: 10,
     settings: Settings::USUAL,

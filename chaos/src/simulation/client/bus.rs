@@ -5,7 +5,7 @@ use std::time::Duration;
 use broker::{Broker, ErrorKind, Headers, Message, Publication, Subscription};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use schemas::{ErrorCode, Event, Format, Outcome};
+use schemas::{ErrorCode, Event, EventBody, Format, Outcome};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -81,9 +81,9 @@ impl Client {
                 Ok(Some(message)) => message.format().decode::<Event>(&message.payload).ok(),
                 Ok(None) => {
                     live = self.listen().await;
-                    self.ended().await
+                    self.ended(reader).await
                 }
-                Err(_) => self.ended().await,
+                Err(_) => self.ended(reader).await,
             };
             let Some(event) = event else { continue };
             let position = Some((event.attempt, event.seq));
@@ -106,11 +106,18 @@ impl Client {
     }
 
     /// The end of the request, where its outcome is recorded.
-    async fn ended(&self) -> Option<Event> {
+    async fn ended(&self, reader: &mut Reader) -> Option<Event> {
         let (key, topology) = (&self.planned.key, &self.world.topology);
         let subject = topology.subjects.outcome(&key.tenant, &key.id);
         let stored = self.world.services.last(&topology.outcomes, &subject).await.ok()??;
-        let outcome: Outcome = stored.message.format().decode(&stored.message.payload).ok()?;
+        let mut outcome: Outcome = stored.message.format().decode(&stored.message.payload).ok()?;
+        if let Some((attempt, seq)) = reader.last.filter(|last| *last >= outcome.ended) {
+            // An older attempt than the reader has seen ended the request: what it has of the newer one is void.
+            let reason = "an older attempt had ended the request".to_owned();
+            let body = EventBody::Restarted { reason };
+            reader.take(&Event { id: outcome.id.clone(), attempt, seq: seq + 1, body });
+            outcome.ended = (attempt, seq + 2);
+        }
         Some(outcome.terminal_event())
     }
 

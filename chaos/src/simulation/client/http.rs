@@ -67,8 +67,14 @@ impl Client {
                         .headers
                         .get("retry-after-ms")
                         .and_then(|value| value.to_str().ok()?.parse().ok());
-                    self.say_refused(code(reply).await, retry_after_ms);
-                    return Answer::Refused;
+                    match code(reply).await {
+                        // A fault of the server: nothing is said of the request.
+                        ErrorCode::Internal => self.say_unclear("internal"),
+                        code => {
+                            self.say_refused(code, retry_after_ms);
+                            return Answer::Refused;
+                        }
+                    }
                 }
                 Some(Err(why)) => self.say_unclear(why),
                 None => {}

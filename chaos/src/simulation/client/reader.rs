@@ -10,6 +10,9 @@ use crate::{history::Fact, workload::Reading};
 /// How soon a reader comes back that was cut by somebody else.
 pub(super) const COME_BACK: Duration = Duration::from_millis(300);
 
+/// A slow reader is slow for so many frames: enough to fill every queue, and not so long that it sees the end too late.
+const SLOW_FRAMES: u32 = 10;
+
 /// One reader of one request.
 pub(super) struct Reader {
     client: Client,
@@ -88,13 +91,15 @@ impl Reader {
         }
         match self.client.planned.reading {
             Reading::Follow => Next::Read,
-            Reading::Slow { pause_ms } => Next::Pause(Duration::from_millis(pause_ms)),
+            Reading::Slow { pause_ms } if self.frames <= SLOW_FRAMES => {
+                Next::Pause(Duration::from_millis(pause_ms))
+            }
             Reading::Vanish { frames } if self.frames > frames => Next::Leave,
             Reading::Resume { frames, cuts, away_ms } if self.frames > frames && self.cuts < cuts => {
                 self.cuts += 1;
                 Next::Away(Duration::from_millis(away_ms))
             }
-            Reading::Vanish { .. } | Reading::Resume { .. } => Next::Read,
+            Reading::Slow { .. } | Reading::Vanish { .. } | Reading::Resume { .. } => Next::Read,
         }
     }
 }

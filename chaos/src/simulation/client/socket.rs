@@ -179,6 +179,11 @@ impl Client {
                 if *accepted {
                     return Ended::Unknown;
                 }
+                if error.code == ErrorCode::Internal {
+                    // A fault of the server: nothing is said of the request.
+                    self.say_unclear("internal");
+                    return Ended::Broken;
+                }
                 self.say_refused(error.code, error.retry_after_ms);
                 return Ended::Done;
             }
