@@ -191,22 +191,21 @@ impl Classifier {
         let topology = self.outbox.topology();
         let subject = topology.subjects.event(tenant, id);
         let mut events = self.outbox.broker().replay(&topology.events, &subject, 0).await?;
-        let (mut prior, mut differing) = (Prior::None, false);
+        let (mut prior, mut of_another) = (Prior::None, None);
         while let Some(event) = events.next().await {
             let message = event?.message;
-            let holder = message.headers.get(FINGERPRINT);
-            differing = holder.map_or(differing, differs);
-            match message.format().decode::<schemas::EventHead>(&message.payload) {
-                Ok(head) if head.event == EventKind::Queued && prior == Prior::None => prior = Prior::Queued,
-                Ok(head) if head.event == EventKind::Queued => {}
-                // A piece of an answer says only that there is one, not whose it is.
-                _ => prior = Prior::Underway,
-            }
-            if prior == Prior::Underway && holder.is_some() {
-                break;
+            let told = message.headers.get(FINGERPRINT).map(differs);
+            let head = message.format().decode::<schemas::EventHead>(&message.payload);
+            let is_queued = head.is_ok_and(|head| head.event == EventKind::Queued);
+            match (is_queued, told) {
+                // Of two that came at once both were told to be queued, and this is the one that runs.
+                (false, Some(differs)) => return Ok(if differs { Prior::Conflict } else { Prior::Underway }),
+                (false, None) => prior = Prior::Underway,
+                (true, _) if prior == Prior::None => (prior, of_another) = (Prior::Queued, told),
+                (true, _) => {}
             }
         }
-        Ok(if differing { Prior::Conflict } else { prior })
+        Ok(if of_another == Some(true) { Prior::Conflict } else { prior })
     }
 
     async fn tell_queued(

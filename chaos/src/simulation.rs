@@ -40,6 +40,8 @@ use world::World;
 /// How much later than its deadline the last request may end, once everything is healed: a lease, a few deliveries, and
 /// the tries of a callback.
 const SETTLE_MS: u64 = 60_000;
+/// For [`run`]: what the broker did is not asked for.
+pub const NO_LOG: usize = 0;
 /// How often it is looked whether all is over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 

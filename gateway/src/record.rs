@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use broker::{Message, Stored, message::MESSAGE_ID};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use schemas::{Error, ErrorCode, Outcome, RequestId, Tenant};
+use schemas::{Error, ErrorCode, Outcome, Request, RequestId, Tenant, fingerprint};
 use serde::Deserialize;
 
 use crate::{app::Shared, frame::Frame, refusal};
@@ -62,7 +62,7 @@ pub(crate) async fn find(app: &Shared, key: &Key) -> Result<Record, Error> {
     Ok(match event.and_then(|stored| Frame::read(&stored.message)) {
         Some(frame) if frame.head.attempt > 0 => Record::Running,
         Some(_) => Record::Queued,
-        None if app.recent.fingerprint(&key.events).is_some() => Record::Queued,
+        None if app.recent.is_stored(&key.events) => Record::Queued,
         None => Record::Unknown,
     })
 }
@@ -105,6 +105,24 @@ fn is_of(message: &Message, key: &Key) -> bool {
     beside.is_some_and(|beside| {
         beside == key.id.as_str() || beside.strip_prefix(key.tenant.as_str()) == Some(&format!(".{}", key.id))
     }) || named().is_some_and(|id| id == key.id)
+}
+
+/// The fingerprint of the message at `sequence` of the requests, while nobody has taken it, if it is of this id.
+pub(crate) async fn stored_fingerprint(
+    app: &Shared,
+    key: &Key,
+    sequence: u64,
+) -> Result<Option<String>, Error> {
+    let topology = &app.parts.topology;
+    let pattern = topology.subjects.requests_of(&key.tenant);
+    let first = async {
+        let mut waiting = app.broker().replay(&topology.requests, &pattern, sequence).await?;
+        waiting.next().await.transpose()
+    };
+    let stored = first.await.map_err(|error| refusal::of_broker(&error))?;
+    let message = stored.map(|stored| stored.message).filter(|message| is_of(message, key));
+    let request = message.and_then(|message| message.format().decode::<Request>(&message.payload).ok());
+    Ok(request.as_ref().map(fingerprint::of))
 }
 
 /// The fingerprint of the request that holds this id, where it can be known.
@@ -168,41 +186,76 @@ pub(crate) struct Recent(Mutex<RecentInner>);
 
 #[derive(Debug, Default)]
 struct RecentInner {
-    fingerprints: HashMap<String, String>,
+    claims: HashMap<String, Claim>,
     order: VecDeque<String>,
+}
+
+/// One id.
+#[derive(Debug)]
+struct Claim {
+    fingerprint: String,
+    /// The broker has it: before, its publish may still fail.
+    stored: bool,
 }
 
 impl Recent {
     /// Takes the id for a request with this fingerprint; says which fingerprint holds it where it is taken.
     pub(crate) fn claim(&self, subject: &str, fingerprint: &str) -> Result<(), String> {
         let mut inner = self.0.lock();
-        if let Some(holder) = inner.fingerprints.get(subject) {
-            return Err(holder.clone());
+        if let Some(holder) = inner.claims.get(subject) {
+            return Err(holder.fingerprint.clone());
         }
-        inner.fingerprints.insert(subject.to_owned(), fingerprint.to_owned());
+        let claim = Claim { fingerprint: fingerprint.to_owned(), stored: false };
+        inner.claims.insert(subject.to_owned(), claim);
         inner.order.push_back(subject.to_owned());
         if inner.order.len() > RECENT_MAX
             && let Some(oldest) = inner.order.pop_front()
         {
-            inner.fingerprints.remove(&oldest);
+            inner.claims.remove(&oldest);
         }
         Ok(())
+    }
+
+    /// The request of this id is on the broker.
+    pub(crate) fn store(&self, subject: &str) {
+        if let Some(claim) = self.0.lock().claims.get_mut(subject) {
+            claim.stored = true;
+        }
+    }
+
+    /// Whether the request of this id is on the broker.
+    pub(crate) fn is_stored(&self, subject: &str) -> bool {
+        self.0.lock().claims.get(subject).is_some_and(|claim| claim.stored)
     }
 
     /// Gives an id back whose request was not stored.
     pub(crate) fn release(&self, subject: &str) {
         // Its place in the order stays: it costs one early end of memory, a search would cost every refusal.
-        self.0.lock().fingerprints.remove(subject);
+        self.0.lock().claims.remove(subject);
     }
 
     pub(crate) fn fingerprint(&self, subject: &str) -> Option<String> {
-        self.0.lock().fingerprints.get(subject).cloned()
+        self.0.lock().claims.get(subject).map(|claim| claim.fingerprint.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_only_tries_to_publish_has_nothing_to_attach_to() {
+        let recent = Recent::default();
+        recent.claim("a", "one").unwrap();
+        assert!(
+            !recent.is_stored("a"),
+            "its publish may fail: whoever attached to it would wait for nothing"
+        );
+        recent.store("a");
+        assert!(recent.is_stored("a"));
+        recent.release("a");
+        assert!(!recent.is_stored("a"));
+    }
 
     #[test]
     fn an_id_is_claimed_once_and_the_oldest_is_forgotten() {

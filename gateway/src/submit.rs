@@ -141,6 +141,20 @@ async fn is_known(app: &Shared, key: &Key, fingerprint: &str) -> Result<bool, Er
     }
 }
 
+/// Whether what the broker has at `sequence` is this very request. Until it is classified nothing else tells whose it is,
+/// where another gateway has stored it.
+async fn is_repeat(app: &Shared, key: &Key, fingerprint: &str, sequence: u64) -> Result<(), Error> {
+    if is_known(app, key, fingerprint).await? {
+        return Ok(());
+    }
+    match record::stored_fingerprint(app, key, sequence).await? {
+        Some(holder) if holder != fingerprint => Err(record::conflict(key)),
+        Some(_) => Ok(()),
+        // It has gone on meanwhile, and has told its events.
+        None => is_known(app, key, fingerprint).await.map(drop),
+    }
+}
+
 /// One request on its way to the broker.
 struct Post<'a> {
     app: &'a Shared,
@@ -178,11 +192,14 @@ impl Post<'_> {
         }
         match published {
             // Whether a repeat is another request under the same id is known only now.
-            Ok(_) if !fresh => match is_known(app, key, fingerprint).await {
+            Ok(receipt) if !fresh => match is_repeat(app, key, fingerprint, receipt.sequence).await {
                 Err(error) if error.code == ErrorCode::Overloaded => Err(refusal::unclear()),
-                known => known.map(|_| false),
+                repeat => repeat.map(|()| false),
             },
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                app.recent.store(&key.events);
+                Ok(true)
+            }
             Err(error) => {
                 if claimed {
                     app.recent.release(&key.events);

@@ -62,7 +62,8 @@ fn lines_of<T: PartialEq>(told: &[(T, usize)], one: T, other: T) -> Vec<usize> {
     line(&one).into_iter().chain(line(&other)).collect()
 }
 
-/// Two requests under one id: a door may accept only one. (On the bus the ack says nothing of the id.)
+/// Two requests under one id: a door may accept only one, or takes back its word. (On the bus the ack says nothing of the
+/// id.)
 fn conflict(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
     if request.fingerprints().len() < 2 {
         return;
@@ -72,7 +73,7 @@ fn conflict(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
     let accepted: Vec<_> = request
         .sends
         .iter()
-        .filter(|send| accepted(send.door, send.answer))
+        .filter(|send| accepted(send.door, send.answer) && send.withdrawn.is_none())
         .map(|send| (send.fingerprint, send.at.line))
         .collect();
     if let Some((first, other)) = differing(&accepted) {

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Scenario, run,
+    NO_LOG, Scenario, run,
     shrink::{Shrunk, shrink},
     verdict::{self, Judgement},
 };
@@ -27,8 +27,6 @@ const ACCEPTED_MIN: u64 = 3;
 const SHRINK_RUNS_MAX: u32 = 250;
 /// How many lines of the history are shown of a failure.
 const LAST_LINES: usize = 25;
-/// What one run of a failed seed keeps of the broker's log.
-const LOG_ENTRIES_MAX: usize = 0;
 
 /// What many seeds came to.
 #[derive(Debug, Default)]
@@ -80,7 +78,7 @@ pub fn run_seeds(seeds: &[u64], threads: usize, done: impl Fn(usize, usize) + Sy
             scope.spawn(|| {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let scenario = Scenario::draw(seed);
-                    let result = run(scenario.clone(), LOG_ENTRIES_MAX);
+                    let result = run(scenario.clone(), NO_LOG);
                     let mut summary = summary.lock();
                     match result {
                         Ok(run) => summary.add(&scenario, &run),
@@ -100,16 +98,16 @@ pub fn run_seeds(seeds: &[u64], threads: usize, done: impl Fn(usize, usize) + Sy
 
 /// Looks at one scenario: `None` where it passes. With `small`, it is shrunk first.
 pub fn examine(scenario: Scenario, small: bool) -> Result<Option<Case>, super::Broken> {
-    let verdicts = verdict::check(&scenario, &run(scenario.clone(), 0)?);
+    let verdicts = verdict::check(&scenario, &run(scenario.clone(), NO_LOG)?);
     let Some(symptom) = verdict::symptom(&verdicts) else { return Ok(None) };
     let fails = |smaller: &Scenario| {
-        run(smaller.clone(), 0).is_ok_and(|run| {
+        run(smaller.clone(), NO_LOG).is_ok_and(|run| {
             let verdicts = verdict::check(smaller, &run);
             verdicts.findings().any(|finding| (finding.guarantee, finding.kind) == symptom)
         })
     };
     let shrunk = shrink(scenario, if small { SHRINK_RUNS_MAX } else { 0 }, fails);
-    let run = run(shrunk.scenario.clone(), 0)?;
+    let run = run(shrunk.scenario.clone(), NO_LOG)?;
     let findings = verdict::check(&shrunk.scenario, &run).findings().cloned().collect();
     let last = run.history[run.history.len().saturating_sub(LAST_LINES)..].to_vec();
     Ok(Some(Case { symptom, shrunk, findings, last }))

@@ -411,9 +411,6 @@ fn upset(random: &mut StdRng) -> Fault {
     let upset = *Upset::ALL.choose(random).unwrap_or(&Upset::Restart);
     let kinds: &[&str] = match upset {
         Upset::Overflow => &["evt", "hb", "ctl"],
-        // A consumer of work that is made anew counts deliveries from 1, and attempts go by these: nobody but an operator
-        // deletes one.
-        Upset::DeleteConsumer => &["req", "cb"],
         _ => &["req", "work", "evt", "cb"],
     };
     Fault::Upset { upset, kind: (*kinds.choose(random).unwrap_or(&"req")).into() }

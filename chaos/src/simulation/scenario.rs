@@ -79,6 +79,7 @@ fn profile(random: &mut StdRng) -> Profile {
         words_max: 12,
         tokens_max: 40,
         huge_bytes: HUGE_BYTES,
+        late_conflicts: true,
         ..Profile::default()
     }
 }

@@ -23,11 +23,15 @@ pub(super) fn request(random: &mut StdRng, index: u64, profile: &Profile) -> Pla
     let door = door(random, share);
     let bad = random.random_bool(profile.bad).then(|| Bad::draw(random, door, profile.huge_bytes));
     let mut repeats = repeats(random, share, profile);
+    let mut doors: Vec<_> = repeats.iter().map(|repeat| repeat.door).collect();
+    doors.push(door);
+    // Of two requests under one id, one on the bus and one at a door, the door learns only later which was first, and can
+    // tell it only where its client still listens.
+    let told_at_once = doors.iter().all(|other| (*other == Door::Bus) == (door == Door::Bus));
+    let told_later = profile.late_conflicts && !doors.contains(&Door::Http);
     for repeat in &mut repeats {
-        // There is no other payload that could be told apart from what cannot be read. And of two requests under one id, one
-        // on the bus and one at a door, the door learns only later which was first.
-        let told_at_once = (repeat.door == Door::Bus) == (door == Door::Bus);
-        repeat.same |= bad.is_some() || !told_at_once;
+        // There is no other payload that could be told apart from what cannot be read.
+        repeat.same |= bad.is_some() || !(told_at_once || told_later);
     }
     Planned {
         at_ms,

@@ -47,6 +47,8 @@ pub struct Profile {
     pub repeats: f64,
     /// The share of those that bring another payload.
     pub conflicts: f64,
+    /// Whether such a pair may meet on the bus and at a WebSocket, where a client is told of the conflict after `queued`.
+    pub late_conflicts: bool,
     /// The share of requests that are malformed.
     pub bad: f64,
     /// The filling of a request that is too large, in bytes: more than a door takes.
@@ -95,6 +97,7 @@ impl Default for Profile {
             cancels: 0.1,
             repeats: 0.1,
             conflicts: 0.3,
+            late_conflicts: false,
             bad: 0.05,
             huge_bytes: 3 << 20,
             resumes: 0.15,

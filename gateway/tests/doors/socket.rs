@@ -161,6 +161,51 @@ async fn another_request_under_a_known_id_conflicts_and_the_same_one_attaches() 
 }
 
 #[tokio::test]
+async fn who_is_second_under_an_id_is_told_so_even_where_that_shows_only_later() {
+    let rig = Rig::start().await;
+    let mut socket = Socket::open(&rig).await;
+    socket.say(native("c-2", "mute")).await;
+    assert_eq!(socket.hear().await["event"], "queued");
+    // On the bus another request came first.
+    Job::of_another(&rig, "c-2").running(1).await;
+    let fail = socket.hear().await;
+    let told = (&fail["event"], &fail["error"]["code"], fail["attempt"].as_u64(), fail["seq"].as_u64());
+    assert_eq!(told, (&json!("fail"), &json!("conflict"), Some(0), Some(1)));
+    // From now on the id is the other's.
+    socket.say(native("c-2", "mute")).await;
+    let again = socket.hear().await;
+    assert_eq!((&again["error"]["code"], again["seq"].as_u64()), (&json!("conflict"), Some(0)));
+}
+
+#[tokio::test]
+async fn the_end_of_another_request_is_not_told_as_ones_own() {
+    let rig = Rig::start().await;
+    let mut socket = Socket::open(&rig).await;
+    for (id, tells) in [("c-3", true), ("c-4", false)] {
+        socket.say(native(id, "mute")).await;
+        assert_eq!(socket.hear().await["event"], "queued");
+        let other = Job::of_another(&rig, id);
+        match tells {
+            true => other.end(0, 1, Ok(crate::worker::whole())).await,
+            false => drop(other.record(0, 1, Ok(crate::worker::whole())).await),
+        }
+        // Where the end is not told, it is found once the request has been silent for long.
+        assert_eq!(socket.hear().await["error"]["code"], "conflict", "{id}");
+    }
+}
+
+#[tokio::test]
+async fn another_gateway_knows_of_a_conflict_before_anything_is_told_of_the_first() {
+    let rig = Rig::start().await;
+    let other = Rig::on(rig.broker.clone(), json!({})).await;
+    let (mut one, mut two) = (Socket::open(&rig).await, Socket::open(&other).await);
+    one.say(native("c-5", "asleep")).await;
+    assert_eq!(one.hear().await["event"], "queued");
+    two.say(native("c-5", "sim-chat")).await;
+    assert_eq!(two.hear().await["error"]["code"], "conflict");
+}
+
+#[tokio::test]
 async fn a_client_that_comes_back_goes_on_after_the_last_frame_it_saw() {
     let rig = Rig::start().await;
     let mut socket = Socket::open(&rig).await;

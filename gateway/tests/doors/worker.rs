@@ -70,6 +70,8 @@ pub(crate) struct Job {
     id: RequestId,
     format: Format,
     request: Request,
+    /// Said with the events; empty where the test does not care.
+    fingerprint: String,
 }
 
 impl Job {
@@ -77,7 +79,8 @@ impl Job {
         let format = lease.message.format();
         let request: Request = format.decode(&lease.message.payload).unwrap();
         let (tenant, id) = (request.tenant.clone().unwrap(), request.id.clone().unwrap());
-        Self { broker, topology, tenant, id, format, request }
+        let fingerprint = fingerprint::of(&request);
+        Self { broker, topology, tenant, id, format, request, fingerprint }
     }
 
     /// Plays the engine for the request `id`.
@@ -91,11 +94,21 @@ impl Job {
             id: RequestId::new(id).unwrap(),
             format,
             request,
+            fingerprint: String::new(),
         }
+    }
+
+    /// Plays the engine for another request under the id `id`.
+    pub(crate) fn of_another(rig: &crate::rig::Rig, id: &str) -> Self {
+        Self { fingerprint: "another".into(), ..Self::of(rig, id, Format::Json) }
     }
 
     async fn work(self, lease: Lease, begun: &Notify, go: &Notify) {
         let model = self.request.model().unwrap_or("sim-chat").to_owned();
+        if model == "asleep" {
+            begun.notify_one();
+            go.notified().await;
+        }
         if model != "mute" {
             self.emit(0, 0, EventBody::Queued { position: Some(0), estimated_wait_ms: None }).await;
         }
@@ -156,8 +169,8 @@ impl Job {
     pub(crate) async fn emit(&self, attempt: u32, seq: u64, body: EventBody) {
         let event = Event { id: self.id.clone(), attempt, seq, body };
         let mut headers = Headers::of_format(self.format);
-        if seq == 0 && attempt == 0 {
-            headers.set("Dynode-Fingerprint", fingerprint::of(&self.request));
+        if !matches!(event.body, EventBody::ChatDelta(_)) && !self.fingerprint.is_empty() {
+            headers.set("Dynode-Fingerprint", self.fingerprint.as_str());
         }
         let payload = self.format.encode(&event).unwrap();
         let subject = self.topology.subjects.event(&self.tenant, &self.id);
@@ -191,7 +204,7 @@ impl Job {
             timings: Timings::default(),
             error,
             metadata: self.request.metadata.clone(),
-            fingerprint: fingerprint::of(&self.request),
+            fingerprint: self.fingerprint.clone(),
             ended: (attempt, seq),
         };
         let subject = self.topology.subjects.outcome(&self.tenant, &self.id);

@@ -40,6 +40,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) callback: bool,
     pub(crate) fingerprint: &'a str,
     pub(crate) answer: Option<(At, Answer)>,
+    /// When it was told after all that another request holds its id.
+    pub(crate) withdrawn: Option<At>,
 }
 
 /// What the sender was told.
@@ -93,7 +95,7 @@ impl<'a> Request<'a> {
     /// The sending that was the first to be accepted, and when that was told.
     pub(crate) fn accepted_send(&self) -> Option<(&Sending<'a>, At)> {
         let told = self.sends.iter().filter_map(|send| match send.answer {
-            Some((at, Answer::Accepted)) => Some((send, at)),
+            Some((at, Answer::Accepted)) if send.withdrawn.is_none() => Some((send, at)),
             _ => None,
         });
         told.min_by_key(|(_, at)| *at)
@@ -143,9 +145,15 @@ impl<'a> Request<'a> {
     /// An answer belongs to the last sending of the same client that has none yet.
     fn answer(&mut self, at: At, by: &str, answer: Answer) {
         let open = |send: &&mut Sending<'_>| send.by == by && send.answer.is_none();
-        match self.sends.iter_mut().rev().find(open) {
-            Some(send) => send.answer = Some((at, answer)),
-            None => self.stray.push((at, answer)),
+        if let Some(send) = self.sends.iter_mut().rev().find(open) {
+            send.answer = Some((at, answer));
+            return;
+        }
+        let is_conflict = matches!(answer, Answer::Refused { code: ErrorCode::Conflict, .. });
+        let accepted = |send: &&mut Sending<'_>| send.by == by && send.withdrawn.is_none();
+        match self.sends.iter_mut().rev().find(accepted) {
+            Some(send) if is_conflict => send.withdrawn = Some(at),
+            _ => self.stray.push((at, answer)),
         }
     }
 
@@ -178,7 +186,8 @@ impl<'a> Index<'a> {
         match &entry.fact {
             Fact::Sent { request, door, deadline_ms, callback, fingerprint } => {
                 let (door, deadline_ms, callback, answer) = (*door, *deadline_ms, *callback, None);
-                let send = Sending { at, by, door, deadline_ms, callback, fingerprint, answer };
+                let send =
+                    Sending { at, by, door, deadline_ms, callback, fingerprint, answer, withdrawn: None };
                 self.requests.entry(request).or_default().sends.push(send);
             }
             Fact::Accepted { request } => {

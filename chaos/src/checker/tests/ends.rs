@@ -110,6 +110,8 @@ fn i3_an_id_in_use_is_not_given_to_another_request() {
     breaks(&second(Door::Socket, "f2").accepted_by("client 2", "r1"), Guarantee::I3, "conflict_accepted");
     let refused = Fact::Refused { request: key("r1"), code: ErrorCode::Conflict, retry_after_ms: None };
     holds(&second(Door::Http, "f2").fact("client 2", refused), Guarantee::I3);
+    let late = Fact::Refused { request: key("r1"), code: ErrorCode::Conflict, retry_after_ms: None };
+    holds(&second(Door::Socket, "f2").accepted_by("client 2", "r1").fact("client 2", late), Guarantee::I3);
     holds(&second(Door::Bus, "f2").accepted_by("client 2", "r1"), Guarantee::I3);
     not_exercised(&second(Door::Http, "f1").accepted_by("client 2", "r1"), Guarantee::I3);
 }

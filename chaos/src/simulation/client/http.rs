@@ -169,12 +169,12 @@ impl Client {
 
 /// Reads until the stream ends or the reader goes: `None` for good, `Some` to come back after that.
 async fn read_stream(mut reply: Reply, reader: &mut Reader) -> Option<Duration> {
-    let mut text = String::new();
+    // A letter of several bytes may come in two pieces.
+    let mut bytes = Vec::new();
     loop {
-        while let Some((event, rest)) = text.split_once("\n\n") {
-            let read = parse(event);
-            text = rest.to_owned();
-            match read.map(|event| reader.take(&event)) {
+        while let Some(end) = bytes.windows(2).position(|pair| pair == b"\n\n") {
+            let event: Vec<_> = bytes.drain(..end + 2).collect();
+            match parse(&event).map(|event| reader.take(&event)) {
                 None | Some(Next::Read) => {}
                 Some(Next::Pause(pause)) => sleep(pause).await,
                 Some(Next::Away(away)) => return Some(away),
@@ -184,13 +184,14 @@ async fn read_stream(mut reply: Reply, reader: &mut Reader) -> Option<Duration> 
         let frame = timeout(SILENCE_MAX, reply.body.frame()).await;
         let Ok(Some(Ok(frame))) = frame else { return Some(COME_BACK) };
         if let Some(data) = frame.data_ref() {
-            text.push_str(&String::from_utf8_lossy(data));
+            bytes.extend_from_slice(data);
         }
     }
 }
 
 /// One event of SSE.
-fn parse(text: &str) -> Option<Event> {
+fn parse(bytes: &[u8]) -> Option<Event> {
+    let text = str::from_utf8(bytes).ok()?;
     let data = text.lines().find_map(|line| line.strip_prefix("data: "))?;
     serde_json::from_str(data).ok()
 }

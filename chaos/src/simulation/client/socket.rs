@@ -174,6 +174,13 @@ impl Client {
                 Ok(None) | Err(_) => return self.broken(*accepted),
             };
             if let EventBody::Fail { error } = &event.body
+                && error.code == ErrorCode::Conflict
+            {
+                // Perhaps after `queued`: of two requests that came at once the other was first.
+                self.say_refused(error.code, None);
+                return Ended::Done;
+            }
+            if let EventBody::Fail { error } = &event.body
                 && (event.attempt, event.seq) == (0, 0)
             {
                 if *accepted {
