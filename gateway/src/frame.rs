@@ -37,8 +37,7 @@ impl Frame {
 
     /// The terminal event that `outcome` stands for.
     pub(crate) fn of_outcome(outcome: &Outcome, format: Format) -> Result<Self, Error> {
-        let fingerprint =
-            Some(Box::from(outcome.fingerprint.as_str())).filter(|text: &Box<str>| !text.is_empty());
+        let fingerprint = Some(outcome.fingerprint.as_str()).filter(|text| !text.is_empty()).map(Box::from);
         Ok(Self { fingerprint, ..Self::of(&outcome.terminal_event(), format)? })
     }
 
