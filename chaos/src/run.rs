@@ -127,6 +127,8 @@ fn bounds(scenario: &Scenario) -> Bounds {
         redelivery_ms: LEASE_MS + 5_000,
         drain_ms: 2 * DRAIN_MS + 2_000,
         settle_ms: u64::try_from(play::SETTLE_MAX.as_millis()).unwrap_or(u64::MAX),
+        // A broker that stands still is given up after two tries of two seconds: only then is it known.
+        refusal_ms: 5_000,
         latency_factor: 3.0,
         latency_floor_ms: 2_000,
         ..Bounds::default()
