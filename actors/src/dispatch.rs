@@ -39,6 +39,9 @@ const BELLS_AT_ONCE_MAX: usize = 256;
 const BELL_PATIENCE: Duration = Duration::from_millis(10);
 /// Where it could not be had in that time, it is asked for once more after so long.
 const BELL_RETRY: Duration = Duration::from_millis(100);
+/// Where nobody waits, half of the free slots stand ready for so long where the last message came from: the next comes
+/// without a bell. The other half is for whoever else rings.
+const WARM_PATIENCE: Duration = Duration::from_millis(250);
 /// How long a lane is left alone that cannot be asked.
 const LANE_RETRY: Duration = Duration::from_secs(5);
 /// Returns that may wait to be read. One that finds no room is a charge that is not corrected, no more.
@@ -55,6 +58,8 @@ pub(crate) struct Dispatch {
     later: BTreeSet<(Instant, Lane)>,
     questions: FuturesUnordered<BoxFuture<'static, Answer>>,
     looking: bool,
+    /// The lane from which a message came last: the next is likely to come from there.
+    warm: Option<Lane>,
     returns: mpsc::Receiver<Return>,
     back: mpsc::Sender<Return>,
 }
@@ -96,6 +101,7 @@ impl Dispatch {
             later: BTreeSet::new(),
             questions: FuturesUnordered::new(),
             looking: false,
+            warm: None,
             returns,
             back,
         }
@@ -158,6 +164,20 @@ impl Dispatch {
 
     /// Gives the free slots to lanes, in their turn, and asks these.
     fn ask(&mut self) {
+        for (lane, jobs) in self.grants() {
+            let rung = self.lanes.get(&lane).is_some_and(|open| open.rung > 0);
+            self.question(lane, jobs, if rung { BELL_PATIENCE } else { Duration::ZERO }, rung);
+        }
+        let Some(lane) = self.warm.take() else { return };
+        let spare = self.arguments.slots.available_permits() as u64 / 2;
+        if spare > 0 && !self.fair.has_demand() {
+            self.fair.charge(&lane, spare);
+            self.question(lane, spare, WARM_PATIENCE, false);
+        }
+    }
+
+    /// Who gets how many of the free slots.
+    fn grants(&mut self) -> BTreeMap<Lane, u64> {
         let mut free = self.arguments.slots.available_permits() as u64;
         let mut granted = BTreeMap::<Lane, u64>::new();
         // What came since its bell costs nothing more to ask for where nobody else wants the slots.
@@ -173,30 +193,32 @@ impl Dispatch {
                 break;
             }
         }
-        for (lane, jobs) in granted {
-            let count = u32::try_from(jobs).unwrap_or(u32::MAX);
-            let Ok(slots) = Arc::clone(&self.arguments.slots).try_acquire_many_owned(count) else {
-                self.fair.refund(&lane, jobs);
-                self.fair.suspect(&lane);
-                continue;
+        granted
+    }
+
+    /// Asks a lane for so many jobs, which have been granted to it.
+    fn question(&mut self, lane: Lane, jobs: u64, patience: Duration, expected: bool) {
+        let count = u32::try_from(jobs).unwrap_or(u32::MAX);
+        let Ok(slots) = Arc::clone(&self.arguments.slots).try_acquire_many_owned(count) else {
+            self.fair.refund(&lane, jobs);
+            self.fair.suspect(&lane);
+            return;
+        };
+        self.fair.set_asked(&lane, true);
+        self.warm = self.warm.take().filter(|warm| *warm != lane);
+        let open = self.lanes.entry(lane.clone()).or_default();
+        (open.rung, open.quiet_since) = (0, None);
+        let (consumer, broker) = (open.consumer.take(), Arc::clone(&self.arguments.broker));
+        let spec = self.queue.consumer(&lane);
+        let question = async move {
+            let asked = ask(&*broker, &spec, consumer, slots.num_permits(), patience).await;
+            let (consumer, leases) = match asked {
+                Ok((consumer, leases)) => (Some(consumer), Ok(leases)),
+                Err(error) => (None, Err(error)),
             };
-            self.fair.set_asked(&lane, true);
-            let open = self.lanes.entry(lane.clone()).or_default();
-            let expected = open.rung > 0;
-            (open.rung, open.quiet_since) = (0, None);
-            let (consumer, broker) = (open.consumer.take(), Arc::clone(&self.arguments.broker));
-            let spec = self.queue.consumer(&lane);
-            let question = async move {
-                let patience = if expected { BELL_PATIENCE } else { Duration::ZERO };
-                let asked = ask(&*broker, &spec, consumer, slots.num_permits(), patience).await;
-                let (consumer, leases) = match asked {
-                    Ok((consumer, leases)) => (Some(consumer), Ok(leases)),
-                    Err(error) => (None, Err(error)),
-                };
-                Answer::Pulled(Pulled { lane, consumer, slots, expected, leases })
-            };
-            self.questions.push(question.boxed());
-        }
+            Answer::Pulled(Pulled { lane, consumer, slots, expected, leases })
+        };
+        self.questions.push(question.boxed());
     }
 
     fn answered(&mut self, answer: Answer) -> Result<(), broker::Error> {
@@ -233,6 +255,9 @@ impl Dispatch {
         // The number behind the last one does not count what is delivered again.
         let behind = leases.last().filter(|_| came >= asked).map_or(0, |last| last.pending.max(1));
         self.fair.believe(&lane, behind.saturating_add(open.rung));
+        if came > 0 {
+            self.warm = Some(lane.clone());
+        }
         let hold = |lease: Lease| {
             let back = self.back.clone();
             let account = Return { lane: lane.clone(), estimate, cost: None, again: None };
