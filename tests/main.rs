@@ -12,6 +12,7 @@ mod command_line;
 mod configuration;
 mod crash;
 mod late_broker;
+mod mutations;
 mod openai_sdk;
 mod readme;
 mod requests;

@@ -286,7 +286,7 @@ impl Classifier {
         };
         let callback = request.and_then(|request| request.callback.clone());
         let callback = callback.filter(|callback| self.can_sign || callback.secret.is_some());
-        Box::new(Conclusion { outcome, format: lease.message.format(), callback, recorded: false })
+        Box::new(Conclusion { outcome, format: lease.message.format(), callback, recorded: None })
     }
 }
 

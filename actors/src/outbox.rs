@@ -9,8 +9,8 @@ use broker::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use schemas::{
-    Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, Format, Outcome, RequestId,
-    Status, Tenant, VERSION,
+    Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, EventHead, Format, Outcome,
+    RequestId, Status, Tenant, VERSION,
 };
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -34,8 +34,8 @@ pub struct Conclusion {
     pub format: Format,
     /// Where to deliver it.
     pub callback: Option<Callback>,
-    /// It was read back from the broker, where it already stands.
-    pub recorded: bool,
+    /// It was read back from the broker, where it already stands; its end is told at this place, `(attempt, seq)`.
+    pub recorded: Option<(u32, u64)>,
 }
 
 /// A message to be parked.
@@ -122,8 +122,8 @@ impl Outbox {
     /// is the one delivered, told and returned.
     pub async fn conclude(&self, conclusion: Conclusion) -> Result<Outcome, broker::Error> {
         let Conclusion { outcome, format, callback, recorded } = conclusion;
-        let own_end = outcome.ended;
-        let outcome = if recorded { outcome } else { self.record(outcome, format).await? };
+        let own_end = recorded.unwrap_or(outcome.ended);
+        let outcome = if recorded.is_some() { outcome } else { self.record(outcome, format).await? };
         if let Some(callback) = callback {
             self.hand_to_delivery(callback, &outcome).await?;
         }
@@ -154,11 +154,10 @@ impl Outbox {
         let id = format!("{tenant}.{id}.{}.{fingerprint}", ended.0);
         let message = message(subject, format, payload);
         match self.publish(Publication { message, id: Some(id) }).await {
-            Ok(_) => Ok(outcome),
-            Err(error) if error.kind() == ErrorKind::Exists => {
-                Ok(self.outcome(&outcome.tenant, &outcome.id).await?.unwrap_or(outcome))
-            }
-            Err(error) => Err(error),
+            Ok(receipt) if !receipt.duplicate => Ok(outcome),
+            Err(error) if error.kind() != ErrorKind::Exists => Err(error),
+            // One stands already. A repeat may be that of another attempt, too, where a number came twice.
+            _ => Ok(self.outcome(&outcome.tenant, &outcome.id).await?.unwrap_or(outcome)),
         }
     }
 
@@ -185,6 +184,20 @@ impl Outbox {
             broker::Error::new(ErrorKind::Invalid, format!("the outcome on {subject} is unreadable: {error}"))
         };
         message.format().decode(&message.payload).map(Some).map_err(unreadable)
+    }
+
+    /// What was told last of a request, where that is still known.
+    pub async fn last_told(
+        &self,
+        tenant: &Tenant,
+        id: &RequestId,
+    ) -> Result<Option<EventHead>, broker::Error> {
+        let subject = self.topology.subjects.event(tenant, id);
+        let last = match self.broker.last(&self.topology.events, &subject).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            last => last?,
+        };
+        Ok(last.and_then(|stored| stored.message.format().decode(&stored.message.payload).ok()))
     }
 
     /// Parks a message, word for word, with the reason.

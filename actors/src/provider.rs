@@ -90,7 +90,11 @@ impl ProviderStage {
             && let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await?
         {
             // A worker before us recorded the end and died before it could tell it.
-            return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, true))));
+            let told = self.shared.outbox.last_told(&work.tenant, &work.id).await?;
+            // Where readers have seen a newer attempt than that, they drop what is told of the older: it ends as this one.
+            let is_hidden = told.is_some_and(|told| told.attempt > outcome.ended.0);
+            let told_at = if is_hidden { (number, 0) } else { outcome.ended };
+            return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, Some(told_at)))));
         }
         let subject = self.shared.outbox.topology().subjects.event(&work.tenant, &work.id);
         let format = work.format.into();
@@ -113,7 +117,7 @@ impl ProviderStage {
             answer = self.run(&mut attempt, deadline) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
         let outcome = self.outcome(&work, &attempt, ending);
-        Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, false))))
+        Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }
 
     /// A cancel from before this engine ends the work before its first call.
@@ -133,7 +137,7 @@ impl ProviderStage {
         let reason = Error::new(ErrorCode::Stalled, why);
         let outcome = self.outcome(work, attempt, Ending::Failed(reason.clone()));
         let (tenant, id) = (work.tenant.to_string(), work.id.to_string());
-        let conclusion = Some(Box::new(self.conclusion(work.clone(), outcome, false)));
+        let conclusion = Some(Box::new(self.conclusion(work.clone(), outcome, None)));
         Verdict::Park(Box::new(Parked { tenant, id, reason, conclusion }))
     }
 
@@ -183,7 +187,7 @@ impl ProviderStage {
         outcome
     }
 
-    fn conclusion(&self, work: Work, outcome: Outcome, recorded: bool) -> Conclusion {
+    fn conclusion(&self, work: Work, outcome: Outcome, recorded: Option<(u32, u64)>) -> Conclusion {
         Conclusion { outcome, format: work.format.into(), callback: work.request.callback, recorded }
     }
 }

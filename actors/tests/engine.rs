@@ -183,6 +183,26 @@ async fn of_two_requests_under_one_id_at_the_same_moment_one_runs_and_the_other_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_that_its_worker_could_not_tell_is_told_behind_what_a_newer_attempt_has_shown() {
+    let mut engine = Engine::start().await;
+    for (id, newest, expected) in [("seen", 3, [(4, 0), (4, 1)].as_slice()), ("unseen", 1, &[(1, 2)])] {
+        let running = json!({"id": id, "attempt": newest, "seq": 0, "event": "running", "provider": "sim", "model": "fast"});
+        engine.say(&format!("dynode.evt.acme.{id}"), &running).await;
+        let outcome = json!({"v": 1, "id": id, "tenant": "acme", "action": "chat.completion", "status": "cancelled", "ended": [1, 2]});
+        let outcome = serde_json::to_vec(&outcome).unwrap();
+        engine.publish_raw(&format!("dynode.res.acme.{id}"), id, &outcome).await;
+        engine.stop(Duration::ZERO).await;
+        engine.enqueue("acme", id).await;
+        engine.lose_deliveries("acme", 1).await;
+        engine.start_again().await;
+        engine.event("acme", id, "cancelled").await;
+        let told: Vec<_> =
+            engine.events("acme", id).await.iter().skip(1).map(|event| (event.attempt, event.seq)).collect();
+        assert_eq!(told, expected, "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_store_of_outcomes_forgets_the_oldest_and_goes_on() {
     let engine = Engine::with_outcomes_of(16 * 1024).await;
     for number in 0..100 {

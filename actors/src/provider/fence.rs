@@ -6,10 +6,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use broker::{ErrorKind, Lease};
+use broker::Lease;
 use futures_util::StreamExt;
 use jiff::SignedDuration;
-use schemas::{Event, EventBody, EventHead, Work};
+use schemas::{Event, EventBody, Work};
 
 use super::Shared;
 
@@ -29,14 +29,7 @@ pub(super) async fn number(shared: &Shared, lease: &Lease, work: &Work) -> Resul
     if delivered == 1 && is_fresh {
         return Ok(delivered);
     }
-    let topology = shared.outbox.topology();
-    let subject = topology.subjects.event(&work.tenant, &work.id);
-    let last = match shared.outbox.broker().last(&topology.events, &subject).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        last => last?,
-    };
-    let head =
-        last.and_then(|stored| stored.message.format().decode::<EventHead>(&stored.message.payload).ok());
+    let head = shared.outbox.last_told(&work.tenant, &work.id).await?;
     Ok(head.map_or(delivered, |head| delivered.max(head.attempt.saturating_add(1))))
 }
 

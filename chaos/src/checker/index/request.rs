@@ -145,21 +145,27 @@ impl<'a> Request<'a> {
     /// An answer belongs to the last sending of the same client that has none yet.
     fn answer(&mut self, at: At, by: &str, answer: Answer) {
         let open = |send: &&mut Sending<'_>| send.by == by && send.answer.is_none();
-        if let Some(send) = self.sends.iter_mut().rev().find(open) {
-            send.answer = Some((at, answer));
-            return;
+        match self.sends.iter_mut().rev().find(open) {
+            Some(send) => send.answer = Some((at, answer)),
+            None if is_conflict(answer) => {}
+            None => self.stray.push((at, answer)),
         }
-        let is_conflict = matches!(answer, Answer::Refused { code: ErrorCode::Conflict, .. });
-        let accepted = |send: &&mut Sending<'_>| send.by == by && send.withdrawn.is_none();
-        match self.sends.iter_mut().rev().find(accepted) {
-            Some(send) if is_conflict => send.withdrawn = Some(at),
-            _ => self.stray.push((at, answer)),
+        // What the same client was told before of the same request is taken back.
+        let last = self.sends.iter().rev().find(|send| send.by == by).map(|send| send.fingerprint);
+        for send in &mut self.sends {
+            if is_conflict(answer) && send.by == by && Some(send.fingerprint) == last {
+                send.withdrawn.get_or_insert(at);
+            }
         }
     }
 
     fn step(&mut self, at: At, reader: &'a str, step: Step<'a>) {
         self.readers.entry(reader).or_default().push((at, step));
     }
+}
+
+const fn is_conflict(answer: Answer) -> bool {
+    matches!(answer, Answer::Refused { code: ErrorCode::Conflict, .. })
 }
 
 /// The end that one reader saw after `due_ms` although it was there before. Pieces that it gets after the provider has

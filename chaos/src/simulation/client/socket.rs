@@ -149,12 +149,15 @@ impl Client {
         reader: &mut Reader,
     ) -> Ended {
         let said = match reader.last {
-            Some((attempt, after)) => {
+            // Who has seen no attempt yet sends the request again: a resume does not say what was sent, so nobody could tell
+            // it of a conflict.
+            Some((attempt, after)) if attempt > 0 => {
                 let id = &self.planned.key.id;
                 let resume = json!({"action": "resume", "id": id, "attempt": attempt, "after": after});
                 socket.say(&resume).await
             }
-            None => {
+            _ => {
+                (*accepted, reader.last) = (false, None);
                 self.say_sent(Door::Socket, other);
                 socket.send(self.bytes(other)).await
             }
