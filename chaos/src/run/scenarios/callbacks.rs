@@ -14,7 +14,7 @@ pub(super) const DOWN: Scenario = Scenario {
     about: "The target of callbacks cannot be reached, then it fails, then it answers too late.",
     aims: &[I1, I3, I11],
     steps: &[
-        Step { at_ms: 1_000, lasts_ms: 2_000, fault: Fault::Link(Link::Receiver, "refuse") },
+        Step { at_ms: 1_000, lasts_ms: 2_000, fault: Fault::Link(Link::Receiver, "reset,refuse") },
         Step { at_ms: 4_000, lasts_ms: 2_000, fault: Fault::Receiver("status=503,retry-after=1") },
         Step { at_ms: 7_000, lasts_ms: 2_500, fault: Fault::Receiver("delay=1500ms") },
     ],
