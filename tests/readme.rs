@@ -25,10 +25,11 @@ const NOT_RUN: [&str; 6] =
     ["git clone", "cd ", "pip install", "npm install", "cargo run --release", "tests/run"];
 /// Ends what it has not started, whoever it belongs to: no command for a README, nor for a test.
 const BY_NAME: [&str; 2] = ["pkill", "killall"];
-/// Waits for the server that was just started. Ends all that the session left running.
+/// Waits for the server that was just started. (A file that curl writes to is cut before each retry, and /dev/null cannot be.)
+/// Ends all that the session left running.
 const PRELUDE: &str = "set -e
 listens() { for try in {1..300}; do (: <>/dev/tcp/${1%:*}/${1#*:}) 2>/dev/null && return; sleep 0.1; done; false; }
-ready() { curl -s --retry 100 --retry-delay 1 --retry-connrefused -o /dev/null \"$DYNODE_URL/health/ready\"; }
+ready() { curl -s --retry 100 --retry-delay 1 --retry-connrefused \"$DYNODE_URL/health/ready\" >/dev/null; }
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 ";
 
