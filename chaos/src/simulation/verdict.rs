@@ -1,14 +1,16 @@
 //! What follows from the history of a run: the verdict of the checkers, with the bounds of the simulated settings.
 
+use std::collections::BTreeMap;
+
 use super::{
     Fault, Run, SETTLE_MS, Scenario,
     plan::{Mood, Node, Upset},
-    provider::NAMES,
+    provider::{CHAT, EMBED, NAMES},
     settings::{ATTEMPTS_MAX, DRAIN_MS, RETRIES, SILENCE_MS},
 };
 use crate::{
     Guarantee,
-    checker::{self, Bounds, Finding, Verdict, Verdicts},
+    checker::{self, Bounds, Finding, Rate, Verdict, Verdicts},
 };
 
 /// Whatever struck, a request ends this much later than its deadline: a strike, a lease, and the deliveries after them.
@@ -71,6 +73,18 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     }
 }
 
+/// Each engine keeps the limit for itself, and one that comes back does not know of the calls before its end.
+fn rates(scenario: &Scenario) -> BTreeMap<String, Rate> {
+    let Some(limit) = scenario.setup.requests_per_minute else { return BTreeMap::new() };
+    let ends = |fault: &Fault| {
+        matches!(fault, Fault::Kill { node: Node::Engine(_) } | Fault::Drain { node: Node::Engine(_) })
+    };
+    let comebacks = scenario.plan.strikes.iter().filter(|strike| ends(&strike.fault)).count();
+    let rate = Rate { calls: limit as usize * (scenario.setup.engines + comebacks), window_ms: 60_000 };
+    let models = NAMES.into_iter().flat_map(|name| [CHAT, EMBED].map(|model| format!("{name}/{model}")));
+    models.map(|model| (model, rate)).collect()
+}
+
 /// What the verdicts come to.
 pub fn judge(verdicts: &Verdicts) -> Judgement {
     let of = |finding: &Finding| {
@@ -90,6 +104,7 @@ fn bounds(scenario: &Scenario) -> Bounds {
         attempts_max: u64::from(ATTEMPTS_MAX),
         retries: u64::from(RETRIES),
         providers: NAMES.len() as u64,
+        rates: rates(scenario),
         refusal_ms: REFUSAL_MS,
         silence_ms: SILENCE_MS,
         redelivery_ms: REDELIVERY_MS,
