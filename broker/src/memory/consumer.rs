@@ -199,6 +199,13 @@ impl Consumer {
         Some(self.lend(sequence, 1, now))
     }
 
+    /// The message was delivered once more, whatever becomes of its lease.
+    pub(super) fn count_again(&mut self, sequence: u64) {
+        if let Some(out) = self.out.get_mut(&sequence) {
+            out.deliveries = out.deliveries.saturating_add(1);
+        }
+    }
+
     /// Moves on what time has moved on; returns how many leases have lapsed.
     pub(super) fn advance(&mut self, now: Instant) -> u64 {
         let mut lapsed = 0;

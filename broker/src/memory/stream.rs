@@ -156,6 +156,8 @@ impl Stream {
                 Arrival::Never => continue,
                 Arrival::Once => {}
                 Arrival::Twice => {
+                    // As a server counts it: the next delivery is one more still.
+                    consumer.count_again(sequence);
                     let double = Delivery { deliveries: deliveries.saturating_add(1), ..delivery.clone() };
                     self.doubles.entry(index).or_default().push_back(double);
                 }
