@@ -1,7 +1,7 @@
 //! What a pool takes on next: never more than it has slots for, and from each lane in its turn.
 //!
-//! A bell says that something came into a lane. A slot is taken before a lane is asked and travels with the message; the
-//! question does not wait, so a slot is never kept for a lane that is empty. What rings for nobody (a lease that ran out, a
+//! A bell says that something came into a lane. A slot is taken before a lane is asked and travels with the message; a
+//! question waits for moments only, so no slot is kept for long for a lane that is empty. What rings for nobody (a lease that ran out, a
 //! bell that was lost) is found by a look into the stream.
 
 use std::{
@@ -116,6 +116,7 @@ impl Dispatch {
             warn!(stage = self.arguments.runner.stage().name(), %error, failures, "broker gives no messages");
             let stop = self.arguments.stop.clone();
             tokio::select! {
+                biased;
                 () = sleep(PULL_BACKOFF.delay(failures, 1.0)) => {}
                 () = stop.cancelled() => {}
             }

@@ -63,9 +63,9 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Pool {
     nodes: BTreeMap<String, Sign>,
-    /// What waited when a node last said so; nodes share one queue, so the freshest word counts.
-    queue: u64,
-    queue_at_ms: u64,
+    /// What waited or was worked on, anywhere, when a node last said so; nodes share one queue, so the freshest word counts.
+    held: u64,
+    held_at_ms: u64,
     /// What this process has sent since then.
     sent: u64,
     paused: bool,
@@ -93,7 +93,9 @@ impl Census {
         }
         let pool = self.pools.entry(beat.worker.clone()).or_default();
         if let Some(queue) = beat.queue {
-            (pool.queue, pool.queue_at_ms, pool.sent) = (queue, now_ms, 0);
+            // What a node does not work on itself may wait, or be in the hands of another.
+            let held = queue.saturating_add(beat.inflight);
+            (pool.held, pool.held_at_ms, pool.sent) = (held, now_ms, 0);
         }
         let sign = Sign::after(pool.nodes.get(&beat.node), beat, now_ms);
         pool.nodes.insert(sign.beat.node.clone(), sign);
@@ -183,12 +185,12 @@ impl Pool {
         if !signs().any(|sign| sign.measured) {
             average_job_ms = average_job_ms.max(assumed_job_ms);
         }
-        let elapsed_ms = now_ms.saturating_sub(self.queue_at_ms);
+        let elapsed_ms = now_ms.saturating_sub(self.held_at_ms);
         let done = match average_job_ms > 0.0 {
             true => elapsed_ms as f64 * slots as f64 / average_job_ms,
             false => 0.0,
         };
-        let unserved = inflight.saturating_add(self.queue).saturating_add(self.sent).saturating_sub(slots);
+        let unserved = self.held.saturating_add(self.sent).saturating_sub(slots);
         let queue = (unserved as f64 - done).max(0.0).ceil() as u64;
         Some(Load { nodes: alive().count(), slots, inflight, queue, average_job_ms, paused: self.paused })
     }

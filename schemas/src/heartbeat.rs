@@ -21,7 +21,7 @@ pub struct Heartbeat {
     pub every_ms: u64,
     /// The most messages that are worked on here at once.
     pub slots: u32,
-    /// Messages waiting for this pool, over all nodes, where that is known.
+    /// Messages of this pool that wait, or are worked on by other nodes, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<u64>,
     /// Messages being worked on here.

@@ -41,10 +41,16 @@ fn nodes_add_their_slots_and_share_one_queue() {
     let load = census.load("sim", 0).unwrap();
     assert_eq!(
         (load.nodes, load.slots, load.inflight, load.queue),
-        (2, 8, 8, 60),
-        "the freshest word counts"
+        (2, 8, 8, 56),
+        "the freshest word counts, and of its 60 the other node works on 4"
     );
     assert!((load.average_job_ms - 1_500.0).abs() < 1e-6, "{load:?}: 4 + 4/3 jobs a second on 8 slots");
+}
+
+#[test]
+fn what_other_nodes_work_on_does_not_wait() {
+    let census = census([beat("a", 4, 4, 1_000.0), beat("b", 4, 4, 1_000.0)]);
+    assert_eq!(census.load("sim", 0).unwrap().queue, 0, "each tells of the other's four");
 }
 
 #[test]
@@ -62,7 +68,11 @@ fn a_beat_that_does_not_know_the_queue_changes_nothing_of_it() {
     let mut census = census([beat("a", 30, 4, 0.0)]);
     census.count_sent("sim");
     census.hear(beat("b", None, 4, 0.0), 1_000);
-    assert_eq!(census.load("sim", 1_000).unwrap().queue, 31);
+    assert_eq!(
+        census.load("sim", 1_000).unwrap().queue,
+        27,
+        "30 and one more, of which the other works on 4"
+    );
 }
 
 #[test]
@@ -97,8 +107,8 @@ fn what_a_node_has_measured_holds_for_its_pool_and_nothing_is_assumed_of_the_ent
     census.hear(beat("b", 79, 4, 0.0), 0);
     assert_eq!(
         census.estimated_wait_ms("sim", 0),
-        Some(988),
-        "79 on 8 slots: a had a free one, so its jobs have ended"
+        Some(950),
+        "79, of which a works on 3, and a free slot: a's jobs have ended"
     );
     let mut census = Census::assuming(60_000);
     census.hear(Heartbeat { worker: ENTRANCE.into(), ..beat("a", 500, 4, 0.0) }, 0);
