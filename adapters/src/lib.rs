@@ -8,7 +8,10 @@
 //! | [`registry`] | the configured providers, and which of them serves a model |
 //! | `deadline` | nothing comes after the deadline, nor after the end |
 //! | [`http`] | the one HTTP client: time limits, no redirects, no secrets in errors |
-//! | [`sse`] | server-sent events of foreign servers, with limits |
+//! | `endpoint` | a provider over HTTP: where its API is, its key, and how a call is sent there |
+//! | `failure` | the table of errors: what a provider's refusal means, and what to do about it |
+//! | `chat` | how a chat answer is read, whoever sends it |
+//! | [`sse`], `lines` | how foreign servers cut a stream into frames, with limits |
 //! | [`retry_after`] | when a server wants to be asked again |
 //! | [`simulated`] | a provider in this process: seeded, no key, any pace, any failure |
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
@@ -16,10 +19,14 @@
 //! An adapter knows no broker and no actor.
 
 pub mod adapter;
+mod chat;
 pub mod config;
 mod deadline;
+mod endpoint;
 pub mod error;
+mod failure;
 pub mod http;
+mod lines;
 pub mod openai_compatible;
 pub mod registry;
 pub mod retry_after;

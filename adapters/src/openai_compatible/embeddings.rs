@@ -10,8 +10,11 @@ use schemas::{
 };
 use serde_json::Value;
 
-use super::{Settings, failure, nonsense, outgoing, usage::estimate, wire::EmbeddingReply};
-use crate::{Call, Error, Finished, Progress, Progressed, Remedy, http};
+use super::{outgoing, wire::EmbeddingReply};
+use crate::{
+    Call, Error, Finished, Progress, Progressed, Remedy, chat::estimate::text as estimate,
+    endpoint::Endpoint, failure, http,
+};
 
 /// What is asked.
 #[derive(Debug)]
@@ -50,22 +53,22 @@ fn estimate_input(input: &EmbeddingInput) -> u64 {
 }
 
 /// What the reply brings.
-pub(super) fn progress(settings: Arc<Settings>, ask: Ask, response: Response) -> Progressed {
+pub(super) fn progress(endpoint: Arc<Endpoint>, ask: Ask, response: Response) -> Progressed {
     let finished = async move {
         let body = http::read(response, http::REPLY_BYTES_MAX).await;
-        let body = body.map_err(|error| http::unreadable(&settings.name, error))?;
-        read(&settings, ask, &body).map(|finished| Progress::Finished(Box::new(finished)))
+        let body = body.map_err(|error| http::unreadable(&endpoint.name, error))?;
+        read(&endpoint, ask, &body).map(|finished| Progress::Finished(Box::new(finished)))
     };
     stream::iter([Ok(Progress::Started)]).chain(stream::once(finished)).boxed()
 }
 
 /// What a reply says.
-pub(super) fn read(settings: &Settings, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
+pub(super) fn read(endpoint: &Endpoint, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
     let reply: EmbeddingReply = serde_json::from_slice(body).map_err(|error| {
         // An error under a good status is told as what it is.
         match serde_json::from_slice::<Value>(body) {
-            Ok(value) if value.get("error").is_some() => failure::in_reply(settings, body),
-            _ => nonsense(settings, &format!("sent what is not a list of embeddings: {error}")),
+            Ok(value) if value.get("error").is_some() => failure::in_reply(endpoint, body),
+            _ => endpoint.nonsense(&format!("sent what is not a list of embeddings: {error}")),
         }
     })?;
     let usage = reply
@@ -77,11 +80,11 @@ pub(super) fn read(settings: &Settings, ask: Ask, body: &[u8]) -> Result<Finishe
         // A place beyond the inputs leaves another one empty, or is one vector too many.
         match embeddings.get_mut(item.index.unwrap_or(position)) {
             Some(place) if place.0.is_empty() => *place = item.embedding,
-            _ => return Err(nonsense(settings, "sent an embedding that was not asked for")),
+            _ => return Err(endpoint.nonsense("sent an embedding that was not asked for")),
         }
     }
     if let Some(missing) = embeddings.iter().position(|vector| vector.0.is_empty()) {
-        return Err(nonsense(settings, &format!("sent no embedding of input {missing}")));
+        return Err(endpoint.nonsense(&format!("sent no embedding of input {missing}")));
     }
     let model = reply.model.filter(|model| !model.is_empty()).unwrap_or(ask.model);
     Ok(Finished { output: Output::Embeddings(EmbeddingOutput { embeddings }), usage, model })

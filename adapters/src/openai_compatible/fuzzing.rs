@@ -10,8 +10,14 @@ use schemas::Action;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
-use super::{Settings, chat, embeddings, failure};
-use crate::{Call, ConfigError, Error, Finished, Progress, deadline, sse};
+use super::{MANNERS, chat::Chunks, embeddings};
+use crate::{
+    Call, ConfigError, Error, Finished, Progress,
+    chat::{Ask, of_body, streamed},
+    deadline,
+    endpoint::Endpoint,
+    failure, http, sse,
+};
 
 /// The key of the provider that replies; no error may show it, whatever the provider says.
 pub const KEY: &str = "sk-canary-0123456789";
@@ -25,7 +31,7 @@ const CALL_TIME: Duration = Duration::from_secs(60);
 /// A provider that replies with the bytes of a test.
 #[derive(Debug)]
 pub struct Replies {
-    settings: Arc<Settings>,
+    endpoint: Arc<Endpoint>,
 }
 
 impl Replies {
@@ -37,22 +43,25 @@ impl Replies {
         let table = json!({"kind": "openai_compatible", "base_url": "https://api.test/v1", "models": {}, "api_key": KEY});
         let config =
             serde_json::from_value(table).map_err(|error| ConfigError::new("provider", error.to_string()))?;
-        Ok(Self { settings: Arc::new(Settings::new("p", &config, |_| None)?) })
+        let client = http::client_builder()
+            .build()
+            .map_err(|error| ConfigError::new("provider", error.to_string()))?;
+        Ok(Self { endpoint: Arc::new(Endpoint::new("p", &config, &MANNERS, client, |_| None)?) })
     }
 
     /// What a chat brings whose reply is a stream of these chunks. Must be called within a runtime with a clock.
     pub async fn streamed(&self, chunks: Vec<Bytes>) -> Vec<Result<Progress, Error>> {
-        let ask = chat::Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
+        let ask = Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
         let frames = sse::read(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)));
-        let progressed = chat::streamed(Arc::clone(&self.settings), ask, frames);
+        let progressed = streamed(Arc::clone(&self.endpoint), ask, Chunks::new(&self.endpoint), frames);
         deadline::bound(progressed, Instant::now() + CALL_TIME, "p").collect().await
     }
 
     /// What a chat brings whose reply is this body.
     #[must_use]
     pub fn whole(&self, body: &[u8]) -> Vec<Result<Progress, Error>> {
-        let ask = chat::Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
-        chat::of_body(&self.settings, &ask, body)
+        let ask = Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
+        of_body(&self.endpoint, &ask, Chunks::new(&self.endpoint), body)
     }
 
     /// What [`INPUTS`] texts are answered with this body.
@@ -61,13 +70,13 @@ impl Replies {
     /// When the body is no such answer.
     pub fn embeddings(&self, body: &[u8]) -> Result<Finished, Error> {
         let call = call(Action::EmbeddingQuery, json!({"model": "m", "input": vec!["text"; INPUTS]}));
-        embeddings::read(&self.settings, embeddings::Ask::new("p", &call)?, body)
+        embeddings::read(&self.endpoint, embeddings::Ask::new("p", &call)?, body)
     }
 
     /// The error of a reply that refuses.
     #[must_use]
     pub fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
-        failure::of_status(&self.settings, status, headers, body)
+        failure::of_status(&self.endpoint, status, headers, body)
     }
 }
 

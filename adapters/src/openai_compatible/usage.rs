@@ -1,12 +1,8 @@
-//! What a call used: as the provider reports it or, where it reports nothing, estimated and marked so.
+//! What a call used, as the provider reports it.
 
-use schemas::{ChatOutput, Usage};
-use serde_json::Value;
+use schemas::Usage;
 
 use super::wire::UsageReply;
-
-/// Bytes a token, for text in most languages and models; rough, but better than nothing counted.
-const BYTES_PER_TOKEN: u64 = 4;
 
 impl From<&UsageReply> for Usage {
     fn from(reply: &UsageReply) -> Self {
@@ -21,33 +17,6 @@ impl From<&UsageReply> for Usage {
             estimated: false,
         }
     }
-}
-
-/// The tokens in the texts of a conversation. Images and the like are left out: no rule of thumb holds for them.
-pub(super) fn estimate_messages(payload: &Value) -> u64 {
-    let messages = payload.get("messages").and_then(Value::as_array);
-    let bytes = |message: &Value| match message.get("content") {
-        Some(Value::String(text)) => text.len(),
-        Some(Value::Array(parts)) => {
-            parts.iter().filter_map(|part| part.get("text")?.as_str()).map(str::len).sum()
-        }
-        _ => 0,
-    };
-    messages.map_or(0, |messages| estimate(messages.iter().map(bytes).sum()))
-}
-
-/// The tokens in an answer.
-pub(super) fn estimate_output(output: &ChatOutput) -> u64 {
-    let of_choice = |choice: &ChatOutput| {
-        let calls: usize = choice.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
-        choice.text.len() + choice.reasoning.len() + choice.refusal.len() + calls
-    };
-    estimate(output.choices().map(of_choice).sum())
-}
-
-/// The tokens in that many bytes of text.
-pub(super) fn estimate(bytes: usize) -> u64 {
-    (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
 #[cfg(test)]
@@ -72,13 +41,5 @@ mod tests {
             estimated: false,
         };
         assert_eq!(usage, expected);
-    }
-
-    #[test]
-    fn texts_and_parts_are_estimated_and_images_are_not() {
-        let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
-        let parts = json!([{"type": "text", "text": "12345678"}, image]);
-        let payload = json!({"messages": [{"content": "1234"}, {"content": parts}, {"content": null}]});
-        assert_eq!(estimate_messages(&payload), 3);
     }
 }

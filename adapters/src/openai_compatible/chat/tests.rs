@@ -1,12 +1,13 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use proptest::prelude::*;
 use schemas::{Action, ChatOutput, ErrorCode, Output};
+use tokio::time::Duration;
 
 use super::*;
-use crate::{Remedy, openai_compatible::settings::tests::settings};
+use crate::{Progress, Remedy, chat::streamed, endpoint::tests::endpoint, sse};
 
 fn ask(payload: Value) -> (Ask, Value) {
     let call = Call {
@@ -18,7 +19,7 @@ fn ask(payload: Value) -> (Ask, Value) {
         traceparent: None,
     };
     let ask = Ask::new(&call);
-    let body = ask.body(&call);
+    let body = body(&ask, &call);
     (ask, body)
 }
 
@@ -26,7 +27,8 @@ fn ask(payload: Value) -> (Ask, Value) {
 fn progress(chunks: Vec<Bytes>) -> Vec<Result<Progress, (ErrorCode, Remedy, String)>> {
     let ask = ask(json!({"stream": true, "messages": [{"role": "user", "content": "12345678"}]})).0;
     let frames = sse::read(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)));
-    let call = streamed(Arc::new(settings()), ask, frames);
+    let endpoint = Arc::new(endpoint());
+    let call = streamed(Arc::clone(&endpoint), ask, Chunks::new(&endpoint), frames);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let bounded = crate::deadline::bound(call, deadline, "p");
     let items = bounded.map(|item| item.map_err(|error| (error.code, error.remedy, error.message)));

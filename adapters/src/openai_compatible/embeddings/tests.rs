@@ -2,7 +2,7 @@ use schemas::{Action, ErrorCode};
 use serde_json::json;
 
 use super::*;
-use crate::openai_compatible::settings::tests::settings;
+use crate::endpoint::tests::endpoint;
 
 fn call(payload: Value) -> Call {
     Call {
@@ -17,7 +17,7 @@ fn call(payload: Value) -> Call {
 
 fn of_two(reply: Value) -> Result<Finished, Error> {
     let ask = Ask::new("p", &call(json!({"model": "m", "input": ["12345678", "1234"]}))).unwrap();
-    read(&settings(), ask, reply.to_string().as_bytes())
+    read(&endpoint(), ask, reply.to_string().as_bytes())
 }
 
 fn vectors(finished: &Finished) -> Vec<Vec<f32>> {

@@ -9,12 +9,10 @@ use reqwest::header::HeaderMap;
 use schemas::ErrorCode;
 use serde_json::Value;
 
-use super::Settings;
-use crate::retry_after;
-use crate::{Error, Remedy};
+use crate::{Error, Remedy, endpoint::Endpoint, retry_after};
 
 /// One row: refusals with a status in `status` and, where there are any, one of `words` as their code or type.
-pub(super) struct Row {
+struct Row {
     status: RangeInclusive<u16>,
     words: &'static [&'static str],
     code: ErrorCode,
@@ -68,7 +66,7 @@ const UNWELCOME: &[&str] = &[
 /// Every status; also of errors that come inside an answer, which have none of their own and count as 500.
 const ANY: RangeInclusive<u16> = 0..=999;
 
-pub(super) const TABLE: [Row; 23] = {
+const TABLE: [Row; 23] = {
     use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
     use Remedy::{FallBack, Fatal, Retry, Throttle};
     [
@@ -105,8 +103,8 @@ pub(super) const TABLE: [Row; 23] = {
 };
 
 /// The error of a reply whose status says that it is none.
-pub(super) fn of_status(settings: &Settings, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
-    let mut error = classify(settings, status, &Said::read(body));
+pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
+    let mut error = classify(endpoint, status, &Said::read(body));
     error.upstream_status = Some(status);
     let wish = || retry_after::read(headers, jiff::Timestamp::now());
     error.retry_after = match error.remedy {
@@ -118,26 +116,26 @@ pub(super) fn of_status(settings: &Settings, status: u16, headers: &HeaderMap, b
 }
 
 /// The error in a reply that began well. Its code may be a status (vLLM).
-pub(super) fn in_reply(settings: &Settings, body: &[u8]) -> Error {
+pub(crate) fn in_reply(endpoint: &Endpoint, body: &[u8]) -> Error {
     let said = Said::read(body);
     let status = said.code.as_deref().and_then(|code| code.parse().ok());
     let status = status.filter(|status| (400..=599).contains(status));
-    let mut error = classify(settings, status.unwrap_or(500), &said);
+    let mut error = classify(endpoint, status.unwrap_or(500), &said);
     error.upstream_status = status;
     error
 }
 
-fn classify(settings: &Settings, status: u16, said: &Said) -> Error {
+fn classify(endpoint: &Endpoint, status: u16, said: &Said) -> Error {
     let fits = |row: &&Row| {
         row.status.contains(&status) && (row.words.is_empty() || row.words.iter().any(|word| said.has(word)))
     };
     // The last row fits everything; it stands here again only because no type says so.
     let row = TABLE.iter().find(fits).unwrap_or(&TABLE[TABLE.len() - 1]);
-    let message = match said.message.as_deref().map(|words| settings.quote(words)) {
+    let message = match said.message.as_deref().map(|words| endpoint.quote(words)) {
         Some(words) if row.quotes && !words.is_empty() => format!("{}: {words}", row.says),
         _ => row.says.to_owned(),
     };
-    Error::new(&settings.name, row.code, row.remedy, message)
+    Error::new(&endpoint.name, row.code, row.remedy, message)
 }
 
 /// What the body of an error says, in whichever form.

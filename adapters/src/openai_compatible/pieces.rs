@@ -1,83 +1,48 @@
-//! How pieces become deltas and the whole answer, so that the whole is the sum of the deltas whatever the server's
-//! habits: no empty delta, tool calls by index, the id and the name of a call once.
+//! How the choices of a chunk become deltas, whatever the server's habits: no empty delta, tool calls by index, the id
+//! and the name of a call once.
 
 use schemas::{
-    ChatDelta, ChatOutput, Output, Usage,
+    ChatDelta,
     chat::{CHOICES_MAX, FinishReason, ToolCallDelta},
 };
 use serde_json::Value;
 
-use super::{
-    usage::estimate_output,
-    wire::{ChatReply, Choice, Function, ToolCall},
-};
-use crate::Finished;
+use super::wire::{ChatReply, Choice, Function, ToolCall};
+use crate::chat::Answer;
 
 /// The most tool calls in one answer; the same bound as of the strictest client library.
 const TOOL_CALLS_MAX: u32 = 128;
 
-/// A chat answer on its way.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    output: ChatOutput,
-    usage: Option<Usage>,
-    model: Option<String>,
+/// Takes one chunk, or a whole reply, into `answer` and returns what it adds. The error says what is wrong with it.
+pub(super) fn absorb(answer: &mut Answer, reply: ChatReply) -> Result<Vec<ChatDelta>, String> {
+    if let Some(usage) = &reply.usage {
+        answer.used(usage.into());
+    }
+    answer.by(reply.model.unwrap_or_default());
+    let mut deltas = Vec::new();
+    for choice in reply.choices.unwrap_or_default() {
+        let delta = delta(answer, choice)?;
+        deltas.extend(answer.take(delta));
+    }
+    Ok(deltas)
 }
 
-impl Answer {
-    /// Takes one chunk, or a whole reply, and returns what it adds. The error says what is wrong with it.
-    pub(super) fn absorb(&mut self, reply: ChatReply) -> Result<Vec<ChatDelta>, String> {
-        if let Some(usage) = &reply.usage {
-            self.usage = Some(usage.into());
-        }
-        if let Some(model) = reply.model.filter(|model| !model.is_empty()) {
-            self.model = Some(model);
-        }
-        let mut deltas = Vec::new();
-        for choice in reply.choices.unwrap_or_default() {
-            let delta = self.delta(choice)?;
-            if !delta.is_empty() {
-                self.output.absorb(&delta);
-                deltas.push(delta);
-            }
-        }
-        Ok(deltas)
+fn delta(answer: &Answer, choice: Choice) -> Result<ChatDelta, String> {
+    let index = choice.index.unwrap_or(0);
+    if index >= CHOICES_MAX {
+        return Err(format!("choice {index} is over the limit of {CHOICES_MAX}"));
     }
-
-    /// Whether every answer has come to its end.
-    pub(super) fn is_whole(&self) -> bool {
-        self.output.choices().all(|choice| choice.finish_reason.is_some())
-    }
-
-    /// The whole, with the usage estimated where none was reported.
-    pub(super) fn finish(self, model: &str, input_estimate: u64) -> Finished {
-        let usage = self.usage.unwrap_or_else(|| Usage {
-            input_tokens: input_estimate,
-            output_tokens: estimate_output(&self.output),
-            estimated: true,
-            ..Usage::default()
-        });
-        let model = self.model.unwrap_or_else(|| model.to_owned());
-        Finished { output: Output::Chat(self.output), usage, model }
-    }
-
-    fn delta(&self, choice: Choice) -> Result<ChatDelta, String> {
-        let index = choice.index.unwrap_or(0);
-        if index >= CHOICES_MAX {
-            return Err(format!("choice {index} is over the limit of {CHOICES_MAX}"));
-        }
-        let piece = choice.delta.or(choice.message).unwrap_or_default();
-        let known = self.output.choices().nth(index as usize).map_or(&[][..], |choice| &choice.tool_calls);
-        Ok(ChatDelta {
-            choice: index,
-            tool_calls: tool_calls(known, piece.tool_calls, piece.function_call)?,
-            delta: piece.content.map(|content| content.text()).unwrap_or_default(),
-            reasoning: piece.reasoning_content.or(piece.reasoning).unwrap_or_default(),
-            refusal: piece.refusal.unwrap_or_default(),
-            finish_reason: choice.finish_reason.as_deref().map(finish_reason).transpose()?.flatten(),
-            first_seq: None,
-        })
-    }
+    let piece = choice.delta.or(choice.message).unwrap_or_default();
+    let known = answer.output().choices().nth(index as usize).map_or(&[][..], |choice| &choice.tool_calls);
+    Ok(ChatDelta {
+        choice: index,
+        tool_calls: tool_calls(known, piece.tool_calls, piece.function_call)?,
+        delta: piece.content.map(|content| content.text()).unwrap_or_default(),
+        reasoning: piece.reasoning_content.or(piece.reasoning).unwrap_or_default(),
+        refusal: piece.refusal.unwrap_or_default(),
+        finish_reason: choice.finish_reason.as_deref().map(finish_reason).transpose()?.flatten(),
+        first_seq: None,
+    })
 }
 
 /// The pieces of tool calls in one chunk. `known` are those that began in earlier chunks.

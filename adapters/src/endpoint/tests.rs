@@ -1,10 +1,12 @@
 use std::io::Write;
 
+use reqwest::header::AUTHORIZATION;
 use serde_json::json;
 
 use super::*;
+use crate::openai_compatible::MANNERS;
 
-pub(in crate::openai_compatible) const KEY: &str = "sk-canary-0123456789";
+pub(crate) const KEY: &str = "sk-canary-0123456789";
 
 fn config(toml: serde_json::Value) -> ProviderConfig {
     let mut table =
@@ -13,12 +15,15 @@ fn config(toml: serde_json::Value) -> ProviderConfig {
     serde_json::from_value(table).unwrap()
 }
 
-fn read(table: serde_json::Value) -> Result<Settings, ConfigError> {
-    Settings::new("p", &config(table), |name| (name == "KEY_OF_P").then(|| format!("{KEY}\n")))
+fn read(table: serde_json::Value) -> Result<Endpoint, ConfigError> {
+    let client = http::client_builder().build().unwrap();
+    Endpoint::new("p", &config(table), &MANNERS, client, |name| {
+        (name == "KEY_OF_P").then(|| format!("{KEY}\n"))
+    })
 }
 
-/// Settings with a key, for the tests of the siblings.
-pub(in crate::openai_compatible) fn settings() -> Settings {
+/// An endpoint with a key, for the tests of the siblings.
+pub(crate) fn endpoint() -> Endpoint {
     read(json!({"api_key": KEY})).unwrap()
 }
 
@@ -85,7 +90,7 @@ fn paths_are_joined_whatever_the_slashes() {
 }
 
 #[test]
-fn neither_settings_nor_configuration_print_a_secret() {
+fn neither_endpoint_nor_configuration_print_a_secret() {
     let table = json!({"api_key": KEY, "headers": {"api-key": "canary-of-a-header"}});
     let shown = format!("{:?} {:?}", config(table.clone()), read(table).unwrap());
     assert!(!shown.contains("canary"), "{shown}");
@@ -93,8 +98,8 @@ fn neither_settings_nor_configuration_print_a_secret() {
 
 #[test]
 fn quotes_are_short_single_lines_without_secrets() {
-    let settings =
+    let endpoint =
         read(json!({"api_key": KEY, "headers": {"api-key": "canary-of-a-header", "x-beta": "on"}}));
     let words = format!("on\u{0}\r\n{KEY}  canary-of-a-header");
-    assert_eq!(settings.unwrap().quote(&words), "on [redacted] [redacted]");
+    assert_eq!(endpoint.unwrap().quote(&words), "on [redacted] [redacted]");
 }

@@ -5,14 +5,14 @@ use super::*;
 
 fn absorb(answer: &mut Answer, delta: Value) -> Vec<ChatDelta> {
     let reply = json!({"choices": [{"index": 0, "delta": delta}]});
-    answer.absorb(serde_json::from_value(reply).unwrap()).unwrap()
+    super::absorb(answer, serde_json::from_value(reply).unwrap()).unwrap()
 }
 
 fn calls_of(deltas: &[Value]) -> (Vec<ToolCallDelta>, Vec<WholeCall>) {
     let mut answer = Answer::default();
     let pieces = deltas.iter().flat_map(|delta| absorb(&mut answer, json!({"tool_calls": delta})));
     let pieces = pieces.flat_map(|delta| delta.tool_calls).collect();
-    (pieces, answer.output.tool_calls)
+    (pieces, answer.output().tool_calls.clone())
 }
 
 fn whole(id: &str, name: &str, arguments: &str) -> WholeCall {
@@ -50,8 +50,8 @@ fn whole_replies_have_calls_without_an_index() {
     let message = json!({"role": "assistant", "content": null, "tool_calls": [call("a"), call("b")]});
     let reply = json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]});
     let mut answer = Answer::default();
-    answer.absorb(serde_json::from_value(reply).unwrap()).unwrap();
-    assert_eq!(answer.output.tool_calls, [whole("a", "f", "{}"), whole("b", "f", "{}")]);
+    super::absorb(&mut answer, serde_json::from_value(reply).unwrap()).unwrap();
+    assert_eq!(answer.output().tool_calls, [whole("a", "f", "{}"), whole("b", "f", "{}")]);
     assert!(answer.is_whole());
 }
 
@@ -62,7 +62,7 @@ fn the_older_and_the_custom_form_of_a_call_are_understood() {
     assert_eq!(calls, [whole("a", "sql", "select 1")]);
     let mut answer = Answer::default();
     absorb(&mut answer, json!({"function_call": {"name": "f", "arguments": "{}"}}));
-    assert_eq!(answer.output.tool_calls, [whole("", "f", "{}")]);
+    assert_eq!(answer.output().tool_calls, [whole("", "f", "{}")]);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn reasoning_said_under_two_names_is_shown_once() {
     let mut answer = Answer::default();
     absorb(&mut answer, json!({"reasoning_content": "hm", "reasoning": "hm"}));
     absorb(&mut answer, json!({"reasoning": "!", "content": null}));
-    assert_eq!(answer.output.reasoning, "hm!");
+    assert_eq!(answer.output().reasoning, "hm!");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn pieces_that_bring_nothing_are_left_out() {
         assert_eq!(absorb(&mut answer, delta), []);
     }
     let nothing: ChatReply = serde_json::from_value(json!({"choices": null})).unwrap();
-    assert_eq!(answer.absorb(nothing).unwrap(), []);
+    assert_eq!(super::absorb(&mut answer, nothing).unwrap(), []);
 }
 
 #[test]
@@ -92,12 +92,12 @@ fn every_choice_must_end() {
         let choice = json!({"index": index, "delta": {"content": "x"}, "finish_reason": reason});
         serde_json::from_value(json!({"choices": [choice]})).unwrap()
     };
-    answer.absorb(chunk(1, "stop")).unwrap();
+    super::absorb(&mut answer, chunk(1, "stop")).unwrap();
     assert!(!answer.is_whole());
-    answer.absorb(chunk(0, "sensitive")).unwrap();
+    super::absorb(&mut answer, chunk(0, "sensitive")).unwrap();
     assert!(answer.is_whole());
-    assert_eq!(answer.output.finish_reason, Some(FinishReason::ContentFilter));
-    assert_eq!(answer.output.alternatives[0].finish_reason, Some(FinishReason::Stop));
+    assert_eq!(answer.output().finish_reason, Some(FinishReason::ContentFilter));
+    assert_eq!(answer.output().alternatives[0].finish_reason, Some(FinishReason::Stop));
 }
 
 #[test]
@@ -106,6 +106,6 @@ fn numbers_out_of_all_bounds_are_refused() {
     for choice in [json!({"index": 4_000_000_000_u32}), json!({"index": 0, "delta": {"tool_calls": [call]}})]
     {
         let reply = serde_json::from_value(json!({"choices": [choice]})).unwrap();
-        assert!(Answer::default().absorb(reply).is_err());
+        assert!(super::absorb(&mut Answer::default(), reply).is_err());
     }
 }

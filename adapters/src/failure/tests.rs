@@ -4,10 +4,10 @@ use reqwest::header::HeaderValue;
 use serde_json::json;
 
 use super::*;
-use crate::openai_compatible::settings::tests::settings;
+use crate::endpoint::tests::endpoint;
 
 fn of(status: u16, body: &str) -> Error {
-    of_status(&settings(), status, &HeaderMap::new(), body.as_bytes())
+    of_status(&endpoint(), status, &HeaderMap::new(), body.as_bytes())
 }
 
 #[test]
@@ -103,13 +103,13 @@ fn no_quote_shows_a_key_or_goes_on_for_ever() {
 #[test]
 fn the_wish_for_a_pause_is_read_where_a_call_may_be_repeated() {
     let headers = HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, HeaderValue::from_static("7"))]);
-    let of = |status| of_status(&settings(), status, &headers, b"").retry_after;
+    let of = |status| of_status(&endpoint(), status, &headers, b"").retry_after;
     let wish = Some(Duration::from_secs(7));
     assert_eq!([of(429), of(503), of(529)], [wish; 3]);
     assert_eq!([of(400), of(401)], [None; 2]);
     let reset = reqwest::header::HeaderName::from_static("x-ratelimit-reset-tokens");
     let headers = HeaderMap::from_iter([(reset, HeaderValue::from_static("6m0s"))]);
-    let of = |status| of_status(&settings(), status, &headers, b"").retry_after;
+    let of = |status| of_status(&endpoint(), status, &headers, b"").retry_after;
     assert_eq!(of(429), Some(Duration::from_secs(360)));
     assert_eq!(of(503), None, "a limit that was not met says nothing about a fault");
 }

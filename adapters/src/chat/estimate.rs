@@ -1,0 +1,49 @@
+//! What a call uses, by rule of thumb: for providers that report nothing, and before they do.
+
+use schemas::ChatOutput;
+use serde_json::Value;
+
+/// Bytes a token, for text in most languages and models; rough, but better than nothing counted.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// The tokens in the texts of a conversation. Images and the like are left out: no rule of thumb holds for them.
+pub(crate) fn messages(payload: &Value) -> u64 {
+    let messages = payload.get("messages").and_then(Value::as_array);
+    let bytes = |message: &Value| match message.get("content") {
+        Some(Value::String(text)) => text.len(),
+        Some(Value::Array(parts)) => {
+            parts.iter().filter_map(|part| part.get("text")?.as_str()).map(str::len).sum()
+        }
+        _ => 0,
+    };
+    messages.map_or(0, |messages| text(messages.iter().map(bytes).sum()))
+}
+
+/// The tokens in an answer.
+pub(crate) fn output(output: &ChatOutput) -> u64 {
+    let of_choice = |choice: &ChatOutput| {
+        let calls: usize = choice.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
+        choice.text.len() + choice.reasoning.len() + choice.refusal.len() + calls
+    };
+    text(output.choices().map(of_choice).sum())
+}
+
+/// The tokens in that many bytes of text.
+pub(crate) fn text(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(BYTES_PER_TOKEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn texts_and_parts_are_estimated_and_images_are_not() {
+        let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
+        let parts = json!([{"type": "text", "text": "12345678"}, image]);
+        let payload = json!({"messages": [{"content": "1234"}, {"content": parts}, {"content": null}]});
+        assert_eq!(messages(&payload), 3);
+    }
+}

@@ -1,0 +1,226 @@
+//! A provider over HTTP: where its API is, its key, its headers, checked once at the start; and how a call is sent there.
+//!
+//! Secrets leave this file only in the headers of a call; [`Endpoint::quote`] keeps them out of what is shown.
+
+use std::time::Duration;
+
+use reqwest::{
+    Client, Response, Url,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+};
+use schemas::ErrorCode;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{Call, ConfigError, Error, ProviderConfig, Remedy, deadline, failure, http, registry::refuse};
+
+mod key;
+
+pub(crate) use key::KeyPlace;
+
+/// How long the body of an error may take: its status alone says enough.
+const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
+
+/// Header values shorter than this are settings, not secrets; striking them out would only garble messages.
+const SECRET_BYTES_MIN: usize = 8;
+
+/// The most that is shown of what a provider says: enough for a reason, too short for a page of HTML.
+const QUOTE_CHARS_MAX: usize = 300;
+
+/// Headers that make up the connection or the call itself; configured ones would break it.
+const OWN_HEADERS: [&str; 8] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "accept",
+    "idempotency-key",
+    "traceparent",
+];
+
+/// What is the same for all providers of one kind.
+#[derive(Debug)]
+pub(crate) struct Manners {
+    /// The kind, with its article, as errors name it.
+    pub(crate) kind: &'static str,
+    /// Where the API is when nothing else is configured; none where it must be.
+    pub(crate) base_url: Option<&'static str>,
+    /// Where a key goes.
+    pub(crate) key: KeyPlace,
+    /// Headers of every call; a configured one takes the place of its namesake.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+/// A provider over HTTP.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// The configured name of the provider.
+    pub(crate) name: String,
+    /// Of every call: the key and the configured ones. Marked as sensitive, so that they are not printed.
+    pub(crate) headers: HeaderMap,
+    client: Client,
+    base: Url,
+    secrets: Vec<SecretString>,
+}
+
+impl Endpoint {
+    /// Checks `config` and reads the key. Connects to nothing. `variable` reads the environment.
+    pub(crate) fn new(
+        name: &str,
+        config: &ProviderConfig,
+        manners: &Manners,
+        client: Client,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let root = format!("providers.{name}");
+        refuse_simulated(&root, manners.kind, config)?;
+        let base = base_url(&root, config.base_url.as_deref().or(manners.base_url))?;
+        let mut headers = HeaderMap::new();
+        for (header, value) in manners.headers {
+            headers.insert(HeaderName::from_static(header), HeaderValue::from_static(value));
+        }
+        let mut secrets = Vec::new();
+        for (header, value) in &config.headers {
+            let (header, value_checked) = configured_header(&root, header, value)?;
+            headers.insert(header, value_checked);
+            secrets.push(value.clone());
+        }
+        secrets.retain(|secret| secret.expose_secret().len() >= SECRET_BYTES_MIN);
+        if let Some((setting, key)) = key::read(&root, config, variable)? {
+            let (header, value) = manners.key.header(&root, setting, &key)?;
+            if headers.contains_key(&header) {
+                let why = format!("is given beside the header `{header}`; keep one, {setting} or the header");
+                return Err(ConfigError::new(format!("{root}.{setting}"), why));
+            }
+            headers.insert(header, value);
+            secrets.push(key);
+        }
+        Ok(Self { name: name.to_owned(), headers, client, base, secrets })
+    }
+
+    /// Sends `body` and returns the reply once its headers say that the call was accepted.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        accept: &'static str,
+        call: &Call,
+        body: &Value,
+    ) -> Result<Response, Error> {
+        let request = self
+            .client
+            .post(self.url(path))
+            .headers(self.headers.clone())
+            .header(ACCEPT, accept)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        self.send(request, call).await
+    }
+
+    /// Sends what `request` says, in the name of `call`.
+    async fn send(&self, mut request: reqwest::RequestBuilder, call: &Call) -> Result<Response, Error> {
+        let traceparent = call.traceparent.as_deref();
+        for (name, value) in
+            [("idempotency-key", Some(call.idempotency_key.as_str())), ("traceparent", traceparent)]
+        {
+            // Neither is worth failing the call for: what cannot be a header is left out.
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+                request = request.header(HeaderName::from_static(name), value);
+            }
+        }
+        let response = timeout_at(call.deadline, request.send())
+            .await
+            .map_err(|_| deadline::exceeded(&self.name))?
+            .map_err(|error| http::unreachable(&self.name, error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let until = call.deadline.min(Instant::now() + ERROR_BODY_WAIT);
+        let body = timeout_at(until, http::read_error(response)).await.unwrap_or_default();
+        Err(failure::of_status(self, status, &headers, &body))
+    }
+
+    /// The URL of `path`, which begins without a slash.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+
+    /// A provider's words, fit to be shown: without the secrets, which it may repeat, on one line, and short.
+    pub(crate) fn quote(&self, words: &str) -> String {
+        let redacted = self
+            .secrets
+            .iter()
+            .fold(words.to_owned(), |text, secret| text.replace(secret.expose_secret(), "[redacted]"));
+        let line =
+            redacted.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        line.collect::<Vec<_>>().join(" ").chars().take(QUOTE_CHARS_MAX).collect()
+    }
+
+    /// The error of an answer that makes no sense; a second call may bring a better one.
+    pub(crate) fn nonsense(&self, what: &str) -> Error {
+        Error::new(&self.name, ErrorCode::ProviderError, Remedy::Retry, self.quote(what))
+    }
+
+    /// The error of a request that this provider cannot do, though another may.
+    pub(crate) fn cannot(&self, what: &str) -> Error {
+        Error::new(&self.name, ErrorCode::InvalidRequest, Remedy::FallBack, what)
+    }
+}
+
+fn refuse_simulated(root: &str, kind: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
+    refuse(root, kind, &[("seed", config.seed != 0)])?;
+    config.models.iter().try_for_each(|(id, model)| {
+        let settings = [
+            ("first_token_ms", model.first_token_ms.is_some()),
+            ("tokens_per_second", model.tokens_per_second.is_some()),
+            ("output_tokens", model.output_tokens.is_some()),
+            ("dimensions", model.dimensions.is_some()),
+            ("failure_rate", model.failure_rate.is_some()),
+            ("spin_after_tokens", model.spin_after_tokens.is_some()),
+        ];
+        refuse(&format!("{root}.models.{id}"), kind, &settings)
+    })
+}
+
+/// The error shows nothing of the URL: what is wrong with it may be a key inside it.
+fn base_url(root: &str, text: Option<&str>) -> Result<Url, ConfigError> {
+    let wrong = |why: &str| ConfigError::new(format!("{root}.base_url"), why);
+    let text = text
+        .ok_or_else(|| wrong("is missing; say where the API begins, as in \"https://api.openai.com/v1\""))?;
+    let url = Url::parse(text).map_err(|error| {
+        wrong(&format!("is not an absolute URL ({error}); write it as in \"http://127.0.0.1:11434/v1\""))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wrong("must begin with http:// or https:// and name a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("must hold no user or password; use api_key_env, api_key_file or headers"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("must hold no `?` and no `#`; send keys by api_key_env, api_key_file or headers"));
+    }
+    Ok(url)
+}
+
+fn configured_header(
+    root: &str,
+    name: &str,
+    value: &SecretString,
+) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let wrong = |why: &str| ConfigError::new(format!("{root}.headers.{name}"), why);
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("is not the name of a header"))?;
+    if OWN_HEADERS.contains(&header.as_str()) || header == USER_AGENT {
+        return Err(wrong("is set by dynode itself; remove it"));
+    }
+    let mut value = HeaderValue::from_str(value.expose_secret())
+        .map_err(|_| wrong("its value holds characters that a header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok((header, value))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
