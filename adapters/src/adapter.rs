@@ -3,6 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use schemas::{Action, ChatDelta, Output, Usage};
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub struct Call {
     pub traceparent: Option<String>,
 }
 
-/// What a provider answers, in order: any number of deltas, then `Finished`, and nothing after it. A stream that ends
+/// What a provider answers, in order: any number of pieces, then `Finished`, and nothing after it. A stream that ends
 /// without `Finished` is broken; an adapter turns that into an error itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
@@ -35,8 +36,31 @@ pub enum Progress {
     Started,
     /// A piece of a chat answer; never empty.
     Delta(ChatDelta),
+    /// How far a long job has come; tells that it moves.
+    Moved {
+        /// From 0 to 1, where the provider tells it.
+        fraction: Option<f64>,
+        /// In the provider's words.
+        message: Option<String>,
+    },
+    /// A piece of a file: an image, speech, a video.
+    File(FilePiece),
     /// The whole answer.
     Finished(Box<Finished>),
+}
+
+/// A piece of a file. Pieces come in order, one file after the other; [`Finished`] speaks of the files in the same order,
+/// in the `details` of its [`schemas::MediaOutput`], and leaves `assets` empty: the engine keeps the files and names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePiece {
+    /// Which file, from 0.
+    pub file: u32,
+    /// What the provider says that it is; on its first piece.
+    pub media_type: Option<String>,
+    /// Its next bytes.
+    pub bytes: Bytes,
+    /// Whether the file ends here.
+    pub is_last: bool,
 }
 
 /// A whole answer.

@@ -55,6 +55,15 @@ pub enum Kind {
     OpenaiCompatible,
 }
 
+impl Kind {
+    /// What providers of this kind can do.
+    pub const fn actions(self) -> &'static [Action] {
+        match self {
+            Self::Simulated | Self::OpenaiCompatible => &[Action::ChatCompletion, Action::EmbeddingQuery],
+        }
+    }
+}
+
 /// One model of a provider.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

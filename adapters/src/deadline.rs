@@ -51,7 +51,7 @@ impl Stream for Bounded {
         }
         if let Poll::Ready(item) = inner.poll_next_unpin(cx) {
             budget.made_progress();
-            if !matches!(item, Some(Ok(Progress::Started | Progress::Delta(_)))) {
+            if matches!(item, None | Some(Err(_) | Ok(Progress::Finished(_)))) {
                 this.inner = None;
             }
             return Poll::Ready(item);

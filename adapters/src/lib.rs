@@ -33,7 +33,7 @@ pub mod retry_after;
 pub mod simulated;
 pub mod sse;
 
-pub use adapter::{Adapter, Call, Finished, Progress, Progressed};
+pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
 pub use config::{Kind, ModelConfig, ProviderConfig};
 pub use error::{Error, Remedy};
 pub use openai_compatible::OpenaiCompatible;

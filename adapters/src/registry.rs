@@ -148,13 +148,10 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
             let why = "must not be empty; leave it out where the provider uses the same name";
             return Err(ConfigError::new(path(".upstream"), why));
         }
-        if !matches!(model.action_or_chat(), Action::ChatCompletion | Action::EmbeddingQuery) {
-            let why = format!(
-                "no kind of provider does `{}`; use `{}` or `{}`",
-                model.action_or_chat(),
-                Action::ChatCompletion,
-                Action::EmbeddingQuery
-            );
+        let (does, wanted) = (config.kind.actions(), model.action_or_chat());
+        if !does.contains(&wanted) {
+            let does: Vec<_> = does.iter().map(|action| format!("`{action}`")).collect();
+            let why = format!("this kind of provider does not do `{wanted}`; it does {}", does.join(", "));
             return Err(ConfigError::new(path(".action"), why));
         }
     }

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ChatRequest, EmbeddingRequest, Error, codec};
+use crate::{
+    ChatRequest, EmbeddingRequest, Error, ImageRequest, SearchRequest, SpeechRequest, VideoRequest, codec,
+};
 
 /// What is asked for.
 #[derive(
@@ -87,6 +89,10 @@ impl Action {
         match self {
             Self::ChatCompletion => codec::view::<ChatRequest>(payload, "payload")?.check(),
             Self::EmbeddingQuery => codec::view::<EmbeddingRequest>(payload, "payload")?.check(),
+            Self::ImageGenerate => codec::view::<ImageRequest>(payload, "payload")?.check(),
+            Self::AudioSynthesize => codec::view::<SpeechRequest>(payload, "payload")?.check(),
+            Self::VideoRender => codec::view::<VideoRequest>(payload, "payload")?.check(),
+            Self::MediaSearch => codec::view::<SearchRequest>(payload, "payload")?.check(),
             _ if payload.is_object() => Ok(()),
             _ => Err(Error::invalid("payload", "expected an object")),
         }

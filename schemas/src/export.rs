@@ -3,7 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use crate::{
-    Backpressure, ChatRequest, DeadLetter, EmbeddingRequest, Error, Event, Heartbeat, Outcome, Request,
+    Backpressure, ChatRequest, DeadLetter, EmbeddingRequest, Error, Event, Heartbeat, ImageRequest, Outcome,
+    Request, SearchRequest, SpeechRequest, VideoRequest,
 };
 
 /// Every public message by name, with its JSON Schema (draft 2020-12).
@@ -12,6 +13,10 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("request", schema_for!(Request)),
         ("chat.completion", schema_for!(ChatRequest)),
         ("embedding.query", schema_for!(EmbeddingRequest)),
+        ("image.generate", schema_for!(ImageRequest)),
+        ("audio.synthesize", schema_for!(SpeechRequest)),
+        ("video.render", schema_for!(VideoRequest)),
+        ("media.search", schema_for!(SearchRequest)),
         ("event", schema_for!(Event)),
         ("outcome", schema_for!(Outcome)),
         ("error", schema_for!(Error)),

@@ -9,7 +9,7 @@
 //! | [`action`] | the kinds of work and the check of a payload against its action |
 //! | [`request`], [`work`] | what a publisher sends, what a worker receives |
 //! | [`event`], [`outcome`] | what happens on the way, how it ends |
-//! | [`chat`], [`embedding`] | payloads and outputs, by action |
+//! | [`chat`], [`embedding`], [`media`] | payloads and outputs, by action |
 //! | [`error`] | the one table of error codes |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
 //! | [`census`] | what heartbeats tell of the pools: who lives, how long work waits |
@@ -29,6 +29,7 @@ pub mod event;
 pub mod export;
 pub mod fingerprint;
 pub mod heartbeat;
+pub mod media;
 pub mod outcome;
 pub mod request;
 pub mod secret;
@@ -45,6 +46,7 @@ pub use embedding::{EmbeddingOutput, EmbeddingRequest};
 pub use error::{Error, ErrorCode};
 pub use event::{Event, EventBody, EventHead};
 pub use heartbeat::{Backpressure, Flow, Heartbeat};
+pub use media::{Asset, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
 pub use request::{Callback, Prefer, Priority, Request, Route};
 pub use secret::Secret;

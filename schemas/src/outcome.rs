@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, ChatOutput, EmbeddingOutput, Error, ErrorCode, Event, EventBody, RequestId, Tenant,
+    Action, ChatOutput, EmbeddingOutput, Error, ErrorCode, Event, EventBody, MediaOutput, RequestId, Tenant,
     event::Completion,
 };
 
@@ -126,6 +126,8 @@ pub enum Output {
     Chat(ChatOutput),
     /// Of `embedding.query`.
     Embeddings(EmbeddingOutput),
+    /// Of an action that makes files.
+    Media(MediaOutput),
     /// Of an action whose answer is passed on as it came.
     Other(Value),
 }
@@ -142,9 +144,21 @@ pub struct Usage {
     /// Of the input, those that a cache held.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cached_tokens: u64,
+    /// Of the input, those that were written to a cache, where that has a price of its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
     /// Of the output, those of reasoning.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
+    /// Images that were made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub images: u64,
+    /// Characters that were spoken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub characters: u64,
+    /// How much audio or video was made, or how long a machine was rented, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub media_ms: u64,
     /// The provider reported nothing: these are estimates.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,

@@ -133,6 +133,7 @@ fn outcomes() {
             cached_tokens: 4,
             reasoning_tokens: 1,
             estimated: true,
+            ..Usage::default()
         },
         cost_usd: Some(0.000_12),
         provider: Some("sim".into()),

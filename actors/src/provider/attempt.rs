@@ -240,6 +240,14 @@ impl<'a> Attempt<'a> {
                         self.emitter.emit(EventBody::ChatDelta(delta)).await;
                     }
                 }
+                Some(Answer::Moved { fraction, message }) => {
+                    self.emitter.emit(EventBody::Progress { fraction, message }).await;
+                }
+                Some(Answer::File(_)) => {
+                    let why = "it made a file, and this engine has no store for files";
+                    let remedy = Remedy::Fatal;
+                    return Err(adapters::Error::new(&step.provider, ErrorCode::Internal, remedy, why));
+                }
                 Some(Answer::Finished(finished)) => {
                     self.first_output(step, clock);
                     return Ok(finished);

@@ -14,7 +14,7 @@ impl From<&UsageReply> for Usage {
             output_tokens: reply.completion_tokens.unwrap_or(0),
             cached_tokens: cached.unwrap_or(0),
             reasoning_tokens: reasoning.unwrap_or(0),
-            estimated: false,
+            ..Self::default()
         }
     }
 }
@@ -38,7 +38,7 @@ mod tests {
             output_tokens: 7,
             cached_tokens: 4,
             reasoning_tokens: 3,
-            estimated: false,
+            ..Usage::default()
         };
         assert_eq!(usage, expected);
     }

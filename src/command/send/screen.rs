@@ -131,6 +131,11 @@ impl<Out: Write, Notes: Write> Screen<Out, Notes> {
                     writeln!(self.out, "{}", serde_json::to_string(vector)?)?;
                 }
             }
+            Output::Media(media) => {
+                for asset in &media.assets {
+                    writeln!(self.out, "{} ({}, {} bytes)", asset.url, asset.media_type, asset.bytes)?;
+                }
+            }
             Output::Other(value) => writeln!(self.out, "{value:#}")?,
         }
         self.out.flush()?;

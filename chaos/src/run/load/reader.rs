@@ -141,7 +141,7 @@ fn text(body: &EventBody) -> Option<String> {
 pub(crate) fn output_text(output: &Output) -> Option<String> {
     match output {
         Output::Chat(chat) => Some(chat.text.clone()),
-        Output::Embeddings(_) | Output::Other(_) => None,
+        Output::Embeddings(_) | Output::Media(_) | Output::Other(_) => None,
     }
 }
 

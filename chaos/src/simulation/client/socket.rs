@@ -29,7 +29,7 @@ struct Socket {
 
 /// What a socket says.
 enum Heard {
-    Event(Event),
+    Event(Box<Event>),
     /// A frame of ours had no id that could be read.
     Unreadable(Error),
 }
@@ -84,7 +84,7 @@ impl Socket {
             };
             // What is neither is a signal of the pools.
             if let Ok(event) = format.decode(&bytes) {
-                return Some(Heard::Event(event));
+                return Some(Heard::Event(Box::new(event)));
             }
             if let Ok(Unreadable { error }) = format.decode(&bytes) {
                 return Some(Heard::Unreadable(error));
@@ -169,7 +169,7 @@ impl Client {
         loop {
             let waiting = if *accepted { std::time::Duration::MAX } else { ANSWER_TIMEOUT };
             let event = match timeout(waiting, socket.hear()).await {
-                Ok(Some(Heard::Event(event))) => event,
+                Ok(Some(Heard::Event(event))) => *event,
                 Ok(Some(Heard::Unreadable(error))) => {
                     self.say_refused(error.code, error.retry_after_ms);
                     return Ended::Done;
