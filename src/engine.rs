@@ -123,10 +123,13 @@ impl Engine {
         })
     }
 
-    /// How the worker processes are; an engine in this process lives and dies with it.
+    /// How those are who do the work; an engine in this process lives and dies with it.
     pub(crate) fn standing(&self) -> Arc<dyn Fn() -> Standing + Send + Sync> {
-        let roster = self.roster();
-        Arc::new(move || roster.as_ref().map(|roster| roster.standing()).unwrap_or_default())
+        let (roster, vitals) = (self.roster(), self.vitals());
+        Arc::new(move || match &roster {
+            Some(roster) => roster.standing(),
+            None => Standing { unready: Vec::new(), alarms: vitals.alarms() },
+        })
     }
 
     fn roster(&self) -> Option<Arc<Roster>> {
@@ -154,5 +157,11 @@ impl Engine {
 }
 
 fn limits(provider: &ProviderConfig) -> ProviderLimits {
-    ProviderLimits { concurrency: provider.concurrency, requests_per_minute: provider.requests_per_minute }
+    ProviderLimits {
+        concurrency: provider.concurrency,
+        requests_per_minute: provider.requests_per_minute,
+        tokens_per_minute: provider.tokens_per_minute,
+        adaptive: provider.adaptive_or_default(),
+        key_rest: Duration::from_millis(provider.key_rest_ms),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use adapters::Adaptive;
 use ipnet::IpNet;
 use schemas::{Action, Secret};
 use serde::Deserialize;
@@ -103,8 +104,27 @@ pub struct CallbackConfig {
 pub struct ProviderLimits {
     /// The most calls at once, per process.
     pub concurrency: u32,
-    /// The most calls that start in any minute; none means no limit.
+    /// The most calls that start in any minute, of each key; none means no limit.
     pub requests_per_minute: Option<u32>,
+    /// The most tokens that calls use in any minute, of each key; none means no limit.
+    pub tokens_per_minute: Option<u32>,
+    /// How the number of calls at once is found, below `concurrency`.
+    pub adaptive: Adaptive,
+    /// How long a key rests whose quota is spent.
+    pub key_rest: Duration,
+}
+
+impl Default for ProviderLimits {
+    /// 64 calls at once, as many a minute as they come.
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            adaptive: Adaptive::Off,
+            key_rest: Duration::from_secs(300),
+        }
+    }
 }
 
 /// The limits of every provider by its configured name.

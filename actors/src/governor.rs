@@ -1,49 +1,73 @@
-//! Who may call a provider, and when: one actor a provider, asked before each call.
+//! Who may call a provider, when, and by which of its keys: one actor a provider, asked before each call.
 //!
-//! It bounds the calls at once, the calls that start in any minute, and holds everybody back until the time that a
-//! throttled provider named. Callers wait in line, first come first served; one that stops waiting loses nothing.
+//! | file | what it holds |
+//! |---|---|
+//! | `permit` | the right to make one call, what it is asked for with, and how it ends |
+//! | `lanes` | all keys: which of them the next call goes by |
+//! | `lane` | one key: everything that holds back the calls by it |
+//! | `rate`, `window` | the calls and the tokens of a minute |
+//! | `concurrency` | how many calls at once a key bears, found by trying |
+//! | `share`, `ledger`, `clerk` | the part of the limits that this engine has of those on one broker |
+//! | `learned` | what the provider says that is left |
+//! | `breaker` | how many calls of a failing model are not worth making |
+//! | `budget` | how many failed calls are worth a second try |
+//!
+//! Callers wait in line, first come first served; one that stops waiting loses nothing. Everything but the line is pure.
 
+mod breaker;
+mod budget;
+mod clerk;
+mod concurrency;
+mod lane;
+mod lanes;
+mod learned;
+mod ledger;
+mod permit;
 mod rate;
+mod share;
+mod window;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use adapters::Limits;
+use broker::Seams;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use schemas::{AsideKey, Governing};
 use tokio::{sync::oneshot, time::Instant};
+use tracing::warn;
 
-use crate::ProviderLimits;
-use rate::Rate;
-
-/// The right to make one call. Dropping it returns it.
-#[derive(Debug)]
-pub struct Permit {
-    governor: ActorRef<Message>,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        // A governor that is gone has nobody waiting; its successor starts with all permits.
-        let _ = self.governor.cast(Message::Return);
-    }
-}
+use crate::{ProviderLimits, metrics::Metrics};
+pub use budget::Retries;
+pub use clerk::Clerk;
+use lanes::{Grant, Lanes, SetAside, Verdict};
+pub use permit::{End, Need, Permit, Refusal};
+use share::Lease;
 
 /// Asks a governor. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     governor: ActorRef<Message>,
+    retries: Retries,
 }
 
 impl Handle {
-    /// Waits in line for the right to make one call. `None`: the governor is gone or has been replaced; ask again.
-    pub async fn permit(&self) -> Option<Permit> {
+    /// Waits in line for the right to make one call.
+    pub async fn permit(&self, need: Need) -> Result<Permit, Refusal> {
         let (reply, granted) = oneshot::channel();
-        self.governor.cast(Message::Acquire(reply)).ok()?;
-        granted.await.ok()
+        self.governor.cast(Message::Acquire(Asker { need, reply })).map_err(|_| Refusal::Gone)?;
+        granted.await.unwrap_or(Err(Refusal::Gone))
     }
 
-    /// The provider asked for fewer calls: none starts before `pause` has passed.
-    pub fn throttled(&self, pause: Duration) {
-        // A governor that is gone starts anew without the pause; the provider will say it again.
-        let _ = self.governor.cast(Message::Throttled(Instant::now() + pause));
+    /// Whether a call that failed may be tried again.
+    pub fn may_retry(&self) -> bool {
+        self.retries.may_retry()
+    }
+
+    /// How it is now; none where the governor is gone.
+    pub async fn look(&self) -> Option<Governing> {
+        let (reply, look) = oneshot::channel();
+        self.governor.cast(Message::Look(reply)).ok()?;
+        look.await.ok()
     }
 }
 
@@ -51,55 +75,85 @@ impl Handle {
 #[derive(Debug)]
 pub enum Message {
     /// Somebody wants to call.
-    Acquire(oneshot::Sender<Permit>),
+    Acquire(Asker),
+    /// The first output of a call has come, after so long.
+    Heard(Grant, Option<Duration>),
+    /// A provider has said what is left of the limits of this key.
+    Limits(usize, Limits),
     /// A call has ended.
-    Return,
-    /// The provider wants no call before this instant.
-    Throttled(Instant),
+    Settle(Grant, End),
+    /// Somebody wants to know how it is.
+    Look(oneshot::Sender<Governing>),
+    /// A share of the limits of this key was given, or none.
+    Leased(usize, Option<Lease>),
     /// A time that was waited for has come.
     Tick,
+}
+
+/// Somebody who waits to call.
+#[derive(Debug)]
+pub struct Asker {
+    need: Need,
+    reply: oneshot::Sender<Result<Permit, Refusal>>,
 }
 
 /// The actor.
 #[derive(Debug)]
 pub struct Governor;
 
+/// What it is made of.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// The configured name of the provider.
+    pub provider: String,
+    /// What it may be asked for.
+    pub limits: ProviderLimits,
+    /// How many keys it has; the limits of calls and tokens a minute hold for each.
+    pub keys: usize,
+    /// Randomness.
+    pub seams: Seams,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Shared with the handle.
+    pub retries: Retries,
+    /// Shares the limits with the other engines; none where there are no others.
+    pub clerk: Option<Clerk>,
+}
+
 /// What it knows.
 #[derive(Debug)]
 pub struct State {
-    concurrency: u32,
-    running: u32,
-    rate: Option<Rate>,
-    paused_until: Option<Instant>,
-    waiting: VecDeque<oneshot::Sender<Permit>>,
+    provider: String,
+    lanes: Lanes,
+    seams: Seams,
+    metrics: Arc<Metrics>,
+    retries: Retries,
+    clerk: Option<Clerk>,
+    waiting: VecDeque<Asker>,
     tick_due: Option<Instant>,
 }
 
 impl Governor {
-    /// A handle to the actor `governor`.
-    pub const fn handle(governor: ActorRef<Message>) -> Handle {
-        Handle { governor }
+    /// A handle to the actor `governor`, which was started with `retries`.
+    pub const fn handle(governor: ActorRef<Message>, retries: Retries) -> Handle {
+        Handle { governor, retries }
     }
 }
 
 impl Actor for Governor {
     type Msg = Message;
     type State = State;
-    type Arguments = ProviderLimits;
+    type Arguments = Arguments;
 
     async fn pre_start(
         &self,
         _: ActorRef<Message>,
-        limits: ProviderLimits,
+        arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        Ok(State {
-            concurrency: limits.concurrency.max(1),
-            running: 0,
-            rate: limits.requests_per_minute.map(Rate::per_minute),
-            paused_until: None,
-            waiting: VecDeque::new(),
-            tick_due: None,
-        })
+        let Arguments { provider, limits, keys, seams, metrics, retries, clerk } = arguments;
+        let clerk = clerk.map(|clerk| clerk.anew(seams.random.next_u64()));
+        let (lanes, waiting) = (Lanes::new(limits, keys, clerk.is_some()), VecDeque::new());
+        Ok(State { provider, lanes, seams, metrics, retries, clerk, waiting, tick_due: None })
     }
 
     async fn handle(
@@ -108,15 +162,21 @@ impl Actor for Governor {
         message: Message,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let now = Instant::now();
         match message {
-            Message::Acquire(reply) => state.waiting.push_back(reply),
-            Message::Return => state.running = state.running.saturating_sub(1),
-            Message::Throttled(until) => state.paused_until = state.paused_until.max(Some(until)),
+            Message::Acquire(asker) => state.waiting.push_back(asker),
+            Message::Heard(grant, took) => state.lanes.heard(&grant, took, now),
+            Message::Limits(key, limits) => state.lanes.hear(key, limits, now),
+            Message::Settle(grant, end) => state.settle(&grant, end, now),
+            // Whoever asked may have gone.
+            Message::Look(reply) => drop(reply.send(state.look(now))),
+            Message::Leased(key, lease) => state.lanes.given(key, lease, now),
             Message::Tick => state.tick_due = None,
         }
-        if let Some(wait) = state.serve(&myself, Instant::now()) {
+        if let Some(wait) = state.serve(&myself, now) {
             state.wake_after(&myself, wait);
         }
+        state.ask_for_shares(&myself, now);
         Ok(())
     }
 }
@@ -124,31 +184,60 @@ impl Actor for Governor {
 impl State {
     /// Serves those who wait, as far as it may. `Some(wait)`: the next may be served after that.
     fn serve(&mut self, myself: &ActorRef<Message>, now: Instant) -> Option<Duration> {
-        while self.running < self.concurrency {
-            self.waiting.front()?;
-            if let Some(until) = self.paused_until.filter(|until| *until > now) {
-                return Some(until - now);
+        loop {
+            // Only those who still wait may use up the limits.
+            while self.waiting.front()?.reply.is_closed() {
+                self.waiting.pop_front();
             }
-            self.paused_until = None;
-            // Only those who still wait may use up the rate.
-            let reply = self.next_waiting()?;
-            if let Some(wait) = self.rate.as_mut().and_then(|rate| rate.take().err()) {
-                self.waiting.push_front(reply);
-                return Some(wait);
+            let need = &self.waiting.front()?.need;
+            let answer = match self.lanes.ask(need, now, || self.seams.fraction()) {
+                Verdict::Granted(grant) => Ok(Permit::new(myself.clone(), self.retries.clone(), grant)),
+                Verdict::After(wait) => return Some(wait),
+                Verdict::Full => return None,
+                Verdict::Refused(refusal) => Err(refusal),
+            };
+            if let Err(refusal) = &answer {
+                self.metrics.rejected(&self.provider, refusal.as_str());
             }
-            self.running += 1;
+            let asker = self.waiting.pop_front()?;
             // A permit that nobody takes comes back by itself.
-            let _ = reply.send(Permit { governor: myself.clone() });
+            let _ = asker.reply.send(answer);
         }
-        None
     }
 
-    fn next_waiting(&mut self) -> Option<oneshot::Sender<Permit>> {
-        loop {
-            match self.waiting.pop_front()? {
-                gone if gone.is_closed() => {}
-                reply => return Some(reply),
-            }
+    /// Asks for what is missing of the common limits. An answer that does not come (its task has died) is asked for again.
+    fn ask_for_shares(&mut self, myself: &ActorRef<Message>, now: Instant) {
+        let Some(clerk) = self.clerk.clone() else { return };
+        let wishes = self.lanes.wishes(self.waiting.iter().map(|asker| &asker.need), now);
+        for (key, wish) in wishes {
+            let (clerk, governor) = (clerk.clone(), myself.clone());
+            tokio::spawn(async move {
+                let lease = clerk.lease(key, &wish).await;
+                // A governor that is gone has nobody waiting; what it was given counts as used.
+                let _ = governor.cast(Message::Leased(key, lease));
+            });
+            self.wake_after(myself, share::ASKING_MAX);
+        }
+    }
+
+    fn settle(&mut self, grant: &Grant, end: End, now: Instant) {
+        let Some(SetAside { key, fault }) = self.lanes.settle(grant, end, now) else { return };
+        let (provider, key, why) = (&self.provider, key + 1, permit::reason(fault));
+        let left = self.lanes.len() - self.lanes.aside(now).len();
+        warn!(provider, key, why, left, "alarm: a key is set aside; see to it, and to its account");
+    }
+
+    fn look(&self, now: Instant) -> Governing {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let aside =
+            |(key, fault)| AsideKey { key: number(key + 1), reason: permit::reason(fault).to_owned() };
+        Governing {
+            limit: self.lanes.limit(now),
+            inflight: self.lanes.running(),
+            waiting: number(self.waiting.len()),
+            rejecting: self.lanes.rejection(now),
+            keys: number(self.lanes.len()),
+            aside: self.lanes.aside(now).into_iter().map(aside).collect(),
         }
     }
 

@@ -9,7 +9,7 @@ use schemas::{Format, Heartbeat, VERSION};
 use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::debug;
 
-use crate::{outbox::Outbox, queue::Queue, vitals::PoolVitals};
+use crate::{metrics::Metrics, outbox::Outbox, provider::Governors, queue::Queue, vitals::PoolVitals};
 
 /// How long the broker may take to say how much waits; a beat without the queue is better than a late one.
 const BACKLOG_TIMEOUT: Duration = Duration::from_millis(500);
@@ -25,6 +25,10 @@ pub struct Heart {
     pub outbox: Outbox,
     /// The pools, each with its queue.
     pub pools: Vec<(Arc<PoolVitals>, Queue)>,
+    /// Who may call the providers.
+    pub governors: Arc<Governors>,
+    /// Where the same is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Heart {
@@ -42,6 +46,13 @@ impl Heart {
     async fn beat(&self, vitals: &PoolVitals, queue: &Queue) {
         let connected = matches!(*self.outbox.broker().link().borrow(), Link::Up);
         let held = if connected { self.held(queue).await } else { None };
+        let governing = match self.governors.get(vitals.name()) {
+            Some(governor) => governor.look().await,
+            None => None,
+        };
+        if let Some(governing) = &governing {
+            self.metrics.governing(vitals.name(), governing);
+        }
         let look = vitals.look();
         let beat = Heartbeat {
             v: VERSION,
@@ -55,8 +66,10 @@ impl Heart {
             inflight: look.inflight,
             last_progress_ms: look.last_progress_ms,
             average_job_ms: look.average_job_ms,
+            governing,
             at: self.outbox.seams().clock.now(),
         };
+        vitals.set_alarms(beat.alarms());
         let subject = self.outbox.topology().subjects.heartbeat(&self.node, vitals.name());
         // Numbers and strings always encode.
         let Ok(payload) = Format::Json.encode(&beat) else { return };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Supervisor                     one for one, restart intensity, backoff
-//! ├── Governor  (one a provider) concurrency and rate, asked before each call
+//! ├── Governor  (one a provider) keys, limits, breakers; asked before each call
 //! ├── Pool      classifier       requests  → work
 //! ├── Pool      (one a provider) work      → outcome
 //! └── Pool      delivery         callbacks → somebody's server
@@ -16,7 +16,7 @@
 //! | [`queue`], [`fair`], `dispatch` | the lanes of a stage, who is next, and what a pool takes on |
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
-//! | [`governor`] | who may call a provider, and when |
+//! | [`governor`] | who may call a provider, when, and by which key |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
 //! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
 //! | [`intensity`], [`backoff`] | pure parts |
@@ -47,6 +47,6 @@ pub mod system;
 pub mod vitals;
 pub mod worker;
 
-pub use config::{CallbackConfig, EngineConfig, ProviderLimits, RuleConfig};
+pub use config::{CallbackConfig, EngineConfig, ProviderLimits, Providers, RuleConfig};
 pub use system::{Error, Parts, System};
 pub use vitals::Vitals;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram},
+    metrics::{Counter, Gauge, Histogram},
 };
-use schemas::{ErrorCode, Usage};
+use schemas::{ErrorCode, Governing, Usage};
 
 /// Seconds, from a millisecond to ten minutes.
 const SECONDS: [f64; 14] =
@@ -25,12 +25,18 @@ pub struct Metrics {
     first_event_seconds: Histogram<f64>,
     tokens: Counter<u64>,
     callbacks: Counter<u64>,
+    rejected: Counter<u64>,
+    limit: Gauge<u64>,
+    waiting: Gauge<u64>,
+    rejecting: Gauge<f64>,
+    keys_aside: Gauge<u64>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let meter = opentelemetry::global::meter("dynode");
         let counter = |name, what| meter.u64_counter(name).with_description(what).build();
+        let gauge = |name, what| meter.u64_gauge(name).with_description(what).build();
         let seconds = |name, what| {
             let histogram = meter.f64_histogram(name).with_unit("s").with_description(what);
             histogram.with_boundaries(SECONDS.to_vec()).build()
@@ -46,6 +52,14 @@ impl Default for Metrics {
             first_event_seconds: seconds("dynode.provider.first_event", "Time to a provider's first output"),
             tokens: counter("dynode.provider.tokens", "Tokens used"),
             callbacks: counter("dynode.callback.attempts", "Callback attempts, by result"),
+            rejected: counter("dynode.governor.rejected", "Calls that were not made, by the reason"),
+            limit: gauge("dynode.governor.limit", "The most calls at once, as far as was found"),
+            waiting: gauge("dynode.governor.waiting", "Calls that wait for their turn"),
+            rejecting: meter
+                .f64_gauge("dynode.governor.rejecting")
+                .with_description("The share of calls that a breaker rejects, of the worst model and key")
+                .build(),
+            keys_aside: gauge("dynode.governor.keys_aside", "Keys that are not used: spent, or rejected"),
         }
     }
 }
@@ -102,6 +116,21 @@ impl Metrics {
             ];
             self.tokens.add(count, &labels);
         }
+    }
+
+    /// A call was not made.
+    pub fn rejected(&self, provider: &str, reason: &'static str) {
+        let labels = [KeyValue::new("provider", provider.to_owned()), KeyValue::new("reason", reason)];
+        self.rejected.add(1, &labels);
+    }
+
+    /// How the governor of a provider is.
+    pub fn governing(&self, provider: &str, look: &Governing) {
+        let labels = [KeyValue::new("provider", provider.to_owned())];
+        self.limit.record(look.limit.into(), &labels);
+        self.waiting.record(look.waiting.into(), &labels);
+        self.rejecting.record(look.rejecting, &labels);
+        self.keys_aside.record(look.aside.len() as u64, &labels);
     }
 
     /// A callback was tried.

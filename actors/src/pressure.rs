@@ -183,6 +183,7 @@ mod tests {
             inflight: 1,
             last_progress_ms: 0,
             average_job_ms: 1_000.0,
+            governing: None,
             at: jiff::Timestamp::UNIX_EPOCH,
         }
     }

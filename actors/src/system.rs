@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    CallbackConfig, EngineConfig, RuleConfig,
+    CallbackConfig, EngineConfig, ProviderLimits, RuleConfig,
     classifier::{BadRule, Classifier},
     config::Providers,
     control::Control,
@@ -23,7 +23,7 @@ use crate::{
         Delivery,
         courier::{Courier, Web},
     },
-    governor::Governor,
+    governor::{self, Clerk, Governor, Retries},
     heartbeat::Heart,
     metrics::Metrics,
     outbox::Outbox,
@@ -141,7 +141,7 @@ impl System {
             slots: Vec::new(),
         };
         for (provider, limits) in &parts.providers {
-            tree.governor(provider, *limits, &shared);
+            tree.governor(provider, *limits, &parts.node, &shared);
         }
         tree.pool(Arc::new(classifier), tree.engine.classifier_concurrency);
         for (provider, limits) in &parts.providers {
@@ -151,7 +151,8 @@ impl System {
         tree.pool(Arc::new(delivery), tree.engine.delivery_concurrency);
 
         let vitals = Arc::new(Vitals::new(tree.watched.iter().map(|(pool, _)| Arc::clone(pool)).collect()));
-        let signs = tree.signs(parts.node, parts.providers.into_keys());
+        let governors = Arc::clone(&shared.governors);
+        let signs = tree.signs(parts.node, parts.providers.into_keys(), governors);
         let Tree { children, metrics, stop, hand_back, slots, .. } = tree;
         let (supervisor, supervising) = Actor::spawn(None, Supervisor, (children, metrics)).await?;
         Ok(Self { supervisor, supervising, listening, stop, hand_back, vitals, slots, _signs: signs })
@@ -206,18 +207,26 @@ struct Tree {
 }
 
 impl Tree {
-    fn governor(&mut self, provider: &str, limits: crate::ProviderLimits, shared: &Arc<Shared>) {
-        let (name, governors) = (provider.to_owned(), Arc::clone(&shared.governors));
+    fn governor(&mut self, provider: &str, limits: ProviderLimits, node: &str, shared: &Arc<Shared>) {
+        let governors = Arc::clone(&shared.governors);
+        let (seams, metrics) = (self.outbox.seams().clone(), Arc::clone(&self.metrics));
+        let (provider, retries) = (provider.to_owned(), Retries::default());
+        let keys = shared.registry.adapter(&provider).map_or(1, |adapter| adapter.keys());
+        let name = format!("governor {provider}");
+        let bucket = self.outbox.topology().leases.clone();
+        let clerk = Some(Clerk::new(self.outbox.broker(), bucket, provider.clone(), node.to_owned()));
+        let arguments = governor::Arguments { provider, limits, keys, seams, metrics, retries, clerk };
         let start = move |supervisor| {
-            let (name, governors) = (name.clone(), Arc::clone(&governors));
+            let (arguments, governors) = (arguments.clone(), Arc::clone(&governors));
+            let (provider, retries) = (arguments.provider.clone(), arguments.retries.clone());
             async move {
-                let (governor, _) = Actor::spawn_linked(None, Governor, limits, supervisor).await?;
-                governors.set(&name, Governor::handle(governor.clone()));
+                let (governor, _) = Actor::spawn_linked(None, Governor, arguments, supervisor).await?;
+                governors.set(&provider, Governor::handle(governor.clone(), retries));
                 Ok(governor.get_cell())
             }
             .boxed()
         };
-        self.children.push(Child { name: format!("governor {provider}"), start: Arc::new(start) });
+        self.children.push(Child { name, start: Arc::new(start) });
     }
 
     fn pool(&mut self, stage: Arc<dyn Stage>, concurrency: u32) {
@@ -249,13 +258,19 @@ impl Tree {
     }
 
     /// Begins to tell how the pools are, and to ask for a pause where `providers` need one.
-    fn signs(&mut self, node: String, providers: impl Iterator<Item = String>) -> JoinSet<()> {
+    fn signs(
+        &mut self,
+        node: String,
+        providers: impl Iterator<Item = String>,
+        governors: Arc<Governors>,
+    ) -> JoinSet<()> {
         let (broker, subjects) = (self.outbox.broker(), self.outbox.topology().subjects.clone());
         let EngineConfig { pause_wait_ms, resume_wait_ms, .. } = self.engine;
         let band = Band { pause_wait_ms, resume_wait_ms };
         let pressure = Pressure::new(node.clone(), band, broker, subjects, providers);
         let pools = std::mem::take(&mut self.watched);
-        let heart = Heart { node, every: self.engine.heartbeat(), outbox: self.outbox.clone(), pools };
+        let (every, metrics) = (self.engine.heartbeat(), Arc::clone(&self.metrics));
+        let heart = Heart { node, every, outbox: self.outbox.clone(), pools, governors, metrics };
         let mut signs = JoinSet::new();
         signs.spawn(pressure.run());
         signs.spawn(heart.run());

@@ -32,6 +32,11 @@ impl Vitals {
     pub fn stuck(&self, grace: Duration) -> usize {
         self.0.iter().map(|pool| pool.stuck(grace)).sum()
     }
+
+    /// What a person must look at, as of the last heartbeat.
+    pub fn alarms(&self) -> Vec<String> {
+        self.0.iter().flat_map(|pool| pool.alarms.lock().clone()).collect()
+    }
 }
 
 /// What the workers of one pool are at.
@@ -43,6 +48,7 @@ pub struct PoolVitals {
     jobs: AtomicU64,
     /// The bits of an `f64`.
     average_ms: AtomicU64,
+    alarms: Mutex<Vec<String>>,
 }
 
 /// One look at a pool.
@@ -65,6 +71,7 @@ impl PoolVitals {
             workers: Mutex::new(Vec::new()),
             jobs: AtomicU64::new(0),
             average_ms: AtomicU64::new(0),
+            alarms: Mutex::new(Vec::new()),
         }
     }
 
@@ -98,6 +105,11 @@ impl PoolVitals {
         };
         // It cannot fail: `blend` always has an answer.
         let _ = self.average_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, blend);
+    }
+
+    /// What a person must look at; takes the place of what was said before.
+    pub fn set_alarms(&self, alarms: Vec<String>) {
+        *self.alarms.lock() = alarms;
     }
 
     /// How it is now.

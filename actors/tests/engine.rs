@@ -2,6 +2,7 @@
 
 mod fairness;
 mod fencing;
+mod governing;
 mod signs;
 mod support;
 

@@ -9,7 +9,7 @@ use schemas::{Action, ChatDelta, Output, Usage};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::Error;
+use crate::{Error, Limits};
 
 /// One call of a provider.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Call {
     pub idempotency_key: String,
     /// W3C trace context to send along.
     pub traceparent: Option<String>,
+    /// By which of the provider's keys, from 0; below [`Adapter::keys`].
+    pub key: usize,
 }
 
 /// What a provider answers, in order: any number of pieces, then `Finished`, and nothing after it. A stream that ends
@@ -34,6 +36,8 @@ pub struct Call {
 pub enum Progress {
     /// The provider has accepted the call (headers came). Brings nothing to show, but the work moves.
     Started,
+    /// What the provider says that is left of the key's limits. Brings nothing to show.
+    Limits(Limits),
     /// A piece of a chat answer; never empty.
     Delta(ChatDelta),
     /// How far a long job has come; tells that it moves.
@@ -82,6 +86,11 @@ pub type Progressed = BoxStream<'static, Result<Progress, Error>>;
 pub trait Adapter: Send + Sync + fmt::Debug + 'static {
     /// The configured name of the provider.
     fn name(&self) -> &str;
+
+    /// How many keys it has, each with limits of its own. One that needs none counts as one.
+    fn keys(&self) -> usize {
+        1
+    }
 
     /// Starts a call. Returns when the provider has accepted it or refused it; never later than the deadline.
     async fn call(&self, call: Call) -> Result<Progressed, Error>;

@@ -14,12 +14,12 @@ use tokio::time::{Duration, timeout};
 use crate::{
     Call, Error, Finished, Progress, Progressed,
     endpoint::Endpoint,
-    http, lines,
+    http, limits, lines,
     sse::{self, Frame},
 };
 
 mod answer;
-pub(crate) mod estimate;
+pub mod estimate;
 
 pub(crate) use answer::Answer;
 
@@ -85,6 +85,7 @@ pub(crate) fn progress(
     framing: Framing,
     response: Response,
 ) -> Progressed {
+    let begun = limits::begun(response.headers());
     let reply = if ask.streamed && !is_json(&response) {
         let bytes = response.bytes_stream().map_err(reqwest::Error::without_url);
         let frames = match framing {
@@ -95,7 +96,7 @@ pub(crate) fn progress(
     } else {
         stream::once(whole(endpoint, ask, decoder, response)).flat_map(stream::iter).boxed()
     };
-    stream::iter([Ok(Progress::Started)]).chain(reply).boxed()
+    begun.chain(reply).boxed()
 }
 
 /// Some servers answer a request for a stream in one piece.

@@ -21,6 +21,15 @@ pub struct ProviderConfig {
     /// The most calls that start in a minute; none means no limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
+    /// The most tokens that calls use in a minute, question and answer together; none means no limit.
+    #[serde(default)]
+    pub tokens_per_minute: Option<u32>,
+    /// How the number of calls at once is found, below `concurrency`; where nothing is said, by the kind.
+    #[serde(default)]
+    pub adaptive: Option<Adaptive>,
+    /// How long a key rests whose quota is spent, in milliseconds.
+    #[serde(default = "default_key_rest_ms")]
+    pub key_rest_ms: u64,
     /// `openai_compatible`: where the API begins, `/v1` included.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -30,6 +39,12 @@ pub struct ProviderConfig {
     /// `openai_compatible`: the file that holds the key.
     #[serde(default)]
     pub api_key_file: Option<PathBuf>,
+    /// The environment variables that hold several keys, which take turns; beside the key above, where there is one.
+    #[serde(default)]
+    pub api_key_envs: Vec<String>,
+    /// The files that hold several keys.
+    #[serde(default)]
+    pub api_key_files: Vec<PathBuf>,
     /// `openai_compatible`: the key itself, from the environment overlay; never write it into the file.
     #[serde(default)]
     pub api_key: Option<SecretString>,
@@ -43,6 +58,31 @@ pub struct ProviderConfig {
 
 const fn default_concurrency() -> u32 {
     64
+}
+
+const fn default_key_rest_ms() -> u64 {
+    300_000
+}
+
+impl ProviderConfig {
+    /// How the number of calls at once is found. A simulated provider bears as many as it is told.
+    pub fn adaptive_or_default(&self) -> Adaptive {
+        let of_kind = if self.kind == Kind::Simulated { Adaptive::Off } else { Adaptive::Aimd };
+        self.adaptive.unwrap_or(of_kind)
+    }
+}
+
+/// How the number of calls at once is found, below the configured one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adaptive {
+    /// It is the configured one.
+    #[default]
+    Off,
+    /// Less after a refusal by a rate limit, more with each success: for hosted APIs.
+    Aimd,
+    /// Less while the first token takes longer than it used to: for servers of one's own.
+    Gradient,
 }
 
 /// Which adapter.

@@ -58,8 +58,10 @@ pub(crate) struct Manners {
 pub(crate) struct Endpoint {
     /// The configured name of the provider.
     pub(crate) name: String,
-    /// Of every call: the key and the configured ones. Marked as sensitive, so that they are not printed.
-    pub(crate) headers: HeaderMap,
+    /// Of every call, but for the key. Marked as sensitive, so that they are not printed.
+    headers: HeaderMap,
+    /// The keys, as they go out; empty where there is none.
+    keys: Vec<(HeaderName, HeaderValue)>,
     client: Client,
     base: Url,
     secrets: Vec<SecretString>,
@@ -88,16 +90,29 @@ impl Endpoint {
             secrets.push(value.clone());
         }
         secrets.retain(|secret| secret.expose_secret().len() >= SECRET_BYTES_MIN);
-        if let Some((setting, key)) = key::read(&root, config, variable)? {
+        let mut keys = Vec::new();
+        for (setting, key) in key::read(&root, config, variable)? {
             let (header, value) = manners.key.header(&root, setting, &key)?;
             if headers.contains_key(&header) {
                 let why = format!("is given beside the header `{header}`; keep one, {setting} or the header");
                 return Err(ConfigError::new(format!("{root}.{setting}"), why));
             }
-            headers.insert(header, value);
+            keys.push((header, value));
             secrets.push(key);
         }
-        Ok(Self { name: name.to_owned(), headers, client, base, secrets })
+        Ok(Self { name: name.to_owned(), headers, keys, client, base, secrets })
+    }
+
+    /// How many keys it has; one that needs none counts as one.
+    pub(crate) fn keys(&self) -> usize {
+        self.keys.len().max(1)
+    }
+
+    /// The headers of a call by this key.
+    pub(crate) fn headers(&self, key: usize) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.extend(self.keys.get(key).cloned());
+        headers
     }
 
     /// Sends `body` and returns the reply once its headers say that the call was accepted.
@@ -111,7 +126,7 @@ impl Endpoint {
         let request = self
             .client
             .post(self.url(path))
-            .headers(self.headers.clone())
+            .headers(self.headers(call.key))
             .header(ACCEPT, accept)
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_string());

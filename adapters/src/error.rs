@@ -32,10 +32,21 @@ pub enum Remedy {
     Throttle,
     /// The same provider may do it a moment later (5xx, connection, stall).
     Retry,
-    /// This provider will not do it, another may (no such model there, key out of quota).
+    /// Our key is at fault and not the request: another key of this provider, where there is one, else another provider.
+    DisableKey(KeyFault),
+    /// This provider will not do it, another may (no such model there).
     FallBack,
     /// Nobody will do it: the request itself is at fault.
     Fatal,
+}
+
+/// What is wrong with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyFault {
+    /// Its quota or its budget is spent; both may come back by themselves.
+    Spent,
+    /// The provider does not know it, or not any more: a person must mend that.
+    Rejected,
 }
 
 impl Error {

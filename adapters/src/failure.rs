@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 use schemas::ErrorCode;
 use serde_json::Value;
 
-use crate::{Error, Remedy, endpoint::Endpoint, retry_after};
+use crate::{Error, KeyFault, Remedy, endpoint::Endpoint, retry_after};
 
 /// One row: refusals with a status in `status` and, where there are any, one of `words` as their code or type.
 struct Row {
@@ -48,8 +48,9 @@ const UNPAID: &[&str] = &[
 ];
 /// z.ai: 1211 no such model.
 const UNKNOWN_MODEL: &[&str] = &["model_not_found", "model_not_available", "1211"];
-const BAD_KEY: &[&str] =
-    &["invalid_api_key", "authentication_error", "permission_error", "AuthenticationError"];
+const BAD_KEY: &[&str] = &["invalid_api_key", "authentication_error", "AuthenticationError"];
+/// The key is good, and may not do this.
+const FORBIDDEN: &[&str] = &["permission_error"];
 /// z.ai: 1302 concurrency, 1303 frequency, 1305 overload.
 const TOO_FAST: &[&str] =
     &["rate_limit_exceeded", "rate_limit_error", "RateLimitError", "slow_down", "1302", "1303", "1305"];
@@ -63,18 +64,22 @@ const UNWELCOME: &[&str] = &[
     "1301",
 ];
 
+const REJECTED: &str = "rejected our key; its operator must mend that";
+
 /// Every status; also of errors that come inside an answer, which have none of their own and count as 500.
 const ANY: RangeInclusive<u16> = 0..=999;
 
-const TABLE: [Row; 23] = {
+const TABLE: [Row; 24] = {
     use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
-    use Remedy::{FallBack, Fatal, Retry, Throttle};
+    use KeyFault::{Rejected, Spent};
+    use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
     [
-        row(ANY, UNPAID, ProviderError, FallBack, "its quota or budget is spent"),
+        row(ANY, UNPAID, ProviderError, DisableKey(Spent), "its quota or budget is spent"),
         row(ANY, UNKNOWN_MODEL, NotFound, FallBack, "does not serve this model"),
-        silent(row(401..=401, &[], ProviderError, FallBack, "rejected our key; its operator must mend that")),
-        silent(row(ANY, BAD_KEY, ProviderError, FallBack, "rejected our key; its operator must mend that")),
-        row(402..=402, &[], ProviderError, FallBack, "wants to be paid first"),
+        silent(row(401..=401, &[], ProviderError, DisableKey(Rejected), REJECTED)),
+        silent(row(ANY, BAD_KEY, ProviderError, DisableKey(Rejected), REJECTED)),
+        silent(row(ANY, FORBIDDEN, ProviderError, FallBack, "does not let our key do this")),
+        row(402..=402, &[], ProviderError, DisableKey(Spent), "wants to be paid first"),
         silent(row(403..=403, &[], ProviderError, FallBack, "does not let our key do this")),
         silent(row(434..=434, &[], ProviderError, FallBack, "does not let our key do this")),
         row(429..=429, &[], RateLimited, Throttle, "wants fewer calls"),
@@ -110,7 +115,7 @@ pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, b
     error.retry_after = match error.remedy {
         Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers)),
         Remedy::Retry => wish(),
-        Remedy::FallBack | Remedy::Fatal => None,
+        Remedy::DisableKey(_) | Remedy::FallBack | Remedy::Fatal => None,
     };
     error
 }

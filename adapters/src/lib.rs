@@ -12,7 +12,7 @@
 //! | `failure` | the table of errors: what a provider's refusal means, and what to do about it |
 //! | `chat` | how a chat answer is read, whoever sends it |
 //! | [`sse`], `lines` | how foreign servers cut a stream into frames, with limits |
-//! | [`retry_after`] | when a server wants to be asked again |
+//! | [`retry_after`], [`limits`] | when a server wants to be asked again, and how much it will still do |
 //! | [`simulated`] | a provider in this process: seeded, no key, any pace, any failure |
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
 //!
@@ -26,6 +26,7 @@ mod endpoint;
 pub mod error;
 mod failure;
 pub mod http;
+pub mod limits;
 mod lines;
 pub mod openai_compatible;
 pub mod registry;
@@ -34,8 +35,10 @@ pub mod simulated;
 pub mod sse;
 
 pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
-pub use config::{Kind, ModelConfig, ProviderConfig};
-pub use error::{Error, Remedy};
+pub use chat::estimate;
+pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
+pub use error::{Error, KeyFault, Remedy};
+pub use limits::{Left, Limits};
 pub use openai_compatible::OpenaiCompatible;
 pub use registry::{ConfigError, Model, Registry};
 pub use simulated::Simulated;

@@ -75,6 +75,10 @@ impl Adapter for OpenaiCompatible {
         &self.endpoint.name
     }
 
+    fn keys(&self) -> usize {
+        self.endpoint.keys()
+    }
+
     async fn call(&self, call: Call) -> Result<Progressed, Error> {
         let progressed = match call.action {
             Action::ChatCompletion => self.chat(&call).await?,

@@ -139,6 +139,10 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
         let why = "must be at least 1; leave it out where there is no limit";
         return Err(ConfigError::new(path("requests_per_minute"), why));
     }
+    if config.tokens_per_minute == Some(0) {
+        let why = "must be at least 1; leave it out where there is no limit";
+        return Err(ConfigError::new(path("tokens_per_minute"), why));
+    }
     for (id, model) in &config.models {
         let path = |key: &str| format!("providers.{name}.models.{id}{key}");
         if id.trim().is_empty() || id.chars().any(char::is_control) {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// A longer wish is cut to this: nobody's work should wait on a provider's typing error for days.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// The wish in `headers`: `retry-after-ms`, else `retry-after` as seconds or as a date. `now` is only for a date in a
 /// reply that does not say its own time.
@@ -47,7 +47,7 @@ fn parse_date(text: &str) -> Option<Timestamp> {
 }
 
 /// A duration as Go writes it: `6ms`, `1s`, `6m0s`, `1h2m3.5s`; plain seconds too.
-fn go_duration(text: &str) -> Option<Duration> {
+pub(crate) fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Some(duration) = seconds(rest) {
         return Some(duration);

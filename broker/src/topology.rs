@@ -159,6 +159,8 @@ pub struct Topology {
     pub dead: String,
     /// Cancels whose requests have not ended.
     pub cancels: String,
+    /// A bucket: what each engine has been given of the providers' limits.
+    pub leases: String,
 }
 
 impl Topology {
@@ -173,6 +175,7 @@ impl Topology {
             callbacks: name("CB"),
             dead: name("DEAD"),
             cancels: name("CTL"),
+            leases: name("LEASES"),
             subjects,
         }
     }

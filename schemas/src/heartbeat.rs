@@ -30,8 +30,49 @@ pub struct Heartbeat {
     pub last_progress_ms: u64,
     /// The average time of a job here, in milliseconds.
     pub average_job_ms: f64,
+    /// Who may call the provider of this pool, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governing: Option<Governing>,
     /// When this was said.
     pub at: Timestamp,
+}
+
+/// How much a provider is called from here, and what holds more calls back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Governing {
+    /// The most calls at once: the configured number, or less where the provider has shown that it bears less.
+    pub limit: u32,
+    /// Calls under way.
+    pub inflight: u32,
+    /// Calls that wait for their turn.
+    pub waiting: u32,
+    /// The share of calls that a breaker rejects, of the model and the key of which it is the greatest; from 0 to 1.
+    pub rejecting: f64,
+    /// How many keys the provider has.
+    pub keys: u32,
+    /// Those of them that are not used just now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<AsideKey>,
+}
+
+/// A key that is not used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AsideKey {
+    /// Which, from 1, in the order of the configuration.
+    pub key: u32,
+    /// Why.
+    pub reason: String,
+}
+
+impl Heartbeat {
+    /// What a person must look at, in words.
+    pub fn alarms(&self) -> Vec<String> {
+        let aside = self.governing.iter().flat_map(|governing| &governing.aside);
+        let alarm = |AsideKey { key, reason }: &AsideKey| {
+            format!("key {key} of the provider `{}` is set aside: {reason}", self.worker)
+        };
+        aside.map(alarm).collect()
+    }
 }
 
 /// A pool asks publishers to wait, or says that they may go on; on `dynode.sig.<pool>` and to every WebSocket client.

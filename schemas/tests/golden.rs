@@ -172,6 +172,7 @@ fn signals() {
         inflight: 2,
         last_progress_ms: 10,
         average_job_ms: 1.5,
+        governing: None,
         at: time(0),
     };
     check("heartbeat", &heartbeat);

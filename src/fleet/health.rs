@@ -122,6 +122,7 @@ mod tests {
             inflight: 0,
             last_progress_ms: 0,
             average_job_ms: 0.0,
+            governing: None,
             at: jiff::Timestamp::UNIX_EPOCH,
         }
     }

@@ -103,6 +103,7 @@ impl Keeper {
             let (illness, end) = tokio::select! {
                 end = process.ended() => (None, end),
                 beat = ears.beat() => {
+                    self.shared.roster.told(self.slot, &beat);
                     if health.beat(&beat, limits, Instant::now()) {
                         self.shared.roster.ready(self.slot);
                         info!(worker = self.slot, pid, after = ?born.elapsed(), "a worker process is ready");

@@ -1,7 +1,7 @@
 //! Who fills which slot now, for those who look from outside: probes and metrics. Written by the keepers; decides nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -9,6 +9,7 @@ use std::{
 
 use futures_util::future::join_all;
 use gateway::Standing;
+use schemas::Heartbeat;
 
 use super::report::Reporter;
 
@@ -23,6 +24,8 @@ pub(crate) struct Roster(Mutex<BTreeMap<u32, Post>>);
 #[derive(Debug, Default)]
 struct Post {
     state: State,
+    /// What a person must look at, by the pool that says so.
+    alarms: BTreeMap<String, Vec<String>>,
     reporter: Option<Reporter>,
 }
 
@@ -46,12 +49,18 @@ impl Roster {
 
     /// A process has been started in `slot`.
     pub(super) fn started(&self, slot: u32, reporter: Reporter) {
-        self.posts().insert(slot, Post { state: State::Waiting, reporter: Some(reporter) });
+        self.posts().insert(slot, Post { reporter: Some(reporter), ..Post::default() });
     }
 
     /// The process in `slot` was heard.
     pub(super) fn ready(&self, slot: u32) {
         self.posts().entry(slot).or_default().state = State::Ready;
+    }
+
+    /// The process in `slot` has said how one of its pools is.
+    pub(super) fn told(&self, slot: u32, beat: &Heartbeat) {
+        let mut posts = self.posts();
+        posts.entry(slot).or_default().alarms.insert(beat.worker.clone(), beat.alarms());
     }
 
     /// Nobody is in `slot` any more.
@@ -61,7 +70,7 @@ impl Roster {
 
     /// Nobody will be in `slot` for so long: its processes died again and again, the last of `reason`.
     pub(super) fn rests(&self, slot: u32, rest: Duration, reason: &'static str) {
-        self.posts().insert(slot, Post { state: State::Resting(rest, reason), reporter: None });
+        self.posts().insert(slot, Post { state: State::Resting(rest, reason), ..Post::default() });
     }
 
     /// What a probe is told.
@@ -75,7 +84,10 @@ impl Roster {
             State::Waiting | State::Ready => None,
         };
         let unready = if ready { Vec::new() } else { vec!["no worker process is ready".to_owned()] };
-        Standing { unready, alarms: posts.iter().filter_map(alarm).collect() }
+        // All processes have the same keys: what several say is told once.
+        let said: BTreeSet<_> =
+            posts.values().flat_map(|post| post.alarms.values().flatten().cloned()).collect();
+        Standing { unready, alarms: posts.iter().filter_map(alarm).chain(said).collect() }
     }
 
     /// The metrics of every process that answers in time, and one sample a slot that says whether it did.

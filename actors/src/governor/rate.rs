@@ -1,25 +1,19 @@
-//! At most so many calls in any minute, however the minute is laid. On tokio's clock, so that paused time rules it.
+//! At most so many calls in any minute, however the minute is laid: the generic cell rate algorithm. Pure.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
-use governor::{
-    Quota, RateLimiter,
-    clock::Clock,
-    middleware::NoOpMiddleware,
-    nanos::Nanos,
-    state::{InMemoryState, NotKeyed},
-};
 use tokio::time::Instant;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// A limit of calls a minute.
-pub(super) struct Rate(RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>);
-
-impl fmt::Debug for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Rate")
-    }
+#[derive(Debug)]
+pub(super) struct Rate {
+    period: Duration,
+    /// How much earlier than its due time a call may come: so many periods at once.
+    burst: u32,
+    /// When the next call is due if all come evenly.
+    due: Option<Instant>,
 }
 
 impl Rate {
@@ -32,27 +26,27 @@ impl Rate {
         let burst = (limit / 10).max(1);
         // Rounded up: periods that fall short of the minute by a nanosecond let one more call into it.
         let period = WINDOW / (limit - burst + 1) + Duration::from_nanos(1);
-        let unlimited = Quota::per_second(NonZeroU32::MAX);
-        let quota = Quota::with_period(period).unwrap_or(unlimited);
-        let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
-        Self(RateLimiter::direct_with_clock(quota, TokioClock(Instant::now())))
+        Self { period, burst, due: None }
     }
 
-    /// Takes one call, or says how long to wait for it.
-    pub(super) fn take(&mut self) -> Result<(), Duration> {
-        self.0.check().map_err(|until| until.wait_time_from(self.0.clock().now()))
+    /// How long until a call may start.
+    pub(super) fn wait(&self, now: Instant) -> Duration {
+        self.ahead(now).saturating_sub(self.period * (self.burst - 1))
     }
-}
 
-/// Nanoseconds since the limiter was made.
-#[derive(Debug, Clone)]
-struct TokioClock(Instant);
+    /// A call starts now, for which there was no wait.
+    pub(super) fn take(&mut self, now: Instant) {
+        self.due = Some(now + self.ahead(now) + self.period);
+    }
 
-impl Clock for TokioClock {
-    type Instant = Nanos;
+    /// The share of the calls that may come at once which is left.
+    pub(super) fn free(&self, now: Instant) -> f64 {
+        let whole = self.period * self.burst;
+        1.0 - self.ahead(now).as_secs_f64() / whole.as_secs_f64()
+    }
 
-    fn now(&self) -> Nanos {
-        self.0.elapsed().into()
+    fn ahead(&self, now: Instant) -> Duration {
+        self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
     }
 }
 
@@ -62,29 +56,39 @@ mod tests {
 
     use super::*;
 
-    /// Takes whatever is to be had for three minutes; returns when.
-    async fn greedy(limit: u32) -> Vec<Instant> {
+    /// Takes whatever is to be had for three minutes, and stays away now and then; returns when.
+    fn greedy(limit: u32, pauses: &[u64]) -> Vec<Instant> {
         let mut rate = Rate::per_minute(limit);
-        let (start, mut taken) = (Instant::now(), Vec::new());
-        while start.elapsed() < 3 * WINDOW {
-            match rate.take() {
-                Ok(()) => taken.push(Instant::now()),
-                Err(wait) => tokio::time::advance(wait.max(Duration::from_nanos(1))).await,
+        let start = Instant::now();
+        let (mut now, mut taken, mut pauses) = (start, Vec::new(), pauses.iter());
+        while now - start < 3 * WINDOW {
+            let wait = rate.wait(now);
+            if wait.is_zero() {
+                rate.take(now);
+                taken.push(now);
+                if taken.len() % 17 == 0 {
+                    now += Duration::from_millis(pauses.next().copied().unwrap_or(0));
+                }
             }
+            now += wait;
         }
         taken
     }
 
+    fn held(limit: u32, taken: &[Instant]) -> Result<(), TestCaseError> {
+        for (index, first) in taken.iter().enumerate() {
+            let within = taken[index..].iter().take_while(|at| at.duration_since(*first) < WINDOW).count();
+            prop_assert!(within <= limit as usize, "{within} calls in a minute, the limit is {limit}");
+        }
+        Ok(())
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn no_window_of_a_minute_holds_more_than_the_limit(limit in 1..400_u32) {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-            let taken = runtime.unwrap().block_on(greedy(limit));
-            for (index, first) in taken.iter().enumerate() {
-                let within = taken[index..].iter().take_while(|at| at.duration_since(*first) < WINDOW).count();
-                prop_assert!(within <= limit as usize, "{within} calls in a minute, the limit is {limit}");
-            }
+        fn no_window_of_a_minute_holds_more_than_the_limit(limit in 1..400_u32, pauses: [u16; 4]) {
+            held(limit, &greedy(limit, &pauses.map(u64::from)))?;
+            let taken = greedy(limit, &[]);
+            held(limit, &taken)?;
             prop_assert!(taken.len() >= (2 * limit) as usize, "only {} calls in three minutes", taken.len());
         }
     }

@@ -10,12 +10,15 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, debug, info_span};
 
 use super::Shared;
-use crate::{backoff::Backoff, emitter::Emitter, governor::Permit, progress::Progress};
+use crate::{
+    backoff::Backoff,
+    emitter::Emitter,
+    governor::{End, Need, Permit, Refusal},
+    progress::Progress,
+};
 
 /// Between two calls of a provider that failed.
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// After a provider asked for fewer calls without saying when to return.
-const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 /// How often one attempt waits for a provider that throttles; the deadline bounds it too.
 const THROTTLED_MAX: u32 = 20;
 /// A silence is ended by the call's own clock before the watcher of the lease sees it.
@@ -126,9 +129,16 @@ impl<'a> Attempt<'a> {
             return Err((Error::new(ErrorCode::ProviderUnavailable, why), Remedy::FallBack));
         };
         self.served_by = Some(step.clone());
-        let (mut failures, mut throttled) = (0, 0);
+        let (mut failures, mut throttled, mut keys_lost) = (0, 0, 0);
+        let mut said = None;
         loop {
-            let permit = self.permit(&step.provider, deadline).await;
+            let permit = match self.permit(step, deadline).await {
+                Ok(permit) => permit,
+                Err(refusal) => {
+                    let error = said.unwrap_or_else(|| refusal.to_error(&step.provider));
+                    return Err((error.to_public(), Remedy::FallBack));
+                }
+            };
             let called = self.call(&*adapter, step, deadline, permit).await;
             let error = match called {
                 Ok(finished) => return Ok(finished),
@@ -138,40 +148,60 @@ impl<'a> Attempt<'a> {
             let again = match error.remedy {
                 Remedy::Throttle if throttled < THROTTLED_MAX => {
                     throttled += 1;
-                    let pause = error.retry_after.unwrap_or(THROTTLED_PAUSE);
-                    if let Some(governor) = self.shared.governors.get(&step.provider) {
-                        governor.throttled(pause);
-                    }
                     Some(Duration::ZERO)
                 }
-                Remedy::Retry if failures < self.shared.engine.retries => {
+                // Another key is asked at once; where there is none, the governor says so.
+                Remedy::DisableKey(_) if keys_lost < adapter.keys() => {
+                    keys_lost += 1;
+                    Some(Duration::ZERO)
+                }
+                Remedy::Retry if failures < self.shared.engine.retries && self.may_retry(step) => {
                     failures += 1;
                     let delay = RETRY_BACKOFF.delay(failures, self.shared.outbox.seams().fraction());
                     Some(error.retry_after.map_or(delay, |after| after.max(delay)))
                 }
-                Remedy::Throttle | Remedy::Retry | Remedy::FallBack | Remedy::Fatal => None,
+                Remedy::Throttle
+                | Remedy::Retry
+                | Remedy::DisableKey(_)
+                | Remedy::FallBack
+                | Remedy::Fatal => None,
             };
             if self.has_shown {
                 self.tell_restarted("the provider's answer broke off").await;
             }
             let Some(delay) = again else { return Err((error.to_public(), error.remedy)) };
+            said = Some(error);
             self.expect_by(deadline);
             sleep(delay).await;
         }
     }
 
     /// Waits in line for the right to call; waiting there is no stall.
-    async fn permit(&self, provider: &str, deadline: Instant) -> Option<Permit> {
+    async fn permit(&self, step: &Step, deadline: Instant) -> Result<Permit, Refusal> {
         self.expect_by(deadline);
-        // Without a governor (it is being restarted) the line forms again at the next one.
+        let need = Need::of(step, &self.work.request.payload, deadline);
         loop {
-            if let Some(governor) = self.shared.governors.get(provider)
-                && let Some(permit) = governor.permit().await
-            {
-                return Some(permit);
-            }
-            sleep(RETRY_BACKOFF.delay(1, 1.0)).await;
+            // Without a governor (it is being restarted) the line forms again at the next one.
+            let refusal = match self.shared.governors.get(&step.provider) {
+                Some(governor) => match governor.permit(need.clone()).await {
+                    Ok(permit) => return Ok(permit),
+                    Err(refusal) => refusal,
+                },
+                None => Refusal::Gone,
+            };
+            let pause = match refusal {
+                Refusal::Gone => RETRY_BACKOFF.delay(1, 1.0),
+                // There is nobody else to ask: the work waits until the provider is better.
+                Refusal::Open { retry_after } if self.work.plan.steps.last() == Some(step) => retry_after,
+                Refusal::Open { .. } | Refusal::Busy { .. } | Refusal::NoKey(_) => return Err(refusal),
+            };
+            sleep(pause).await;
         }
+    }
+
+    /// Whether a failed call of `step` is worth another one; not while nearly all of them fail.
+    fn may_retry(&self, step: &Step) -> bool {
+        self.shared.governors.get(&step.provider).is_none_or(|governor| governor.may_retry())
     }
 
     fn expect_by(&self, deadline: Instant) {
@@ -183,16 +213,16 @@ impl<'a> Attempt<'a> {
         adapter: &dyn Adapter,
         step: &Step,
         deadline: Instant,
-        permit: Option<Permit>,
+        mut permit: Permit,
     ) -> Result<Box<Finished>, adapters::Error> {
         let (started_at, clock) = (self.shared.outbox.seams().clock.now(), Instant::now());
         let running = EventBody::Running { provider: step.provider.clone(), model: step.model.clone() };
         self.emitter.emit(running).await;
         let span = info_span!("provider", otel.name = step.provider, model = step.model);
         let total = self.shared.engine.total();
-        let listening = self.listen(adapter, step, deadline, clock).instrument(span);
+        let listening = self.listen(adapter, step, deadline, clock, &mut permit).instrument(span);
         let called = timeout(total, listening).await.unwrap_or_else(|_| Err(stalled(step, total)));
-        drop(permit);
+        permit.settle(End::of(&called));
         let result = called.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         self.shared.metrics.call(&step.provider, &step.model, result, clock.elapsed());
         if let Ok(finished) = &called {
@@ -216,6 +246,7 @@ impl<'a> Attempt<'a> {
         step: &Step,
         deadline: Instant,
         clock: Instant,
+        permit: &mut Permit,
     ) -> Result<Box<Finished>, adapters::Error> {
         let engine = &self.shared.engine;
         // What is not streamed gives no sign of life before its end.
@@ -224,7 +255,7 @@ impl<'a> Attempt<'a> {
             false => (engine.total(), engine.total()),
         };
         self.progress.expect_within(first + CLOCK_MARGIN);
-        let called = timeout(first, adapter.call(self.request(step, deadline))).await;
+        let called = timeout(first, adapter.call(self.request(step, deadline, permit.key()))).await;
         let mut answer: Progressed = called.map_err(|_| stalled(step, first))??;
         let mut silence = first.saturating_sub(clock.elapsed());
         loop {
@@ -232,8 +263,12 @@ impl<'a> Attempt<'a> {
             let next = timeout(silence, answer.next()).await.map_err(|_| stalled(step, silence))?;
             match next.transpose()? {
                 Some(Answer::Started) => continue,
+                Some(Answer::Limits(limits)) => {
+                    permit.limits(limits);
+                    continue;
+                }
                 Some(Answer::Delta(delta)) => {
-                    self.first_output(step, clock);
+                    self.first_output(step, clock, permit);
                     self.shown.absorb(&delta);
                     if self.work.request.wants_stream() {
                         self.has_shown = true;
@@ -249,7 +284,7 @@ impl<'a> Attempt<'a> {
                     return Err(adapters::Error::new(&step.provider, ErrorCode::Internal, remedy, why));
                 }
                 Some(Answer::Finished(finished)) => {
-                    self.first_output(step, clock);
+                    self.first_output(step, clock, permit);
                     return Ok(finished);
                 }
                 None => {
@@ -266,7 +301,9 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn first_output(&mut self, step: &Step, clock: Instant) {
+    fn first_output(&mut self, step: &Step, clock: Instant, permit: &mut Permit) {
+        // Of what is not streamed the whole answer is the first output: how long it took says how long it is.
+        permit.heard(self.work.request.wants_stream().then(|| clock.elapsed()));
         if self.first_event_ms.is_none() {
             let took = clock.elapsed();
             self.first_event_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
@@ -274,7 +311,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn request(&self, step: &Step, deadline: Instant) -> Call {
+    fn request(&self, step: &Step, deadline: Instant, key: usize) -> Call {
         let mut headers = broker::Headers::new();
         broker::trace::inject(&mut headers);
         Call {
@@ -283,6 +320,7 @@ impl<'a> Attempt<'a> {
             payload: self.work.request.payload.clone(),
             deadline,
             idempotency_key: format!("{}.{}", self.work.tenant, self.work.id),
+            key,
             traceparent: headers.get(broker::message::TRACEPARENT).map(Into::into),
         }
     }

@@ -11,7 +11,8 @@ use std::{
 };
 
 use actors::{
-    CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, System, fair::Lane, queue::Queue,
+    CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System, fair::Lane,
+    queue::Queue,
 };
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
@@ -38,8 +39,12 @@ pub(crate) struct Engine {
     memory: Memory,
     topology: Topology,
     seams: Seams,
+    registry: Registry,
+    providers: Providers,
     /// None while it stands still.
     system: Option<System>,
+    /// Further engines on the same broker.
+    others: Vec<System>,
 }
 
 /// A chat request with this id; `more` goes into the payload.
@@ -108,25 +113,33 @@ impl Engine {
     }
 
     async fn with_limits(limits: Limits) -> Self {
-        let seams = Seams::simulated(1, Timestamp::UNIX_EPOCH);
-        let memory = Memory::with_seams(seams.clone());
-        let broker: Arc<dyn Broker> = Arc::new(memory.clone());
-        let topology = Topology::new(Subjects::default());
-        broker.ensure(&topology.streams(&limits)).await.unwrap();
-        let system = Some(Self::system(&broker, &topology, &seams).await);
-        Self { broker, memory, topology, seams, system }
-    }
-
-    async fn system(broker: &Arc<dyn Broker>, topology: &Topology, seams: &Seams) -> System {
         let provider: ProviderConfig = serde_json::from_value(json!({
             "kind": "simulated",
             "concurrency": 16,
             "models": {"fast": {}, "embed": {"action": "embedding.query", "dimensions": 8}},
         }))
         .unwrap();
-        let limits = ProviderLimits { concurrency: provider.concurrency, requests_per_minute: None };
+        let of_each = ProviderLimits { concurrency: provider.concurrency, ..ProviderLimits::default() };
         let registry = Registry::build(&BTreeMap::from([("sim".to_owned(), provider)])).unwrap();
         let registry = registry.with(Arc::new(Fragile::default()), [Fragile::model()]);
+        let providers = BTreeMap::from(["sim", "fragile"].map(|name| (name.to_owned(), of_each)));
+        Self::with_providers(registry, providers, limits).await
+    }
+
+    /// With these providers in the place of its own.
+    pub(crate) async fn with_providers(registry: Registry, providers: Providers, limits: Limits) -> Self {
+        let seams = Seams::simulated(1, Timestamp::UNIX_EPOCH);
+        let memory = Memory::with_seams(seams.clone());
+        let broker: Arc<dyn Broker> = Arc::new(memory.clone());
+        let topology = Topology::new(Subjects::default());
+        broker.ensure(&topology.streams(&limits)).await.unwrap();
+        let mut engine =
+            Self { broker, memory, topology, seams, registry, providers, system: None, others: Vec::new() };
+        engine.start_again().await;
+        engine
+    }
+
+    async fn new_system(&self, node: &str) -> System {
         let rule = |when: &str, action| RuleConfig { when: when.into(), matches: None, action };
         let rules = [rule("/messages", Action::ChatCompletion), rule("/input", Action::EmbeddingQuery)];
         let engine = EngineConfig {
@@ -153,12 +166,12 @@ impl Engine {
             default_secret: None,
         };
         let parts = Parts {
-            broker: Arc::clone(broker),
-            topology: topology.clone(),
-            registry: Arc::new(registry),
-            providers: BTreeMap::from([("sim".to_owned(), limits), ("fragile".to_owned(), limits)]),
-            seams: seams.clone(),
-            node: "n1".into(),
+            broker: Arc::clone(&self.broker),
+            topology: self.topology.clone(),
+            registry: Arc::new(self.registry.clone()),
+            providers: self.providers.clone(),
+            seams: self.seams.clone(),
+            node: node.into(),
         };
         System::start(engine, &rules, callbacks, parts).await.unwrap()
     }
@@ -179,7 +192,23 @@ impl Engine {
 
     /// Starts another engine on the same broker.
     pub(crate) async fn start_again(&mut self) {
-        self.system = Some(Self::system(&self.broker, &self.topology, &self.seams).await);
+        self.system = Some(self.new_system("n1").await);
+    }
+
+    /// Starts another engine beside this one.
+    pub(crate) async fn start_beside(&mut self) {
+        let node = format!("n{}", self.others.len() + 2);
+        self.others.push(self.new_system(&node).await);
+    }
+
+    /// The engines beside this one die where they are.
+    pub(crate) fn kill_others(&mut self) {
+        self.others.clear();
+    }
+
+    /// What a person must look at.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        self.system.as_ref().map(|system| system.vitals().alarms()).unwrap_or_default()
     }
 
     /// How many cancels the broker keeps.

@@ -7,7 +7,7 @@ use serde_json::Value;
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// The tokens in the texts of a conversation. Images and the like are left out: no rule of thumb holds for them.
-pub(crate) fn messages(payload: &Value) -> u64 {
+pub fn messages(payload: &Value) -> u64 {
     let messages = payload.get("messages").and_then(Value::as_array);
     let bytes = |message: &Value| match message.get("content") {
         Some(Value::String(text)) => text.len(),
@@ -20,7 +20,7 @@ pub(crate) fn messages(payload: &Value) -> u64 {
 }
 
 /// The tokens in an answer.
-pub(crate) fn output(output: &ChatOutput) -> u64 {
+pub fn output(output: &ChatOutput) -> u64 {
     let of_choice = |choice: &ChatOutput| {
         let calls: usize = choice.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
         choice.text.len() + choice.reasoning.len() + choice.refusal.len() + calls
@@ -28,8 +28,31 @@ pub(crate) fn output(output: &ChatOutput) -> u64 {
     text(output.choices().map(of_choice).sum())
 }
 
+/// The tokens that a call brings, whatever it asks for: those of a conversation, else those of its whole text.
+pub fn input(payload: &Value) -> u64 {
+    if payload.get("messages").is_some() {
+        return messages(payload);
+    }
+    payload.get("input").or_else(|| payload.get("prompt")).map_or(0, |input| text(letters(input)))
+}
+
+/// The most tokens that the answer may have, where the call says so.
+pub fn output_max(payload: &Value) -> Option<u64> {
+    ["max_completion_tokens", "max_tokens"].iter().find_map(|name| payload.get(name)?.as_u64())
+}
+
+fn letters(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(letters).sum(),
+        // A token that is given as a number.
+        Value::Number(_) => BYTES_PER_TOKEN as usize,
+        _ => 0,
+    }
+}
+
 /// The tokens in that many bytes of text.
-pub(crate) fn text(bytes: usize) -> u64 {
+pub fn text(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
@@ -45,5 +68,15 @@ mod tests {
         let parts = json!([{"type": "text", "text": "12345678"}, image]);
         let payload = json!({"messages": [{"content": "1234"}, {"content": parts}, {"content": null}]});
         assert_eq!(messages(&payload), 3);
+    }
+
+    #[test]
+    fn what_a_call_brings_and_may_get_is_found_in_every_form() {
+        let chat = json!({"messages": [{"content": "12345678"}], "max_tokens": 7});
+        assert_eq!((input(&chat), output_max(&chat)), (2, Some(7)));
+        let lists = json!({"input": [[1, 2], [3]]});
+        assert_eq!((input(&lists), output_max(&lists)), (3, None));
+        assert_eq!(input(&json!({"input": ["1234", "5"]})), 2);
+        assert_eq!(input(&json!({})), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The key of a provider: where it is read, and in which header it goes out.
+//! The keys of a provider: where they are read, and in which header they go out.
 
 use std::{fs, path::Path};
 
@@ -37,51 +37,58 @@ impl KeyPlace {
     }
 }
 
-/// The key and the setting that it came from. No key at all is fine: local servers need none.
+/// The keys, each with the setting that it came from. No key at all is fine: local servers need none.
 pub(super) fn read(
     root: &str,
     config: &ProviderConfig,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Option<(&'static str, SecretString)>, ConfigError> {
+) -> Result<Vec<(&'static str, SecretString)>, ConfigError> {
     let given = [config.api_key.is_some(), config.api_key_env.is_some(), config.api_key_file.is_some()];
     if given.iter().filter(|given| **given).count() > 1 {
         let why = "only one of api_key, api_key_env and api_key_file can be given; remove the others";
         return Err(ConfigError::new(root, why));
     }
-    let (setting, key) = if let Some(key) = &config.api_key {
-        ("api_key", key.clone())
-    } else if let Some(name) = &config.api_key_env {
-        ("api_key_env", key_of_variable(root, name, variable)?)
-    } else if let Some(path) = &config.api_key_file {
-        ("api_key_file", key_of_file(root, path)?)
-    } else {
-        return Ok(None);
-    };
-    if key.expose_secret().is_empty() {
-        let why = "the key is empty; give one, or remove the setting where the server needs none";
-        return Err(ConfigError::new(format!("{root}.{setting}"), why));
+    let mut keys: Vec<_> = config.api_key.iter().map(|key| ("api_key", key.clone())).collect();
+    let one = config.api_key_env.iter().map(|name| ("api_key_env", name));
+    for (setting, name) in one.chain(config.api_key_envs.iter().map(|name| ("api_key_envs", name))) {
+        keys.push((setting, key_of_variable(root, setting, name, &variable)?));
     }
-    Ok(Some((setting, key)))
+    let one = config.api_key_file.iter().map(|path| ("api_key_file", path));
+    for (setting, path) in one.chain(config.api_key_files.iter().map(|path| ("api_key_files", path))) {
+        keys.push((setting, key_of_file(root, setting, path)?));
+    }
+    for (place, (setting, key)) in keys.iter().enumerate() {
+        let wrong = |why: &str| Err(ConfigError::new(format!("{root}.{setting}"), why));
+        if key.expose_secret().is_empty() {
+            return wrong("the key is empty; give one, or remove the setting where the server needs none");
+        }
+        // Its limits would be counted twice.
+        if keys[..place].iter().any(|(_, other)| other.expose_secret() == key.expose_secret()) {
+            return wrong("the same key is given twice; remove one of the two");
+        }
+    }
+    Ok(keys)
 }
 
 fn key_of_variable(
     root: &str,
+    setting: &str,
     name: &str,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<SecretString, ConfigError> {
     let key = variable(name).ok_or_else(|| {
         let why =
             format!("the environment variable `{name}` is not set; set it to the key, or remove the setting");
-        ConfigError::new(format!("{root}.api_key_env"), why)
+        ConfigError::new(format!("{root}.{setting}"), why)
     })?;
     Ok(key.trim().into())
 }
 
-fn key_of_file(root: &str, path: &Path) -> Result<SecretString, ConfigError> {
+fn key_of_file(root: &str, setting: &str, path: &Path) -> Result<SecretString, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| {
         let why =
             format!("`{}` cannot be read: {error}; put the key there, or remove the setting", path.display());
-        ConfigError::new(format!("{root}.api_key_file"), why)
+        ConfigError::new(format!("{root}.{setting}"), why)
     })?;
     Ok(text.trim().into())
 }

@@ -34,9 +34,30 @@ fn the_key_is_taken_from_each_of_its_places() {
     let places =
         [json!({"api_key": KEY}), json!({"api_key_env": "KEY_OF_P"}), json!({"api_key_file": file.path()})];
     for place in places {
-        assert_eq!(read(place).unwrap().headers[AUTHORIZATION], format!("Bearer {KEY}"));
+        assert_eq!(read(place).unwrap().headers(0)[AUTHORIZATION], format!("Bearer {KEY}"));
     }
-    assert!(!read(json!({})).unwrap().headers.contains_key(AUTHORIZATION));
+    let none = read(json!({})).unwrap();
+    assert!(!none.headers(0).contains_key(AUTHORIZATION));
+    assert_eq!(none.keys(), 1, "one that needs no key");
+}
+
+#[test]
+fn several_keys_are_told_apart_and_none_is_shown() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "sk-canary-of-a-file").unwrap();
+    let table =
+        json!({"api_key": "sk-canary-itself", "api_key_envs": ["KEY_OF_P"], "api_key_files": [file.path()]});
+    let endpoint = read(table).unwrap();
+    let keys: Vec<_> = (0..endpoint.keys()).map(|key| endpoint.headers(key)[AUTHORIZATION].clone()).collect();
+    assert_eq!(
+        keys,
+        [
+            "Bearer sk-canary-itself".to_owned(),
+            format!("Bearer {KEY}"),
+            "Bearer sk-canary-of-a-file".to_owned()
+        ]
+    );
+    assert_eq!(endpoint.quote(&format!("{KEY} sk-canary-of-a-file")), "[redacted] [redacted]");
 }
 
 #[test]
@@ -55,6 +76,8 @@ fn what_is_wrong_is_named_and_never_shown() {
         ),
         (json!({"api_key": ""}), "providers.p.api_key", "empty"),
         (json!({"api_key": "canary\nx"}), "providers.p.api_key", "line breaks"),
+        (json!({"api_key_envs": ["MISSING"]}), "providers.p.api_key_envs", "`MISSING` is not set"),
+        (json!({"api_key": KEY, "api_key_envs": ["KEY_OF_P"]}), "providers.p.api_key_envs", "given twice"),
         (json!({"api_key": "canary", "api_key_env": "KEY_OF_P"}), "providers.p", "only one of"),
         (json!({"headers": {"Host": "canary"}}), "providers.p.headers.Host", "set by dynode"),
         (json!({"headers": {"a b": "canary"}}), "providers.p.headers.a b", "not the name of a header"),

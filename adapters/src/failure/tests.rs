@@ -13,7 +13,8 @@ fn of(status: u16, body: &str) -> Error {
 #[test]
 fn every_refusal_is_understood() {
     use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
-    use Remedy::{FallBack, Fatal, Retry, Throttle};
+    use KeyFault::{Rejected, Spent};
+    use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
     let error = |kind: &str, code: Value| json!({"error": {"message": "m", "type": kind, "param": null, "code": code}});
     let rows = [
         (400, error("invalid_request_error", Value::Null), InvalidRequest, Fatal),
@@ -27,9 +28,9 @@ fn every_refusal_is_understood() {
             InvalidRequest,
             Fatal,
         ),
-        (401, error("invalid_request_error", json!("invalid_api_key")), ProviderError, FallBack),
-        (401, json!({"error": {"code": "1000", "message": "m"}}), ProviderError, FallBack),
-        (402, json!({}), ProviderError, FallBack),
+        (401, error("invalid_request_error", json!("invalid_api_key")), ProviderError, DisableKey(Rejected)),
+        (401, json!({"error": {"code": "1000", "message": "m"}}), ProviderError, DisableKey(Rejected)),
+        (402, json!({}), ProviderError, DisableKey(Spent)),
         (403, error("permission_error", Value::Null), ProviderError, FallBack),
         (404, error("invalid_request_error", json!("model_not_found")), NotFound, FallBack),
         (404, json!({"detail": "Not Found"}), NotFound, FallBack),
@@ -43,10 +44,10 @@ fn every_refusal_is_understood() {
         (425, json!({}), ProviderUnavailable, Retry),
         (429, error("rate_limit_error", json!("rate_limit_exceeded")), RateLimited, Throttle),
         (429, error("rate_limit_error", json!("slow_down")), RateLimited, Throttle),
-        (429, error("insufficient_quota", json!("insufficient_quota")), ProviderError, FallBack),
-        (429, error("billing_error", json!("credit_balance_exhausted")), ProviderError, FallBack),
-        (429, json!({"error": {"code": "1113", "message": "m"}}), ProviderError, FallBack),
-        (429, json!({"error": {"code": 1113, "message": "m"}}), ProviderError, FallBack),
+        (429, error("insufficient_quota", json!("insufficient_quota")), ProviderError, DisableKey(Spent)),
+        (429, error("billing_error", json!("credit_balance_exhausted")), ProviderError, DisableKey(Spent)),
+        (429, json!({"error": {"code": "1113", "message": "m"}}), ProviderError, DisableKey(Spent)),
+        (429, json!({"error": {"code": 1113, "message": "m"}}), ProviderError, DisableKey(Spent)),
         (429, json!({"error": {"code": "1302", "message": "m"}}), RateLimited, Throttle),
         (429, Value::Null, RateLimited, Throttle),
         (434, json!({}), ProviderError, FallBack),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{outgoing, wire::EmbeddingReply};
 use crate::{
     Call, Error, Finished, Progress, Progressed, Remedy, chat::estimate::text as estimate,
-    endpoint::Endpoint, failure, http,
+    endpoint::Endpoint, failure, http, limits,
 };
 
 /// What is asked.
@@ -54,12 +54,13 @@ fn estimate_input(input: &EmbeddingInput) -> u64 {
 
 /// What the reply brings.
 pub(super) fn progress(endpoint: Arc<Endpoint>, ask: Ask, response: Response) -> Progressed {
+    let begun = limits::begun(response.headers());
     let finished = async move {
         let body = http::read(response, http::REPLY_BYTES_MAX).await;
         let body = body.map_err(|error| http::unreadable(&endpoint.name, error))?;
         read(&endpoint, ask, &body).map(|finished| Progress::Finished(Box::new(finished)))
     };
-    stream::iter([Ok(Progress::Started)]).chain(stream::once(finished)).boxed()
+    begun.chain(stream::once(finished)).boxed()
 }
 
 /// What a reply says.

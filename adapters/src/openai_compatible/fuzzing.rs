@@ -88,6 +88,7 @@ fn call(action: Action, payload: Value) -> Call {
         deadline: Instant::now() + CALL_TIME,
         idempotency_key: "k".into(),
         traceparent: None,
+        key: 0,
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigErr
         ("api_key", config.api_key.is_some()),
         ("api_key_env", config.api_key_env.is_some()),
         ("api_key_file", config.api_key_file.is_some()),
+        ("api_key_envs", !config.api_key_envs.is_empty()),
+        ("api_key_files", !config.api_key_files.is_empty()),
         ("headers", !config.headers.is_empty()),
     ];
     refuse(&root, "a simulated provider", &settings)?;

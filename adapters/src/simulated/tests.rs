@@ -22,6 +22,7 @@ fn call(key: &str, simulate: Value) -> Call {
         deadline: Instant::now() + Duration::from_secs(60),
         idempotency_key: key.into(),
         traceparent: None,
+        key: 0,
     }
 }
 

@@ -34,6 +34,7 @@ fn chat(fields: Value) -> Call {
         deadline: Instant::now() + PATIENCE,
         idempotency_key: "acme.req-1".into(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        key: 0,
     }
 }
 

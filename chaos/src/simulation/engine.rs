@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actors::{Parts, ProviderLimits, System};
-use adapters::Registry;
+use adapters::{Adaptive, Registry};
 use broker::{Broker, Seams};
 
 use super::{Broken, link::Wire, provider::NAMES, settings, target::Messenger, world::World};
@@ -24,8 +24,13 @@ impl Engine {
         seams: Seams,
     ) -> Result<Self, Broken> {
         let setup = &world.scenario.setup;
-        let limits =
-            ProviderLimits { concurrency: setup.concurrency, requests_per_minute: setup.requests_per_minute };
+        let limits = ProviderLimits {
+            concurrency: setup.concurrency,
+            requests_per_minute: setup.requests_per_minute,
+            adaptive: Adaptive::Aimd,
+            key_rest: Duration::from_millis(settings::KEY_REST_MS),
+            ..ProviderLimits::default()
+        };
         let mut registry = Registry::default();
         for (adapter, models) in world.providers.adapters(&name) {
             registry = registry.with(adapter, models);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use adapters::{Adapter, Call, Error, Finished, Model, Progress, Progressed, Remedy};
+use adapters::{Adapter, Call, Error, Finished, KeyFault, Model, Progress, Progressed, Remedy};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -198,9 +198,12 @@ impl Provider {
             }
             Mood::Fails => (ErrorCode::ProviderUnavailable, Remedy::Retry, 503, "out of order"),
             Mood::Refuses => (ErrorCode::ProviderError, Remedy::Fatal, 400, "does not like the request"),
-            Mood::OutOfQuota => {
-                (ErrorCode::BudgetExceeded, Remedy::FallBack, 429, "the key has no quota left")
-            }
+            Mood::OutOfQuota => (
+                ErrorCode::BudgetExceeded,
+                Remedy::DisableKey(KeyFault::Spent),
+                429,
+                "the key has no quota left",
+            ),
             _ => return None,
         };
         let mut error = self.error(code, remedy, status, why);

@@ -19,6 +19,8 @@ pub(super) const CALL_MS: u64 = 20_000;
 pub(super) const DRAIN_MS: u64 = 3_000;
 /// How long a target of callbacks may take to answer.
 pub(super) const CALLBACK_MS: u64 = 2_000;
+/// How long a key rests whose quota is spent.
+pub(super) const KEY_REST_MS: u64 = 4_000;
 /// How often a callback is tried.
 const CALLBACK_TRIES: u32 = 4;
 /// The longest pause between two of them.

@@ -73,14 +73,10 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     }
 }
 
-/// Each engine keeps the limit for itself, and one that comes back does not know of the calls before its end.
+/// The limit holds over all engines together, and over the ends of engines.
 fn rates(scenario: &Scenario) -> BTreeMap<String, Rate> {
     let Some(limit) = scenario.setup.requests_per_minute else { return BTreeMap::new() };
-    let ends = |fault: &Fault| {
-        matches!(fault, Fault::Kill { node: Node::Engine(_) } | Fault::Drain { node: Node::Engine(_) })
-    };
-    let comebacks = scenario.plan.strikes.iter().filter(|strike| ends(&strike.fault)).count();
-    let rate = Rate { calls: limit as usize * (scenario.setup.engines + comebacks), window_ms: 60_000 };
+    let rate = Rate { calls: limit as usize, window_ms: 60_000 };
     let models = NAMES.into_iter().flat_map(|name| [CHAT, EMBED].map(|model| format!("{name}/{model}")));
     models.map(|model| (model, rate)).collect()
 }

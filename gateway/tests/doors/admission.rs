@@ -29,6 +29,7 @@ fn beat(queue: u64) -> Heartbeat {
         inflight: 4,
         last_progress_ms: 0,
         average_job_ms: 60_000.0,
+        governing: None,
         at: Timestamp::UNIX_EPOCH,
     }
 }

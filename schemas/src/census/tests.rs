@@ -16,6 +16,7 @@ fn beat(node: &str, queue: impl Into<Option<u64>>, inflight: u64, average_job_ms
         inflight,
         last_progress_ms: 0,
         average_job_ms,
+        governing: None,
         at: Timestamp::UNIX_EPOCH,
     }
 }

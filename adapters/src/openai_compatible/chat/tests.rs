@@ -17,6 +17,7 @@ fn ask(payload: Value) -> (Ask, Value) {
         deadline: tokio::time::Instant::now(),
         idempotency_key: "k".into(),
         traceparent: None,
+        key: 0,
     };
     let ask = Ask::new(&call);
     let body = body(&ask, &call);

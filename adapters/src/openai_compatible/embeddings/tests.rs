@@ -12,6 +12,7 @@ fn call(payload: Value) -> Call {
         deadline: tokio::time::Instant::now(),
         idempotency_key: "k".into(),
         traceparent: None,
+        key: 0,
     }
 }
 
