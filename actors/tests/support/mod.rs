@@ -258,6 +258,17 @@ impl Engine {
         }
     }
 
+    /// Loses what was told, as a server does that keeps it in memory and is started again.
+    pub(crate) async fn forget_events(&self) {
+        self.broker.trim(&self.topology.events, u64::MAX).await.unwrap();
+    }
+
+    /// How much work is in the queue.
+    pub(crate) async fn work_held(&self) -> u64 {
+        let held = self.broker.subjects(&self.topology.work, ">").await.unwrap();
+        held.into_iter().map(|(_, messages)| messages).sum()
+    }
+
     /// Says something that nobody waits for.
     pub(crate) async fn say(&self, subject: &str, body: &Value) {
         let message = Message::new(subject.to_owned(), Format::Json, Format::Json.encode(body).unwrap());
