@@ -152,9 +152,6 @@ impl PullConsumer {
 
     /// Sees to what the stream holds and the broker gives to nobody: made anew, the consumer is given all of it.
     async fn look_for_leftovers(&mut self) -> Result<(), Error> {
-        if !self.keeper.keeps_work(&self.spec.stream) {
-            return Ok(());
-        }
         let Some(sequence) = self.leftovers.found(&self.connection, &self.spec).await? else { return Ok(()) };
         let ConsumerSpec { stream, name, .. } = &self.spec;
         tracing::warn!(%stream, consumer = %name, sequence, "a message that the broker takes for done is delivered again");

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{connection::Connection, streams};
-use crate::{Error, ErrorKind, Link, Retention, StreamSpec, subject::Pattern};
+use crate::{Error, ErrorKind, Link, StreamSpec, subject::Pattern};
 
 /// The pause after a failure: a server that has just come back may not be ready.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -79,12 +79,6 @@ impl Keeper {
         let takes =
             |pattern: &String| Pattern::parse(pattern).is_some_and(|pattern| pattern.matches(subject));
         self.kept.lock().iter().find(|spec| spec.subjects.iter().any(takes)).map(|spec| spec.name.clone())
-    }
-
-    /// Whether `stream` is kept, and holds only what is still to be done.
-    pub(super) fn keeps_work(&self, stream: &str) -> bool {
-        let kept = self.kept.lock();
-        kept.iter().any(|spec| spec.name == stream && spec.retention == Retention::WorkQueue)
     }
 
     /// Has `stream` looked after without waiting: whether it is missing is not known.

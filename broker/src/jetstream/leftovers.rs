@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{api, connection::Connection};
+use super::{api, connection::Connection, streams};
 use crate::{ConsumerSpec, Error, ErrorKind};
 
 /// How often a consumer that has nothing to give is looked after. A message is left over that two looks have seen.
@@ -50,8 +50,8 @@ impl Leftovers {
         Self { looked: Instant::now(), seen: None }
     }
 
-    /// Whether the stream, a work queue, holds a message that its consumer will never deliver; which. Asks the broker
-    /// once in a while, and says no in between.
+    /// Whether the stream holds a message that is to be worked on, and that its consumer will never deliver; which. Asks
+    /// the broker once in a while, and says no in between.
     pub(super) async fn found(
         &mut self,
         connection: &Connection,
@@ -66,7 +66,10 @@ impl Leftovers {
         if is_quiet(connection, spec).await? {
             self.seen = oldest(connection, spec).await?;
         }
-        Ok(self.seen.filter(|_| self.seen == before))
+        let Some(left) = self.seen.filter(|_| self.seen == before) else { return Ok(None) };
+        // Any other stream keeps what is done.
+        let is_work = streams::info(connection, &spec.stream).await?.is_work_queue();
+        Ok(Some(left).filter(|_| is_work))
     }
 }
 

@@ -51,7 +51,9 @@ async fn a_message_whose_removal_was_lost_is_delivered_again() {
     let broker = connect(&server).await;
     broker.ensure(&[queue("JOBS")]).await.unwrap();
     left_behind(&mut server, &broker).await;
-    let mut jobs = broker.consume(&consumer("JOBS")).await.unwrap();
+    // One who never made sure of the stream, as a worker process.
+    let worker = connect(&server).await;
+    let mut jobs = worker.consume(&consumer("JOBS")).await.unwrap();
     let mut leases = within("the message", jobs.pull(10, PATIENCE)).await.unwrap();
     assert_eq!(leases.iter().map(|lease| number(&lease.message)).collect::<Vec<_>>(), [1]);
     leases.remove(0).ack().await.unwrap();
