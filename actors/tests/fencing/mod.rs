@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::Status;
 use serde_json::json;
 
-use crate::support::Engine;
+use crate::support::{Engine, chat};
 
 #[tokio::test(start_paused = true)]
 async fn deliveries_that_nobody_began_are_no_attempts() {
@@ -59,4 +59,19 @@ async fn work_that_has_ended_does_not_run_again_where_the_broker_has_forgotten_t
     assert!(told.iter().all(|event| event.body.kind().is_terminal()), "it ran again: {told:?}");
     assert_eq!(engine.outcome("acme", "ended").await, outcome);
     assert_eq!(engine.work_held().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_has_ended_is_not_queued_again_where_the_broker_has_forgotten_that_it_gave_it() {
+    let mut engine = Engine::start().await;
+    engine.publish_fresh("acme", chat("ended", json!({}))).await;
+    engine.outcome("acme", "ended").await;
+    engine.stop(Duration::ZERO).await;
+    engine.publish_fresh("acme", chat("ended", json!({}))).await;
+    engine.forget_events().await;
+    engine.settled().await;
+    engine.start_again().await;
+    engine.settled().await;
+    let told = engine.events("acme", "ended").await;
+    assert!(told.is_empty(), "{told:?}");
 }

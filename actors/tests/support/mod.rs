@@ -11,7 +11,8 @@ use std::{
 };
 
 use actors::{
-    CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, System, fair::Lane, queue::Queue,
+    CallbackConfig, EngineConfig, Parts, ProviderLimits, RuleConfig, System, classifier::FRESH, fair::Lane,
+    queue::Queue,
 };
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
@@ -199,6 +200,14 @@ impl Engine {
     pub(crate) async fn publish_as(&self, tenant: &str, action: Action, request: Value, format: Format) {
         let subject = self.topology.subjects.request(&Tenant::new(tenant).unwrap(), action);
         let message = Message::new(subject, format, format.encode(&request).unwrap());
+        self.broker.publish(Publication { message, id: None }).await.unwrap();
+    }
+
+    /// Publishes a chat whose id the gateway made: nobody can have asked before.
+    pub(crate) async fn publish_fresh(&self, tenant: &str, request: Value) {
+        let subject = self.topology.subjects.request(&Tenant::new(tenant).unwrap(), Action::ChatCompletion);
+        let mut message = Message::new(subject, Format::Json, Format::Json.encode(&request).unwrap());
+        message.headers.set(FRESH, "1");
         self.broker.publish(Publication { message, id: None }).await.unwrap();
     }
 

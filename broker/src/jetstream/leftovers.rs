@@ -15,7 +15,7 @@ use super::{api, connection::Connection, streams};
 use crate::{ConsumerSpec, Error, ErrorKind};
 
 /// How often a consumer that has nothing to give is looked after. A message is left over that two looks have seen.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What the looks after one consumer have shown.
 #[derive(Debug)]
