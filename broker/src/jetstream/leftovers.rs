@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use super::{api, connection::Connection, streams};
 use crate::{ConsumerSpec, Error, ErrorKind};
 
-/// How often a consumer that has nothing to give is looked after. A message is left over that two looks have seen.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often a consumer that has nothing to give is looked after, at most. A message is left over that two looks have seen.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
 
 /// What the looks after one consumer have shown.
 #[derive(Debug)]
 pub(super) struct Leftovers {
-    looked: Instant,
+    look_at: Instant,
     /// The oldest message that the last look saw, of a consumer that had nothing to deliver and nothing at work.
     seen: Option<u64>,
 }
@@ -47,7 +47,7 @@ struct Place {
 impl Leftovers {
     /// Of a consumer that has just been opened.
     pub(super) fn new() -> Self {
-        Self { looked: Instant::now(), seen: None }
+        Self { look_at: next_look(), seen: None }
     }
 
     /// Whether the stream holds a message that is to be worked on, and that its consumer will never deliver; which. Asks
@@ -57,11 +57,11 @@ impl Leftovers {
         connection: &Connection,
         spec: &ConsumerSpec,
     ) -> Result<Option<u64>, Error> {
-        if self.looked.elapsed() < LOOK_EVERY {
+        if Instant::now() < self.look_at {
             return Ok(None);
         }
         let before = self.seen.take();
-        self.looked = Instant::now();
+        self.look_at = next_look();
         // In this order: what comes in between is not there at the next look, or its consumer is at work on it then.
         if is_quiet(connection, spec).await? {
             self.seen = oldest(connection, spec).await?;
@@ -71,6 +71,11 @@ impl Leftovers {
         let is_work = streams::info(connection, &spec.stream).await?.is_work_queue();
         Ok(Some(left).filter(|_| is_work))
     }
+}
+
+/// Not when others look who share the consumer: one of them is enough to make it anew.
+fn next_look() -> Instant {
+    Instant::now() + LOOK_EVERY.mul_f64(1.0 + rand::random::<f64>())
 }
 
 /// Has the broker forget the consumer. The next one of its name is given all that the stream holds.

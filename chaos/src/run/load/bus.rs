@@ -141,14 +141,16 @@ async fn read(
     }
     loop {
         let next = tokio::select! {
-            Some(message) = ears.events.next() => match decode(message.headers.as_ref(), &message.payload) {
-                Some(event) if reader.is_news(&event) => hears(reader, look, &event).await,
-                _ => Next::More,
-            },
+            // In this order: what is heard now may come behind what went by while there was no connection.
+            biased;
             Ok(()) = ears.connected.changed() => {
                 look = true;
                 come_back(client, bus, reader).await
             }
+            Some(message) = ears.events.next() => match decode(message.headers.as_ref(), &message.payload) {
+                Some(event) if reader.is_news(&event) => hears(reader, look, &event).await,
+                _ => Next::More,
+            },
             () = sleep(LOOK_EVERY) => match look || Instant::now() > late {
                 true => look_up(client, bus, reader).await,
                 false => Next::More,
