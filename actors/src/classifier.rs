@@ -19,7 +19,7 @@ use crate::{
     EngineConfig, RuleConfig,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
-    stage::{Stage, Task, Verdict},
+    stage::{FIRST_WITHIN, Stage, Task, Verdict},
 };
 pub use rules::{BadRule, Rules};
 
@@ -103,6 +103,8 @@ impl Classifier {
                 Prior::Underway => return Ok(Verdict::Done),
                 Prior::Conflict => return Ok(conflict(tenant, id)),
             }
+        } else if self.has_waited(lease) && self.outbox.outcome(&tenant, &id).await?.is_some() {
+            return Ok(Verdict::Done);
         }
         if request.action == Action::SystemHealth {
             let output = Some(Output::Other(json!({"status": "ok"})));
@@ -175,6 +177,11 @@ impl Classifier {
             Ok(()) => Ok(request),
             Err(reason) => Err(Refusal::of(request, reason)),
         }
+    }
+
+    /// Whether it may have been delivered before, to a consumer that the broker has forgotten.
+    fn has_waited(&self, lease: &Lease) -> bool {
+        self.outbox.now().duration_since(lease.stored_at) >= FIRST_WITHIN
     }
 
     /// Looks for a request that came before under the same id.

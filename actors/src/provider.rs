@@ -86,7 +86,8 @@ impl ProviderStage {
 
     async fn attempt(&self, task: Task<'_>, work: Work) -> Result<Verdict, broker::Error> {
         let number = fence::number(&self.shared, task.lease, &work).await?;
-        if number > 1
+        // Not by the number: the broker may have forgotten both the deliveries and what was told.
+        if !fence::is_first(&self.shared, task.lease, &work)
             && let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await?
         {
             // A worker before us recorded the end and died before it could tell it.

@@ -6,6 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use broker::{Lease, Publication, Settle, Settlement, trace};
+use jiff::SignedDuration;
 use schemas::Outcome;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -22,6 +23,9 @@ use crate::{
     queue::Queue,
 };
 
+/// A first delivery so soon after the message was stored is the first; a later one may be the first since its consumer was
+/// deleted.
+pub(crate) const FIRST_WITHIN: SignedDuration = SignedDuration::from_millis(100);
 /// After an unexpected end of a worker its message waits this long, so that a message which kills its worker does not
 /// spin.
 const GIVE_BACK_DELAY: Duration = Duration::from_millis(500);

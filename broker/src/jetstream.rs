@@ -10,6 +10,7 @@ mod consumer;
 mod dial;
 mod inbox;
 mod keeper;
+mod leftovers;
 mod link;
 mod publish;
 mod pull;

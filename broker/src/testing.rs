@@ -72,6 +72,17 @@ impl Server {
         self.process.kill().await;
     }
 
+    /// Ends it in good order: what it knows is written down, and the store stays.
+    pub async fn end(&mut self) {
+        self.process.stop().await;
+    }
+
+    /// Where it keeps the messages of a stream. A copy from before, put back while the server is down, is a store in
+    /// which nothing that was removed meanwhile was written down.
+    pub fn messages_of(&self, stream: &str) -> PathBuf {
+        self.setup.dir.join("store/jetstream/$G/streams").join(stream).join("msgs")
+    }
+
     /// Freezes it: connections stay open and nothing answers.
     pub fn stop(&self) {
         self.process.signal(Signal::STOP);

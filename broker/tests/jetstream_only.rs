@@ -6,6 +6,8 @@
 mod faults;
 #[path = "jetstream_only/healing.rs"]
 mod healing;
+#[path = "jetstream_only/leftovers.rs"]
+mod leftovers;
 #[path = "jetstream_only/managed.rs"]
 mod managed;
 #[path = "jetstream_only/refusals.rs"]

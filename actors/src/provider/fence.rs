@@ -8,25 +8,26 @@ use std::{collections::BTreeSet, time::Duration};
 
 use broker::Lease;
 use futures_util::StreamExt;
-use jiff::SignedDuration;
 use schemas::{Event, EventBody, Work};
 
 use super::Shared;
+use crate::stage::FIRST_WITHIN;
 
 /// For so long after its return a server may deliver what it has forgotten to have delivered.
 const FORGETFUL: Duration = Duration::from_secs(120);
-/// A first delivery so soon after the message was stored is the first; a later one may be the first since its consumer was
-/// deleted.
-const FRESH: SignedDuration = SignedDuration::from_millis(100);
 /// Deliveries a charged attempt, at most: beyond that work is given up whether its attempts began or not.
 const DELIVERIES_PER_ATTEMPT: u32 = 4;
+
+/// Whether nobody can have had the work before.
+pub(super) fn is_first(shared: &Shared, lease: &Lease, work: &Work) -> bool {
+    let age = shared.outbox.now().duration_since(lease.stored_at);
+    work.attempt(lease.deliveries) == 1 && age < FIRST_WITHIN && !shared.control.came_back_within(FORGETFUL)
+}
 
 /// The number of the attempt that `lease` is: higher than any that was heard of.
 pub(super) async fn number(shared: &Shared, lease: &Lease, work: &Work) -> Result<u32, broker::Error> {
     let delivered = work.attempt(lease.deliveries);
-    let age = shared.outbox.now().duration_since(lease.stored_at);
-    let is_fresh = age < FRESH && !shared.control.came_back_within(FORGETFUL);
-    if delivered == 1 && is_fresh {
+    if is_first(shared, lease, work) {
         return Ok(delivered);
     }
     let head = shared.outbox.last_told(&work.tenant, &work.id).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::Status;
 use serde_json::json;
 
-use crate::support::Engine;
+use crate::support::{Engine, chat};
 
 #[tokio::test(start_paused = true)]
 async fn deliveries_that_nobody_began_are_no_attempts() {
@@ -41,4 +41,37 @@ async fn a_first_delivery_that_comes_again_after_a_restart_of_the_broker_is_anot
     engine.blink().await;
     engine.enqueue("acme", "again").await;
     assert_eq!(engine.outcome("acme", "again").await.ended.0, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_has_ended_does_not_run_again_where_the_broker_has_forgotten_that_it_ran() {
+    let mut engine = Engine::start().await;
+    engine.enqueue("acme", "ended").await;
+    let outcome = engine.outcome("acme", "ended").await;
+    engine.stop(Duration::ZERO).await;
+    // Its removal was lost, its consumer is a new one, and what was told went with the memory of the server.
+    engine.enqueue("acme", "ended").await;
+    engine.forget_events().await;
+    engine.settled().await;
+    engine.start_again().await;
+    engine.settled().await;
+    let told: Vec<_> = engine.events("acme", "ended").await;
+    assert!(told.iter().all(|event| event.body.kind().is_terminal()), "it ran again: {told:?}");
+    assert_eq!(engine.outcome("acme", "ended").await, outcome);
+    assert_eq!(engine.work_held().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_has_ended_is_not_queued_again_where_the_broker_has_forgotten_that_it_gave_it() {
+    let mut engine = Engine::start().await;
+    engine.publish_fresh("acme", chat("ended", json!({}))).await;
+    engine.outcome("acme", "ended").await;
+    engine.stop(Duration::ZERO).await;
+    engine.publish_fresh("acme", chat("ended", json!({}))).await;
+    engine.forget_events().await;
+    engine.settled().await;
+    engine.start_again().await;
+    engine.settled().await;
+    let told = engine.events("acme", "ended").await;
+    assert!(told.is_empty(), "{told:?}");
 }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use actors::{
-    CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System, fair::Lane,
-    queue::Queue,
+    CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System, classifier::FRESH,
+    fair::Lane, queue::Queue,
 };
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
@@ -231,6 +231,14 @@ impl Engine {
         self.broker.publish(Publication { message, id: None }).await.unwrap();
     }
 
+    /// Publishes a chat whose id the gateway made: nobody can have asked before.
+    pub(crate) async fn publish_fresh(&self, tenant: &str, request: Value) {
+        let subject = self.topology.subjects.request(&Tenant::new(tenant).unwrap(), Action::ChatCompletion);
+        let mut message = Message::new(subject, Format::Json, Format::Json.encode(&request).unwrap());
+        message.headers.set(FRESH, "1");
+        self.broker.publish(Publication { message, id: None }).await.unwrap();
+    }
+
     /// Publishes bytes as they are, under a message id.
     pub(crate) async fn publish_raw(&self, subject: &str, id: &str, body: &[u8]) {
         let headers = Headers::new().with(MESSAGE_ID, id);
@@ -285,6 +293,17 @@ impl Engine {
             let lease = consumer.pull(1, PATIENCE).await.unwrap().remove(0);
             lease.retry_after(Duration::ZERO).await.unwrap();
         }
+    }
+
+    /// Loses what was told, as a server does that keeps it in memory and is started again.
+    pub(crate) async fn forget_events(&self) {
+        self.broker.trim(&self.topology.events, u64::MAX).await.unwrap();
+    }
+
+    /// How much work is in the queue.
+    pub(crate) async fn work_held(&self) -> u64 {
+        let held = self.broker.subjects(&self.topology.work, ">").await.unwrap();
+        held.into_iter().map(|(_, messages)| messages).sum()
     }
 
     /// Says something that nobody waits for.

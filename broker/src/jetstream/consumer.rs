@@ -13,8 +13,14 @@ use tokio::{
 };
 
 use super::{
-    ack, api, connection::Connection, dial::SUBSCRIPTION_MESSAGES, inbox::Inbox, keeper::Keeper,
-    link::Session, pull::Trouble,
+    ack, api,
+    connection::Connection,
+    dial::SUBSCRIPTION_MESSAGES,
+    inbox::Inbox,
+    keeper::Keeper,
+    leftovers::{self, Leftovers},
+    link::Session,
+    pull::Trouble,
 };
 use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
 
@@ -41,6 +47,7 @@ pub(super) struct PullConsumer {
     inbox: Option<Inbox>,
     /// Delivered, and not returned to the caller yet: after a pull that was dropped.
     ready: VecDeque<Lease>,
+    leftovers: Leftovers,
     closed: bool,
 }
 
@@ -53,8 +60,9 @@ impl PullConsumer {
     ) -> Result<Self, Error> {
         let made_in = Some(connection.up_within(MAKE_MAX).await?.number);
         let (sessions, spec, ready) = (connection.session(), spec.clone(), VecDeque::new());
+        let (inbox, leftovers) = (None, Leftovers::new());
         let consumer =
-            Self { connection, keeper, spec, sessions, made_in, inbox: None, ready, closed: false };
+            Self { connection, keeper, spec, sessions, made_in, inbox, ready, leftovers, closed: false };
         consumer.make().await?;
         Ok(consumer)
     }
@@ -142,6 +150,17 @@ impl PullConsumer {
         }
     }
 
+    /// Sees to what the stream holds and the broker gives to nobody: made anew, the consumer is given all of it.
+    async fn look_for_leftovers(&mut self) -> Result<(), Error> {
+        let Some(sequence) = self.leftovers.found(&self.connection, &self.spec).await? else { return Ok(()) };
+        let ConsumerSpec { stream, name, .. } = &self.spec;
+        tracing::warn!(%stream, consumer = %name, sequence, "a message that the broker takes for done is delivered again");
+        leftovers::forget(&self.connection, &self.spec).await?;
+        self.inbox = None;
+        self.made_in = None;
+        Ok(())
+    }
+
     /// Starts afresh after trouble: the first in a call is mended at once, the next is the caller's to wait out.
     fn mend(&mut self, trouble: Trouble, earlier: &mut bool) -> Result<(), Error> {
         let ConsumerSpec { stream, name, .. } = &self.spec;
@@ -194,6 +213,11 @@ impl Consumer for PullConsumer {
             if let Err(trouble) = self.receive().await {
                 self.mend(trouble, &mut mended)?;
                 asked = false;
+            } else if self.ready.is_empty()
+                && let Err(error) = self.look_for_leftovers().await
+            {
+                // What is left over can wait; a broker that is out of reach shows at the next question.
+                tracing::debug!(consumer = %self.spec.name, %error, "not looked for what is left over");
             }
         }
     }

@@ -18,6 +18,13 @@ pub(super) struct Info {
     pub(super) state: State,
 }
 
+impl Info {
+    /// Whether it holds only what is still to be done.
+    pub(super) fn is_work_queue(&self) -> bool {
+        self.config.retention == RetentionPolicy::WorkQueue
+    }
+}
+
 /// What a stream holds.
 #[derive(Deserialize)]
 pub(super) struct State {

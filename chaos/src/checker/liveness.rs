@@ -33,7 +33,7 @@ fn everything_ends(index: &Index<'_>, bounds: &Bounds, settle: At, inquiry: &mut
         }
     }
     for (stream, (at, messages)) in index.waiting.iter().filter(|(_, (_, messages))| *messages > 0) {
-        let sentence = format!("{messages} messages still wait in {stream}");
+        let sentence = format!("still waiting in {stream}: {messages}");
         inquiry.broken(None, "still_waiting", sentence, [settle.line, at.line]);
     }
 }

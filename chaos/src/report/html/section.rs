@@ -87,8 +87,11 @@ fn findings(scenario: &Scenario) -> String {
     if findings.is_empty() {
         return String::new();
     }
-    let mut html =
-        format!("<details open>\n<summary>{} findings</summary>\n<ol class=\"findings\">\n", findings.len());
+    let found = match findings.len() {
+        1 => "1 finding".to_owned(),
+        many => format!("{many} findings"),
+    };
+    let mut html = format!("<details open>\n<summary>{found}</summary>\n<ol class=\"findings\">\n");
     for finding in findings.iter().take(FINDINGS_SHOWN) {
         let key = finding.request.as_ref();
         let whose = key.map(|key| format!(" <code>{}/{}</code>", key.tenant, key.id)).unwrap_or_default();

@@ -13,6 +13,8 @@ const LOAD_HEIGHT: f64 = 60.0;
 const LATENCIES_HEIGHT: f64 = 150.0;
 /// One row of a fault or a process.
 const ROW_HEIGHT: f64 = 20.0;
+/// Above the latencies, for what they are.
+const TITLE_HEIGHT: f64 = 8.0;
 /// Between two lanes.
 const SPACE: f64 = 14.0;
 /// Points that are drawn; of more, the slowest and a sample of the others: the file stays small, the shape as it is.
@@ -65,7 +67,8 @@ pub(super) fn load(sheet: &mut Sheet, timeline: &Timeline) {
 
 /// Each request that ended, on a scale of powers of ten.
 pub(super) fn latencies(sheet: &mut Sheet, timeline: &Timeline) {
-    let top = sheet.y;
+    sheet.text("lane", (GUTTER + 6.0, sheet.y + 2.0), "time to the end of each request");
+    let top = sheet.y + TITLE_HEIGHT;
     let (from, to) = axis::decades(timeline.points.iter().map(|point| point.took_ms));
     let y = |ms: u64| {
         let share = ((ms.max(1) as f64).log10() - f64::from(from)) / f64::from(to - from);
@@ -87,7 +90,6 @@ pub(super) fn latencies(sheet: &mut Sheet, timeline: &Timeline) {
         let _ = write!(sheet.svg, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"2.4\"/>");
     }
     sheet.svg += "</g>\n";
-    sheet.text("lane", (GUTTER + 6.0, top + 10.0), "time to the end of each request");
     sheet.y = top + LATENCIES_HEIGHT + SPACE;
 }
 

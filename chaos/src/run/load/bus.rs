@@ -60,17 +60,28 @@ impl Bus {
     }
 }
 
+/// What a reader hears.
+struct Ears {
+    /// The events, while there is a connection.
+    events: Subscriber,
+    /// That it was made again: something may have gone by.
+    connected: watch::Receiver<u64>,
+}
+
 /// Publishes the request and reads until its end.
 pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader<'_>) {
     let Some(bus) = client.ground.buses.get(&client.planned.key.tenant) else { return };
     let key = &client.planned.key;
-    // Before the publish, so that no event goes by unheard.
-    let Ok(ears) = bus.client.subscribe(bus.subjects.event(&key.tenant, &key.id)).await else { return };
+    // Before the publish, so that no event goes by unheard; and whether the connection was lost from here on counts too.
+    let mut connected = bus.connected.clone();
+    connected.mark_unchanged();
+    let Ok(events) = bus.client.subscribe(bus.subjects.event(&key.tenant, &key.id)).await else { return };
+    let ears = Ears { events, connected };
     reader.starts();
     while Instant::now() < sending.give_up {
         match publish(client, bus, sending).await {
             Ok(was_there) => {
-                client.accepted();
+                client.accepted(sending);
                 return read(client, bus, sending, reader, ears, was_there).await;
             }
             Err(Some(error)) if client.refused(&error, sending) => break,
@@ -119,11 +130,9 @@ async fn read(
     bus: &Bus,
     sending: &Sending,
     reader: &mut Reader<'_>,
-    mut ears: Subscriber,
+    mut ears: Ears,
     was_there: bool,
 ) {
-    let mut connected = bus.connected.clone();
-    connected.mark_unchanged();
     let late = Instant::now() + Duration::from_millis(client.planned.deadline_ms);
     // Events of a request that was there before may have gone by, its end as well.
     let mut look = was_there;
@@ -132,14 +141,16 @@ async fn read(
     }
     loop {
         let next = tokio::select! {
-            Some(message) = ears.next() => match decode(message.headers.as_ref(), &message.payload) {
-                Some(event) if reader.is_news(&event) => hears(reader, look, &event).await,
-                _ => Next::More,
-            },
-            Ok(()) = connected.changed() => {
+            // In this order: what is heard now may come behind what went by while there was no connection.
+            biased;
+            Ok(()) = ears.connected.changed() => {
                 look = true;
                 come_back(client, bus, reader).await
             }
+            Some(message) = ears.events.next() => match decode(message.headers.as_ref(), &message.payload) {
+                Some(event) if reader.is_news(&event) => hears(reader, look, &event).await,
+                _ => Next::More,
+            },
             () = sleep(LOOK_EVERY) => match look || Instant::now() > late {
                 true => look_up(client, bus, reader).await,
                 false => Next::More,
@@ -149,12 +160,13 @@ async fn read(
             Next::More => {}
             Next::Ended | Next::Gone => return,
             Next::Cut(away) => {
-                drop(ears);
+                // It fails only for a client that is closed, and then there is nothing more to hear.
+                let _ = ears.events.unsubscribe().await;
                 sleep(away).await;
                 let key = &client.planned.key;
                 let subject = bus.subjects.event(&key.tenant, &key.id);
                 let Ok(again) = bus.client.subscribe(subject).await else { return };
-                (ears, look) = (again, true);
+                (ears.events, look) = (again, true);
                 if matches!(come_back(client, bus, reader).await, Next::Ended | Next::Gone) {
                     return;
                 }

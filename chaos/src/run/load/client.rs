@@ -95,13 +95,14 @@ impl Client {
 
     async fn send(&self, sending: Sending) {
         self.ground.tally.sent.add();
-        self.write(Fact::Sent {
+        let sent = Fact::Sent {
             request: self.planned.key.clone(),
             door: sending.door,
             deadline_ms: self.planned.deadline_ms,
             callback: self.planned.callback,
             fingerprint: self.planned.fingerprint(sending.other),
-        });
+        };
+        self.write_of(&sending, sent);
         let mut reader = Reader::new(self, &sending);
         match sending.door {
             Door::Bus => bus::send(self, &sending, &mut reader).await,
@@ -137,15 +138,24 @@ impl Client {
         self.ground.scribe.write(self.name(), fact);
     }
 
+    /// Writes down what is said of one sending. Each has a name of its own: which of them an answer is to must be told.
+    fn write_of(&self, sending: &Sending, fact: Fact) {
+        let name = match sending.index {
+            0 => self.name(),
+            repeat => format!("{}, again {repeat}", self.name()),
+        };
+        self.ground.scribe.write(name, fact);
+    }
+
     /// It is told that the request was accepted.
-    pub(super) fn accepted(&self) {
+    pub(super) fn accepted(&self, sending: &Sending) {
         let mut known = self.known.lock();
         if !matches!(*known, Known::Accepted) {
             *known = Known::Accepted;
             drop(known);
             self.ground.tally.accepted.add();
             self.ground.accepted.lock().push(self.planned.key.clone());
-            self.write(Fact::Accepted { request: self.planned.key.clone() });
+            self.write_of(sending, Fact::Accepted { request: self.planned.key.clone() });
         }
     }
 
@@ -171,7 +181,7 @@ impl Client {
         }
         self.ground.tally.refused.add();
         let (code, retry_after_ms) = (error.code, error.retry_after_ms);
-        self.write(Fact::Refused { request, code, retry_after_ms });
+        self.write_of(sending, Fact::Refused { request, code, retry_after_ms });
         true
     }
 }

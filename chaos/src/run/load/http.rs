@@ -48,7 +48,7 @@ async fn hand_in(client: &Client, sending: &Sending, tries: usize) -> Option<boo
     let request = client.ground.http.post(url).header(CONTENT_TYPE, format.content_type()).body(body);
     match signed(client, request).send().await {
         Ok(response) if response.status() == StatusCode::ACCEPTED => {
-            client.accepted();
+            client.accepted(sending);
             Some(true)
         }
         Ok(response) => match refusal(response).await {

@@ -35,12 +35,12 @@ pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader
     while Instant::now() < sending.give_up {
         match ask(client, sending, tries).await {
             Came::Answer(response) => {
-                client.accepted();
+                client.accepted(sending);
                 let text = text(response, client.planned.ask.stream).await;
                 return look_up(client, sending, reader, text).await;
             }
             Came::End => {
-                client.accepted();
+                client.accepted(sending);
                 return look_up(client, sending, reader, None).await;
             }
             Came::No => return,

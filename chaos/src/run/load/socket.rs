@@ -111,7 +111,7 @@ async fn converse(
         }
         // What is no event of this version (the signal of a busy pool) is passed over.
         let Ok(event) = event else { continue };
-        client.accepted();
+        client.accepted(sending);
         match reader.sees(&event).await {
             Next::More => {}
             Next::Ended | Next::Gone => return Parting::Done,

@@ -100,10 +100,12 @@ impl Own {
             doors.push(if number == 1 { links.add(Link::Clients, at.to_string(), seed).await? } else { at });
             ready(at, &dir.join(format!("gateway-{number}.log"))).await?;
         }
-        let workers = Mutex::new(Workers::new(scribe.clone()));
+        // Those of the first gateway; no other has any.
+        let log = dir.join("gateway-1.log");
+        let workers = Mutex::new(Workers::new(scribe.clone(), log.clone()));
         let broker_password = Secret::new(&canaries.broker_password);
         let own = Self { broker, gateways, workers, broker_at, broker_password, disk, clock };
-        own.workers_ready(&dir.join("gateway-1.log")).await?;
+        own.workers_ready(&log).await?;
         Ok((own, doors))
     }
 

@@ -1,6 +1,10 @@
 //! The worker processes of a gateway, found in the process table: the harness asks nobody who they are.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -13,6 +17,8 @@ const TICKS_PER_SECOND: u64 = 100;
 #[derive(Debug)]
 pub(crate) struct Workers {
     scribe: Scribe,
+    /// The log of their parent.
+    log: PathBuf,
     /// Those that live, by their slot.
     live: Vec<Worker>,
 }
@@ -26,8 +32,9 @@ pub(crate) struct Worker {
 }
 
 impl Workers {
-    pub(crate) const fn new(scribe: Scribe) -> Self {
-        Self { scribe, live: Vec::new() }
+    /// Those of the parent that writes `log`.
+    pub(crate) const fn new(scribe: Scribe, log: PathBuf) -> Self {
+        Self { scribe, log, live: Vec::new() }
     }
 
     /// Looks again at the children of `parents`, and writes down who came and who went.
@@ -38,7 +45,7 @@ impl Workers {
         found.sort_by_key(|worker| worker.pid.as_raw_nonzero());
         found.dedup();
         for gone in self.live.iter().filter(|worker| !found.contains(worker)) {
-            self.tell(gone, Some("gone".to_owned()));
+            self.tell(gone, Some(how_ended(&self.log, gone.pid)));
         }
         for new in found.iter().filter(|worker| !self.live.contains(worker)) {
             self.tell(new, None);
@@ -67,6 +74,18 @@ impl Drop for Workers {
             let _ = kill_process(worker.pid, Signal::KILL);
         }
     }
+}
+
+/// How a process ended: only its parent is told, and logs it. `gone` where the parent had no time to, or went before it.
+fn how_ended(log: &Path, pid: Pid) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    text.lines().rev().find_map(|line| how_of(line, pid)).unwrap_or("gone").to_owned()
+}
+
+/// What a line of the log says of the end of this process: `… worker=1 pid=7 how="exit status: 0"`.
+fn how_of(line: &str, pid: Pid) -> Option<&str> {
+    let of_it = format!(" pid={} ", pid.as_raw_nonzero());
+    line.contains(&of_it).then(|| line.split_once(" how=\"")?.1.strip_suffix('"'))?
 }
 
 fn children(parents: &[Pid]) -> Vec<Worker> {
@@ -119,4 +138,22 @@ pub(crate) fn resident_bytes(pid: Pid) -> Option<f64> {
 
 fn file(pid: Pid, name: &str) -> PathBuf {
     format!("/proc/{}/{name}", pid.as_raw_nonzero()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_process_is_what_its_parent_has_logged() {
+        let pid = Pid::from_raw(71).unwrap();
+        let drained =
+            r#"12:00 INFO fleet: a worker process has drained worker=1 pid=71 how="exit status: 0""#;
+        assert_eq!(how_of(drained, pid), Some("exit status: 0"));
+        let died = r#"12:00 ERROR fleet: a worker process died worker=1 pid=71 reason="killed" how="signal: 9 (SIGKILL)""#;
+        assert_eq!(how_of(died, pid), Some("signal: 9 (SIGKILL)"));
+        let ready = "12:00 INFO fleet: a worker process is ready worker=1 pid=71 after=45ms";
+        assert_eq!(how_of(ready, pid), None);
+        assert_eq!(how_of(drained, Pid::from_raw(7).unwrap()), None, "another's");
+    }
 }
