@@ -125,11 +125,13 @@ impl Consumer {
         self.written = Some(BTreeMap::new());
     }
 
-    /// Makes everything about the messages that are there as it was at the last sync.
-    pub(super) fn undo_unsynced(&mut self, is_there: impl Fn(u64) -> bool) {
+    /// Makes everything about the messages that are there as it was at the last sync; returns which had changed.
+    pub(super) fn undo_unsynced(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<u64> {
         let past = self.synced.take();
+        let changed = past.iter().flat_map(BTreeMap::keys).copied().collect();
         self.undo(past, is_there);
         self.note_sync();
+        changed
     }
 
     /// Makes everything about the messages that are there as it was last written.

@@ -40,6 +40,7 @@ impl State {
     pub(super) fn fail_power(&mut self, pattern: &Pattern, probability: f64, now: Instant) {
         self.down.powerless = true;
         self.settle_due(now);
+        self.effects.undone.clear();
         let mut changed = 0;
         for stream in &mut self.streams {
             if stream.takes(pattern) && self.effects.faults.chance(probability) {
