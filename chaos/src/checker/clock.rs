@@ -36,7 +36,8 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
 
 /// Expiring early is wrong whatever the clock did.
 fn expired_early(key: &Key, request: &Request<'_>, bounds: &Bounds, jump: Option<At>, inquiry: &mut Inquiry) {
-    let Some((send, _)) = request.accepted_send() else { return };
+    // A sending whose answer was lost may have been stored: then the deadline runs from there, and not from its repeat.
+    let Some(send) = request.sends.iter().find(|send| !send.is_refused()) else { return };
     let expired =
         request.ends().into_iter().find(|(_, status, _)| *status == Status::Expired).map(|(at, ..)| at);
     if let Some(at) = expired.filter(|at| at.ms + bounds.skew_ms < send.at.ms + send.deadline_ms) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Bounds, Inquiry,
-    index::{Call, Index},
+    index::{Call, Fault, Index},
 };
 use crate::history::{Key, Signal};
 
@@ -17,7 +17,10 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         inquiry.checked();
         let tries: Vec<_> =
             calls.iter().filter(|call| !call.is_throttled()).map(|call| call.at.line).collect();
-        let allowed = allowed(index, bounds, first, last);
+        let sent_ms = request.sends.first().map_or(0, |send| send.at.ms);
+        let calm = index.is_calm(sent_ms, last.at.ms, Fault::leaves_the_engine_alone);
+        let attempts = bounds.attempts_calm.filter(|_| calm).unwrap_or(bounds.attempts_max);
+        let allowed = allowed(index, bounds, attempts, first, last);
         if tries.len() as u64 > allowed {
             let sentence = format!("the provider was called {} times; {allowed} are allowed", tries.len());
             inquiry.broken(*key, "too_many_calls", sentence, tries);
@@ -36,11 +39,11 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
 }
 
 /// What a drain hands back costs no attempt, so each drain on the way allows one more.
-fn allowed(index: &Index<'_>, bounds: &Bounds, first: &Call<'_>, last: &Call<'_>) -> u64 {
+fn allowed(index: &Index<'_>, bounds: &Bounds, attempts: u64, first: &Call<'_>, last: &Call<'_>) -> u64 {
     let drains = |at: u64| (first.at.ms..=last.at.ms).contains(&at);
     let signals = index.processes.iter().flat_map(|process| &process.signals);
     let handed_back = signals.filter(|(at, signal)| *signal == Signal::Drain && drains(at.ms)).count() as u64;
-    (bounds.attempts_max + handed_back) * (1 + bounds.retries) * bounds.providers
+    (attempts + handed_back) * (1 + bounds.retries) * bounds.providers
 }
 
 fn one_key(key: &Key, first: &Call<'_>, call: &Call<'_>, inquiry: &mut Inquiry) {
