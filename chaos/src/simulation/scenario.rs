@@ -15,8 +15,8 @@ use crate::{
 const REQUESTS_MAX: u64 = 50;
 /// Load and faults share this time.
 const SPAN_MS_MAX: u64 = 40_000;
-/// From what the server is set to by default here to what loses nearly all of a run.
-const SYNC_INTERVALS_MS: [u64; 3] = [100, 2_000, 20_000];
+/// As the server that Dynode starts, something between, and a server by its own default.
+const SYNC_INTERVALS_MS: [u64; 3] = [100, 5_000, 120_000];
 /// More than the simulated gateways take.
 const HUGE_BYTES: usize = 80 << 10;
 

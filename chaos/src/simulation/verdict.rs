@@ -56,10 +56,10 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     let has = |wanted: fn(&Fault) -> bool| scenario.plan.strikes.iter().any(|strike| wanted(&strike.fault));
     match (finding.guarantee, finding.kind) {
         // The number of an attempt is counted by the consumer and told in events: where both are gone, nobody knows it.
-        (Guarantee::I5, "repeat") => {
+        (Guarantee::I5, "repeat" | "other_text") => {
             has(
                 |fault| matches!(fault, Fault::Upset { upset: Upset::DeleteConsumer, kind } if kind == "work"),
-            ) && has(|fault| matches!(fault, Fault::Upset { upset: Upset::Restart, .. }))
+            ) && has(|fault| matches!(fault, Fault::Upset { upset, .. } if upset.ends_connections()))
         }
         // Each engine holds its own calls back. Where one piece of work is in the hands of two, the other has not heard.
         (Guarantee::I9, "before_retry_after") => scenario.setup.engines > 1,
