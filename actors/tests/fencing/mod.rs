@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use schemas::Status;
+use schemas::{Action, Status};
 use serde_json::json;
 
-use crate::support::Engine;
+use crate::support::{Engine, chat};
 
 #[tokio::test(start_paused = true)]
 async fn deliveries_that_nobody_began_are_no_attempts() {
@@ -41,4 +41,21 @@ async fn a_first_delivery_that_comes_again_after_a_restart_of_the_broker_is_anot
     engine.blink().await;
     engine.enqueue("acme", "again").await;
     assert_eq!(engine.outcome("acme", "again").await.ended.0, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ack_from_before_a_power_failure_takes_away_no_work_that_came_after_it() {
+    let engine = Engine::unsynced().await;
+    for (id, seconds) in [("before", 10), ("after", 60)] {
+        let slow = json!({"simulate": {"tokens": 10 * seconds, "tokens_per_second": 10}});
+        engine.publish("acme", Action::ChatCompletion, chat(id, slow)).await;
+        engine.event("acme", id, "running").await;
+        if id == "before" {
+            engine.fail_power().await;
+            assert_eq!(engine.work_kept().await, 0, "it was not synced, and its place is free");
+        }
+    }
+    assert_eq!(engine.outcome("acme", "before").await.status, Status::Succeeded);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(engine.work_kept().await, 1, "nobody has done what came after it");
 }

@@ -17,7 +17,7 @@ use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderCon
 use async_trait::async_trait;
 use broker::{
     Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
-    memory::{Fault, Memory, Rule},
+    memory::{Fault, FaultClass, Memory, Options, Reach, Rule},
     message::MESSAGE_ID,
 };
 use bytes::Bytes;
@@ -107,9 +107,18 @@ impl Engine {
         Self::with_limits(Limits { stream_bytes_max, ..Limits::default() }).await
     }
 
+    /// On a broker that does not sync what it acknowledges.
+    pub(crate) async fn unsynced() -> Self {
+        Self::on(Limits::default(), Some(PATIENCE)).await
+    }
+
     async fn with_limits(limits: Limits) -> Self {
+        Self::on(limits, None).await
+    }
+
+    async fn on(limits: Limits, sync_interval: Option<Duration>) -> Self {
         let seams = Seams::simulated(1, Timestamp::UNIX_EPOCH);
-        let memory = Memory::with_seams(seams.clone());
+        let memory = Memory::new(Options { seams: seams.clone(), sync_interval, ..Options::default() });
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
         let topology = Topology::new(Subjects::default());
         broker.ensure(&topology.streams(&limits)).await.unwrap();
@@ -270,6 +279,18 @@ impl Engine {
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.memory.reconnect();
         tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+
+    /// The power of the broker fails, and comes back.
+    pub(crate) async fn fail_power(&self) {
+        self.memory.switch_on(FaultClass::PowerFailure, &Reach::default()).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.memory.switch_off(FaultClass::PowerFailure);
+    }
+
+    /// How much work the broker holds.
+    pub(crate) async fn work_kept(&self) -> usize {
+        self.broker.replay(&self.topology.work, "dynode.work.>", 0).await.unwrap().count().await
     }
 
     /// From now on nobody hears what is said on `pattern`.
