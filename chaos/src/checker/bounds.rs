@@ -22,8 +22,6 @@ pub struct Bounds {
     pub punctual_ms: Option<u64>,
     /// `engine.retries`: further calls within one attempt (I4).
     pub retries: u64,
-    /// How many providers a request may be taken to, one after the other (I4).
-    pub providers: u64,
     /// How late a refusal may come (I8).
     pub refusal_ms: u64,
     /// The limit of each model that has one (I9).
@@ -82,7 +80,6 @@ impl Default for Bounds {
             attempts_calm: None,
             punctual_ms: None,
             retries: 2,
-            providers: 1,
             refusal_ms: 2_000,
             rates: BTreeMap::new(),
             retry_after_spread_ms: None,

@@ -23,6 +23,8 @@ use super::{
 };
 use crate::history::Fact;
 
+/// How many messages a subscriber takes that has little room: fewer than come at once.
+const ROOM_LEFT: usize = 4;
 /// How likely a stream loses its tail when the power fails: each has files of its own, written through when it comes to it.
 const TAIL_LOST: f64 = 0.5;
 
@@ -86,7 +88,10 @@ impl Nemesis {
             Fault::Upset { upset, kind } => {
                 let reach = match upset {
                     Upset::PowerFailure => Reach { probability: TAIL_LOST, ..Reach::default() },
-                    _ => Reach { pattern: world.topology.subjects.all(kind), ..Reach::default() },
+                    _ => {
+                        let pattern = world.topology.subjects.all(kind);
+                        Reach { pattern, queue_max: ROOM_LEFT, ..Reach::default() }
+                    }
                 };
                 world.memory.switch_on(class_of(*upset), &reach)?;
                 if *upset == Upset::PowerFailure {

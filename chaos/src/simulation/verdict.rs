@@ -104,7 +104,6 @@ fn bounds(scenario: &Scenario) -> Bounds {
         attempts_calm: Some(1),
         punctual_ms: Some(PUNCTUAL_MS),
         retries: u64::from(RETRIES),
-        providers: NAMES.len() as u64,
         rates: rates(scenario),
         refusal_ms: REFUSAL_MS,
         silence_ms: SILENCE_MS,
