@@ -272,7 +272,8 @@ pub enum Fact {
         /// The address.
         address: String,
     },
-    /// A power failure took what the broker had acknowledged and not synced: this of the messages of a request.
+    /// A power failure took what the broker had acknowledged and not synced, or a kill what it had not written down: this
+    /// of the messages of a request.
     Undone {
         /// Whose.
         request: Key,

@@ -134,12 +134,13 @@ impl Consumer {
         changed
     }
 
-    /// Makes everything about the messages that are there as it was last written.
-    pub(super) fn undo_unwritten(&mut self, is_there: impl Fn(u64) -> bool) {
-        if let Some(past) = self.written.take() {
-            self.undo(Some(past), is_there);
-            self.note_write();
-        }
+    /// Makes everything about the messages that are there as it was last written; returns which had changed.
+    pub(super) fn undo_unwritten(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<u64> {
+        let Some(past) = self.written.take() else { return Vec::new() };
+        let changed = past.keys().copied().collect();
+        self.undo(Some(past), is_there);
+        self.note_write();
+        changed
     }
 
     fn undo(&mut self, past: Past, is_there: impl Fn(u64) -> bool) {

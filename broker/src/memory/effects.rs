@@ -15,12 +15,12 @@ pub(super) struct Effects {
     pub(super) faults: Faults,
     pub(super) counters: Counters,
     pub(super) log: Log,
-    /// What the last power failure has undone.
+    /// What the last power failure or kill has undone.
     pub(super) undone: Vec<Undone>,
 }
 
 /// A message that a power failure has put back to how it was at the last sync, although what happened since had been
-/// acknowledged.
+/// acknowledged; or a kill to how it was last written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Undone {
     /// The message.

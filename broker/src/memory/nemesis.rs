@@ -91,7 +91,7 @@ impl Memory {
         FaultClass::ALL.into_iter().map(|class| (class, self.fired_of(class))).collect()
     }
 
-    /// What the last power failure has undone, although it had been acknowledged.
+    /// What the last power failure or kill has undone, although it had been acknowledged.
     pub fn undone(&self) -> Vec<Undone> {
         self.handle.world.state.lock().effects.undone.clone()
     }

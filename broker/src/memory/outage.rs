@@ -32,6 +32,7 @@ impl State {
     /// The process of the broker is killed.
     pub(super) fn kill(&mut self, now: Instant) {
         self.down.killed = true;
+        self.effects.undone.clear();
         self.effects.faults.struck(FaultClass::Restart);
         self.crash(now);
     }

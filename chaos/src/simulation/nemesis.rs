@@ -94,10 +94,8 @@ impl Nemesis {
                     }
                 };
                 world.memory.switch_on(class_of(*upset), &reach)?;
-                if *upset == Upset::PowerFailure {
-                    power::tell(world);
-                }
                 if upset.ends_connections() {
+                    power::tell(world);
                     self.links_down += 1;
                     world.connect_all(false);
                 }

@@ -17,7 +17,7 @@ use crate::{
 /// Where a request is on its way to its outcome: one of these holds it, and if that is gone, so is the request.
 const WAY: [&str; 3] = ["req", "work", "res"];
 
-/// Writes down what the power failure of this moment has undone.
+/// Writes down what the power failure, or the kill, of this moment has undone.
 pub(super) fn tell(world: &World) {
     for memory::Undone { message, what } in world.memory.undone() {
         let Some((request, kind)) = owner(world, &message) else { continue };

@@ -87,7 +87,11 @@ impl Stream {
                 self.sync(now);
                 let Self { consumers, entries, .. } = self;
                 for consumer in consumers {
-                    consumer.undo_unwritten(|sequence| entries.contains_key(&sequence));
+                    for sequence in consumer.undo_unwritten(|sequence| entries.contains_key(&sequence)) {
+                        if let Some(entry) = entries.get(&sequence) {
+                            effects.undo(&entry.message, Undoing::Delivered);
+                        }
+                    }
                 }
                 self.relearn();
             }
