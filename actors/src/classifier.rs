@@ -30,6 +30,9 @@ pub const FINGERPRINT: &str = "Dynode-Fingerprint";
 /// The header by which the gateway says that it answers the sender, so that a refusal need not be parked.
 pub const DOOR: &str = "Dynode-Door";
 
+/// The attempt of what ends in this stage: none has begun.
+const BEFORE_THE_FIRST: u32 = 0;
+
 /// The stage.
 #[derive(Debug)]
 pub struct Classifier {
@@ -58,14 +61,16 @@ impl Refusal {
 }
 
 /// What is known of a request that came before under the same id.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 enum Prior {
     /// Nothing.
     None,
     /// The same request waits to be worked on, or may not have got so far.
     Queued,
-    /// The same request is being worked on, or has ended.
+    /// The same request is being worked on, or has ended there.
     Underway,
+    /// The same request has ended in this stage. What follows from its end may be missing: it is stored after it.
+    Ended(Box<Outcome>),
     /// Another request.
     Conflict,
 }
@@ -89,7 +94,7 @@ impl Classifier {
         action: Action,
     ) -> Result<Verdict, broker::Error> {
         let format = lease.message.format();
-        let id = id_of(lease);
+        let id = id_of(lease, Some(&tenant));
         let request = match self.read(lease, &tenant, action) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(lease, tenant, id, refusal).await,
@@ -101,6 +106,9 @@ impl Classifier {
             match self.prior(&tenant, &id, &fingerprint).await? {
                 Prior::None | Prior::Queued => {}
                 Prior::Underway => return Ok(Verdict::Done),
+                Prior::Ended(outcome) => {
+                    return Ok(Verdict::Conclude(self.conclusion(lease, Some(&request), *outcome, true)));
+                }
                 Prior::Conflict => return Ok(conflict(tenant, id)),
             }
         } else if self.has_waited(lease) && self.outbox.outcome(&tenant, &id).await?.is_some() {
@@ -193,7 +201,11 @@ impl Classifier {
     ) -> Result<Prior, broker::Error> {
         let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
         if let Some(outcome) = self.outbox.outcome(tenant, id).await? {
-            return Ok(if differs(&outcome.fingerprint) { Prior::Conflict } else { Prior::Underway });
+            return Ok(match outcome {
+                outcome if differs(&outcome.fingerprint) => Prior::Conflict,
+                outcome if outcome.ended.0 == BEFORE_THE_FIRST => Prior::Ended(Box::new(outcome)),
+                _ => Prior::Underway,
+            });
         }
         let topology = self.outbox.topology();
         let subject = topology.subjects.event(tenant, id);
@@ -246,9 +258,18 @@ impl Classifier {
     ) -> Result<Verdict, broker::Error> {
         let request = refusal.request.as_deref();
         let id = request.and_then(|request| request.id.clone()).unwrap_or(id);
-        let taken = !is_fresh(lease) && self.prior(&tenant, &id, "").await? != Prior::None;
-        let conclusion =
-            (!taken).then(|| self.conclude(lease, &tenant, &id, request, Err(refusal.reason.clone())));
+        let fingerprint = request.map(fingerprint::of).unwrap_or_default();
+        let prior = match is_fresh(lease) {
+            true => Prior::None,
+            false => self.prior(&tenant, &id, &fingerprint).await?,
+        };
+        let conclusion = match prior {
+            Prior::None => Some(self.conclude(lease, &tenant, &id, request, Err(refusal.reason.clone()))),
+            Prior::Ended(outcome) if !fingerprint.is_empty() => {
+                Some(self.conclusion(lease, request, *outcome, true))
+            }
+            _ => None,
+        };
         Ok(match conclusion {
             Some(conclusion) if lease.message.headers.get(DOOR).is_some() => Verdict::Conclude(conclusion),
             conclusion => {
@@ -289,11 +310,23 @@ impl Classifier {
             error,
             metadata: request.map(|request| request.metadata.clone()).unwrap_or_default(),
             fingerprint: request.map(fingerprint::of).unwrap_or_default(),
-            ended: (0, 1),
+            ended: (BEFORE_THE_FIRST, 1),
         };
+        self.conclusion(lease, request, outcome, false)
+    }
+
+    /// The end of `request` with `outcome`, which stands already where it is `recorded`.
+    fn conclusion(
+        &self,
+        lease: &Lease,
+        request: Option<&Request>,
+        outcome: Outcome,
+        recorded: bool,
+    ) -> Box<Conclusion> {
         let callback = request.and_then(|request| request.callback.clone());
         let callback = callback.filter(|callback| self.can_sign || callback.secret.is_some());
-        Box::new(Conclusion { outcome, format: lease.message.format(), callback, recorded: None })
+        let recorded = recorded.then_some(outcome.ended);
+        Box::new(Conclusion { outcome, format: lease.message.format(), callback, recorded })
     }
 }
 
@@ -324,12 +357,13 @@ impl Stage for Classifier {
             Err(reason) => reason,
         };
         let Some(tenant) = subjects.request_tenant(&lease.message.subject) else {
-            let id = id_of(lease).into();
+            let id = id_of(lease, None).into();
             let parked = Parked { tenant: "unknown".into(), id, reason, conclusion: None };
             return Ok(Verdict::Park(Box::new(parked)));
         };
         let request = lease.message.format().decode(&lease.message.payload).ok();
-        self.refuse(lease, tenant, id_of(lease), Refusal { request, reason }).await
+        let id = id_of(lease, Some(&tenant));
+        self.refuse(lease, tenant, id, Refusal { request, reason }).await
     }
 }
 
@@ -338,10 +372,12 @@ fn is_fresh(lease: &Lease) -> bool {
     lease.message.headers.get(FRESH).is_some()
 }
 
-/// The id of a request that names none in its body: that of its message, or one made from its place in the stream,
-/// which is the same whenever it is delivered.
-fn id_of(lease: &Lease) -> RequestId {
-    let named = lease.message.headers.get(MESSAGE_ID).and_then(|id| RequestId::new(id).ok());
+/// The id of a request that names none in its body: that of its message, with its tenant before it or without, or one
+/// made from its place in the stream, which is the same whenever it is delivered.
+fn id_of(lease: &Lease, tenant: Option<&Tenant>) -> RequestId {
+    let beside = lease.message.headers.get(MESSAGE_ID);
+    let without = |id: &str| Some(id.strip_prefix(tenant?.as_str())?.strip_prefix('.')?.to_owned());
+    let named = beside.and_then(|id| RequestId::new(without(id).as_deref().unwrap_or(id)).ok());
     named.unwrap_or_else(|| {
         let made = format!("m{:x}-{}", lease.stored_at.as_millisecond(), lease.sequence);
         RequestId::new(made).unwrap_or_else(|_| unreachable!("hex digits and a number are a token"))

@@ -259,10 +259,11 @@ impl Dispatch {
         if came > 0 {
             self.warm = Some(lane.clone());
         }
+        let link = self.arguments.broker.link();
         let hold = |lease: Lease| {
-            let back = self.back.clone();
+            let (back, link) = (self.back.clone(), link.clone());
             let account = Return { lane: lane.clone(), estimate, cost: None, again: None };
-            slots.split(1).map(|slot| Held::new(lease, slot, account, back))
+            slots.split(1).map(|slot| Held::new(lease, slot, account, back, link))
         };
         let held: Vec<Held> = leases.into_iter().filter_map(hold).collect();
         // Where the pool is gone, what was leased goes back as it is dropped.

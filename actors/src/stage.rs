@@ -5,11 +5,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use broker::{Lease, Publication, Settle, Settlement, trace};
+use broker::{Lease, Link, Publication, Settle, Settlement, trace};
+use futures_util::StreamExt;
 use jiff::SignedDuration;
 use schemas::Outcome;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -154,7 +155,7 @@ impl Runner {
         let label = match end {
             Ok((settlement, outcome)) => {
                 held.charge(self.stage.cost(outcome.as_deref(), started.elapsed()));
-                held.settle(settlement).await;
+                self.settle(&mut held, settlement).await;
                 settlement_label(settlement)
             }
             Err(LetGo::Stalled) => {
@@ -173,11 +174,38 @@ impl Runner {
             }
             Err(LetGo::HandBack) => {
                 let settlement = self.give_back(lease).await;
-                held.settle(settlement).await;
+                self.settle(&mut held, settlement).await;
                 "handed_back"
             }
         };
         self.metrics.job(self.stage.name(), label, started.elapsed());
+    }
+
+    /// Settles a message. An ack goes by the place in the stream: after a power failure of the server another message may
+    /// have that of one which was lost, and the ack from before would take away work that nobody has done.
+    async fn settle(&self, held: &mut Held, settlement: Settlement) {
+        let Some(lease) = &held.lease else { return };
+        if settlement == Settlement::Ack && held.may_have_moved() && !self.is_in_its_place(lease).await {
+            debug!(
+                stage = self.stage.name(),
+                sequence = lease.sequence,
+                "not acknowledged: it is not there any more"
+            );
+            return held.forget();
+        }
+        held.settle(settlement).await;
+    }
+
+    /// Whether the stream has this message where it was delivered from. Where the broker does not say, it comes again.
+    async fn is_in_its_place(&self, lease: &Lease) -> bool {
+        let (stream, subject) = (self.stage.queue().stream, &lease.message.subject);
+        let Ok(mut stored) = self.outbox.broker().replay(&stream, subject, lease.sequence).await else {
+            return false;
+        };
+        let first = stored.next().await;
+        first.is_some_and(|first| {
+            first.is_ok_and(|first| (first.sequence, first.stored_at) == (lease.sequence, lease.stored_at))
+        })
     }
 
     /// Decides, and carries the decision out but for the settlement.
@@ -291,18 +319,26 @@ pub struct Held {
     lease: Option<Lease>,
     account: Option<Return>,
     back: mpsc::Sender<Return>,
+    link: watch::Receiver<Link>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Held {
-    /// Takes `lease` into a slot; `back` is told when it is let go.
-    pub const fn new(
+    /// Takes `lease`, which came over `link`, into a slot; `back` is told when it is let go.
+    pub fn new(
         lease: Lease,
         slot: OwnedSemaphorePermit,
         account: Return,
         back: mpsc::Sender<Return>,
+        mut link: watch::Receiver<Link>,
     ) -> Self {
-        Self { lease: Some(lease), account: Some(account), back, _slot: slot }
+        link.mark_unchanged();
+        Self { lease: Some(lease), account: Some(account), back, link, _slot: slot }
+    }
+
+    /// Whether the broker was out of reach since it was leased.
+    fn may_have_moved(&self) -> bool {
+        self.link.has_changed().unwrap_or(true)
     }
 
     fn subject(&self) -> &str {

@@ -8,9 +8,11 @@ mod support;
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use schemas::{Action, ErrorCode, EventBody, Format, Status};
 use serde_json::{Value, json};
 use support::{Engine, chat};
+use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]
 async fn a_chat_is_queued_runs_streams_and_ends_once() {
@@ -126,6 +128,17 @@ async fn what_cannot_even_be_read_is_answered_under_the_id_of_its_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_tenants_may_use_one_id_where_each_writes_its_name_before_it() {
+    let engine = Engine::start().await;
+    for tenant in ["acme", "bolt"] {
+        let body = serde_json::to_vec(&json!({"payload": chat("", json!({}))["payload"]})).unwrap();
+        let subject = format!("dynode.req.{tenant}.chat.completion");
+        engine.publish_raw(&subject, &format!("{tenant}.r"), &body).await;
+        assert_eq!(engine.outcome(tenant, "r").await.status, Status::Succeeded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_request_twice_runs_once_and_another_under_its_id_is_a_conflict() {
     let engine = Engine::start().await;
     let ask = |text: &str| json!({"id": "r", "payload": {"model": "fast", "messages": [{"role": "user", "content": text}]}});
@@ -201,6 +214,20 @@ async fn an_end_that_its_worker_could_not_tell_is_told_behind_what_a_newer_attem
             engine.events("acme", id).await.iter().skip(1).map(|event| (event.attempt, event.seq)).collect();
         assert_eq!(told, expected, "{id}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_whose_engine_ended_before_it_stored_the_callback_is_called_back() {
+    let engine = Engine::start().await;
+    let outcome = json!({"v": 1, "id": "r", "tenant": "acme", "action": "chat.completion", "status": "failed", "ended": [0, 1]});
+    engine.publish_raw("dynode.res.acme.r", "r", &serde_json::to_vec(&outcome).unwrap()).await;
+    let mut callbacks = engine.listen("cb").await;
+    let mut request = chat("r", json!({"model": "nobody"}));
+    request["callback"] =
+        json!({"url": "http://127.0.0.1:9/", "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="});
+    engine.publish("acme", Action::ChatCompletion, request).await;
+    let job = timeout(Duration::from_secs(60), callbacks.next()).await.unwrap().unwrap();
+    assert_eq!(job.subject, "dynode.cb.acme.r");
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,6 +41,7 @@ mod sync;
 
 pub use class::{FaultClass, Reach};
 pub use counters::Counters;
+pub use effects::{Undoing, Undone};
 pub use faults::{Fault, Rule, RuleId};
 pub use log::Log;
 pub use subscriber::Overflow;

@@ -272,6 +272,16 @@ pub enum Fact {
         /// The address.
         address: String,
     },
+    /// A power failure took what the broker had acknowledged and not synced, or a kill what it had not written down: this
+    /// of the messages of a request.
+    Undone {
+        /// Whose.
+        request: Key,
+        /// The kind of its subject: `req`, `work`, `res`, `cb`, `dead`, `ctl`.
+        kind: String,
+        /// What of it.
+        what: Undoing,
+    },
     /// The engine came to an address to which it must not go.
     Trespassed {
         /// The address.
@@ -291,6 +301,18 @@ pub enum Fact {
         /// The line, with the secret taken out.
         line: String,
     },
+}
+
+/// What of a message a power failure has undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undoing {
+    /// That it was stored: it is gone.
+    Stored,
+    /// That it was removed: it is back.
+    Removed,
+    /// That it was delivered: its deliveries count from an earlier number.
+    Delivered,
 }
 
 /// What a harness does to a process.

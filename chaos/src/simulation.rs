@@ -13,6 +13,7 @@ mod gateway;
 mod link;
 mod nemesis;
 pub mod plan;
+mod power;
 mod provider;
 mod recorder;
 pub mod scenario;

@@ -1,8 +1,10 @@
 //! What the clients of a run do, drawn from a seed before the run begins: pure data. The same seed and the same profile
 //! give the same workload, in whatever harness; taking requests out of it leaves the others as they are.
 
+use std::collections::BTreeMap;
+
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use schemas::{Action, Priority, RequestId};
+use schemas::{Action, Priority, RequestId, Tenant};
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Door, Key};
@@ -122,9 +124,10 @@ impl Workload {
     pub fn draw(seed: u64, profile: &Profile) -> Self {
         let mut requests: Vec<_> = (0..profile.requests)
             // Each request has randomness of its own, so that a change to one leaves the others as they are.
-            .map(|index| draw::request(&mut StdRng::seed_from_u64(mix(seed, index)), index, profile))
+            .map(|index| draw::request(&mut StdRng::seed_from_u64(mix(seed, index)), profile))
             .collect();
         requests.sort_by_key(|planned| planned.at_ms);
+        name(&mut requests);
         Self { requests }
     }
 
@@ -154,6 +157,16 @@ pub(crate) const fn mix(seed: u64, index: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
+}
+
+/// Each tenant counts its own requests, so that tenants use the same ids.
+fn name(requests: &mut [Planned]) {
+    let mut counts = BTreeMap::<Tenant, u64>::new();
+    for Planned { key, .. } in requests {
+        let count = counts.entry(key.tenant.clone()).or_default();
+        key.id = id(*count);
+        *count += 1;
+    }
 }
 
 /// The id of request number `index`: it says in every log which request of the plan it was.

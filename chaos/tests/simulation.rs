@@ -18,12 +18,14 @@ const LOG_ENTRIES_MAX: usize = 1_000_000;
 /// Set where this program runs as a child, and only tells the digest of these runs.
 const CHILD: &str = "DYNODE_TEST_SIMULATION_CHILD";
 /// Scenarios that have failed once, made small.
-const KEPT: [(&str, &str); 2] = [
+const KEPT: [(&str, &str); 4] = [
     (
         "conflict-when-all-has-been-forgotten",
         include_str!("../seeds/conflict-when-all-has-been-forgotten.json"),
     ),
     ("conflict-at-a-new-gateway", include_str!("../seeds/conflict-at-a-new-gateway.json")),
+    ("conflict-with-work-that-waits", include_str!("../seeds/conflict-with-work-that-waits.json")),
+    ("callback-of-a-refusal", include_str!("../seeds/callback-of-a-refusal.json")),
 ];
 
 /// Everything that can be told of a run: the history, and what the broker did.

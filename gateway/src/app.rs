@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use broker::{Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use schemas::{Action, Error, ErrorCode, RequestId, Tenant};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -16,6 +17,9 @@ use crate::{
 pub(crate) const RETRY_AFTER_MS: u64 = 1_000;
 /// By how much of itself such a hint is made longer at most: who is refused together does not return together.
 const RETRY_SPREAD: f64 = 0.5;
+/// For so long after the broker was out of reach it may have forgotten what was told of requests that still wait: what
+/// waits longer is as rare as an id that is used again so late.
+const FORGETFUL: Duration = Duration::from_secs(10 * 60);
 
 /// What the composition root hands to the gateway.
 #[derive(Clone)]
@@ -77,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) draining: CancellationToken,
     /// Cancelled when the drain has taken long enough.
     pub(crate) cut: CancellationToken,
+    /// Since when the broker has not been out of reach, as far as this gateway knows.
+    reachable_since: Mutex<Instant>,
     /// When the gateway started, for the `created` of its models.
     pub(crate) started_s: i64,
 }
@@ -103,12 +109,23 @@ impl Shared {
             work,
             draining,
             cut,
+            reachable_since: Mutex::new(Instant::now()),
             started_s,
         }
     }
 
     pub(crate) fn broker(&self) -> &dyn Broker {
         &*self.parts.broker
+    }
+
+    /// The broker is within reach again, and may have been restarted.
+    pub(crate) fn is_reachable_again(&self) {
+        *self.reachable_since.lock() = Instant::now();
+    }
+
+    /// Whether the broker may have lost, with a restart, what was told of requests that still wait.
+    pub(crate) fn may_have_forgotten(&self) -> bool {
+        self.reachable_since.lock().elapsed() < FORGETFUL
     }
 
     /// Whose work comes through a door. Verified keys will say it; the body never does.

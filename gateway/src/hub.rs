@@ -187,6 +187,7 @@ pub(crate) async fn run(app: App, mut ears: Ears) {
                     info!("broker reachable again: readers look for what they missed");
                     hub.cut_all();
                     app.lingers.begin_anew();
+                    app.is_reachable_again();
                 }
                 was_down = down;
             }
@@ -205,6 +206,7 @@ async fn reopen(app: &App) -> Ears {
             Ok(ears) => {
                 app.hub.cut_all();
                 app.lingers.begin_anew();
+                app.is_reachable_again();
                 return ears;
             }
             Err(error) => {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use broker::{Message, Stored, message::MESSAGE_ID};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use schemas::{Error, ErrorCode, Outcome, Request, RequestId, Tenant, fingerprint};
+use schemas::{Error, ErrorCode, Outcome, Request, RequestId, Tenant, Work, fingerprint};
 use serde::Deserialize;
 
 use crate::{app::Shared, frame::Frame, refusal};
@@ -105,6 +105,26 @@ fn is_of(message: &Message, key: &Key) -> bool {
     beside.is_some_and(|beside| {
         beside == key.id.as_str() || beside.strip_prefix(key.tenant.as_str()) == Some(&format!(".{}", key.id))
     }) || named().is_some_and(|id| id == key.id)
+}
+
+/// The fingerprint of the work that waits under this id, if there is some; empty where a door made the id. Of what waits
+/// behind many others nothing is known before it begins.
+pub(crate) async fn waiting_fingerprint(app: &Shared, key: &Key) -> Result<Option<String>, Error> {
+    let topology = &app.parts.topology;
+    let pattern = topology.subjects.work_of(&key.tenant);
+    let find = async {
+        let waiting = app.broker().replay(&topology.work, &pattern, 0).await?;
+        let mut looked_at = waiting.take(LOOKED_AT_MAX);
+        while let Some(stored) = looked_at.next().await.transpose()? {
+            if is_of(&stored.message, key) {
+                return Ok(Some(stored.message));
+            }
+        }
+        Ok(None)
+    };
+    let message = find.await.map_err(|error| refusal::of_broker(&error))?;
+    let work = message.map(|message| message.format().decode::<Work>(&message.payload));
+    Ok(work.map(|work| work.map(|work| work.fingerprint).unwrap_or_default()))
 }
 
 /// The fingerprint of the message at `sequence` of the requests, while nobody has taken it, if it is of this id.

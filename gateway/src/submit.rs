@@ -132,12 +132,17 @@ fn check_tenant(app: &Shared, request: &Request) -> Result<(), Error> {
 /// Whether this very request is there already; `conflict` where the id belongs to another.
 async fn is_known(app: &Shared, key: &Key, fingerprint: &str) -> Result<bool, Error> {
     let record = record::find(app, key).await?;
-    if matches!(record, Record::Unknown) {
-        return Ok(false);
-    }
-    match record::fingerprint(app, key, &record).await {
+    let (known, holder) = match record {
+        Record::Unknown if app.may_have_forgotten() => {
+            let waiting = record::waiting_fingerprint(app, key).await?;
+            (waiting.is_some(), waiting.filter(|holder| !holder.is_empty()))
+        }
+        Record::Unknown => (false, None),
+        record => (true, record::fingerprint(app, key, &record).await),
+    };
+    match holder {
         Some(holder) if holder != fingerprint => Err(record::conflict(key)),
-        _ => Ok(true),
+        _ => Ok(known),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use schemas::Status;
+use schemas::{Action, Status};
 use serde_json::json;
 
 use crate::support::{Engine, chat};
@@ -74,4 +74,21 @@ async fn a_request_that_has_ended_is_not_queued_again_where_the_broker_has_forgo
     engine.settled().await;
     let told = engine.events("acme", "ended").await;
     assert!(told.is_empty(), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ack_from_before_a_power_failure_takes_away_no_work_that_came_after_it() {
+    let engine = Engine::unsynced().await;
+    for (id, seconds) in [("before", 10), ("after", 60)] {
+        let slow = json!({"simulate": {"tokens": 10 * seconds, "tokens_per_second": 10}});
+        engine.publish("acme", Action::ChatCompletion, chat(id, slow)).await;
+        engine.event("acme", id, "running").await;
+        if id == "before" {
+            engine.fail_power().await;
+            assert_eq!(engine.work_kept().await, 0, "it was not synced, and its place is free");
+        }
+    }
+    assert_eq!(engine.outcome("acme", "before").await.status, Status::Succeeded);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(engine.work_kept().await, 1, "nobody has done what came after it");
 }

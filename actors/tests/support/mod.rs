@@ -18,7 +18,7 @@ use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderCon
 use async_trait::async_trait;
 use broker::{
     Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
-    memory::{Fault, Memory, Rule},
+    memory::{Fault, FaultClass, Memory, Options, Reach, Rule},
     message::MESSAGE_ID,
 };
 use bytes::Bytes;
@@ -112,7 +112,16 @@ impl Engine {
         Self::with_limits(Limits { stream_bytes_max, ..Limits::default() }).await
     }
 
+    /// On a broker that does not sync what it acknowledges.
+    pub(crate) async fn unsynced() -> Self {
+        Self::on(Limits::default(), Some(PATIENCE)).await
+    }
+
     async fn with_limits(limits: Limits) -> Self {
+        Self::on(limits, None).await
+    }
+
+    async fn on(limits: Limits, sync_interval: Option<Duration>) -> Self {
         let provider: ProviderConfig = serde_json::from_value(json!({
             "kind": "simulated",
             "concurrency": 16,
@@ -123,13 +132,22 @@ impl Engine {
         let registry = Registry::build(&BTreeMap::from([("sim".to_owned(), provider)])).unwrap();
         let registry = registry.with(Arc::new(Fragile::default()), [Fragile::model()]);
         let providers = BTreeMap::from(["sim", "fragile"].map(|name| (name.to_owned(), of_each)));
-        Self::with_providers(registry, providers, limits).await
+        Self::made_of(registry, providers, limits, sync_interval).await
     }
 
     /// With these providers in the place of its own.
     pub(crate) async fn with_providers(registry: Registry, providers: Providers, limits: Limits) -> Self {
+        Self::made_of(registry, providers, limits, None).await
+    }
+
+    async fn made_of(
+        registry: Registry,
+        providers: Providers,
+        limits: Limits,
+        sync_interval: Option<Duration>,
+    ) -> Self {
         let seams = Seams::simulated(1, Timestamp::UNIX_EPOCH);
-        let memory = Memory::with_seams(seams.clone());
+        let memory = Memory::new(Options { seams: seams.clone(), sync_interval, ..Options::default() });
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
         let topology = Topology::new(Subjects::default());
         broker.ensure(&topology.streams(&limits)).await.unwrap();
@@ -318,6 +336,18 @@ impl Engine {
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.memory.reconnect();
         tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+
+    /// The power of the broker fails, and comes back.
+    pub(crate) async fn fail_power(&self) {
+        self.memory.switch_on(FaultClass::PowerFailure, &Reach::default()).unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.memory.switch_off(FaultClass::PowerFailure);
+    }
+
+    /// How much work the broker holds.
+    pub(crate) async fn work_kept(&self) -> usize {
+        self.broker.replay(&self.topology.work, "dynode.work.>", 0).await.unwrap().count().await
     }
 
     /// From now on nobody hears what is said on `pattern`.

@@ -125,19 +125,22 @@ impl Consumer {
         self.written = Some(BTreeMap::new());
     }
 
-    /// Makes everything about the messages that are there as it was at the last sync.
-    pub(super) fn undo_unsynced(&mut self, is_there: impl Fn(u64) -> bool) {
+    /// Makes everything about the messages that are there as it was at the last sync; returns which had changed.
+    pub(super) fn undo_unsynced(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<u64> {
         let past = self.synced.take();
+        let changed = past.iter().flat_map(BTreeMap::keys).copied().collect();
         self.undo(past, is_there);
         self.note_sync();
+        changed
     }
 
-    /// Makes everything about the messages that are there as it was last written.
-    pub(super) fn undo_unwritten(&mut self, is_there: impl Fn(u64) -> bool) {
-        if let Some(past) = self.written.take() {
-            self.undo(Some(past), is_there);
-            self.note_write();
-        }
+    /// Makes everything about the messages that are there as it was last written; returns which had changed.
+    pub(super) fn undo_unwritten(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<u64> {
+        let Some(past) = self.written.take() else { return Vec::new() };
+        let changed = past.keys().copied().collect();
+        self.undo(Some(past), is_there);
+        self.note_write();
+        changed
     }
 
     fn undo(&mut self, past: Past, is_there: impl Fn(u64) -> bool) {

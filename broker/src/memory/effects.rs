@@ -15,6 +15,29 @@ pub(super) struct Effects {
     pub(super) faults: Faults,
     pub(super) counters: Counters,
     pub(super) log: Log,
+    /// What the last power failure or kill has undone.
+    pub(super) undone: Vec<Undone>,
+}
+
+/// A message that a power failure has put back to how it was at the last sync, although what happened since had been
+/// acknowledged; or a kill to how it was last written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undone {
+    /// The message.
+    pub message: Message,
+    /// What has been undone.
+    pub what: Undoing,
+}
+
+/// What of a message a power failure has undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undoing {
+    /// That it was stored: it is gone.
+    Stored,
+    /// That it was removed: it is back.
+    Removed,
+    /// That it was delivered or given back: its deliveries count from an earlier number.
+    Delivered,
 }
 
 /// How often one delivery arrives.
@@ -29,7 +52,12 @@ impl Effects {
     /// No faults, and a log of at most `log_entries_max` that begins at `origin`.
     pub(super) fn new(seams: Seams, origin: Instant, log_entries_max: usize) -> Self {
         let log = Log::new(origin, log_entries_max);
-        Self { faults: Faults::new(seams), counters: Counters::default(), log }
+        Self { faults: Faults::new(seams), counters: Counters::default(), log, undone: Vec::new() }
+    }
+
+    /// A power failure has undone this of `message`.
+    pub(super) fn undo(&mut self, message: &Message, what: Undoing) {
+        self.undone.push(Undone { message: message.clone(), what });
     }
 
     /// How much later than `now` a message sets out to `reader`.

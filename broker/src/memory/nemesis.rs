@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     Memory,
     class::{FaultClass, Reach},
+    effects::Undone,
     faults::{Fault, Rule, RuleId},
     log::Event,
     parse,
@@ -88,6 +89,11 @@ impl Memory {
     /// How often each class of faults has made a difference.
     pub fn fired_by_class(&self) -> BTreeMap<FaultClass, u64> {
         FaultClass::ALL.into_iter().map(|class| (class, self.fired_of(class))).collect()
+    }
+
+    /// What the last power failure or kill has undone, although it had been acknowledged.
+    pub fn undone(&self) -> Vec<Undone> {
+        self.handle.world.state.lock().effects.undone.clone()
     }
 
     /// Cuts every connection: operations, also those that wait, fail with `Disconnected`. Time goes on, leases lapse.

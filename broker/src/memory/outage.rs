@@ -32,6 +32,7 @@ impl State {
     /// The process of the broker is killed.
     pub(super) fn kill(&mut self, now: Instant) {
         self.down.killed = true;
+        self.effects.undone.clear();
         self.effects.faults.struck(FaultClass::Restart);
         self.crash(now);
     }
@@ -40,6 +41,7 @@ impl State {
     pub(super) fn fail_power(&mut self, pattern: &Pattern, probability: f64, now: Instant) {
         self.down.powerless = true;
         self.settle_due(now);
+        self.effects.undone.clear();
         let mut changed = 0;
         for stream in &mut self.streams {
             if stream.takes(pattern) && self.effects.faults.chance(probability) {

@@ -57,7 +57,7 @@ impl State {
         let Settling { place: (stream, consumer), message, sequence, settlement } = &settling;
         let reader = &self.streams[*stream].consumers[*consumer].reader;
         let name = || Name::of(message, Some(*sequence));
-        let Effects { faults, counters, log } = &mut self.effects;
+        let Effects { faults, counters, log, .. } = &mut self.effects;
         let delay = match faults.strike(Place::Settlement, message, Some(reader)) {
             Some(Fault::LateSettlement(delay)) => {
                 counters.settlements_late += 1;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broker::{
     Broker, BucketSpec, Link, Settlement, Storage, StreamSpec,
-    memory::{FaultClass, Memory, Options, Reach, log::Event},
+    memory::{FaultClass, Memory, Options, Reach, Undoing, log::Event},
 };
 use bytes::Bytes;
 use tokio::time::sleep;
@@ -28,6 +28,12 @@ fn fail(memory: &Memory) {
     assert_eq!(*memory.link().borrow(), Link::Up);
 }
 
+/// What the last failure has undone, by subject.
+fn undone(memory: &Memory) -> Vec<(&'static str, Undoing)> {
+    let name = |subject: &str| if subject == "q.a" { "q.a" } else { "q.b" };
+    memory.undone().iter().map(|undone| (name(&undone.message.subject), undone.what)).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_acknowledged_since_the_last_sync_is_gone_and_its_sequence_is_used_again() {
     let memory = durable().await;
@@ -38,6 +44,7 @@ async fn what_was_acknowledged_since_the_last_sync_is_gone_and_its_sequence_is_u
     assert!(memory.last("Q", "q.a").await.unwrap().is_some());
     assert_eq!(memory.last("Q", "q.b").await.unwrap(), None);
     assert_eq!((memory.counters().unsynced, memory.fired_of(FaultClass::PowerFailure)), (1, 1));
+    assert_eq!(undone(&memory), [("q.b", Undoing::Stored)]);
     assert!(publish_as(&memory, "synced", "q.a").await.unwrap().duplicate);
     let again = publish_as(&memory, "unsynced", "q.b").await.unwrap();
     assert_eq!((again.duplicate, again.sequence), (false, receipt.sequence));
@@ -62,6 +69,8 @@ async fn what_was_done_since_the_last_sync_is_back_with_the_lease_it_had() {
     pull_one(&mut *consumer).await.ack().await.unwrap();
     fail(&memory);
     assert_eq!(memory.counters().restored, 2);
+    let (back, earlier) = (("q.a", Undoing::Removed), ("q.a", Undoing::Delivered));
+    assert_eq!(undone(&memory), [back, back, earlier, earlier]);
     // The second never left, as far as the disk knows; the first is still leased.
     let second = pull_one(&mut *consumer).await;
     assert_eq!((second.sequence, second.deliveries), (2, 1));

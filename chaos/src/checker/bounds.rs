@@ -10,12 +10,18 @@ use serde::Serialize;
 pub struct Bounds {
     /// How much later than its deadline a request may end while things are broken (I1).
     pub recovery_ms: u64,
+    /// So many calls at once are all that an engine makes: while they are under way, what waits behind them is not late
+    /// (I1). None where that is not known.
+    pub slots: Option<usize>,
     /// `engine.attempts_max`: deliveries that may end in a crash (I4, I14).
     pub attempts_max: u64,
+    /// How often work is delivered while nothing is wrong but with its providers; none: as often as ever (I4).
+    pub attempts_calm: Option<u64>,
+    /// How much later than its deadline, or than its cancel, work that runs may end while nothing is wrong but with its
+    /// providers; none: as late as ever (I1).
+    pub punctual_ms: Option<u64>,
     /// `engine.retries`: further calls within one attempt (I4).
     pub retries: u64,
-    /// How many providers a request may be taken to, one after the other (I4).
-    pub providers: u64,
     /// How late a refusal may come (I8).
     pub refusal_ms: u64,
     /// The limit of each model that has one (I9).
@@ -69,9 +75,11 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             recovery_ms: 60_000,
+            slots: None,
             attempts_max: 3,
+            attempts_calm: None,
+            punctual_ms: None,
             retries: 2,
-            providers: 1,
             refusal_ms: 2_000,
             rates: BTreeMap::new(),
             retry_after_spread_ms: None,

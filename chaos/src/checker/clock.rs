@@ -21,7 +21,9 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         }
         expired_early(key, request, bounds, across, inquiry);
         let due = told.ms + send.deadline_ms + bounds.recovery_ms + bounds.skew_ms;
-        if let (Some(jump), Some(end)) = (across, index.late_end(request, due, bounds.skew_ms)) {
+        if let (Some(jump), Some(end)) = (across, index.late_end(request, due, bounds.skew_ms))
+            && end.ms > due + index.full_ms(bounds.slots, send.at.ms, end.ms)
+        {
             let (late, deadline) = (end.ms - told.ms, send.deadline_ms);
             let sentence = format!(
                 "the clock jumped, and it ended only after {late} ms; its deadline was {deadline} ms"
@@ -36,7 +38,8 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
 
 /// Expiring early is wrong whatever the clock did.
 fn expired_early(key: &Key, request: &Request<'_>, bounds: &Bounds, jump: Option<At>, inquiry: &mut Inquiry) {
-    let Some((send, _)) = request.accepted_send() else { return };
+    // A sending whose answer was lost may have been stored: then the deadline runs from there, and not from its repeat.
+    let Some(send) = request.sends.iter().find(|send| !send.is_refused()) else { return };
     let expired =
         request.ends().into_iter().find(|(_, status, _)| *status == Status::Expired).map(|(at, ..)| at);
     if let Some(at) = expired.filter(|at| at.ms + bounds.skew_ms < send.at.ms + send.deadline_ms) {

@@ -96,6 +96,14 @@ pub(crate) struct Fault<'a> {
     pub(crate) until_ms: Option<u64>,
 }
 
+impl Fault<'_> {
+    /// Whether it strikes only those whom the engine calls: no work is delivered again for it.
+    pub(crate) fn leaves_the_engine_alone(&self) -> bool {
+        let of_others = |whose| self.class.starts_with(whose) && !self.class.ends_with("kills");
+        of_others("provider") || of_others("target")
+    }
+}
+
 /// An outcome that the broker keeps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record<'a> {
@@ -181,6 +189,26 @@ impl<'a> Index<'a> {
             return None;
         }
         request.readers.values().find_map(|steps| request::late_end(steps, due_ms, spoken_ms))
+    }
+
+    /// For how long of a time at least so many calls were under way; not at all where the number is not known.
+    pub(crate) fn full_ms(&self, slots: Option<usize>, from_ms: u64, until_ms: u64) -> u64 {
+        let Some(slots) = slots else { return 0 };
+        let mut steps = Vec::new();
+        for call in &self.calls {
+            let ended_ms = call.answer.map_or(until_ms, |answer| answer.at.ms);
+            steps.push((call.at.ms.clamp(from_ms, until_ms), 1));
+            steps.push((ended_ms.clamp(from_ms, until_ms), -1));
+        }
+        steps.sort_unstable();
+        let (mut full_ms, mut open, mut since_ms) = (0, 0_isize, from_ms);
+        for (ms, step) in steps {
+            if usize::try_from(open).is_ok_and(|open| open >= slots) {
+                full_ms += ms - since_ms;
+            }
+            (open, since_ms) = (open + step, ms);
+        }
+        full_ms
     }
 
     /// Whether no fault but those that `excepted` names was on at any moment of a time.

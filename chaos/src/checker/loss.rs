@@ -1,7 +1,10 @@
 //! I1: what was accepted has exactly one recorded outcome, in time. Loss is told apart by where in the order of acceptance
 //! it lies, since each place has another cause; it never counts what may still be waiting.
 
-use super::{Bounds, Inquiry, index::Index};
+use super::{
+    Bounds, Inquiry,
+    index::{At, Call, Fault, Index, Request, Sending},
+};
 
 /// Everything accepted before the first survivor is gone: a store started over.
 const PREFIX: &str = "lost_prefix";
@@ -24,12 +27,37 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         }
         let Some((send, told)) = request.accepted_send() else { continue };
         let allowed = send.deadline_ms + bounds.recovery_ms + bounds.skew_ms;
-        if let Some(end) = index.late_end(request, send.at.ms + allowed, bounds.skew_ms) {
+        let due_ms = send.at.ms + allowed;
+        if let Some(end) = index.late_end(request, due_ms, bounds.skew_ms)
+            && end.ms > due_ms + index.full_ms(bounds.slots, send.at.ms, end.ms)
+        {
             let took = end.ms - send.at.ms;
             let sentence = format!("it ended {took} ms after it was sent; {allowed} ms were allowed");
             inquiry.broken(*key, "late", sentence, [send.at.line, told.line, end.line]);
+        } else if let Some((asked_ms, end)) = unpunctual(index, bounds, request, send) {
+            let took = end.ms - asked_ms;
+            let sentence = format!("it ran, and ended {took} ms after its deadline or its cancel");
+            inquiry.broken(*key, "unpunctual", sentence, [send.at.line, told.line, end.line]);
         }
     }
+}
+
+/// When the end of running work was due, and when it came, where it came too late although nothing was wrong.
+fn unpunctual(
+    index: &Index<'_>,
+    bounds: &Bounds,
+    request: &Request<'_>,
+    send: &Sending<'_>,
+) -> Option<(u64, At)> {
+    let punctual_ms = bounds.punctual_ms?;
+    let asked = request.cancelled.iter().map(|at| at.ms).chain([send.at.ms + send.deadline_ms]);
+    let runs = |ms: u64| {
+        let ran = |call: &Call<'_>| call.at.ms < ms && call.answer.is_none_or(|answer| answer.at.ms > ms);
+        index.calls_of(request).any(ran)
+    };
+    let late = |ms: u64| index.late_end(request, ms + punctual_ms + bounds.skew_ms, bounds.skew_ms);
+    let found = asked.filter(|ms| runs(*ms)).find_map(|ms| Some((ms, late(ms)?)));
+    found.filter(|(_, end)| index.is_calm(send.at.ms, end.ms, Fault::leaves_the_engine_alone))
 }
 
 fn lost(index: &Index<'_>, inquiry: &mut Inquiry) {

@@ -4,7 +4,7 @@ use schemas::Status;
 
 use super::{
     Bounds, Inquiry,
-    index::{Answer, Index, Request},
+    index::{Answer, At, Index, Request, Sending, Step},
 };
 use crate::history::{Door, Key};
 
@@ -62,6 +62,18 @@ fn lines_of<T: PartialEq>(told: &[(T, usize)], one: T, other: T) -> Vec<usize> {
     line(&one).into_iter().chain(line(&other)).collect()
 }
 
+/// Whether another request came by the bus, so that a door knows which of the two runs only when one begins, and this
+/// client had gone by then.
+fn left_before_it_was_told(request: &Request<'_>, send: &Sending<'_>) -> bool {
+    let by_bus = |other: &Sending<'_>| other.door == Door::Bus && other.fingerprint != send.fingerprint;
+    let steps = send.by.strip_prefix("client ").and_then(|reader| request.readers.get(reader));
+    let has_begun =
+        |step: &Step<'_>| matches!(step, Step::Frame(frame) if frame.attempt > 0 || frame.status.is_some());
+    let saw_it_begin =
+        |steps: &Vec<(At, Step<'_>)>| steps.iter().any(|(at, step)| *at > send.at && has_begun(step));
+    request.sends.iter().any(by_bus) && steps.is_some_and(|steps| !saw_it_begin(steps))
+}
+
 /// Two requests under one id: a door may accept only one, or takes back its word. (On the bus the ack says nothing of the
 /// id.)
 fn conflict(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
@@ -74,6 +86,7 @@ fn conflict(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
         .sends
         .iter()
         .filter(|send| accepted(send.door, send.answer) && send.withdrawn.is_none())
+        .filter(|send| !left_before_it_was_told(request, send))
         .map(|send| (send.fingerprint, send.at.line))
         .collect();
     if let Some((first, other)) = differing(&accepted) {

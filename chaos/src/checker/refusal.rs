@@ -33,8 +33,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
 
 /// Whether it ran after its refusal and before anybody sent it again; what another sending of it started is no breach.
 fn ran(index: &Index<'_>, key: &Key, request: &Request<'_>, refused: At, inquiry: &mut Inquiry) {
-    let refused_earlier =
-        |send: &Sending<'_>| matches!(send.answer, Some((_, Answer::Refused { .. }))) || send.at > refused;
+    let refused_earlier = |send: &Sending<'_>| send.is_refused() || send.at > refused;
     if !request.sends.iter().all(refused_earlier) {
         return;
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Bounds, Inquiry,
-    index::{Call, Index},
+    index::{Call, Fault, Index},
 };
 use crate::history::{Key, Signal};
 
@@ -15,12 +15,15 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         let calls: Vec<_> = index.calls_of(request).collect();
         let (Some(first), Some(last)) = (calls.first(), calls.last()) else { continue };
         inquiry.checked();
-        let tries: Vec<_> =
-            calls.iter().filter(|call| !call.is_throttled()).map(|call| call.at.line).collect();
-        let allowed = allowed(index, bounds, first, last);
-        if tries.len() as u64 > allowed {
-            let sentence = format!("the provider was called {} times; {allowed} are allowed", tries.len());
-            inquiry.broken(*key, "too_many_calls", sentence, tries);
+        let sent_ms = request.sends.first().map_or(0, |send| send.at.ms);
+        let calm = index.is_calm(sent_ms, last.at.ms, Fault::leaves_the_engine_alone);
+        let attempts = bounds.attempts_calm.filter(|_| calm).unwrap_or(bounds.attempts_max);
+        let allowed = allowed(index, bounds, attempts, first, last);
+        for (model, tries) in tries(&calls) {
+            if tries.len() as u64 > allowed {
+                let sentence = format!("{model} was called {} times; {allowed} are allowed", tries.len());
+                inquiry.broken(*key, "too_many_calls", sentence, tries);
+            }
         }
         for call in &calls {
             one_key(key, first, call, inquiry);
@@ -35,12 +38,21 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
+/// The calls of each model that count, by their lines.
+fn tries<'a>(calls: &[&Call<'a>]) -> BTreeMap<&'a str, Vec<usize>> {
+    let mut tries = BTreeMap::<_, Vec<_>>::new();
+    for call in calls.iter().filter(|call| !call.is_throttled()) {
+        tries.entry(call.model).or_default().push(call.at.line);
+    }
+    tries
+}
+
 /// What a drain hands back costs no attempt, so each drain on the way allows one more.
-fn allowed(index: &Index<'_>, bounds: &Bounds, first: &Call<'_>, last: &Call<'_>) -> u64 {
+fn allowed(index: &Index<'_>, bounds: &Bounds, attempts: u64, first: &Call<'_>, last: &Call<'_>) -> u64 {
     let drains = |at: u64| (first.at.ms..=last.at.ms).contains(&at);
     let signals = index.processes.iter().flat_map(|process| &process.signals);
     let handed_back = signals.filter(|(at, signal)| *signal == Signal::Drain && drains(at.ms)).count() as u64;
-    (bounds.attempts_max + handed_back) * (1 + bounds.retries) * bounds.providers
+    (attempts + handed_back) * (1 + bounds.retries)
 }
 
 fn one_key(key: &Key, first: &Call<'_>, call: &Call<'_>, inquiry: &mut Inquiry) {

@@ -18,9 +18,15 @@ use tokio::{
 use super::{
     Broken,
     plan::{Fault, Node, Strike, Trouble, Upset},
+    power,
     world::World,
 };
 use crate::history::Fact;
+
+/// How many messages a subscriber takes that has little room: fewer than come at once.
+const ROOM_LEFT: usize = 4;
+/// How likely a stream loses its tail when the power fails: each has files of its own, written through when it comes to it.
+const TAIL_LOST: f64 = 0.5;
 
 /// Whoever breaks things.
 pub(super) struct Nemesis {
@@ -80,9 +86,16 @@ impl Nemesis {
                 false
             }
             Fault::Upset { upset, kind } => {
-                let reach = Reach { pattern: world.topology.subjects.all(kind), ..Reach::default() };
+                let reach = match upset {
+                    Upset::PowerFailure => Reach { probability: TAIL_LOST, ..Reach::default() },
+                    _ => {
+                        let pattern = world.topology.subjects.all(kind);
+                        Reach { pattern, queue_max: ROOM_LEFT, ..Reach::default() }
+                    }
+                };
                 world.memory.switch_on(class_of(*upset), &reach)?;
-                if *upset == Upset::Restart {
+                if upset.ends_connections() {
+                    power::tell(world);
                     self.links_down += 1;
                     world.connect_all(false);
                 }
@@ -130,7 +143,7 @@ impl Nemesis {
             }
             Fault::Upset { upset, .. } => {
                 world.memory.switch_off(class_of(*upset));
-                if *upset == Upset::Restart {
+                if upset.ends_connections() {
                     self.link_up();
                 }
             }
@@ -202,6 +215,7 @@ impl Nemesis {
 const fn class_of(upset: Upset) -> FaultClass {
     match upset {
         Upset::Restart => FaultClass::Restart,
+        Upset::PowerFailure => FaultClass::PowerFailure,
         Upset::Freeze => FaultClass::Freeze,
         Upset::Disable => FaultClass::Disable,
         Upset::Overflow => FaultClass::Overflow,

@@ -125,12 +125,14 @@ pub enum Trouble {
 }
 
 /// How the broker itself is struck: the classes of [`broker::memory::FaultClass`] that are of no single message, but for
-/// those that lose what was stored: that is the disk's part of the promise.
+/// the deletion of a stream: somebody has thrown away what was promised to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Upset {
     /// It is killed, and comes back: what it held in memory is gone.
     Restart,
+    /// Its power fails, and comes back: what it had acknowledged and not synced is gone as well.
+    PowerFailure,
     /// It stands still, and its connections stay open.
     Freeze,
     /// Its streams are off, as on a full disk.
@@ -146,9 +148,15 @@ pub enum Upset {
 }
 
 impl Upset {
+    /// Whether nobody reaches the broker meanwhile.
+    pub const fn ends_connections(self) -> bool {
+        matches!(self, Self::Restart | Self::PowerFailure)
+    }
+
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Restart,
+        Self::PowerFailure,
         Self::Freeze,
         Self::Disable,
         Self::Overflow,

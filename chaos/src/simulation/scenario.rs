@@ -1,6 +1,6 @@
 //! Everything that a run is made of, as data: drawn from a seed, written to a file, shrunk, read back.
 
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use schemas::Tenant;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ use crate::{
 const REQUESTS_MAX: u64 = 50;
 /// Load and faults share this time.
 const SPAN_MS_MAX: u64 = 40_000;
+/// As the server that Dynode starts, something between, and a server by its own default.
+const SYNC_INTERVALS_MS: [u64; 3] = [100, 5_000, 120_000];
 /// More than the simulated gateways take.
 const HUGE_BYTES: usize = 80 << 10;
 
@@ -50,6 +52,9 @@ pub struct Setup {
     pub events_age_ms: u64,
     /// How long the broker recognises a repeated id.
     pub duplicate_window_ms: u64,
+    /// How often the broker syncs what it stores; none: before it acknowledges, so that no power failure takes anything.
+    #[serde(default)]
+    pub sync_interval_ms: Option<u64>,
 }
 
 impl Scenario {
@@ -100,6 +105,7 @@ impl Setup {
             lease_ms: *[6_000, 15_000].get(random.random_range(0..2)).unwrap_or(&6_000),
             events_age_ms: 600_000,
             duplicate_window_ms: if random.random_bool(0.3) { 5_000 } else { 120_000 },
+            sync_interval_ms: SYNC_INTERVALS_MS.choose(random).copied().filter(|_| random.random_bool(0.5)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Fault, Run, SETTLE_MS, Scenario,
     plan::{Mood, Node, Upset},
+    power::Lost,
     provider::{CHAT, EMBED, NAMES},
     settings::{ATTEMPTS_MAX, DRAIN_MS, RETRIES, SILENCE_MS},
 };
@@ -15,6 +16,8 @@ use crate::{
 
 /// Whatever struck, a request ends this much later than its deadline: a strike, a lease, and the deliveries after them.
 const RECOVERY_MS: u64 = 60_000;
+/// The longest pause of a slow reader, and a moment.
+const PUNCTUAL_MS: u64 = 4_000;
 /// The longest strike, a lease and a delivery: how long a request may stand still after its call was given up.
 const REDELIVERY_MS: u64 = 60_000;
 /// While the broker answers late, so does a door.
@@ -36,17 +39,16 @@ pub enum Judgement {
 /// The verdicts on `run`.
 pub fn check(scenario: &Scenario, run: &Run) -> Verdicts {
     let verdicts = checker::check(&run.history, &bounds(scenario));
-    verdicts
-        .iter()
-        .map(|(guarantee, verdict)| (guarantee, without_excused(scenario, verdict.clone())))
-        .collect()
+    let lost = Lost::of(&run.history);
+    let excused = |finding: &Finding| is_excused(scenario, finding) || lost.excuses(finding);
+    verdicts.iter().map(|(guarantee, verdict)| (guarantee, without(verdict.clone(), excused))).collect()
 }
 
 /// The same verdict without what the history alone cannot hold against the engine.
-fn without_excused(scenario: &Scenario, verdict: Verdict) -> Verdict {
+fn without(verdict: Verdict, is_excused: impl Fn(&Finding) -> bool) -> Verdict {
     let Verdict::Broken { mut findings } = verdict else { return verdict };
     let checked = findings.len() as u64;
-    findings.retain(|finding| !is_excused(scenario, finding));
+    findings.retain(|finding| !is_excused(finding));
     if findings.is_empty() { Verdict::Held { checked } } else { Verdict::Broken { findings } }
 }
 
@@ -54,20 +56,16 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     let has = |wanted: fn(&Fault) -> bool| scenario.plan.strikes.iter().any(|strike| wanted(&strike.fault));
     match (finding.guarantee, finding.kind) {
         // The number of an attempt is counted by the consumer and told in events: where both are gone, nobody knows it.
-        (Guarantee::I5, "repeat") => {
+        (Guarantee::I5, "repeat" | "other_text") => {
             has(
                 |fault| matches!(fault, Fault::Upset { upset: Upset::DeleteConsumer, kind } if kind == "work"),
-            ) && has(|fault| matches!(fault, Fault::Upset { upset: Upset::Restart, .. }))
+            ) && has(|fault| matches!(fault, Fault::Upset { upset, .. } if upset.ends_connections()))
         }
         // Each engine holds its own calls back. Where one piece of work is in the hands of two, the other has not heard.
         (Guarantee::I9, "before_retry_after") => scenario.setup.engines > 1,
         // A worker that died by itself looks the same from outside as one whose engine was drained.
         (Guarantee::I14, "charged") => {
             has(|fault| matches!(fault, Fault::Provider { mood: Mood::Kills, .. }))
-        }
-        // A sending whose answer was lost may have been stored: the deadline runs from there, and not from its repeat.
-        (Guarantee::I16, "expired_early") => {
-            !has(|fault| matches!(fault, Fault::ClockJump { node: Node::Engine(_), .. }))
         }
         _ => false,
     }
@@ -97,9 +95,11 @@ pub fn symptom(verdicts: &Verdicts) -> Option<(Guarantee, &'static str)> {
 fn bounds(scenario: &Scenario) -> Bounds {
     Bounds {
         recovery_ms: RECOVERY_MS,
+        slots: Some(scenario.setup.concurrency as usize),
         attempts_max: u64::from(ATTEMPTS_MAX),
+        attempts_calm: Some(1),
+        punctual_ms: Some(PUNCTUAL_MS),
         retries: u64::from(RETRIES),
-        providers: NAMES.len() as u64,
         rates: rates(scenario),
         refusal_ms: REFUSAL_MS,
         silence_ms: SILENCE_MS,

@@ -73,6 +73,7 @@ impl World {
         let memory = Memory::new(broker::memory::Options {
             seams: seams(&clock, mix(seed, 1)),
             log_entries_max,
+            sync_interval: scenario.setup.sync_interval_ms.map(Duration::from_millis),
             ..broker::memory::Options::default()
         });
         let topology = Topology::new(Subjects::default());

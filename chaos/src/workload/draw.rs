@@ -13,8 +13,8 @@ const PAUSE_MS_MAX: u64 = 2_000;
 /// A repeat or a cancel comes at most so long after its request.
 const AFTER_MS_MAX: u64 = 15_000;
 
-/// Request number `index`.
-pub(super) fn request(random: &mut StdRng, index: u64, profile: &Profile) -> Planned {
+/// A request, whose id is given to it when all are there.
+pub(super) fn request(random: &mut StdRng, profile: &Profile) -> Planned {
     let share = tenant(random, profile);
     let at_ms = match random.random_bool(profile.burst) {
         true => profile.span_ms / 2,
@@ -35,7 +35,7 @@ pub(super) fn request(random: &mut StdRng, index: u64, profile: &Profile) -> Pla
     }
     Planned {
         at_ms,
-        key: Key { tenant: share.tenant.clone(), id: id(index) },
+        key: Key { tenant: share.tenant.clone(), id: id(0) },
         door,
         ask: ask(random, profile),
         format: if random.random_bool(profile.message_pack) { Wire::MessagePack } else { Wire::Json },

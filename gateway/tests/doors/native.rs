@@ -9,10 +9,13 @@ use broker::{
     memory::{Fault, Rule},
 };
 use futures_util::StreamExt;
-use schemas::Format;
+use schemas::{Format, Priority, Request, fingerprint};
 use serde_json::{Value, json};
 
-use crate::{client::native, rig::Rig};
+use crate::{
+    client::native,
+    rig::{Rig, tenant},
+};
 
 #[tokio::test]
 async fn work_is_handed_in_and_its_outcome_read() {
@@ -43,6 +46,26 @@ async fn what_is_accepted_is_known_at_once() {
         (unknown.status, &unknown.json()["error"]["code"]),
         (404.try_into().unwrap(), &json!("not_found"))
     );
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_known_when_all_that_was_told_of_it_is_forgotten() {
+    let rig = Rig::start().await;
+    let body = native("r-9", "sim-chat");
+    let request: Request = serde_json::from_value(body.clone()).unwrap();
+    let work = json!({
+        "id": "r-9", "tenant": "default", "request": body, "plan": {"steps": []}, "format": "json",
+        "accepted_at": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T00:01:00Z",
+        "fingerprint": fingerprint::of(&request),
+    });
+    let subject = rig.topology.subjects.work("sim", Priority::Standard, &tenant());
+    let message = Message::new(subject, Format::Json, Format::Json.encode(&work).unwrap());
+    rig.broker.publish(Publication { message, id: Some("default.r-9".into()) }).await.unwrap();
+    assert_eq!(rig.post("/v1/requests", &native("r-9", "another")).await.status, 409);
+    assert_eq!(rig.post("/v1/requests", &body).await.status, 202);
+    let requests = rig.topology.subjects.requests_of(&tenant());
+    let published = rig.broker.replay(&rig.topology.requests, &requests, 0).await.unwrap().count().await;
+    assert_eq!(published, 0, "it waits already");
 }
 
 #[tokio::test]

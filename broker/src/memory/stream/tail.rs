@@ -9,7 +9,7 @@ use super::{Entry, Stream, bytes_of};
 use crate::{
     Retention, Storage,
     memory::{
-        effects::Effects,
+        effects::{Effects, Undoing},
         log::{Event, Name},
         sync::Sync,
     },
@@ -87,7 +87,11 @@ impl Stream {
                 self.sync(now);
                 let Self { consumers, entries, .. } = self;
                 for consumer in consumers {
-                    consumer.undo_unwritten(|sequence| entries.contains_key(&sequence));
+                    for sequence in consumer.undo_unwritten(|sequence| entries.contains_key(&sequence)) {
+                        if let Some(entry) = entries.get(&sequence) {
+                            effects.undo(&entry.message, Undoing::Delivered);
+                        }
+                    }
                 }
                 self.relearn();
             }
@@ -106,12 +110,14 @@ impl Stream {
         for sequence in unsynced {
             let Some(entry) = self.entries.get(&sequence) else { continue };
             effects.log.record(now, || Event::Unsynced(Name::of(&entry.message, Some(sequence))));
+            effects.undo(&entry.message, Undoing::Stored);
             effects.counters.unsynced += 1;
             changed += 1;
             self.discard(sequence);
         }
         for (sequence, entry) in std::mem::take(&mut self.tail.removed) {
             effects.log.record(now, || Event::Restored(Name::of(&entry.message, Some(sequence))));
+            effects.undo(&entry.message, Undoing::Removed);
             effects.counters.restored += 1;
             changed += 1;
             self.put_back(sequence, entry);
@@ -119,7 +125,11 @@ impl Stream {
         self.sequence_last = sequence_last;
         let Self { consumers, entries, .. } = self;
         for consumer in consumers {
-            consumer.undo_unsynced(|sequence| entries.contains_key(&sequence));
+            for sequence in consumer.undo_unsynced(|sequence| entries.contains_key(&sequence)) {
+                if let Some(entry) = entries.get(&sequence) {
+                    effects.undo(&entry.message, Undoing::Delivered);
+                }
+            }
         }
         self.find_orphans();
         self.relearn();

@@ -44,6 +44,13 @@ pub(crate) struct Sending<'a> {
     pub(crate) withdrawn: Option<At>,
 }
 
+impl Sending<'_> {
+    /// Whether its sender was told that nothing comes of it.
+    pub(crate) const fn is_refused(&self) -> bool {
+        matches!(self.answer, Some((_, Answer::Refused { .. })))
+    }
+}
+
 /// What the sender was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -103,8 +110,7 @@ impl<'a> Request<'a> {
 
     /// Whether it may have been accepted: somebody was told so, or nobody was told anything.
     pub(crate) fn may_run(&self) -> bool {
-        let runs = |send: &Sending<'_>| !matches!(send.answer, Some((_, Answer::Refused { .. })));
-        self.sends.iter().any(runs)
+        self.sends.iter().any(|send| !send.is_refused())
     }
 
     /// All frames of all readers, in the order of the history.

@@ -18,6 +18,25 @@ fn i4_tries_are_bounded() {
 }
 
 #[test]
+fn i4_while_nothing_is_wrong_one_attempt_is_all_and_each_model_counts_for_itself() {
+    let judged = |story: &Story| {
+        check(&story.entries, &Bounds { attempts_calm: Some(1), ..bounds() }).of(Guarantee::I4).clone()
+    };
+    let other = calls(3).called_as(9, "r1", "other", Some("r1"));
+    assert!(matches!(judged(&other), Verdict::Held { .. }));
+    assert!(matches!(judged(&calls(4)), Verdict::Broken { .. }));
+    let wrong = |fault: &str| Fact::Injected { fault: fault.into(), target: "x".into() };
+    let during = |fault| {
+        let mut story = calls(4);
+        story.entries.insert(0, Entry { at_ms: 0, by: "nemesis".into(), fact: wrong(fault) });
+        story
+    };
+    assert!(matches!(judged(&during("provider fails")), Verdict::Broken { .. }));
+    assert!(matches!(judged(&during("provider kills")), Verdict::Held { .. }));
+    assert!(matches!(judged(&during("broker lapse")), Verdict::Held { .. }));
+}
+
+#[test]
 fn i4_a_drain_on_the_way_allows_one_more_attempt() {
     let begun = Story::default().begins("worker-1", 7).asked("r1").called(1, "r1").abandoned(1);
     let drained = begun.signal("worker-1", 7, Signal::Drain);

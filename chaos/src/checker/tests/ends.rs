@@ -64,6 +64,19 @@ fn i1_a_slow_reader_or_one_that_was_away_does_not_make_an_end_late() {
 }
 
 #[test]
+fn i1_what_waits_while_an_engine_has_its_hands_full_is_not_late() {
+    let waits = Story::default().asked("r1").reads("r1", None).called(1, "r2").at(20_000).answered(1, 10);
+    let late = |ms| waits.clone().at(ms).end("r1", (1, 1), Status::Succeeded, "hi").recorded("r1", "hi");
+    let judged =
+        |story: &Story, slots| check(&story.entries, &Bounds { slots, ..bounds() }).of(Guarantee::I1).clone();
+    let is_late = |verdict| matches!(verdict, Verdict::Broken { .. });
+    assert!(is_late(judged(&late(90_500), None)), "nothing is known of slots");
+    assert!(!is_late(judged(&late(90_500), Some(1))), "20 s it waited behind another");
+    assert!(is_late(judged(&late(90_501), Some(1))));
+    assert!(is_late(judged(&late(90_500), Some(2))), "one of two slots was free");
+}
+
+#[test]
 fn i2_everything_told_was_asked() {
     let good = Story::default().asked("r1").called(1, "r1").streamed("r1", "hi").called_back("r1", 200);
     holds(&good.recorded("r1", "hi").parked("r1"), Guarantee::I2);
@@ -114,6 +127,23 @@ fn i3_an_id_in_use_is_not_given_to_another_request() {
     holds(&second(Door::Socket, "f2").accepted_by("client 2", "r1").fact("client 2", late), Guarantee::I3);
     holds(&second(Door::Bus, "f2").accepted_by("client 2", "r1"), Guarantee::I3);
     not_exercised(&second(Door::Http, "f1").accepted_by("client 2", "r1"), Guarantee::I3);
+}
+
+#[test]
+fn i3_who_left_before_a_door_could_tell_of_the_conflict_was_not_told() {
+    let by_bus = Story::default().sent_as("client 1", "r1", Door::Bus, "f1", false).accepted("r1");
+    let asks = |story: Story, by, fingerprint| {
+        story.sent_as(by, "r1", Door::Socket, fingerprint, false).accepted_by(by, "r1")
+    };
+    // The reader of this client is `a`.
+    let queued = asks(by_bus, "client a", "f2").reads("r1", None).frame("r1", (0, 0), "queued", None);
+    let other = |story: Story| asks(story.left("r1"), "client 2", "f1");
+    holds(&other(queued.clone()), Guarantee::I3);
+    let stayed = queued.frame("r1", (1, 0), "running", None);
+    breaks(&other(stayed), Guarantee::I3, "conflict_accepted");
+    let by_door =
+        asks(Story::default(), "client a", "f2").reads("r1", None).frame("r1", (0, 0), "queued", None);
+    breaks(&other(by_door), Guarantee::I3, "conflict_accepted");
 }
 
 fn refused(code: ErrorCode, retry_after_ms: Option<u64>) -> Story {

@@ -103,7 +103,8 @@ pub(super) async fn cancel(client: &Client) {
 async fn publish(client: &Client, bus: &Bus, sending: &Sending) -> Result<bool, Option<Error>> {
     let plan = &client.planned;
     let mut headers = HeaderMap::new();
-    headers.insert("Nats-Msg-Id", plan.key.id.as_str());
+    // One space for all tenants of a stream.
+    headers.insert("Nats-Msg-Id", format!("{}.{}", plan.key.tenant, plan.key.id));
     if plan.bad != Some(Bad::Garbage) {
         headers.insert("Content-Type", Format::from(plan.format).content_type());
     }

@@ -44,7 +44,7 @@ impl Client {
             payload: Bytes::from(self.bytes(other)),
         };
         // Another request under the same id has another message id, or the broker itself would drop it.
-        let id = if other { format!("{}-other", key.id) } else { key.id.to_string() };
+        let id = format!("{}.{}{}", key.tenant, key.id, if other { ".other" } else { "" });
         let publication = Publication { message, id: Some(id) };
         for tries in 0..TRIES_MAX {
             self.say_sent(Door::Bus, other);

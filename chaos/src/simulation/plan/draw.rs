@@ -72,9 +72,8 @@ const MAKERS: [fn(&mut StdRng, &Setup) -> Fault; 14] = [
         probability: random.random_range(0.2..1.0),
     },
     |_, _| Fault::ClientsCut,
-    // Engines measure deadlines against the time at which the broker stored a request, so only doors are drawn.
     |random, setup| Fault::ClockJump {
-        node: Node::Gateway(random.random_range(0..setup.gateways.len().max(1))),
+        node: node(random, setup),
         by_ms: random.random_range(-JUMP_MS_MAX..=JUMP_MS_MAX),
     },
 ];
