@@ -85,14 +85,17 @@ impl ProviderStage {
     }
 
     async fn attempt(&self, task: Task<'_>, work: Work) -> Result<Verdict, broker::Error> {
-        let number = fence::number(&self.shared, task.lease, &work).await?;
-        if number > 1
-            && let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await?
-        {
+        let (number, outcome) = match fence::is_first(&self.shared, task.lease, &work) {
+            true => (1, None),
+            false => tokio::try_join!(
+                fence::number(&self.shared, task.lease, &work),
+                self.shared.outbox.outcome(&work.tenant, &work.id)
+            )?,
+        };
+        if let Some(outcome) = outcome {
             // A worker before us recorded the end and died before it could tell it.
-            let told = self.shared.outbox.last_told(&work.tenant, &work.id).await?;
-            // Where readers have seen a newer attempt than that, they drop what is told of the older: it ends as this one.
-            let is_hidden = told.is_some_and(|told| told.attempt > outcome.ended.0);
+            // Where readers may have seen a newer attempt than that, they drop what is told of the older: it ends as this one.
+            let is_hidden = number > outcome.ended.0.saturating_add(1);
             let told_at = if is_hidden { (number, 0) } else { outcome.ended };
             return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, Some(told_at)))));
         }
@@ -100,12 +103,9 @@ impl ProviderStage {
         let format = work.format.into();
         let (broker, fingerprint) = (self.shared.outbox.broker(), work.fingerprint.clone());
         let emitter = Emitter::new(broker, subject, format, work.id.clone(), number, fingerprint);
-        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, number);
+        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter);
         if fence::is_spent(&self.shared, task.lease, &work).await? {
             return Ok(self.give_up(&work, &attempt));
-        }
-        if number > 1 {
-            attempt.tell_restarted("the attempt before this one ended early").await;
         }
         let registration = self.shared.control.register(&work.tenant, &work.id);
         let deadline = deadline(&work, self.shared.outbox.now());
@@ -126,6 +126,9 @@ impl ProviderStage {
         attempt: &mut Attempt<'_>,
         deadline: Instant,
     ) -> Result<Box<adapters::Finished>, Error> {
+        if attempt.next_event().0 > 1 {
+            attempt.claim().await;
+        }
         self.shared.control.caught_up().await;
         attempt.run(deadline).await
     }

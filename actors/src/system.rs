@@ -117,8 +117,14 @@ impl System {
         let listening = control.listen();
 
         let can_sign = callbacks.default_secret.is_some();
-        let classifier =
-            Classifier::new(rules, Arc::clone(&parts.registry), outbox.clone(), engine.clone(), can_sign)?;
+        let classifier = Classifier::new(
+            rules,
+            Arc::clone(&parts.registry),
+            Arc::clone(&control),
+            outbox.clone(),
+            engine.clone(),
+            can_sign,
+        )?;
         let delivery =
             Delivery::new(callbacks, courier, outbox.clone(), engine.clone(), Arc::clone(&metrics));
         let shared = Arc::new(Shared {

@@ -29,7 +29,6 @@ pub(super) struct Attempt<'a> {
     progress: &'a Progress,
     work: &'a Work,
     emitter: Emitter,
-    attempt: u32,
     started_at: Timestamp,
     records: Vec<AttemptRecord>,
     served_by: Option<Step>,
@@ -39,20 +38,13 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(
-        shared: &'a Shared,
-        progress: &'a Progress,
-        work: &'a Work,
-        emitter: Emitter,
-        attempt: u32,
-    ) -> Self {
+    pub(super) fn new(shared: &'a Shared, progress: &'a Progress, work: &'a Work, emitter: Emitter) -> Self {
         let started_at = shared.outbox.now();
         Self {
             shared,
             progress,
             work,
             emitter,
-            attempt,
             started_at,
             records: Vec::new(),
             served_by: None,
@@ -96,8 +88,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Tells readers that what they show of an attempt before this one is void. No other attempt has this number then.
+    pub(super) async fn claim(&mut self) {
+        self.progress.expect_within(self.shared.outbox.patience());
+        self.emitter.claim(&self.shared.outbox, "the attempt before this one ended early").await;
+    }
+
     /// Tells readers that what they show is void.
-    pub(super) async fn tell_restarted(&mut self, reason: &str) {
+    async fn tell_restarted(&mut self, reason: &str) {
         self.shown = ChatOutput::default();
         self.has_shown = false;
         self.emitter.emit(EventBody::Restarted { reason: reason.to_owned() }).await;
@@ -199,7 +197,7 @@ impl<'a> Attempt<'a> {
             self.shared.metrics.used(&step.provider, &step.model, &finished.usage);
         }
         self.records.push(AttemptRecord {
-            attempt: self.attempt,
+            attempt: self.emitter.next().0,
             provider: step.provider.clone(),
             model: step.model.clone(),
             started_at,

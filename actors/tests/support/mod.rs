@@ -17,7 +17,7 @@ use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderCon
 use async_trait::async_trait;
 use broker::{
     Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
-    memory::{Fault, Memory, Rule},
+    memory::{Fault, FaultClass, Memory, Reach, Rule},
     message::MESSAGE_ID,
 };
 use bytes::Bytes;
@@ -225,6 +225,11 @@ impl Engine {
 
     /// Puts classified work into its queue, as the classifier does.
     pub(crate) async fn enqueue(&self, tenant: &str, id: &str) {
+        self.enqueue_for("sim", tenant, id).await;
+    }
+
+    /// Puts classified work into the queue of a pool.
+    pub(crate) async fn enqueue_for(&self, pool: &str, tenant: &str, id: &str) {
         let (tenant, id) = (Tenant::new(tenant).unwrap(), RequestId::new(id).unwrap());
         let payload = json!({"model": "fast", "messages": [{"role": "user", "content": "one two"}]});
         let accepted_at = self.seams.clock.now();
@@ -240,7 +245,7 @@ impl Engine {
             tenant,
             id,
         };
-        let subject = self.topology.subjects.work("sim", work.request.priority, &work.tenant);
+        let subject = self.topology.subjects.work(pool, work.request.priority, &work.tenant);
         let payload = Format::MessagePack.encode(&work).unwrap();
         let message = Message::new(subject, Format::MessagePack, payload);
         self.broker.publish(Publication { message, id: None }).await.unwrap();
@@ -256,6 +261,12 @@ impl Engine {
             let lease = consumer.pull(1, PATIENCE).await.unwrap().remove(0);
             lease.retry_after(Duration::ZERO).await.unwrap();
         }
+    }
+
+    /// Whoever counted the deliveries of work is gone.
+    pub(crate) fn delete_consumers(&self) {
+        let reach = Reach { pattern: self.topology.subjects.all("work"), ..Reach::default() };
+        self.memory.switch_on(FaultClass::DeleteConsumer, &reach).unwrap();
     }
 
     /// Says something that nobody waits for.

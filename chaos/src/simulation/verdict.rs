@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Fault, Run, SETTLE_MS, Scenario,
-    plan::{Mood, Node, Upset},
+    plan::{Mood, Node},
     provider::{CHAT, EMBED, NAMES},
     settings::{ATTEMPTS_MAX, DRAIN_MS, RETRIES, SILENCE_MS},
 };
@@ -53,12 +53,6 @@ fn without_excused(scenario: &Scenario, verdict: Verdict) -> Verdict {
 fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     let has = |wanted: fn(&Fault) -> bool| scenario.plan.strikes.iter().any(|strike| wanted(&strike.fault));
     match (finding.guarantee, finding.kind) {
-        // The number of an attempt is counted by the consumer and told in events: where both are gone, nobody knows it.
-        (Guarantee::I5, "repeat") => {
-            has(
-                |fault| matches!(fault, Fault::Upset { upset: Upset::DeleteConsumer, kind } if kind == "work"),
-            ) && has(|fault| matches!(fault, Fault::Upset { upset: Upset::Restart, .. }))
-        }
         // Each engine holds its own calls back. Where one piece of work is in the hands of two, the other has not heard.
         (Guarantee::I9, "before_retry_after") => scenario.setup.engines > 1,
         // A worker that died by itself looks the same from outside as one whose engine was drained.
