@@ -221,7 +221,7 @@ impl Control {
 }
 
 /// Resolves when the connection is there again; never, once the broker is closed.
-async fn back_up(link: &mut watch::Receiver<Link>) {
+pub(crate) async fn back_up(link: &mut watch::Receiver<Link>) {
     loop {
         if link.changed().await.is_err() {
             return std::future::pending().await;

@@ -40,10 +40,10 @@ impl Handle {
         granted.await.ok()
     }
 
-    /// The provider asked for fewer calls: none starts before `pause` has passed.
-    pub fn throttled(&self, pause: Duration) {
-        // A governor that is gone starts anew without the pause; the provider will say it again.
-        let _ = self.governor.cast(Message::Throttled(Instant::now() + pause));
+    /// The provider asked for fewer calls: none starts before `until`.
+    pub fn closed_until(&self, until: Instant) {
+        // To a governor that is gone nothing can be told; whoever takes its place is.
+        let _ = self.governor.cast(Message::ClosedUntil(until));
     }
 }
 
@@ -55,7 +55,7 @@ pub enum Message {
     /// A call has ended.
     Return,
     /// The provider wants no call before this instant.
-    Throttled(Instant),
+    ClosedUntil(Instant),
     /// A time that was waited for has come.
     Tick,
 }
@@ -111,7 +111,7 @@ impl Actor for Governor {
         match message {
             Message::Acquire(reply) => state.waiting.push_back(reply),
             Message::Return => state.running = state.running.saturating_sub(1),
-            Message::Throttled(until) => state.paused_until = state.paused_until.max(Some(until)),
+            Message::ClosedUntil(until) => state.paused_until = state.paused_until.max(Some(until)),
             Message::Tick => state.tick_due = None,
         }
         if let Some(wait) = state.serve(&myself, Instant::now()) {

@@ -3,7 +3,7 @@
 mod attempt;
 mod fence;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use adapters::Registry;
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     EngineConfig,
+    closings::Closings,
     control::Control,
     emitter::Emitter,
     governor,
@@ -30,19 +31,45 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(5);
 /// A token that is written takes a provider about as long as so many that are read.
 const OUTPUT_WEIGHT: u64 = 4;
 
-/// The governors by the name of their provider; a restarted governor takes the place of the dead one.
+/// The governors by the name of their provider. One that takes the place of a dead one is told what that knew.
 #[derive(Debug, Default)]
-pub struct Governors(RwLock<std::collections::BTreeMap<String, governor::Handle>>);
+pub struct Governors(RwLock<BTreeMap<String, Seat>>);
+
+#[derive(Debug, Default)]
+struct Seat {
+    governor: Option<governor::Handle>,
+    /// The provider wants no call before this instant.
+    closed_until: Option<Instant>,
+}
 
 impl Governors {
     /// The governor of `provider`.
     pub fn get(&self, provider: &str) -> Option<governor::Handle> {
-        self.0.read().get(provider).cloned()
+        self.0.read().get(provider)?.governor.clone()
     }
 
     /// From now on `governor` governs `provider`.
     pub fn set(&self, provider: &str, governor: governor::Handle) {
-        self.0.write().insert(provider.to_owned(), governor);
+        self.change(provider, |seat| seat.governor = Some(governor));
+    }
+
+    /// The provider wants no call before `until`, or before what it has said already.
+    pub fn close(&self, provider: &str, until: Instant) {
+        self.change(provider, |seat| seat.closed_until = seat.closed_until.max(Some(until)));
+    }
+
+    /// Before when the provider wants no call, where that is still to come.
+    pub fn closed_until(&self, provider: &str) -> Option<Instant> {
+        self.0.read().get(provider)?.closed_until.filter(|until| *until > Instant::now())
+    }
+
+    fn change(&self, provider: &str, change: impl FnOnce(&mut Seat)) {
+        let mut seats = self.0.write();
+        let seat = seats.entry(provider.to_owned()).or_default();
+        change(seat);
+        if let (Some(governor), Some(until)) = (&seat.governor, seat.closed_until) {
+            governor.closed_until(until);
+        }
     }
 }
 
@@ -53,6 +80,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Who may call them, and when.
     pub governors: Arc<Governors>,
+    /// Which of them want no calls.
+    pub closings: Arc<Closings>,
     /// Cancels.
     pub control: Arc<Control>,
     /// Where to write.
@@ -120,7 +149,7 @@ impl ProviderStage {
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }
 
-    /// A cancel from before this engine ends the work before its first call.
+    /// A cancel from before this engine ends the work before its first call, and what a provider asked for is heeded.
     async fn run(
         &self,
         attempt: &mut Attempt<'_>,
@@ -130,6 +159,7 @@ impl ProviderStage {
             attempt.claim().await;
         }
         self.shared.control.caught_up().await;
+        self.shared.closings.caught_up().await;
         attempt.run(deadline).await
     }
 

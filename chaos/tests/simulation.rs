@@ -18,7 +18,7 @@ const LOG_ENTRIES_MAX: usize = 1_000_000;
 /// Set where this program runs as a child, and only tells the digest of these runs.
 const CHILD: &str = "DYNODE_TEST_SIMULATION_CHILD";
 /// Scenarios that have failed once, made small.
-const KEPT: [(&str, &str); 6] = [
+const KEPT: [(&str, &str); 8] = [
     (
         "conflict-when-all-has-been-forgotten",
         include_str!("../seeds/conflict-when-all-has-been-forgotten.json"),
@@ -31,6 +31,11 @@ const KEPT: [(&str, &str); 6] = [
     ),
     ("handed-back-and-delivered-again", include_str!("../seeds/handed-back-and-delivered-again.json")),
     ("published-again-after-its-end", include_str!("../seeds/published-again-after-its-end.json")),
+    (
+        "retry-after-told-to-an-engine-that-drains",
+        include_str!("../seeds/retry-after-told-to-an-engine-that-drains.json"),
+    ),
+    ("retry-after-shorter-than-the-last", include_str!("../seeds/retry-after-shorter-than-the-last.json")),
 ];
 
 /// Everything that can be told of a run: the history, and what the broker did.

@@ -99,6 +99,16 @@ impl Subjects {
         format!("{}.sig.{pool}", self.prefix)
     }
 
+    /// `dynode.lim.<provider>`: until when a provider wants no calls.
+    pub fn closing(&self, provider: &str) -> String {
+        format!("{}.lim.{provider}", self.prefix)
+    }
+
+    /// Reads the provider of a `lim` subject; `None` where it is not one.
+    pub fn parse_closing<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        self.strip(subject, "lim").filter(|provider| !provider.contains('.'))
+    }
+
     /// `dynode.<path>`: what comes before the lanes of a queue.
     pub fn queue(&self, path: &str) -> String {
         format!("{}.{path}", self.prefix)
@@ -109,7 +119,7 @@ impl Subjects {
         format!("{}.bell.{path}", self.prefix)
     }
 
-    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`).
+    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`, `lim`).
     pub fn all(&self, kind: &str) -> String {
         format!("{}.{kind}.>", self.prefix)
     }

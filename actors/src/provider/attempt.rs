@@ -136,9 +136,9 @@ impl<'a> Attempt<'a> {
             let again = match error.remedy {
                 Remedy::Throttle if throttled < THROTTLED_MAX => {
                     throttled += 1;
-                    let pause = error.retry_after.unwrap_or(THROTTLED_PAUSE);
-                    if let Some(governor) = self.shared.governors.get(&step.provider) {
-                        governor.throttled(pause);
+                    match error.retry_after {
+                        Some(pause) => self.shared.closings.close(&step.provider, pause).await,
+                        None => self.shared.governors.close(&step.provider, Instant::now() + THROTTLED_PAUSE),
                     }
                     Some(Duration::ZERO)
                 }

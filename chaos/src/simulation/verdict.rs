@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Fault, Run, SETTLE_MS, Scenario,
-    plan::{Mood, Node},
+    plan::{Mood, Node, Upset},
     provider::{CHAT, EMBED, NAMES},
     settings::{ATTEMPTS_MAX, DRAIN_MS, RETRIES, SILENCE_MS},
 };
@@ -53,8 +53,8 @@ fn without_excused(scenario: &Scenario, verdict: Verdict) -> Verdict {
 fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     let has = |wanted: fn(&Fault) -> bool| scenario.plan.strikes.iter().any(|strike| wanted(&strike.fault));
     match (finding.guarantee, finding.kind) {
-        // Each engine holds its own calls back. Where one piece of work is in the hands of two, the other has not heard.
-        (Guarantee::I9, "before_retry_after") => scenario.setup.engines > 1,
+        // An engine that is cut off from the broker cannot tell the others what a provider has asked of it.
+        (Guarantee::I9, "before_retry_after") => has(cuts_off_engines),
         // A worker that died by itself looks the same from outside as one whose engine was drained.
         (Guarantee::I14, "charged") => {
             has(|fault| matches!(fault, Fault::Provider { mood: Mood::Kills, .. }))
@@ -65,6 +65,16 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether `fault` keeps what an engine says from the broker.
+const fn cuts_off_engines(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::LinkDown
+            | Fault::NodeCut { node: Node::Engine(_) }
+            | Fault::Upset { upset: Upset::Restart | Upset::Freeze | Upset::Disable, .. }
+    )
 }
 
 /// Each engine keeps the limit for itself, and one that comes back does not know of the calls before its end.
