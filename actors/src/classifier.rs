@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::{
     EngineConfig, RuleConfig,
+    control::Control,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
     stage::{FIRST_WITHIN, Stage, Task, Verdict},
@@ -32,12 +33,15 @@ pub const DOOR: &str = "Dynode-Door";
 
 /// The attempt of what ends in this stage: none has begun.
 const BEFORE_THE_FIRST: u32 = 0;
+/// How many works of a tenant are looked through for one id: what the broker sends at once.
+const LOOKED_AT_MAX: usize = 256;
 
 /// The stage.
 #[derive(Debug)]
 pub struct Classifier {
     rules: Rules,
     registry: Arc<Registry>,
+    control: Arc<Control>,
     outbox: Outbox,
     engine: EngineConfig,
     can_sign: bool,
@@ -80,11 +84,12 @@ impl Classifier {
     pub fn new(
         rules: &[RuleConfig],
         registry: Arc<Registry>,
+        control: Arc<Control>,
         outbox: Outbox,
         engine: EngineConfig,
         can_sign: bool,
     ) -> Result<Self, BadRule> {
-        Ok(Self { rules: Rules::new(rules)?, registry, outbox, engine, can_sign })
+        Ok(Self { rules: Rules::new(rules)?, registry, control, outbox, engine, can_sign })
     }
 
     async fn classify(
@@ -200,6 +205,8 @@ impl Classifier {
         fingerprint: &str,
     ) -> Result<Prior, broker::Error> {
         let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
+        // A request goes forward only, so whoever looks along its way does not miss it: first at its work.
+        let work = if self.control.came_back_lately() { self.work_of(tenant, id).await? } else { None };
         if let Some(outcome) = self.outbox.outcome(tenant, id).await? {
             return Ok(match outcome {
                 outcome if differs(&outcome.fingerprint) => Prior::Conflict,
@@ -224,7 +231,29 @@ impl Classifier {
                 (true, _) => {}
             }
         }
-        Ok(if of_another == Some(true) { Prior::Conflict } else { prior })
+        Ok(match work {
+            Some(Work { fingerprint, .. }) if differs(&fingerprint) => Prior::Conflict,
+            Some(_) => Prior::Underway,
+            None if of_another == Some(true) => Prior::Conflict,
+            None => prior,
+        })
+    }
+
+    /// The work of a request of which the events may be lost.
+    async fn work_of(&self, tenant: &Tenant, id: &RequestId) -> Result<Option<Work>, broker::Error> {
+        let topology = self.outbox.topology();
+        let pattern = topology.subjects.work_of(tenant);
+        let works = self.outbox.broker().replay(&topology.work, &pattern, 0).await?;
+        let mut works = works.take(LOOKED_AT_MAX);
+        while let Some(stored) = works.next().await {
+            let message = stored?.message;
+            if let Ok(work) = message.format().decode::<Work>(&message.payload)
+                && work.id == *id
+            {
+                return Ok(Some(work));
+            }
+        }
+        Ok(None)
     }
 
     async fn tell_queued(

@@ -29,6 +29,10 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 /// than this. Costs the broker two questions.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
+/// For so long after its return a broker may come up with what it has forgotten, or ask for what it has lost: a lease runs
+/// out, a client repeats itself.
+const FORGETFUL: Duration = Duration::from_secs(120);
+
 type Key = (Tenant, RequestId);
 
 /// The requests that run here, and the cancels that came for any.
@@ -93,9 +97,10 @@ impl Control {
         self.caught_up.wait().await;
     }
 
-    /// Whether the connection to the broker came back that lately.
-    pub fn came_back_within(&self, time: Duration) -> bool {
-        self.came_back.lock().is_some_and(|at| at.elapsed() < time)
+    /// Whether the connection to the broker came back so lately that the broker may have forgotten what it has done, and
+    /// what it was told: it keeps events in its memory.
+    pub fn came_back_lately(&self) -> bool {
+        self.came_back.lock().is_some_and(|at| at.elapsed() < FORGETFUL)
     }
 
     /// Cancels a request, now or when it comes.
@@ -216,7 +221,7 @@ impl Control {
 }
 
 /// Resolves when the connection is there again; never, once the broker is closed.
-async fn back_up(link: &mut watch::Receiver<Link>) {
+pub(crate) async fn back_up(link: &mut watch::Receiver<Link>) {
     loop {
         if link.changed().await.is_err() {
             return std::future::pending().await;

@@ -1,12 +1,13 @@
-//! Tells what happens on the way: numbers the events of one attempt and sends them, waiting for nobody.
+//! Tells what happens on the way: numbers the events of one attempt and sends them. Only a second attempt waits, once,
+//! until its beginning is told.
 
 use std::sync::Arc;
 
-use broker::{Broker, Headers, Message};
+use broker::{Broker, Headers, Message, Publication};
 use schemas::{Event, EventBody, Format, RequestId};
-use tracing::debug;
+use tracing::{debug, warn};
 
-use crate::classifier::FINGERPRINT;
+use crate::{classifier::FINGERPRINT, outbox::Outbox};
 
 /// The events of one attempt. `seq` counts from 0 without a gap.
 #[derive(Debug)]
@@ -39,22 +40,46 @@ impl Emitter {
         (self.attempt, self.next_seq)
     }
 
+    /// Says, before anything else, that what was told before is void, and makes sure that no other attempt says the same
+    /// under this number: where one has just done so, this is the one after it.
+    pub async fn claim(&mut self, outbox: &Outbox, reason: &str) {
+        loop {
+            let Some(message) = self.write(EventBody::Restarted { reason: reason.to_owned() }) else {
+                return;
+            };
+            let id = Some(format!("{}.{}", self.subject, self.attempt));
+            match outbox.publish(Publication { message, id }).await {
+                Ok(receipt) if receipt.duplicate => {
+                    (self.attempt, self.next_seq) = (self.attempt.saturating_add(1), 0);
+                }
+                Ok(_) => return,
+                // Others cannot tell theirs either, for as long as the stream of events does not take it.
+                Err(error) => {
+                    return warn!(%error, subject = self.subject, "the beginning of an attempt is not told");
+                }
+            }
+        }
+    }
+
     /// Sends one event. An event that cannot be sent is not held: the outcome says everything in the end.
     pub async fn emit(&mut self, body: EventBody) {
+        let Some(message) = self.write(body) else { return };
+        if let Err(error) = self.broker.send(message).await {
+            debug!(%error, subject = self.subject, "event not sent");
+        }
+    }
+
+    /// The next event, as it travels.
+    fn write(&mut self, body: EventBody) -> Option<Message> {
         let event = Event { id: self.id.clone(), attempt: self.attempt, seq: self.next_seq, body };
         self.next_seq += 1;
-        let payload = match self.format.encode(&event) {
-            Ok(payload) => payload,
-            Err(error) => return debug!(%error, "event not encoded"),
-        };
+        let payload =
+            self.format.encode(&event).inspect_err(|error| debug!(%error, "event not encoded")).ok()?;
         let mut headers = Headers::of_format(self.format);
         // The pieces of an answer follow such an event, are many, and must be short.
         if !matches!(event.body, EventBody::ChatDelta(_)) && !self.fingerprint.is_empty() {
             headers.set(FINGERPRINT, self.fingerprint.as_str());
         }
-        let message = Message { subject: self.subject.clone(), headers, payload };
-        if let Err(error) = self.broker.send(message).await {
-            debug!(%error, subject = self.subject, "event not sent");
-        }
+        Some(Message { subject: self.subject.clone(), headers, payload })
     }
 }

@@ -63,6 +63,12 @@ impl Handle {
         self.retries.may_retry()
     }
 
+    /// The provider wants no call by `key` before `until`, as another engine has heard.
+    pub fn close(&self, key: usize, until: Instant) {
+        // To a governor that is gone nothing can be told; whoever takes its place is.
+        let _ = self.governor.cast(Message::Closed(key, until));
+    }
+
     /// How it is now; none where the governor is gone.
     pub async fn look(&self) -> Option<Governing> {
         let (reply, look) = oneshot::channel();
@@ -82,6 +88,8 @@ pub enum Message {
     Limits(usize, Limits),
     /// A call has ended.
     Settle(Grant, End),
+    /// The provider wants no call by this key before this instant.
+    Closed(usize, Instant),
     /// Somebody wants to know how it is.
     Look(oneshot::Sender<Governing>),
     /// A share of the limits of this key was given, or none.
@@ -168,6 +176,7 @@ impl Actor for Governor {
             Message::Heard(grant, took) => state.lanes.heard(&grant, took, now),
             Message::Limits(key, limits) => state.lanes.hear(key, limits, now),
             Message::Settle(grant, end) => state.settle(&grant, end, now),
+            Message::Closed(key, until) => state.lanes.close(key, until),
             // Whoever asked may have gone.
             Message::Look(reply) => drop(reply.send(state.look(now))),
             Message::Leased(key, lease) => state.lanes.given(key, lease, now),

@@ -16,7 +16,7 @@
 //! | [`queue`], [`fair`], `dispatch` | the lanes of a stage, who is next, and what a pool takes on |
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
-//! | [`governor`] | who may call a provider, when, and by which key |
+//! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
 //! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
 //! | [`intensity`], [`backoff`] | pure parts |
@@ -25,6 +25,7 @@
 
 pub mod backoff;
 pub mod classifier;
+pub mod closings;
 pub mod config;
 pub mod control;
 pub mod delivery;

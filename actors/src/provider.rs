@@ -3,7 +3,7 @@
 mod attempt;
 mod fence;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use adapters::Registry;
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     EngineConfig,
+    closings::Closings,
     control::Control,
     emitter::Emitter,
     governor,
@@ -30,19 +31,48 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(5);
 /// A token that is written takes a provider about as long as so many that are read.
 const OUTPUT_WEIGHT: u64 = 4;
 
-/// The governors by the name of their provider; a restarted governor takes the place of the dead one.
+/// The governors by the name of their provider. One that takes the place of a dead one is told what that knew.
 #[derive(Debug, Default)]
-pub struct Governors(RwLock<std::collections::BTreeMap<String, governor::Handle>>);
+pub struct Governors(RwLock<BTreeMap<String, Seat>>);
+
+#[derive(Debug, Default)]
+struct Seat {
+    governor: Option<governor::Handle>,
+    /// The provider wants no call by these keys before this instant.
+    closed: BTreeMap<usize, Instant>,
+}
 
 impl Governors {
     /// The governor of `provider`.
     pub fn get(&self, provider: &str) -> Option<governor::Handle> {
-        self.0.read().get(provider).cloned()
+        self.0.read().get(provider)?.governor.clone()
     }
 
     /// From now on `governor` governs `provider`.
     pub fn set(&self, provider: &str, governor: governor::Handle) {
-        self.0.write().insert(provider.to_owned(), governor);
+        self.change(provider, |seat| seat.governor = Some(governor));
+    }
+
+    /// The provider wants no call by `key` before `until`, or before what it has said already.
+    pub fn close(&self, provider: &str, key: usize, until: Instant) {
+        self.change(provider, |seat| {
+            let closed = seat.closed.entry(key).or_insert(until);
+            *closed = until.max(*closed);
+        });
+    }
+
+    /// Before when the provider wants no call by `key`, where that is still to come.
+    pub fn closed_until(&self, provider: &str, key: usize) -> Option<Instant> {
+        self.0.read().get(provider)?.closed.get(&key).copied().filter(|until| *until > Instant::now())
+    }
+
+    fn change(&self, provider: &str, change: impl FnOnce(&mut Seat)) {
+        let mut seats = self.0.write();
+        let seat = seats.entry(provider.to_owned()).or_default();
+        change(seat);
+        if let Some(governor) = &seat.governor {
+            seat.closed.iter().for_each(|(key, until)| governor.close(*key, *until));
+        }
     }
 }
 
@@ -53,6 +83,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Who may call them, and when.
     pub governors: Arc<Governors>,
+    /// Which of them want no calls.
+    pub closings: Arc<Closings>,
     /// Cancels.
     pub control: Arc<Control>,
     /// Where to write.
@@ -85,15 +117,17 @@ impl ProviderStage {
     }
 
     async fn attempt(&self, task: Task<'_>, work: Work) -> Result<Verdict, broker::Error> {
-        let number = fence::number(&self.shared, task.lease, &work).await?;
-        // Not by the number: the broker may have forgotten both the deliveries and what was told.
-        if !fence::is_first(&self.shared, task.lease, &work)
-            && let Some(outcome) = self.shared.outbox.outcome(&work.tenant, &work.id).await?
-        {
+        let (number, outcome) = match fence::is_first(&self.shared, task.lease, &work) {
+            true => (1, None),
+            false => tokio::try_join!(
+                fence::number(&self.shared, task.lease, &work),
+                self.shared.outbox.outcome(&work.tenant, &work.id)
+            )?,
+        };
+        if let Some(outcome) = outcome {
             // A worker before us recorded the end and died before it could tell it.
-            let told = self.shared.outbox.last_told(&work.tenant, &work.id).await?;
-            // Where readers have seen a newer attempt than that, they drop what is told of the older: it ends as this one.
-            let is_hidden = told.is_some_and(|told| told.attempt > outcome.ended.0);
+            // Where readers may have seen a newer attempt than that, they drop what is told of the older: it ends as this one.
+            let is_hidden = number > outcome.ended.0.saturating_add(1);
             let told_at = if is_hidden { (number, 0) } else { outcome.ended };
             return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, Some(told_at)))));
         }
@@ -101,12 +135,9 @@ impl ProviderStage {
         let format = work.format.into();
         let (broker, fingerprint) = (self.shared.outbox.broker(), work.fingerprint.clone());
         let emitter = Emitter::new(broker, subject, format, work.id.clone(), number, fingerprint);
-        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, number);
+        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter);
         if fence::is_spent(&self.shared, task.lease, &work).await? {
             return Ok(self.give_up(&work, &attempt));
-        }
-        if number > 1 {
-            attempt.tell_restarted("the attempt before this one ended early").await;
         }
         let registration = self.shared.control.register(&work.tenant, &work.id);
         let deadline = deadline(&work, self.shared.outbox.now());
@@ -121,13 +152,17 @@ impl ProviderStage {
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }
 
-    /// A cancel from before this engine ends the work before its first call.
+    /// A cancel from before this engine ends the work before its first call, and what a provider asked for is heeded.
     async fn run(
         &self,
         attempt: &mut Attempt<'_>,
         deadline: Instant,
     ) -> Result<Box<adapters::Finished>, Error> {
+        if attempt.next_event().0 > 1 {
+            attempt.claim().await;
+        }
         self.shared.control.caught_up().await;
+        self.shared.closings.caught_up().await;
         attempt.run(deadline).await
     }
 

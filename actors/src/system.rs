@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::{
     CallbackConfig, EngineConfig, ProviderLimits, RuleConfig,
     classifier::{BadRule, Classifier},
+    closings::Closings,
     config::Providers,
     control::Control,
     delivery::{
@@ -75,7 +76,7 @@ pub enum Error {
 pub struct System {
     supervisor: ActorRef<Message>,
     supervising: JoinHandle<()>,
-    listening: JoinHandle<()>,
+    listening: [JoinHandle<()>; 2],
     stop: CancellationToken,
     hand_back: CancellationToken,
     vitals: Arc<Vitals>,
@@ -86,7 +87,7 @@ pub struct System {
 
 impl Drop for System {
     fn drop(&mut self) {
-        self.listening.abort();
+        self.listening.iter().for_each(JoinHandle::abort);
         self.supervisor.kill();
     }
 }
@@ -114,16 +115,27 @@ impl System {
         let metrics = Arc::new(Metrics::default());
         let outbox = Outbox::new(Arc::clone(&parts.broker), Arc::new(parts.topology), parts.seams);
         let control = Arc::new(Control::new(outbox.clone()));
-        let listening = control.listen();
+        let governors = Arc::new(Governors::default());
+        let keys = |name: &String| parts.registry.adapter(name).map_or(1, |adapter| adapter.keys());
+        let known = parts.providers.keys().map(|name| (name.clone(), keys(name))).collect();
+        let closings = Arc::new(Closings::new(outbox.clone(), Arc::clone(&governors), known));
+        let listening = [control.listen(), closings.listen()];
 
         let can_sign = callbacks.default_secret.is_some();
-        let classifier =
-            Classifier::new(rules, Arc::clone(&parts.registry), outbox.clone(), engine.clone(), can_sign)?;
+        let classifier = Classifier::new(
+            rules,
+            Arc::clone(&parts.registry),
+            Arc::clone(&control),
+            outbox.clone(),
+            engine.clone(),
+            can_sign,
+        )?;
         let delivery =
             Delivery::new(callbacks, courier, outbox.clone(), engine.clone(), Arc::clone(&metrics));
         let shared = Arc::new(Shared {
             registry: parts.registry,
-            governors: Arc::new(Governors::default()),
+            governors,
+            closings,
             control,
             outbox: outbox.clone(),
             engine: engine.clone(),

@@ -9,6 +9,12 @@ use schemas::Subjects;
 pub const CANCELS_MAX: usize = 65_536;
 /// How long a cancel is kept: the longest deadline, after which no request needs it.
 pub const CANCELS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is kept that a provider wants no calls: longer than any asks for.
+const CLOSINGS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most of these; only the last of each provider is read.
+const CLOSINGS_MAX: u64 = 4_096;
+/// What they take at most.
+const CLOSINGS_BYTES_MAX: u64 = 1 << 20;
 /// A cancel says all with its subject; what is written beside it must not fill the disk.
 const CANCELS_BYTES_MAX: u64 = 32 << 20;
 
@@ -161,6 +167,8 @@ pub struct Topology {
     pub cancels: String,
     /// A bucket: what each engine has been given of the providers' limits.
     pub leases: String,
+    /// Providers that want no calls for a while.
+    pub closings: String,
 }
 
 impl Topology {
@@ -176,6 +184,7 @@ impl Topology {
             dead: name("DEAD"),
             cancels: name("CTL"),
             leases: name("LEASES"),
+            closings: name("LIM"),
             subjects,
         }
     }
@@ -233,6 +242,13 @@ impl Topology {
                 bytes_max: Some(CANCELS_BYTES_MAX),
                 first_wins: true,
                 ..stream(&self.cancels, "ctl", Retention::Limits, Storage::File)
+            },
+            StreamSpec {
+                age_max: Some(CLOSINGS_AGE),
+                messages_max: Some(CLOSINGS_MAX),
+                bytes_max: Some(CLOSINGS_BYTES_MAX),
+                discard_old: true,
+                ..stream(&self.closings, "lim", Retention::Limits, Storage::File)
             },
         ]
     }

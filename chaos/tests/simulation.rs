@@ -18,7 +18,7 @@ const LOG_ENTRIES_MAX: usize = 1_000_000;
 /// Set where this program runs as a child, and only tells the digest of these runs.
 const CHILD: &str = "DYNODE_TEST_SIMULATION_CHILD";
 /// Scenarios that have failed once, made small.
-const KEPT: [(&str, &str); 4] = [
+const KEPT: [(&str, &str); 10] = [
     (
         "conflict-when-all-has-been-forgotten",
         include_str!("../seeds/conflict-when-all-has-been-forgotten.json"),
@@ -26,6 +26,18 @@ const KEPT: [(&str, &str); 4] = [
     ("conflict-at-a-new-gateway", include_str!("../seeds/conflict-at-a-new-gateway.json")),
     ("conflict-with-work-that-waits", include_str!("../seeds/conflict-with-work-that-waits.json")),
     ("callback-of-a-refusal", include_str!("../seeds/callback-of-a-refusal.json")),
+    ("attempt-that-nobody-remembers", include_str!("../seeds/attempt-that-nobody-remembers.json")),
+    (
+        "work-that-ran-twice-after-a-restart",
+        include_str!("../seeds/work-that-ran-twice-after-a-restart.json"),
+    ),
+    ("handed-back-and-delivered-again", include_str!("../seeds/handed-back-and-delivered-again.json")),
+    ("published-again-after-its-end", include_str!("../seeds/published-again-after-its-end.json")),
+    (
+        "retry-after-told-to-an-engine-that-drains",
+        include_str!("../seeds/retry-after-told-to-an-engine-that-drains.json"),
+    ),
+    ("retry-after-shorter-than-the-last", include_str!("../seeds/retry-after-shorter-than-the-last.json")),
 ];
 
 /// Everything that can be told of a run: the history, and what the broker did.

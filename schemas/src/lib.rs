@@ -52,7 +52,7 @@ pub use request::{Callback, Prefer, Priority, Request, Route};
 pub use secret::Secret;
 pub use subject::Subjects;
 pub use token::{InvalidToken, RequestId, Tenant};
-pub use work::{CallbackJob, Plan, Step, Work};
+pub use work::{CallbackJob, Closing, Plan, Step, Work};
 
 /// The version of the contract that this build writes.
 pub const VERSION: u8 = 1;

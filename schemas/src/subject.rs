@@ -99,6 +99,17 @@ impl Subjects {
         format!("{}.sig.{pool}", self.prefix)
     }
 
+    /// `dynode.lim.<provider>.<key>`: until when a provider wants no calls by one of its keys, which are counted from 0.
+    pub fn closing(&self, provider: &str, key: usize) -> String {
+        format!("{}.lim.{provider}.{key}", self.prefix)
+    }
+
+    /// Reads the provider and the key of a `lim` subject; `None` where it is not one.
+    pub fn parse_closing<'a>(&self, subject: &'a str) -> Option<(&'a str, usize)> {
+        let (provider, key) = self.strip(subject, "lim")?.split_once('.')?;
+        Some((provider, key.parse().ok()?))
+    }
+
     /// `dynode.<path>`: what comes before the lanes of a queue.
     pub fn queue(&self, path: &str) -> String {
         format!("{}.{path}", self.prefix)
@@ -109,7 +120,7 @@ impl Subjects {
         format!("{}.bell.{path}", self.prefix)
     }
 
-    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`).
+    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`, `lim`).
     pub fn all(&self, kind: &str) -> String {
         format!("{}.{kind}.>", self.prefix)
     }

@@ -1,4 +1,4 @@
-//! What the classifier hands on: the request with its plan, and the job of a callback.
+//! What engines tell each other: the request with its plan, the job of a callback, and the wish of a provider.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -101,4 +101,11 @@ pub struct CallbackJob {
     pub callback: Callback,
     /// What to deliver.
     pub outcome: Outcome,
+}
+
+/// A provider wants no calls for a while, on `dynode.lim.<provider>.<key>`. Internal: always JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// None before this time of the broker.
+    pub until: Timestamp,
 }

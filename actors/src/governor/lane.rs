@@ -162,7 +162,12 @@ impl Lane {
     /// A call that began at `began` was refused by a rate limit; none may start for so long.
     pub(super) fn throttled(&mut self, pause: Duration, began: Instant, now: Instant) {
         self.concurrency.throttled(began, now);
-        self.paused_until = self.paused_until.max(Some(now + pause));
+        self.close(now + pause);
+    }
+
+    /// No call may start before `until`.
+    pub(super) fn close(&mut self, until: Instant) {
+        self.paused_until = self.paused_until.max(Some(until));
     }
 
     /// The provider has said what is left.

@@ -152,6 +152,13 @@ impl Lanes {
         self.lanes[key].hear(limits, now);
     }
 
+    /// No call may start by `key` before `until`. Another engine may have keys that this one does not.
+    pub(super) fn close(&mut self, key: usize, until: Instant) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.close(until);
+        }
+    }
+
     /// A call has ended.
     pub(super) fn settle(&mut self, grant: &Grant, end: End, now: Instant) -> Option<SetAside> {
         let Grant { key, ref model, began, taken, is_heard } = *grant;

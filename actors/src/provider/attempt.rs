@@ -32,7 +32,6 @@ pub(super) struct Attempt<'a> {
     progress: &'a Progress,
     work: &'a Work,
     emitter: Emitter,
-    attempt: u32,
     started_at: Timestamp,
     records: Vec<AttemptRecord>,
     served_by: Option<Step>,
@@ -42,20 +41,13 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(
-        shared: &'a Shared,
-        progress: &'a Progress,
-        work: &'a Work,
-        emitter: Emitter,
-        attempt: u32,
-    ) -> Self {
+    pub(super) fn new(shared: &'a Shared, progress: &'a Progress, work: &'a Work, emitter: Emitter) -> Self {
         let started_at = shared.outbox.now();
         Self {
             shared,
             progress,
             work,
             emitter,
-            attempt,
             started_at,
             records: Vec::new(),
             served_by: None,
@@ -99,8 +91,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Tells readers that what they show of an attempt before this one is void. No other attempt has this number then.
+    pub(super) async fn claim(&mut self) {
+        self.progress.expect_within(self.shared.outbox.patience());
+        self.emitter.claim(&self.shared.outbox, "the attempt before this one ended early").await;
+    }
+
     /// Tells readers that what they show is void.
-    pub(super) async fn tell_restarted(&mut self, reason: &str) {
+    async fn tell_restarted(&mut self, reason: &str) {
         self.shown = ChatOutput::default();
         self.has_shown = false;
         self.emitter.emit(EventBody::Restarted { reason: reason.to_owned() }).await;
@@ -139,6 +137,7 @@ impl<'a> Attempt<'a> {
                     return Err((error.to_public(), Remedy::FallBack));
                 }
             };
+            let key = permit.key();
             let called = self.call(&*adapter, step, deadline, permit).await;
             let error = match called {
                 Ok(finished) => return Ok(finished),
@@ -148,6 +147,9 @@ impl<'a> Attempt<'a> {
             let again = match error.remedy {
                 Remedy::Throttle if throttled < THROTTLED_MAX => {
                     throttled += 1;
+                    if let Some(pause) = error.retry_after {
+                        self.shared.closings.close(&step.provider, key, pause).await;
+                    }
                     Some(Duration::ZERO)
                 }
                 // Another key is asked at once; where there is none, the governor says so.
@@ -229,7 +231,7 @@ impl<'a> Attempt<'a> {
             self.shared.metrics.used(&step.provider, &step.model, &finished.usage);
         }
         self.records.push(AttemptRecord {
-            attempt: self.attempt,
+            attempt: self.emitter.next().0,
             provider: step.provider.clone(),
             model: step.model.clone(),
             started_at,

@@ -1,37 +1,63 @@
 //! The number of an attempt, behind which older ones stay, and how many of them really began.
 //!
 //! The broker counts deliveries, and that is nearly the same. But a server that is killed forgets the last it made, so a
-//! number could come twice; and a worker that dies takes messages along that it never looked at. What was told on the
-//! request's own subject knows better.
+//! number could come twice; a consumer that somebody deletes counts from 1 when it is made anew; and a worker that dies
+//! takes messages along that it never looked at. What was told on the request's own subject knows better. That is kept in
+//! the broker's memory: where it is gone, the number goes by the time.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use broker::Lease;
+use broker::{ErrorKind, Lease};
 use futures_util::StreamExt;
-use schemas::{Event, EventBody, Work};
+use jiff::Timestamp;
+use schemas::{Event, EventBody, Work, event::EventKind, outcome::milliseconds};
 
 use super::Shared;
 use crate::stage::FIRST_WITHIN;
 
-/// For so long after its return a server may deliver what it has forgotten to have delivered.
-const FORGETFUL: Duration = Duration::from_secs(120);
+/// Where nobody knows how many attempts there were, there was at most one in each span of this length. None is over so
+/// soon, if it did not end the work.
+const ATTEMPT_MS: u64 = 100;
 /// Deliveries a charged attempt, at most: beyond that work is given up whether its attempts began or not.
 const DELIVERIES_PER_ATTEMPT: u32 = 4;
 
-/// Whether nobody can have had the work before.
-pub(super) fn is_first(shared: &Shared, lease: &Lease, work: &Work) -> bool {
-    let age = shared.outbox.now().duration_since(lease.stored_at);
-    work.attempt(lease.deliveries) == 1 && age < FIRST_WITHIN && !shared.control.came_back_within(FORGETFUL)
+/// What was told of a request, as far as it is remembered.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// The highest number of an attempt that spoke. The last that spoke may be an older one, which does not know that it
+    /// has lost its lease.
+    highest: u32,
+    /// The attempts that said that they run.
+    begun: BTreeSet<u32>,
+    /// When it was told to be queued, where nothing is remembered from before.
+    queued_at: Option<Timestamp>,
 }
 
-/// The number of the attempt that `lease` is: higher than any that was heard of.
+/// Whether nobody can have had the work before: the usual case, in which nothing need be asked.
+pub(super) fn is_first(shared: &Shared, lease: &Lease, work: &Work) -> bool {
+    let age = shared.outbox.now().duration_since(lease.stored_at);
+    work.attempt(lease.deliveries) == 1 && age < FIRST_WITHIN && !shared.control.came_back_lately()
+}
+
+/// The number of the attempt that `lease` is: higher than any before.
 pub(super) async fn number(shared: &Shared, lease: &Lease, work: &Work) -> Result<u32, broker::Error> {
     let delivered = work.attempt(lease.deliveries);
-    if is_first(shared, lease, work) {
+    if delivered == 1 && is_untouched(shared, lease, work).await? {
         return Ok(delivered);
     }
-    let head = shared.outbox.last_told(&work.tenant, &work.id).await?;
-    Ok(head.map_or(delivered, |head| delivered.max(head.attempt.saturating_add(1))))
+    let told = told(shared, work).await?;
+    let next = delivered.max(told.highest.saturating_add(1));
+    if told.reaches_back_to(lease.stored_at) {
+        return Ok(next);
+    }
+    Ok(next.max(by_time(work.accepted_at, shared.outbox.now())))
+}
+
+/// Whether the last that was told is that the request is queued, from before there was work to be done. Saves what has
+/// waited in line from having all its events read.
+async fn is_untouched(shared: &Shared, lease: &Lease, work: &Work) -> Result<bool, broker::Error> {
+    let last = shared.outbox.last_told(&work.tenant, &work.id).await?;
+    Ok(last.is_some_and(|(at, head)| head.event == EventKind::Queued && at < lease.stored_at))
 }
 
 /// Whether the work has had its tries, `attempts_max` of them, none of which came to an end.
@@ -44,22 +70,106 @@ pub(super) async fn is_spent(shared: &Shared, lease: &Lease, work: &Work) -> Res
     if charged > max.saturating_mul(DELIVERIES_PER_ATTEMPT) {
         return Ok(true);
     }
-    Ok(begun(shared, work).await?.saturating_sub(work.forgiven) >= max)
+    let begun = u32::try_from(told(shared, work).await?.begun.len()).unwrap_or(u32::MAX);
+    Ok(begun.saturating_sub(work.forgiven) >= max)
 }
 
-/// How many attempts said that they run.
-async fn begun(shared: &Shared, work: &Work) -> Result<u32, broker::Error> {
+/// A number that is higher than that of any attempt before `now`.
+fn by_time(accepted_at: Timestamp, now: Timestamp) -> u32 {
+    let spans = milliseconds(accepted_at, now) / ATTEMPT_MS;
+    u32::try_from(spans.saturating_add(2)).unwrap_or(u32::MAX)
+}
+
+async fn told(shared: &Shared, work: &Work) -> Result<Told, broker::Error> {
     let topology = shared.outbox.topology();
     let subject = topology.subjects.event(&work.tenant, &work.id);
-    let mut events = shared.outbox.broker().replay(&topology.events, &subject, 0).await?;
-    let mut begun = BTreeSet::new();
+    let mut told = Told::default();
+    let mut events = match shared.outbox.broker().replay(&topology.events, &subject, 0).await {
+        // The stream itself is gone, with all that was told.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(told),
+        events => events?,
+    };
+    let mut is_first = true;
     while let Some(stored) = events.next().await {
-        let message = stored?.message;
-        if let Ok(event) = message.format().decode::<Event>(&message.payload)
-            && matches!(event.body, EventBody::Running { .. })
-        {
-            begun.insert(event.attempt);
+        let stored = stored?;
+        if let Ok(event) = stored.message.format().decode::<Event>(&stored.message.payload) {
+            told.hear(&event, stored.stored_at, std::mem::take(&mut is_first));
         }
     }
-    Ok(u32::try_from(begun.len()).unwrap_or(u32::MAX))
+    Ok(told)
+}
+
+impl Told {
+    fn hear(&mut self, event: &Event, at: Timestamp, is_first: bool) {
+        match event.body {
+            EventBody::Queued { .. } if is_first => self.queued_at = Some(at),
+            EventBody::Running { .. } => _ = self.begun.insert(event.attempt),
+            _ => {}
+        }
+        self.highest = self.highest.max(event.attempt);
+    }
+
+    /// Whether nothing is missing from before a message was stored at `stored_at`: that a request is queued is told just
+    /// before its work is stored.
+    fn reaches_back_to(&self, stored_at: Timestamp) -> bool {
+        self.queued_at.is_some_and(|queued_at| queued_at <= stored_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::RequestId;
+
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(ms).unwrap()
+    }
+
+    fn told(events: &[(u32, EventBody, i64)]) -> Told {
+        let mut told = Told::default();
+        for (index, (attempt, body, ms)) in events.iter().enumerate() {
+            let id = RequestId::new("r").unwrap();
+            let event = Event { id, attempt: *attempt, seq: 0, body: body.clone() };
+            told.hear(&event, at(*ms), index == 0);
+        }
+        told
+    }
+
+    fn queued() -> EventBody {
+        EventBody::Queued { position: None, estimated_wait_ms: None }
+    }
+
+    fn running() -> EventBody {
+        EventBody::Running { provider: "p".into(), model: "m".into() }
+    }
+
+    #[test]
+    fn the_newest_attempt_counts_whoever_spoke_last() {
+        let told = told(&[
+            (0, queued(), 1),
+            (1, running(), 2),
+            (2, running(), 3),
+            (1, running(), 4),
+            (0, queued(), 5),
+        ]);
+        assert_eq!((told.highest, told.begun.len()), (2, 2));
+        assert!(told.reaches_back_to(at(1)));
+    }
+
+    #[test]
+    fn what_does_not_begin_with_being_queued_before_the_work_has_been_forgotten() {
+        assert!(!told(&[]).reaches_back_to(at(9)));
+        assert!(!told(&[(1, running(), 2)]).reaches_back_to(at(9)));
+        assert!(!told(&[(1, running(), 2), (0, queued(), 3)]).reaches_back_to(at(9)));
+        assert!(!told(&[(0, queued(), 10)]).reaches_back_to(at(9)), "told anew, after a repeat");
+    }
+
+    #[test]
+    fn the_time_gives_a_number_that_none_had_before() {
+        assert_eq!(by_time(at(0), at(0)), 2, "one attempt may be forgotten at any age");
+        assert_eq!(by_time(at(5_000), at(20_000)), 152);
+        assert_eq!(by_time(at(5_000), at(0)), 2, "a clock that went back");
+        assert!(by_time(at(0), at(86_400_000)) < u32::MAX / 1_000);
+    }
 }

@@ -3,9 +3,69 @@
 use std::time::Duration;
 
 use schemas::{Action, Status};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Engine, chat};
+
+/// What was told of a request: `running` of an attempt, or for 0 that it is queued.
+async fn tell(engine: &Engine, id: &str, attempts: &[u32]) {
+    for attempt in attempts {
+        let event: Value = match attempt {
+            0 => json!({"id": id, "attempt": 0, "seq": 0, "event": "queued"}),
+            _ => {
+                json!({"id": id, "attempt": attempt, "seq": 0, "event": "running", "provider": "sim", "model": "fast"})
+            }
+        };
+        engine.say(&format!("dynode.evt.acme.{id}"), &event).await;
+    }
+}
+
+/// Work was told to be queued, and `attempts` spoke, before whoever counted deliveries was deleted; how many tried it then?
+async fn number_after(id: &str, attempts: &[u32]) -> u32 {
+    let mut engine = Engine::start().await;
+    engine.stop(Duration::ZERO).await;
+    if !attempts.is_empty() {
+        tell(&engine, id, &[0]).await;
+    }
+    engine.enqueue("acme", id).await;
+    engine.lose_deliveries("acme", 1).await;
+    tell(&engine, id, attempts).await;
+    engine.delete_consumers();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    engine.start_again().await;
+    engine.outcome("acme", id).await.ended.0
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_attempt_that_speaks_last_does_not_hide_the_newest() {
+    assert_eq!(number_after("zombie", &[1, 2, 1]).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_request_that_is_told_to_be_queued_does_not_hide_the_attempts() {
+    assert_eq!(number_after("repeated", &[1, 0]).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_has_waited_and_of_which_no_attempt_spoke_is_tried_for_the_first_time() {
+    assert_eq!(number_after("waited", &[0]).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_neither_deliveries_nor_events_are_remembered_the_number_goes_by_the_time() {
+    assert_eq!(number_after("gone", &[]).await, 52, "there can have been one in each tenth of five seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_events_are_lost_is_not_run_again_while_its_work_is_there() {
+    let engine = Engine::start().await;
+    engine.enqueue_for("elsewhere", "acme", "twice").await;
+    engine.blink().await;
+    engine.publish("acme", Action::ChatCompletion, chat("twice", json!({}))).await;
+    engine.settled().await;
+    assert!(engine.events("acme", "twice").await.is_empty(), "nothing is told of the repeat");
+    assert!(!engine.has_ended("acme", "twice").await, "whoever has the work ends it");
+}
 
 #[tokio::test(start_paused = true)]
 async fn deliveries_that_nobody_began_are_no_attempts() {

@@ -280,6 +280,11 @@ impl Engine {
 
     /// Puts classified work into its queue, as the classifier does.
     pub(crate) async fn enqueue(&self, tenant: &str, id: &str) {
+        self.enqueue_for("sim", tenant, id).await;
+    }
+
+    /// Puts classified work into the queue of a pool.
+    pub(crate) async fn enqueue_for(&self, pool: &str, tenant: &str, id: &str) {
         let (tenant, id) = (Tenant::new(tenant).unwrap(), RequestId::new(id).unwrap());
         let payload = json!({"model": "fast", "messages": [{"role": "user", "content": "one two"}]});
         let accepted_at = self.seams.clock.now();
@@ -295,7 +300,7 @@ impl Engine {
             tenant,
             id,
         };
-        let subject = self.topology.subjects.work("sim", work.request.priority, &work.tenant);
+        let subject = self.topology.subjects.work(pool, work.request.priority, &work.tenant);
         let payload = Format::MessagePack.encode(&work).unwrap();
         let message = Message::new(subject, Format::MessagePack, payload);
         self.broker.publish(Publication { message, id: None }).await.unwrap();
@@ -322,6 +327,12 @@ impl Engine {
     pub(crate) async fn work_held(&self) -> u64 {
         let held = self.broker.subjects(&self.topology.work, ">").await.unwrap();
         held.into_iter().map(|(_, messages)| messages).sum()
+    }
+
+    /// Whoever counted the deliveries of work is gone.
+    pub(crate) fn delete_consumers(&self) {
+        let reach = Reach { pattern: self.topology.subjects.all("work"), ..Reach::default() };
+        self.memory.switch_on(FaultClass::DeleteConsumer, &reach).unwrap();
     }
 
     /// Says something that nobody waits for.

@@ -49,8 +49,8 @@ pub enum FaultClass {
     Lapse,
     /// Streams forget the ids that they know, as after their window. Counts ids.
     ForgetIds,
-    /// Consumers are deleted. Whoever pulls makes them anew: leases are forgotten, and deliveries count from 1. Counts
-    /// consumers.
+    /// Consumers are deleted, unless they are off. Whoever pulls makes them anew: leases are forgotten, and deliveries count
+    /// from 1. Counts consumers.
     DeleteConsumer,
     /// Streams are deleted, with messages and consumers. Whoever publishes to, reads or pulls from one makes it anew,
     /// empty; what is only sent meanwhile is not kept. Counts streams.

@@ -78,8 +78,11 @@ impl State {
         }
     }
 
-    /// The consumers that may take a message of `pattern` are deleted.
+    /// The consumers that may take a message of `pattern` are deleted; while streams are off nobody can.
     pub(super) fn delete_consumers(&mut self, pattern: &Pattern, now: Instant) {
+        if self.disabled {
+            return;
+        }
         for stream in &mut self.streams {
             let count = stream.delete_consumers(pattern, now, &mut self.effects);
             self.effects.faults.struck_by(FaultClass::DeleteConsumer, count);

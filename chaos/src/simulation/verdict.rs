@@ -55,14 +55,8 @@ fn without(verdict: Verdict, is_excused: impl Fn(&Finding) -> bool) -> Verdict {
 fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     let has = |wanted: fn(&Fault) -> bool| scenario.plan.strikes.iter().any(|strike| wanted(&strike.fault));
     match (finding.guarantee, finding.kind) {
-        // The number of an attempt is counted by the consumer and told in events: where both are gone, nobody knows it.
-        (Guarantee::I5, "repeat" | "other_text") => {
-            has(
-                |fault| matches!(fault, Fault::Upset { upset: Upset::DeleteConsumer, kind } if kind == "work"),
-            ) && has(|fault| matches!(fault, Fault::Upset { upset, .. } if upset.ends_connections()))
-        }
-        // Each engine holds its own calls back. Where one piece of work is in the hands of two, the other has not heard.
-        (Guarantee::I9, "before_retry_after") => scenario.setup.engines > 1,
+        // An engine that is cut off from the broker cannot tell the others what a provider has asked of it.
+        (Guarantee::I9, "before_retry_after") => has(cuts_off_engines),
         // A worker that died by itself looks the same from outside as one whose engine was drained.
         (Guarantee::I14, "charged") => {
             has(|fault| matches!(fault, Fault::Provider { mood: Mood::Kills, .. }))
@@ -72,6 +66,17 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
 }
 
 /// The limit holds over all engines together, and over the ends of engines.
+/// Whether `fault` keeps what an engine says from the broker.
+const fn cuts_off_engines(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::LinkDown
+            | Fault::NodeCut { node: Node::Engine(_) }
+            | Fault::Upset { upset: Upset::Restart | Upset::Freeze | Upset::Disable, .. }
+    )
+}
+
+/// Each engine keeps the limit for itself, and one that comes back does not know of the calls before its end.
 fn rates(scenario: &Scenario) -> BTreeMap<String, Rate> {
     let Some(limit) = scenario.setup.requests_per_minute else { return BTreeMap::new() };
     let rate = Rate { calls: limit as usize, window_ms: 60_000 };
