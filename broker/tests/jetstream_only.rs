@@ -8,6 +8,8 @@ mod faults;
 mod healing;
 #[path = "jetstream_only/managed.rs"]
 mod managed;
+#[path = "jetstream_only/objects.rs"]
+mod objects;
 #[path = "jetstream_only/refusals.rs"]
 mod refusals;
 
