@@ -16,7 +16,7 @@ use actors::{
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
 use broker::{
-    Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
+    AssetLimits, Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
     memory::{Fault, Memory, Rule},
     message::MESSAGE_ID,
 };
@@ -31,6 +31,19 @@ use serde_json::{Value, json};
 
 /// No test waits longer than this, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The largest file that providers may make here.
+pub(crate) const ASSET_BYTES_MAX: u64 = 1_000_000;
+const ASSET_STORE_BYTES_MAX: u64 = 8 << 20;
+
+/// A store that can be filled.
+pub(crate) fn asset_limits() -> AssetLimits {
+    AssetLimits {
+        bytes_max: ASSET_BYTES_MAX,
+        store_bytes_max: ASSET_STORE_BYTES_MAX,
+        ..AssetLimits::default()
+    }
+}
 
 pub(crate) struct Engine {
     broker: Arc<dyn Broker>,
@@ -121,7 +134,12 @@ impl Engine {
         let provider: ProviderConfig = serde_json::from_value(json!({
             "kind": "simulated",
             "concurrency": 16,
-            "models": {"fast": {}, "embed": {"action": "embedding.query", "dimensions": 8}},
+            "models": {
+                "fast": {},
+                "embed": {"action": "embedding.query", "dimensions": 8},
+                "image": {"action": "image.generate"},
+                "speech": {"action": "audio.synthesize"},
+            },
         }))
         .unwrap();
         let limits = ProviderLimits { concurrency: provider.concurrency, requests_per_minute: None };
@@ -157,6 +175,7 @@ impl Engine {
             topology: topology.clone(),
             registry: Arc::new(registry),
             providers: BTreeMap::from([("sim".to_owned(), limits), ("fragile".to_owned(), limits)]),
+            assets: asset_limits(),
             seams: seams.clone(),
             node: "n1".into(),
         };
@@ -180,6 +199,15 @@ impl Engine {
     /// Starts another engine on the same broker.
     pub(crate) async fn start_again(&mut self) {
         self.system = Some(Self::system(&self.broker, &self.topology, &self.seams).await);
+    }
+
+    /// The broker itself.
+    pub(crate) fn broker(&self) -> Arc<dyn Broker> {
+        Arc::clone(&self.broker)
+    }
+
+    pub(crate) const fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// How many cancels the broker keeps.
