@@ -26,7 +26,7 @@ mod tests;
 pub(crate) use error::Error;
 pub(crate) use handed::Resolved;
 pub(crate) use place::{Origins, Place};
-pub(crate) use sections::{BrokerChoice, Classifier, LogFormat, Streams, TelemetryConfig};
+pub(crate) use sections::{Assets, BrokerChoice, Classifier, LogFormat, Streams, TelemetryConfig};
 
 use crate::watchdog::WatchdogConfig;
 use layer::Layers;
@@ -64,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) gateway: gateway::Config,
     /// `[streams]`.
     pub(crate) streams: Streams,
+    /// `[assets]`.
+    pub(crate) assets: Assets,
     /// `[engine]`.
     pub(crate) engine: actors::EngineConfig,
     /// `[classifier]`.

@@ -71,6 +71,7 @@ impl Ground {
                 .iter()
                 .map(|(name, provider)| (name.clone(), limits(provider)))
                 .collect(),
+            assets: config.assets.limits(),
             seams: self.seams.clone(),
             node,
         };

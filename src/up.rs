@@ -92,6 +92,7 @@ async fn serve(
     let parts = gateway::Parts {
         broker: Arc::clone(&carrier.broker),
         topology,
+        assets: config.assets.limits(),
         seams,
         models: models(&registry),
         metrics: engine.metrics(metrics),

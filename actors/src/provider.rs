@@ -2,6 +2,8 @@
 
 mod attempt;
 mod fence;
+mod keep;
+mod sniff;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,6 +25,7 @@ use crate::{
     stage::{Stage, Task, Verdict},
 };
 use attempt::Attempt;
+pub use keep::Store;
 use parking_lot::RwLock;
 
 /// After the deadline the work has this long to write its end.
@@ -93,6 +96,8 @@ pub struct Shared {
     pub engine: EngineConfig,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where the files go that providers make.
+    pub assets: Store,
 }
 
 /// The stage of one provider's pool.

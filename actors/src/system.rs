@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use adapters::Registry;
-use broker::{Broker, Seams, Topology};
+use broker::{AssetLimits, Broker, Objects, Seams, Topology};
 use futures_util::FutureExt;
 use ractor::{Actor, ActorRef};
 use tokio::{
@@ -30,7 +30,7 @@ use crate::{
     outbox::Outbox,
     pool::{self, Pool},
     pressure::{Band, Pressure},
-    provider::{Governors, ProviderStage, Shared},
+    provider::{Governors, ProviderStage, Shared, Store},
     queue::Queue,
     stage::{Runner, Stage},
     supervisor::{Child, Message, Supervisor},
@@ -51,6 +51,8 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// What they may be asked for.
     pub providers: Providers,
+    /// How large the files may be that providers make, and how long they are kept.
+    pub assets: AssetLimits,
     /// Time and randomness.
     pub seams: Seams,
     /// The name of this engine among those on the same broker: a subject token of its own.
@@ -66,6 +68,9 @@ pub enum Error {
     /// There can be no client for callbacks.
     #[error("no HTTP client for callbacks: {0}")]
     Client(#[from] reqwest::Error),
+    /// The store of assets cannot be opened.
+    #[error("cannot open the store of assets: {0}; its size is assets.store_bytes_max")]
+    Assets(#[from] broker::Error),
     /// An actor did not start.
     #[error("an actor did not start: {0}")]
     Spawn(#[from] ractor::SpawnErr),
@@ -113,6 +118,8 @@ impl System {
         courier: Arc<dyn Courier>,
     ) -> Result<Self, Error> {
         let metrics = Arc::new(Metrics::default());
+        let (broker, spec) = (Arc::clone(&parts.broker), parts.topology.assets(&parts.assets));
+        let objects = Objects::open(broker, spec, parts.seams.clone()).await?;
         let outbox = Outbox::new(Arc::clone(&parts.broker), Arc::new(parts.topology), parts.seams);
         let control = Arc::new(Control::new(outbox.clone()));
         let governors = Arc::new(Governors::default());
@@ -140,6 +147,7 @@ impl System {
             outbox: outbox.clone(),
             engine: engine.clone(),
             metrics: Arc::clone(&metrics),
+            assets: Store { objects, limits: parts.assets },
         });
 
         let mut tree = Tree {

@@ -1,5 +1,6 @@
 //! The whole engine on the memory broker and a paused clock: what goes in on the bus, what comes out.
 
+mod assets;
 mod fairness;
 mod fencing;
 mod governing;

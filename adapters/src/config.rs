@@ -99,7 +99,13 @@ impl Kind {
     /// What providers of this kind can do.
     pub const fn actions(self) -> &'static [Action] {
         match self {
-            Self::Simulated | Self::OpenaiCompatible => &[Action::ChatCompletion, Action::EmbeddingQuery],
+            Self::Simulated => &[
+                Action::ChatCompletion,
+                Action::EmbeddingQuery,
+                Action::ImageGenerate,
+                Action::AudioSynthesize,
+            ],
+            Self::OpenaiCompatible => &[Action::ChatCompletion, Action::EmbeddingQuery],
         }
     }
 }

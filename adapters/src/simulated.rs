@@ -4,7 +4,8 @@
 //! A chat answer echoes the last message (`You said: …`) or, where the model's `output_tokens` is set, is that many words.
 //! A token is a word with the white space before it. `n`, `stop`, `max_tokens` and `max_completion_tokens` are honoured.
 //! Where the payload has `tools`, one is called if `tool_choice` demands it or the user writes `call NAME`; its arguments
-//! are made up from its schema. Embeddings are unit vectors; texts that share words are near each other.
+//! are made up from its schema. Embeddings are unit vectors; texts that share words are near each other. Images are PNGs of a
+//! pattern, up to 1024 pixels a side; speech is a WAV with a tone for each letter, half a minute at most.
 //!
 //! The models' settings are in [`ModelConfig`]. A request overrides them, and asks for failures, by the payload's
 //! `simulate`, an object that never reaches any other kind of provider:
@@ -40,9 +41,12 @@ use crate::{
 mod answer;
 mod directives;
 mod embedding;
+mod image;
+mod media;
 mod play;
 mod seed;
 mod settings;
+mod speech;
 mod tool_call;
 mod tries;
 mod words;
@@ -109,6 +113,15 @@ impl Simulated {
         Ok(stream::iter([Ok(Progress::Started)]).chain(stream::once(play.whole())).boxed())
     }
 
+    fn media(
+        &self,
+        made: Result<media::Made, schemas::Error>,
+        directives: &Directives,
+    ) -> Result<Progressed, Error> {
+        let made = made.map_err(|error| self.invalid(error))?;
+        Ok(media::played(&self.name, made, directives).boxed())
+    }
+
     fn embeddings(
         &self,
         model: &ModelConfig,
@@ -157,6 +170,8 @@ impl Adapter for Simulated {
         }
         let progressed = match call.action {
             Action::EmbeddingQuery => self.embeddings(model, &directives, &call)?,
+            Action::ImageGenerate => self.media(media::images(&call, seed), &directives)?,
+            Action::AudioSynthesize => self.media(media::speech(&call, seed), &directives)?,
             _ => self.chat(&directives, seed, &call)?,
         };
         Ok(deadline::bound(progressed, call.deadline, &self.name))

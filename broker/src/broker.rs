@@ -52,6 +52,9 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// The last message of `stream` on exactly `subject`.
     async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error>;
 
+    /// The first message of `stream` on exactly `subject` with a sequence of at least `from`.
+    async fn next(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Stored>, Error>;
+
     /// The messages of `stream` that match `pattern` and have a sequence of at least `from`.
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error>;
 
@@ -60,6 +63,9 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
 
     /// Removes the oldest messages of `stream`, at most `count`.
     async fn trim(&self, stream: &str, count: u64) -> Result<(), Error>;
+
+    /// Removes every message of `stream` on exactly `subject`.
+    async fn purge(&self, stream: &str, subject: &str) -> Result<(), Error>;
 
     /// The subjects of `stream` that match `pattern` and hold messages, each with their number, in order.
     async fn subjects(&self, stream: &str, pattern: &str) -> Result<Vec<(String, u64)>, Error>;

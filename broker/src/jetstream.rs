@@ -188,6 +188,10 @@ impl Broker for JetStream {
         self.keeper.healing(stream, || read::last(&self.connection, stream, subject)).await
     }
 
+    async fn next(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Stored>, Error> {
+        self.keeper.healing(stream, || read::next(&self.connection, stream, subject, from)).await
+    }
+
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
         self.keeper.healing(stream, || read::replay(&self.connection, stream, pattern, from)).await
     }
@@ -198,6 +202,10 @@ impl Broker for JetStream {
 
     async fn trim(&self, stream: &str, count: u64) -> Result<(), Error> {
         read::trim(&self.connection, stream, count).await
+    }
+
+    async fn purge(&self, stream: &str, subject: &str) -> Result<(), Error> {
+        read::purge(&self.connection, stream, subject).await
     }
 
     async fn subjects(&self, stream: &str, pattern: &str) -> Result<Vec<(String, u64)>, Error> {

@@ -5,6 +5,7 @@
 //! | [`broker`] | the trait: publish, send, subscribe, consume, read back |
 //! | [`message`] | messages, headers, receipts |
 //! | [`lease`] | an unsettled message and the four things one can do with it |
+//! | [`objects`] | large values in small pieces, over streams |
 //! | [`topology`] | the streams and consumers of the contract, as data |
 //! | [`jetstream`] | a NATS server with JetStream |
 //! | [`memory`] | the same behaviour in this process, with its clock, its randomness and its faults from outside |
@@ -21,6 +22,7 @@ pub mod lease;
 pub mod managed;
 pub mod memory;
 pub mod message;
+pub mod objects;
 pub mod seams;
 mod subject;
 #[cfg(feature = "testing")]
@@ -32,8 +34,9 @@ pub use broker::{Broker, Bucket, Description, Link, Replay, Subscription};
 pub use error::{Error, ErrorKind};
 pub use lease::{Consumer, Lease, Settle, Settlement};
 pub use message::{Headers, Message, Publication, Receipt, Stored};
+pub use objects::{ObjectInfo, Objects, ObjectsSpec};
 pub use seams::{Clock, Random, Seams};
 pub use topology::{
-    Bells, BucketSpec, CANCELS_AGE, CANCELS_MAX, ConsumerSpec, Limits, Retention, Storage, StreamSpec,
-    Topology,
+    AssetLimits, Bells, BucketSpec, CANCELS_AGE, CANCELS_MAX, ConsumerSpec, Limits, Retention, Storage,
+    StreamSpec, Topology,
 };

@@ -226,6 +226,12 @@ impl Broker for Memory {
         Ok(stream.last(subject, Instant::now(), effects))
     }
 
+    async fn next(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Stored>, Error> {
+        let mut state = self.handle.ask(|| format!("read {subject}")).await?;
+        let (_, stream, effects) = state.stream(stream)?;
+        Ok(stream.next(subject, from, Instant::now(), effects))
+    }
+
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
         let parsed = parse(pattern)?;
         let to = {
@@ -251,6 +257,13 @@ impl Broker for Memory {
         let mut state = self.handle.ask(|| format!("trim {stream}")).await?;
         let (found, effects) = state.standing(stream)?;
         found.trim(count, Instant::now(), effects);
+        Ok(())
+    }
+
+    async fn purge(&self, stream: &str, subject: &str) -> Result<(), Error> {
+        let mut state = self.handle.ask(|| format!("purge {subject}")).await?;
+        let (found, effects) = state.standing(stream)?;
+        found.purge(subject, Instant::now(), effects);
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use schemas::Subjects;
 
+use crate::ObjectsSpec;
+
 /// The most cancels that wait for their request. Each ends with it, so this is what a flood of made-up ids can fill:
 /// about 16 MB, at the broker and in the memory of each engine.
 pub const CANCELS_MAX: usize = 65_536;
@@ -17,6 +19,9 @@ const CLOSINGS_MAX: u64 = 4_096;
 const CLOSINGS_BYTES_MAX: u64 = 1 << 20;
 /// A cancel says all with its subject; what is written beside it must not fill the disk.
 const CANCELS_BYTES_MAX: u64 = 32 << 20;
+
+/// How much longer an asset is kept than is promised.
+const ASSET_GRACE: Duration = Duration::from_secs(60);
 
 /// A stream: where messages of some subjects are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +116,27 @@ pub struct BucketSpec {
     pub storage: Storage,
 }
 
+/// How large assets are, how much they take together, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AssetLimits {
+    /// The most bytes of one asset.
+    pub bytes_max: u64,
+    /// The most bytes of all that are kept.
+    pub store_bytes_max: u64,
+    /// How long one is kept.
+    pub keep: Duration,
+    /// How long a signed link to one is good.
+    pub link: Duration,
+}
+
+impl Default for AssetLimits {
+    fn default() -> Self {
+        const MIB: u64 = 1 << 20;
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        Self { bytes_max: 256 * MIB, store_bytes_max: 2048 * MIB, keep: 24 * HOUR, link: HOUR }
+    }
+}
+
 /// How much the streams hold, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -187,6 +213,22 @@ impl Topology {
             closings: name("LIM"),
             subjects,
         }
+    }
+
+    /// Where assets are kept: a little longer than is promised, so that none loses its first piece before its time.
+    pub fn assets(&self, limits: &AssetLimits) -> ObjectsSpec {
+        ObjectsSpec {
+            name: format!("{}_ASSETS", self.subjects.prefix().to_uppercase()),
+            age_max: Some(limits.keep + ASSET_GRACE),
+            bytes_max: Some(limits.store_bytes_max),
+            storage: Storage::File,
+        }
+    }
+
+    /// Where the installation keeps its own keys, shared by all its gateways.
+    pub fn secrets(&self) -> BucketSpec {
+        let name = format!("{}_SECRETS", self.subjects.prefix().to_uppercase());
+        BucketSpec { name, age_max: None, storage: Storage::File }
     }
 
     /// Where the queues ring.

@@ -13,6 +13,8 @@ mod lease;
 mod limits;
 #[path = "conformance/live.rs"]
 mod live;
+#[path = "conformance/objects.rs"]
+mod objects;
 #[path = "conformance/outage.rs"]
 mod outage;
 #[path = "conformance/read.rs"]
@@ -81,6 +83,16 @@ conformance! {
             what_is_only_sent_makes_no_stream_anew
             a_waiting_pull_goes_on_when_its_consumer_is_deleted
         }
+        objects {
+            an_object_comes_back_as_it_was_written
+            an_object_is_read_from_any_place
+            what_is_not_finished_is_never_seen_and_leaves_nothing
+            a_later_object_takes_the_place_of_an_earlier
+            a_deleted_object_is_gone
+            a_full_store_refuses_and_forgets_nothing
+            an_object_ages_out
+            objects_outlive_a_restart
+        }
     }
     lease {
         an_acked_message_is_gone
@@ -143,6 +155,8 @@ conformance! {
         a_removed_message_is_gone
         a_trimmed_stream_has_lost_its_oldest_messages
         what_is_not_there_is_not_found
+        the_next_message_of_a_subject_is_found
+        a_purged_subject_is_empty
         subjects_are_counted_until_their_messages_are_done
         what_is_stored_rings
         headers_come_back_as_they_were

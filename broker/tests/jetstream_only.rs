@@ -10,6 +10,8 @@ mod healing;
 mod leftovers;
 #[path = "jetstream_only/managed.rs"]
 mod managed;
+#[path = "jetstream_only/objects.rs"]
+mod objects;
 #[path = "jetstream_only/refusals.rs"]
 mod refusals;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broker::{Broker, Seams, Topology};
+use broker::{AssetLimits, Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use schemas::{Action, Error, ErrorCode, RequestId, Tenant};
@@ -10,7 +10,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Config, Standing, hub::Hub, linger::Lingers, metrics::Meters, pools::Pools, record::Recent, room::Room,
+    Config, Standing, assets::Assets, hub::Hub, linger::Lingers, metrics::Meters, pools::Pools,
+    record::Recent, room::Room,
 };
 
 /// What a refused sender is told to wait where nothing better is known, in milliseconds.
@@ -28,6 +29,8 @@ pub struct Parts {
     pub broker: Arc<dyn Broker>,
     /// The names of streams and subjects.
     pub topology: Topology,
+    /// How the assets are kept that it passes on.
+    pub assets: AssetLimits,
     /// Time and ids.
     pub seams: Seams,
     /// What `GET /v1/models` lists.
@@ -66,6 +69,7 @@ pub(crate) type App = Arc<Shared>;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) parts: Parts,
+    pub(crate) assets: Assets,
     pub(crate) hub: Arc<Hub>,
     pub(crate) pools: Pools,
     pub(crate) recent: Recent,
@@ -88,7 +92,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, parts: Parts, hub: Arc<Hub>, meters: Meters) -> Self {
+    pub(crate) fn new(config: Config, parts: Parts, assets: Assets, hub: Arc<Hub>, meters: Meters) -> Self {
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
         let pools = Pools::new(&parts.models, &config);
@@ -99,6 +103,7 @@ impl Shared {
         Self {
             config,
             parts,
+            assets,
             hub,
             pools,
             recent,

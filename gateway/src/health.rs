@@ -60,8 +60,14 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
     Json(json!({
         "name": "dynode",
         "version": app.parts.version,
-        "openai": ["/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{id}"],
-        "native": ["/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events"],
+        "openai": [
+            "/v1/chat/completions", "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech",
+            "/v1/models", "/v1/models/{id}",
+        ],
+        "native": [
+            "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events",
+            "/v1/assets/{id}", "/v1/assets/{id}/link",
+        ],
         "websocket": "/ws",
         "operations": ["/v1/status", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay"],
         "health": ["/health/live", "/health/ready", "/metrics"],

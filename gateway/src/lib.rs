@@ -12,6 +12,7 @@
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
+//! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `dead` | the operator's door: what was parked |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | [`standby`] | the doors while there is no broker yet |
@@ -24,6 +25,7 @@ pub mod standby;
 
 mod account;
 mod app;
+mod assets;
 mod cancel;
 mod connection;
 mod dead;

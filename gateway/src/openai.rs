@@ -3,22 +3,27 @@
 pub(crate) mod chat;
 mod chunks;
 pub(crate) mod embeddings;
+pub(crate) mod images;
 pub(crate) mod models;
+pub(crate) mod speech;
 mod stream;
 mod wire;
 
 use axum::{body::Body, http::HeaderMap, response::Response};
-use schemas::{Action, Error, Format, Request};
+use schemas::{Action, Error, ErrorCode, Format, Output, Request, Usage};
 
 use crate::{
     account::Door,
     app::App,
+    assets::{self, Found},
     door::{self, Entry, Named},
+    ending,
     refusal::{self, Refusal},
+    room::Share,
     submit::{Accepted, Visit, submit},
 };
 
-/// Takes a body over as the payload of `action`. The door waits, so the request has a deadline.
+/// Takes a body over as the payload of `action`.
 async fn accept(
     app: &App,
     door: Door,
@@ -27,15 +32,49 @@ async fn accept(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Accepted, Request), Refusal> {
+    let (request, share) = read(app, action, headers, body).await?;
+    hand_in(app, door, entry, request, share).await
+}
+
+/// A body as the payload of `action`. The door waits, so the request has a deadline.
+async fn read(
+    app: &App,
+    action: Action,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Request, Share), Refusal> {
     let (body, share) = door::read_body(app, body).await?;
     let mut request = Request::new(action, Format::Json.decode(&body)?);
     request.id = door::idempotency_key(headers)?;
     request.deadline_ms = Some(app.config.default_deadline_ms);
     // Somebody waits for it.
     request.priority = schemas::Priority::Interactive;
+    Ok((request, share))
+}
+
+async fn hand_in(
+    app: &App,
+    door: Door,
+    entry: &Entry,
+    request: Request,
+    share: Share,
+) -> Result<(Accepted, Request), Refusal> {
     let visit = Visit { door, entry, format: Format::MessagePack, share, is_chat: true };
     let accepted = submit(app, visit, request.clone()).await;
     Ok((accepted.map_err(refusal::relative_to_body)?, request))
+}
+
+/// The files that an accepted request has made, and what it used.
+async fn made(app: &App, accepted: &mut Accepted, request: &Request) -> Result<(Vec<Found>, Usage), Error> {
+    let done = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await?;
+    let Output::Media(media) = done.output else {
+        return Err(Error::new(ErrorCode::Internal, "the answer holds no files"));
+    };
+    let mut found = Vec::with_capacity(media.assets.len());
+    for asset in &media.assets {
+        found.push(assets::of_tenant(app, &asset.id, app.tenant()).await?);
+    }
+    Ok((found, done.usage))
 }
 
 /// The answer to an accepted request that failed.

@@ -15,7 +15,7 @@ use tracing::error;
 
 use crate::{
     app::App,
-    dead, door, events, health, native, openai,
+    assets, dead, door, events, health, native, openai,
     refusal::{self, Refusal, Refused},
     status, ws,
 };
@@ -30,11 +30,15 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/status", get(status::get))
         .route("/v1/chat/completions", post(openai::chat::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/images/generations", post(openai::images::generate))
+        .route("/v1/audio/speech", post(openai::speech::create))
         .route("/v1/models", get(openai::models::list))
         .route("/v1/models/{*id}", get(openai::models::get))
         .route("/v1/requests", post(native::create))
         .route("/v1/requests/{id}", get(native::get).delete(native::cancel))
         .route("/v1/requests/{id}/events", get(events::of_request))
+        .route("/v1/assets/{id}", get(assets::get))
+        .route("/v1/assets/{id}/link", get(assets::link_to))
         .route("/v1/events", get(events::of_tenant))
         .route("/v1/dead", get(dead::list))
         .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))

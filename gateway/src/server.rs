@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::{
     Config, Error, Parts, Standby,
     app::{App, Shared},
+    assets::Assets,
     connection,
     hub::{self, Ears, Hub},
     linger,
@@ -50,7 +51,8 @@ impl Gateway {
     pub async fn after(standby: Standby, parts: Parts) -> Result<Self, Error> {
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
         let Standby { config, listener, address } = standby;
-        Ok(Self { app: shared(config, parts), listener: Listener::Socket(listener), address, ears })
+        let app = shared(config, parts).await?;
+        Ok(Self { app, listener: Listener::Socket(listener), address, ears })
     }
 
     /// Subscribes to the broker, and takes the connections that are handed in, instead of a socket's.
@@ -62,12 +64,8 @@ impl Gateway {
         config.check().map_err(Error::Config)?;
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        Ok(Self {
-            app: shared(config, parts),
-            listener: Listener::Given(connections),
-            address: nowhere,
-            ears,
-        })
+        let app = shared(config, parts).await?;
+        Ok(Self { app, listener: Listener::Given(connections), address: nowhere, ears })
     }
 
     /// Where it listens.
@@ -109,8 +107,9 @@ impl Gateway {
     }
 }
 
-fn shared(config: Config, parts: Parts) -> App {
-    Arc::new(Shared::new(config, parts, Arc::new(Hub::new()), Meters::new()))
+async fn shared(config: Config, parts: Parts) -> Result<App, Error> {
+    let assets = Assets::open(&parts).await.map_err(Error::Assets)?;
+    Ok(Arc::new(Shared::new(config, parts, assets, Arc::new(Hub::new()), Meters::new())))
 }
 
 fn died(ended: Result<(), tokio::task::JoinError>) -> Error {

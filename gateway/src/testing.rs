@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker::{Broker, Limits, Publication, Seams, Topology, memory::Memory};
+use broker::{AssetLimits, Broker, Limits, Publication, Seams, Topology, memory::Memory};
 use jiff::Timestamp;
 use schemas::{ChatDelta, Event, EventBody, Format, RequestId, Subjects};
 use serde_json::json;
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::{
     Config, Parts, Standing,
     app::{App, Shared},
+    assets::Assets,
     hub::{self, Ears, Hub},
     linger,
     metrics::Meters,
@@ -36,6 +37,7 @@ impl Rig {
         let parts = Parts {
             broker: Arc::new(broker.clone()),
             topology: Topology::new(Subjects::default()),
+            assets: AssetLimits::default(),
             seams: Seams::simulated(7, Timestamp::UNIX_EPOCH),
             models: Vec::new(),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
@@ -43,7 +45,8 @@ impl Rig {
             version: String::new(),
         };
         let ears = Ears::open(broker, &parts.topology.subjects).await.unwrap();
-        let app = Arc::new(Shared::new(config, parts, Arc::new(Hub::new()), Meters::new()));
+        let assets = Assets::open(&parts).await.unwrap();
+        let app = Arc::new(Shared::new(config, parts, assets, Arc::new(Hub::new()), Meters::new()));
         let mut tasks = JoinSet::new();
         tasks.spawn(hub::run(app.clone(), ears));
         tasks.spawn(linger::run(app.clone()));

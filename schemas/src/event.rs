@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ChatDelta, Error, Output, RequestId, Usage};
+use crate::{Asset, ChatDelta, Error, Output, RequestId, Usage};
 
 /// One event of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,7 +80,7 @@ pub enum EventBody {
     #[serde(rename = "artifact")]
     Artifact {
         /// The asset.
-        data: Value,
+        data: Asset,
     },
     /// What was shown of an earlier attempt is void.
     #[serde(rename = "restarted")]

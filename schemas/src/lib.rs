@@ -46,7 +46,7 @@ pub use embedding::{EmbeddingOutput, EmbeddingRequest};
 pub use error::{Error, ErrorCode};
 pub use event::{Event, EventBody, EventHead};
 pub use heartbeat::{AsideKey, Backpressure, Flow, Governing, Heartbeat};
-pub use media::{Asset, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
+pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
 pub use request::{Callback, Prefer, Priority, Request, Route};
 pub use secret::Secret;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, RequestId, Tenant};
 
 /// The most images in one request, as in the OpenAI API.
 pub const IMAGES_MAX: u32 = 10;
@@ -123,6 +123,31 @@ pub struct Asset {
     pub sha256: String,
     /// When it is forgotten.
     pub expires_at: Timestamp,
+}
+
+/// What is noted beside the bytes of an asset: whose it is, and what it came from. Stays in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssetRecord {
+    /// The asset.
+    pub asset: Asset,
+    /// Whose it is: nobody else is told that it is there.
+    pub tenant: Tenant,
+    /// The request that made it.
+    pub request: RequestId,
+    /// The configured name of the provider.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+    /// The SHA-256 of the prompt or of the text that was spoken, in hexadecimal; empty where the payload has neither.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt_sha256: String,
+}
+
+impl Asset {
+    /// Where the gateway has the asset `id`.
+    pub fn path(id: &str) -> String {
+        format!("/v1/assets/{id}")
+    }
 }
 
 impl ImageRequest {

@@ -59,6 +59,7 @@ pub(super) fn check(config: &Config) -> Result<Registry, Fault> {
 
 fn ranges(config: &Config) -> Result<(), Fault> {
     let (engine, callbacks, streams) = (&config.engine, &config.callbacks, &config.streams);
+    let assets = &config.assets;
     let table = [
         ("workers", config.workers.into(), 0, WORKERS_MAX),
         ("engine.classifier_concurrency", engine.classifier_concurrency.into(), 1, 65_536),
@@ -87,6 +88,10 @@ fn ranges(config: &Config) -> Result<(), Fault> {
         ("streams.outcomes_hours", streams.outcomes_hours, 1, 10 * 365 * 24),
         ("streams.dead_days", streams.dead_days, 1, 10 * 365),
         ("streams.duplicate_window_seconds", streams.duplicate_window_seconds, 1, 24 * 60 * 60),
+        ("assets.bytes_max", assets.bytes_max, 1, 1 << 40),
+        ("assets.store_bytes_max", assets.store_bytes_max, 1 << 20, u64::MAX),
+        ("assets.keep_hours", assets.keep_hours, 1, 10 * 365 * 24),
+        ("assets.link_minutes", assets.link_minutes, 1, 10 * 365 * 24 * 60),
     ];
     for (path, value, least, most) in table {
         if value < least {
@@ -127,6 +132,10 @@ fn agreements(config: &Config) -> Result<(), Fault> {
             "streams.duplicate_window_seconds",
             "must not be longer than streams.events_minutes: a broker refuses a window longer than the age",
         ));
+    }
+    if config.assets.store_bytes_max < config.assets.bytes_max {
+        let why = format!("must be at least assets.bytes_max ({})", config.assets.bytes_max);
+        return Err(Fault::new("assets.store_bytes_max", why));
     }
     if callbacks.retry_longest_ms < callbacks.retry_first_ms {
         let why = format!("must not be shorter than callbacks.retry_first_ms ({})", callbacks.retry_first_ms);

@@ -1,4 +1,4 @@
-//! The settings that belong to no other crate: logs, streams, telemetry, and which broker.
+//! The settings that belong to no other crate: logs, streams, assets, telemetry, and which broker.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -91,6 +91,32 @@ impl Streams {
             outcomes_age: Duration::from_secs(self.outcomes_hours.saturating_mul(60 * 60)),
             dead_age: Duration::from_secs(self.dead_days.saturating_mul(24 * 60 * 60)),
             duplicate_window: Duration::from_secs(self.duplicate_window_seconds),
+        }
+    }
+}
+
+/// `[assets]`: the files that providers make.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assets {
+    /// The largest file.
+    pub(crate) bytes_max: u64,
+    /// The most bytes of all files together.
+    pub(crate) store_bytes_max: u64,
+    /// How long a file is kept.
+    pub(crate) keep_hours: u64,
+    /// How long a signed link is good.
+    pub(crate) link_minutes: u64,
+}
+
+impl Assets {
+    /// The same, as the store takes it.
+    pub(crate) const fn limits(&self) -> broker::AssetLimits {
+        broker::AssetLimits {
+            bytes_max: self.bytes_max,
+            store_bytes_max: self.store_bytes_max,
+            keep: Duration::from_secs(self.keep_hours.saturating_mul(60 * 60)),
+            link: Duration::from_secs(self.link_minutes.saturating_mul(60)),
         }
     }
 }

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import struct
 import sys
+import urllib.request
 
 import openai
 
@@ -121,9 +122,37 @@ def a_batch_keeps_its_order():
     assert batch.usage.total_tokens >= batch.usage.prompt_tokens > 0
 
 
+def paint(**options):
+    return client.images.generate(**{"model": "sim-image", "prompt": "a cat", "size": "64x64"} | options)
+
+
+def images_come_as_base64_or_as_links():
+    images = paint(n=2)
+    assert images.created > 0 and images.output_format == "png" and len(images.data) == 2, images
+    pictures = [base64.b64decode(image.b64_json) for image in images.data]
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures) and pictures[0] != pictures[1]
+    [linked] = paint(response_format="url").data
+    assert linked.b64_json is None
+    # The link alone is enough: whoever has it needs no key.
+    with urllib.request.urlopen(linked.url) as reply:
+        assert reply.headers["content-type"] == "image/png"
+        assert reply.read().startswith(b"\x89PNG")
+    error = refused(openai.BadRequestError, lambda: paint(n=11))
+    assert error.param == "n", error
+
+
+def speech_comes_as_bytes():
+    options = {"model": "sim-speech", "voice": "alloy", "input": "Hello"}
+    sound = client.audio.speech.create(**options).content
+    assert sound.startswith(b"RIFF"), sound[:16]
+    with client.audio.speech.with_streaming_response.create(**options) as response:
+        assert response.headers["content-type"] == "audio/wav"
+        assert len(b"".join(response.iter_bytes())) == len(sound)
+
+
 def models_are_listed():
     models = {model.id: model for model in client.models.list()}
-    assert {"sim-chat", "sim-fast", "sim-embed"} <= models.keys(), models
+    assert {"sim-chat", "sim-fast", "sim-embed", "sim-image", "sim-speech"} <= models.keys(), models
     assert client.models.retrieve("sim-chat") == models["sim-chat"]
     refused(openai.NotFoundError, lambda: client.models.retrieve("none/such"))
 
@@ -176,6 +205,8 @@ async def the_asynchronous_client_works_alike():
         options = {"model": "sim-embed", "encoding_format": "float"}
         vectors = await client.embeddings.create(**options, input=["a", "b"])
         assert len(vectors.data) == 2
+        images = await client.images.generate(model="sim-image", prompt="a cat", size="64x64")
+        assert len(images.data) == 1
         assert [model.id async for model in client.models.list()]
 
 
@@ -187,6 +218,8 @@ several_choices_and_a_limit_are_honoured()
 a_tool_is_called_and_its_answer_read()
 embeddings_come_in_the_form_that_is_asked_for()
 a_batch_keeps_its_order()
+images_come_as_base64_or_as_links()
+speech_comes_as_bytes()
 models_are_listed()
 errors_are_the_classes_that_users_catch()
 a_stream_that_breaks_raises()

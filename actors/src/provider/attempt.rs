@@ -9,7 +9,7 @@ use schemas::{AttemptRecord, ChatOutput, Error, ErrorCode, EventBody, Step, Usag
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, debug, info_span};
 
-use super::Shared;
+use super::{Shared, keep::Keep};
 use crate::{
     backoff::Backoff,
     emitter::Emitter,
@@ -256,6 +256,7 @@ impl<'a> Attempt<'a> {
             true => (engine.first_event(), engine.between_events()),
             false => (engine.total(), engine.total()),
         };
+        let mut keep = Keep::new(self.shared, self.work, step);
         self.progress.expect_within(first + CLOCK_MARGIN);
         let called = timeout(first, adapter.call(self.request(step, deadline, permit.key()))).await;
         let mut answer: Progressed = called.map_err(|_| stalled(step, first))??;
@@ -280,13 +281,18 @@ impl<'a> Attempt<'a> {
                 Some(Answer::Moved { fraction, message }) => {
                     self.emitter.emit(EventBody::Progress { fraction, message }).await;
                 }
-                Some(Answer::File(_)) => {
-                    let why = "it made a file, and this engine has no store for files";
-                    let remedy = Remedy::Fatal;
-                    return Err(adapters::Error::new(&step.provider, ErrorCode::Internal, remedy, why));
-                }
-                Some(Answer::Finished(finished)) => {
+                Some(Answer::File(piece)) => {
                     self.first_output(step, clock, permit);
+                    // A broker that is slow to store it is no silence of the provider.
+                    self.progress.expect_within(between + CLOCK_MARGIN);
+                    if let Some(asset) = keep.take(piece).await? {
+                        self.has_shown = true;
+                        self.emitter.emit(EventBody::Artifact { data: asset.clone() }).await;
+                    }
+                }
+                Some(Answer::Finished(mut finished)) => {
+                    self.first_output(step, clock, permit);
+                    keep.finish(&mut finished)?;
                     return Ok(finished);
                 }
                 None => {

@@ -17,7 +17,7 @@ use actors::{
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
 use broker::{
-    Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
+    AssetLimits, Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
     memory::{Fault, FaultClass, Memory, Options, Reach, Rule},
     message::MESSAGE_ID,
 };
@@ -32,6 +32,19 @@ use serde_json::{Value, json};
 
 /// No test waits longer than this, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The largest file that providers may make here.
+pub(crate) const ASSET_BYTES_MAX: u64 = 1_000_000;
+const ASSET_STORE_BYTES_MAX: u64 = 8 << 20;
+
+/// A store that can be filled.
+pub(crate) fn asset_limits() -> AssetLimits {
+    AssetLimits {
+        bytes_max: ASSET_BYTES_MAX,
+        store_bytes_max: ASSET_STORE_BYTES_MAX,
+        ..AssetLimits::default()
+    }
+}
 
 pub(crate) struct Engine {
     broker: Arc<dyn Broker>,
@@ -125,7 +138,12 @@ impl Engine {
         let provider: ProviderConfig = serde_json::from_value(json!({
             "kind": "simulated",
             "concurrency": 16,
-            "models": {"fast": {}, "embed": {"action": "embedding.query", "dimensions": 8}},
+            "models": {
+                "fast": {},
+                "embed": {"action": "embedding.query", "dimensions": 8},
+                "image": {"action": "image.generate"},
+                "speech": {"action": "audio.synthesize"},
+            },
         }))
         .unwrap();
         let of_each = ProviderLimits { concurrency: provider.concurrency, ..ProviderLimits::default() };
@@ -188,6 +206,7 @@ impl Engine {
             topology: self.topology.clone(),
             registry: Arc::new(self.registry.clone()),
             providers: self.providers.clone(),
+            assets: asset_limits(),
             seams: self.seams.clone(),
             node: node.into(),
         };
@@ -227,6 +246,15 @@ impl Engine {
     /// What a person must look at.
     pub(crate) fn alarms(&self) -> Vec<String> {
         self.system.as_ref().map(|system| system.vitals().alarms()).unwrap_or_default()
+    }
+
+    /// The broker itself.
+    pub(crate) fn broker(&self) -> Arc<dyn Broker> {
+        Arc::clone(&self.broker)
+    }
+
+    pub(crate) const fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// How many cancels the broker keeps.

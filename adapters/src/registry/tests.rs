@@ -54,7 +54,7 @@ fn what_is_wrong_is_named_with_its_key() {
         (simulated(json!({"api_key_env": "K"})), "providers.p.api_key_env"),
         (simulated(json!({"api_key_file": "/k"})), "providers.p.api_key_file"),
         (simulated(json!({"headers": {"a": "b"}})), "providers.p.headers"),
-        (model(json!({"action": "image.generate"})), "providers.p.models.m.action"),
+        (model(json!({"action": "video.render"})), "providers.p.models.m.action"),
         (model(json!({"action": "auto"})), "providers.p.models.m.action"),
         (model(json!({"upstream": "x"})), "providers.p.models.m.upstream"),
         (model(json!({"upstream": " "})), "providers.p.models.m.upstream"),

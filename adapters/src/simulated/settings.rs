@@ -34,7 +34,8 @@ pub(super) fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigErr
 
 fn check_model(root: &str, model: &ModelConfig) -> Result<(), ConfigError> {
     refuse(root, "a simulated provider", &[("upstream", model.upstream.is_some())])?;
-    if model.action_or_chat() == Action::ChatCompletion {
+    let action = model.action_or_chat();
+    if action == Action::ChatCompletion {
         refuse(root, "a chat model", &[("dimensions", model.dimensions.is_some())])?;
     } else {
         let settings = [
@@ -42,7 +43,10 @@ fn check_model(root: &str, model: &ModelConfig) -> Result<(), ConfigError> {
             ("output_tokens", model.output_tokens.is_some()),
             ("spin_after_tokens", model.spin_after_tokens.is_some()),
         ];
-        refuse(root, "an embedding model", &settings)?;
+        let what = if action == Action::EmbeddingQuery { "an embedding model" } else { "a model of files" };
+        refuse(root, what, &settings)?;
+        let has_dimensions = action != Action::EmbeddingQuery && model.dimensions.is_some();
+        refuse(root, what, &[("dimensions", has_dimensions)])?;
     }
     let at = |key: &'static str| move |why: String| ConfigError::new(format!("{root}.{key}"), why);
     model.first_token_ms.map_or(Ok(()), check_first_token_ms).map_err(at("first_token_ms"))?;

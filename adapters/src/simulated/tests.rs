@@ -187,6 +187,55 @@ async fn embeddings_have_the_wanted_length_and_pace() {
     assert!(failed[0].is_err());
 }
 
+fn ask(action: Action, payload: Value) -> Call {
+    Call { action, payload, ..call("a", Value::Null) }
+}
+
+/// The files that came, whole, and the end.
+fn files(items: &[Result<Progress, Error>]) -> (Vec<Vec<u8>>, Finished) {
+    let mut files = vec![Vec::new()];
+    for item in items {
+        if let Ok(Progress::File(piece)) = item {
+            assert_eq!(piece.file as usize, files.len() - 1, "in order");
+            files.last_mut().unwrap().extend_from_slice(&piece.bytes);
+            if piece.is_last {
+                files.push(Vec::new());
+            }
+        }
+    }
+    assert!(files.pop().unwrap().is_empty(), "every file ends");
+    (files, finished(items))
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_follow_from_seed_key_and_prompt() {
+    let adapter = simulated(1, json!({"action": "image.generate"}));
+    let paint = async |prompt: &str| {
+        let payload = json!({"prompt": prompt, "n": 2, "size": "64x32"});
+        files(&all(&adapter, ask(Action::ImageGenerate, payload)).await)
+    };
+    let (pictures, end) = paint("a cat").await;
+    assert_eq!((pictures.len(), end.usage.images), (2, 2));
+    assert!(pictures.iter().all(|picture| picture.starts_with(b"\x89PNG")));
+    assert_ne!(pictures[0], pictures[1]);
+    assert_eq!(paint("a cat").await.0, pictures);
+    assert_ne!(paint("a dog").await.0, pictures);
+    let Output::Media(output) = end.output else { panic!("{end:?}") };
+    assert_eq!((output.assets.len(), &output.details["width"]), (0, &json!(64)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn speech_is_a_sound_of_its_length_and_can_break_off() {
+    let adapter = simulated(1, json!({"action": "audio.synthesize"}));
+    let (sounds, end) =
+        files(&all(&adapter, ask(Action::AudioSynthesize, json!({"input": "Hi there"}))).await);
+    assert!(sounds[0].starts_with(b"RIFF"));
+    assert_eq!((end.usage.characters, end.usage.media_ms), (8, 480));
+    let broken = json!({"input": "Hi", "simulate": {"fail": "provider_error", "after_tokens": 2}});
+    let items = all(&adapter, ask(Action::AudioSynthesize, broken)).await;
+    assert_eq!((items.len(), items[3].is_err()), (4, true), "{items:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_model_of_another_action_is_not_found() {
     let adapter = simulated(1, json!({"action": "embedding.query"}));

@@ -252,7 +252,7 @@ async fn embeddings_come_in_the_order_of_the_inputs() {
 #[tokio::test]
 async fn an_action_that_it_does_not_do_is_refused() {
     on_all(Scene::Streams, async |kind, stage| {
-        let call = Call { action: Action::ImageGenerate, ..stage.call };
+        let call = Call { action: Action::VideoRender, ..stage.call };
         let items = all(&*stage.adapter, call).await;
         assert_eq!((items.len(), failure(&items).remedy), (1, Remedy::FallBack), "{kind}");
     })

@@ -25,7 +25,21 @@ pub(super) async fn last(
     stream: &str,
     subject: &str,
 ) -> Result<Option<Stored>, Error> {
-    let question = json!({ "last_by_subj": subject }).to_string();
+    get(connection, stream, &json!({ "last_by_subj": subject })).await
+}
+
+/// The first message of `stream` on exactly `subject`, from `from` on.
+pub(super) async fn next(
+    connection: &Connection,
+    stream: &str,
+    subject: &str,
+    from: u64,
+) -> Result<Option<Stored>, Error> {
+    get(connection, stream, &json!({ "seq": from.max(1), "next_by_subj": subject })).await
+}
+
+async fn get(connection: &Connection, stream: &str, question: &Value) -> Result<Option<Stored>, Error> {
+    let question = question.to_string();
     let api = format!("$JS.API.DIRECT.GET.{stream}");
     connection.must_be_up()?;
     let answer = connection
@@ -52,6 +66,12 @@ pub(super) async fn trim(connection: &Connection, stream: &str, count: u64) -> R
     // Beyond its end a purge would leave out sequences.
     let up_to = state.first_seq.saturating_add(count).min(state.last_seq.saturating_add(1));
     let question = json!({ "seq": up_to });
+    api::call::<Value>(connection, &format!("STREAM.PURGE.{stream}"), &question).await.map(drop)
+}
+
+/// Removes every message on `subject`.
+pub(super) async fn purge(connection: &Connection, stream: &str, subject: &str) -> Result<(), Error> {
+    let question = json!({ "filter": subject });
     api::call::<Value>(connection, &format!("STREAM.PURGE.{stream}"), &question).await.map(drop)
 }
 

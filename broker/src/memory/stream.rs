@@ -260,6 +260,20 @@ impl Stream {
         self.get(sequence)
     }
 
+    /// The first message on `subject` from `from` on.
+    pub(super) fn next(
+        &mut self,
+        subject: &str,
+        from: u64,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> Option<Stored> {
+        self.expire(now, effects);
+        let sequences = self.subjects.get(subject)?;
+        let place = sequences.partition_point(|sequence| *sequence < from);
+        self.get(*sequences.get(place)?)
+    }
+
     /// The message at `sequence`.
     pub(super) fn get(&self, sequence: u64) -> Option<Stored> {
         Some(self.entries.get(&sequence)?.stored(sequence))
@@ -296,6 +310,15 @@ impl Stream {
         self.sync(now);
         self.expire(now, effects);
         self.discard(sequence)
+    }
+
+    /// Removes what is on `subject`.
+    pub(super) fn purge(&mut self, subject: &str, now: Instant, effects: &mut Effects) {
+        self.sync(now);
+        self.expire(now, effects);
+        for sequence in self.subjects.get(subject).cloned().unwrap_or_default() {
+            self.discard(sequence);
+        }
     }
 
     /// Removes one message; returns whether it was there.

@@ -157,3 +157,30 @@ pub(crate) async fn empty_and_large_bodies_come_back_as_they_were(broker: &dyn B
         lease.ack().await.unwrap();
     }
 }
+
+pub(crate) async fn the_next_message_of_a_subject_is_found(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    let mut sequences = Vec::new();
+    for (subject, body) in [("s.a", "1"), ("s.b", "2"), ("s.a", "3")] {
+        sequences.push(publish(broker, subject, body).await.unwrap().sequence);
+    }
+    for (from, found) in
+        [(0, Some("1")), (sequences[0], Some("1")), (sequences[1], Some("3")), (sequences[2] + 1, None)]
+    {
+        let next = broker.next("S", "s.a", from).await.unwrap();
+        assert_eq!(next.as_ref().map(|stored| text(&stored.message)), found, "from {from}");
+    }
+    assert!(broker.next("S", "s.c", 0).await.unwrap().is_none());
+    assert_eq!(kind(broker.next("NONE", "s.a", 0).await), ErrorKind::NotFound);
+}
+
+pub(crate) async fn a_purged_subject_is_empty(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    for subject in ["s.a", "s.b", "s.a"] {
+        publish(broker, subject, "x").await.unwrap();
+    }
+    broker.purge("S", "s.a").await.unwrap();
+    broker.purge("S", "s.none").await.unwrap();
+    assert_eq!(broker.subjects("S", ">").await.unwrap(), [("s.b".to_owned(), 1)]);
+    assert_eq!(kind(broker.purge("NONE", "s.a").await), ErrorKind::NotFound);
+}

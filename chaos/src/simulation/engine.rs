@@ -40,6 +40,7 @@ impl Engine {
             topology: world.topology.clone(),
             registry: Arc::new(registry),
             providers: BTreeMap::from(NAMES.map(|name| (name.to_owned(), limits))),
+            assets: broker::AssetLimits::default(),
             seams,
             node: name.clone(),
         };

@@ -52,6 +52,7 @@ impl Gateway {
         let parts = Parts {
             broker: Arc::clone(wire) as Arc<dyn Broker>,
             topology: world.topology.clone(),
+            assets: broker::AssetLimits::default(),
             seams,
             models: vec![
                 model(CHAT, Action::ChatCompletion, NAMES[0]),

@@ -124,6 +124,10 @@ impl Broker for Wire {
         self.line.pass("last", self.memory.last(stream, subject)).await
     }
 
+    async fn next(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Stored>, Error> {
+        self.line.pass("next", self.memory.next(stream, subject, from)).await
+    }
+
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
         let replay = self.line.pass("replay", self.memory.replay(stream, pattern, from)).await?;
         let line = Arc::clone(&self.line);
@@ -136,6 +140,10 @@ impl Broker for Wire {
 
     async fn trim(&self, stream: &str, count: u64) -> Result<(), Error> {
         self.line.pass("trim", self.memory.trim(stream, count)).await
+    }
+
+    async fn purge(&self, stream: &str, subject: &str) -> Result<(), Error> {
+        self.line.pass("purge", self.memory.purge(stream, subject)).await
     }
 
     async fn subjects(&self, stream: &str, pattern: &str) -> Result<Vec<(String, u64)>, Error> {

@@ -43,7 +43,7 @@ async fn models_are_listed_and_found_with_a_slash_in_their_name() {
     let list = rig.get("/v1/models").await.json();
     assert_eq!(list["object"], "list");
     let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
-    assert_eq!(names, ["sim-chat", "lab/sim-embed"]);
+    assert_eq!(names, ["sim-chat", "lab/sim-embed", "lab/sim-image", "lab/sim-speech"]);
     for path in ["/v1/models/lab%2Fsim-embed", "/v1/models/lab/sim-embed"] {
         let model = rig.get(path).await.json();
         assert_eq!(

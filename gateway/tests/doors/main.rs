@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed step is the end of it")]
 
 mod admission;
+mod assets;
 mod chat;
 mod client;
 mod dead;

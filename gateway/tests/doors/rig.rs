@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use broker::{Broker, Limits, Seams, Topology, memory::Memory};
+use broker::{AssetLimits, Broker, Limits, Seams, Topology, memory::Memory};
 use futures_util::StreamExt;
 use gateway::{Config, Gateway, ModelInfo, Parts, Standing};
 use schemas::{Action, RequestId, Subjects, Tenant};
@@ -36,18 +36,33 @@ impl Rig {
         Self::on(broker, changes).await
     }
 
+    /// A gateway whose links to assets are good for `link`.
+    pub(crate) async fn with_links_for(link: Duration) -> Self {
+        let broker = Memory::default();
+        let topology = Topology::new(Subjects::default());
+        broker.ensure(&topology.streams(&Limits::default())).await.unwrap();
+        Self::keeping(broker, AssetLimits { link, ..AssetLimits::default() }, json!({})).await
+    }
+
     /// A gateway on `broker`, whose streams are there.
     pub(crate) async fn on(broker: Memory, changes: Value) -> Self {
+        Self::keeping(broker, AssetLimits::default(), changes).await
+    }
+
+    async fn keeping(broker: Memory, assets: AssetLimits, changes: Value) -> Self {
         let topology = Topology::new(Subjects::default());
         let worker = Worker::start(broker.clone(), topology.clone()).await;
         let model = |id: &str, action| ModelInfo { id: id.into(), action, owned_by: "sim".into() };
         let parts = Parts {
             broker: Arc::new(broker.clone()),
             topology: topology.clone(),
+            assets,
             seams: Seams::system(),
             models: vec![
                 model("sim-chat", Action::ChatCompletion),
                 model("lab/sim-embed", Action::EmbeddingQuery),
+                model("lab/sim-image", Action::ImageGenerate),
+                model("lab/sim-speech", Action::AudioSynthesize),
             ],
             metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
             standing: Arc::new(Standing::default),

@@ -137,6 +137,11 @@ impl Job {
                 }
                 self.end(1, FLOOD + 1, Ok(whole())).await;
             }
+            _ if matches!(self.request.action, Action::ImageGenerate | Action::AudioSynthesize) => {
+                self.running(1).await;
+                let media = crate::assets::made(&self.broker, &self.topology, &self.request).await;
+                self.end(1, 1, Ok(Output::Media(media))).await;
+            }
             _ if self.request.action == Action::EmbeddingQuery => {
                 self.running(1).await;
                 let embeddings = vec![Vector(vec![0.5, -1.25]), Vector(vec![1.0, 2.0])];

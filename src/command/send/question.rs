@@ -52,6 +52,8 @@ fn of_text(args: &SendArgs, text: &str) -> Result<Value, Error> {
             "stream": !args.no_stream,
         })),
         Action::EmbeddingQuery => Ok(json!({"model": model("sim-embed"), "input": text})),
+        Action::ImageGenerate => Ok(json!({"model": model("sim-image"), "prompt": text})),
+        Action::AudioSynthesize => Ok(json!({"model": model("sim-speech"), "input": text})),
         other => {
             Err(Error::invalid("--action", format!("{other} needs its payload as JSON: --payload FILE")))
         }
@@ -92,6 +94,14 @@ mod tests {
     fn a_text_to_embed_is_an_input() {
         let payload = ask("dynode send --action embedding.query hi", "").unwrap().unwrap();
         assert_eq!(payload, json!({"model": "sim-embed", "input": "hi"}));
+    }
+
+    #[test]
+    fn a_text_is_painted_or_spoken() {
+        let payload = ask("dynode send --action image.generate a cat", "").unwrap().unwrap();
+        assert_eq!(payload, json!({"model": "sim-image", "prompt": "a cat"}));
+        let payload = ask("dynode send --action audio.synthesize hi", "").unwrap().unwrap();
+        assert_eq!(payload, json!({"model": "sim-speech", "input": "hi"}));
     }
 
     #[test]

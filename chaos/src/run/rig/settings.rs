@@ -61,6 +61,10 @@ queued_max = {queued_max}
 stream_bytes_max = {stream_bytes}
 duplicate_window_seconds = 60
 
+[assets]
+bytes_max = {stream_bytes}
+store_bytes_max = {stream_bytes}
+
 [engine]
 lease_ms = {LEASE_MS}
 attempts_max = {attempts_max}

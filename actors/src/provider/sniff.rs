@@ -1,0 +1,116 @@
+//! What a file is, by its first bytes: what a provider says of it is not believed. Pure.
+
+use infer::MatcherType;
+use schemas::{Action, Request};
+
+/// So many bytes tell every type that is looked for.
+pub(super) const HEAD_BYTES: usize = 512;
+/// Samples without a head: no bytes tell them, so they are taken only where they were asked for.
+const PCM: &str = "audio/pcm";
+
+/// The media type of a file that begins with `head` and is the answer to `request`; the error says what is wrong with it.
+pub(super) fn media_type(
+    request: &Request,
+    declared: Option<&str>,
+    head: &[u8],
+) -> Result<&'static str, String> {
+    let (wanted, name) = match request.action {
+        Action::ImageGenerate => (MatcherType::Image, "image"),
+        Action::AudioSynthesize => (MatcherType::Audio, "sound"),
+        Action::VideoRender => (MatcherType::Video, "video"),
+        other => return Err(format!("made a file, which `{other}` does not ask for")),
+    };
+    if head.is_empty() {
+        return Err(format!("made an empty file where a {name} was asked for"));
+    }
+    match infer::get(head) {
+        Some(kind) if kind.matcher_type() == wanted => Ok(registered(kind.mime_type())),
+        Some(kind) => Err(format!("made a file of {} where a {name} was asked for", kind.mime_type())),
+        None if is_text(head) => Err(format!("made a text where a {name} was asked for: {}", shown(head))),
+        None if asks_for_pcm(request) => Ok(PCM),
+        None => {
+            let declared =
+                declared.map(|declared| format!(", although it says {}", shown(declared.as_bytes())));
+            Err(format!(
+                "made a file of no known type where a {name} was asked for{}",
+                declared.unwrap_or_default()
+            ))
+        }
+    }
+}
+
+/// The registered names of types that are told by older ones.
+fn registered(mime: &'static str) -> &'static str {
+    match mime {
+        "audio/x-wav" => "audio/wav",
+        "audio/x-flac" => "audio/flac",
+        "audio/m4a" => "audio/mp4",
+        other => other,
+    }
+}
+
+fn asks_for_pcm(request: &Request) -> bool {
+    let asked = request.payload.get("response_format").and_then(serde_json::Value::as_str);
+    request.action == Action::AudioSynthesize && asked == Some("pcm")
+}
+
+/// Whether it can be read: a page about an error, most likely. The end may cut a letter in two.
+fn is_text(head: &[u8]) -> bool {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => return is_text(&head[..error.valid_up_to()]),
+        Err(_) => return false,
+    };
+    !text.is_empty() && !text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+fn shown(head: &[u8]) -> String {
+    String::from_utf8_lossy(head).chars().take(80).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+    const WAV: &[u8] = b"RIFF\x24\0\0\0WAVEfmt ";
+
+    fn of(action: Action, payload: serde_json::Value, head: &[u8]) -> Result<&'static str, String> {
+        media_type(&Request::new(action, payload), Some("image/png"), head)
+    }
+
+    #[test]
+    fn bytes_tell_what_a_file_is_whatever_is_said_of_it() {
+        assert_eq!(of(Action::ImageGenerate, json!({}), PNG), Ok("image/png"));
+        assert_eq!(of(Action::AudioSynthesize, json!({}), WAV), Ok("audio/wav"));
+        assert_eq!(of(Action::AudioSynthesize, json!({}), b"ID3\x04\0\0"), Ok("audio/mpeg"));
+        assert_eq!(of(Action::VideoRender, json!({}), b"\0\0\0\x18ftypmp42\0\0\0\0"), Ok("video/mp4"));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_refused() {
+        let page = b"<!DOCTYPE html><html><body>quota exceeded</body></html>";
+        for (action, head) in [
+            (Action::ImageGenerate, &page[..]),
+            (Action::ImageGenerate, b"{\"error\":\"no\"}"),
+            (Action::ImageGenerate, WAV),
+            (Action::ImageGenerate, b""),
+            (Action::ImageGenerate, b"\0\x01\x02\x03"),
+            (Action::AudioSynthesize, PNG),
+            (Action::AudioSynthesize, &page[..]),
+            (Action::ChatCompletion, PNG),
+        ] {
+            assert!(of(action, json!({}), head).is_err(), "{action}: {head:?}");
+        }
+    }
+
+    #[test]
+    fn samples_without_a_head_are_taken_where_they_were_asked_for() {
+        let (samples, pcm) = (b"\0\x01\xff\xfe\0\x02", json!({"response_format": "pcm"}));
+        assert_eq!(of(Action::AudioSynthesize, pcm.clone(), samples), Ok("audio/pcm"));
+        assert!(of(Action::AudioSynthesize, json!({}), samples).is_err());
+        assert!(of(Action::AudioSynthesize, pcm, b"{\"error\":\"no\"}").is_err());
+    }
+}

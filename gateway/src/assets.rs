@@ -1,0 +1,120 @@
+//! Assets: the files that providers made, read by their tenant or by whoever has a signed link. A door only passes them on,
+//! piece by piece; nothing here holds a whole one.
+
+mod answer;
+mod link;
+
+use std::{sync::Arc, time::Duration};
+
+use broker::{ErrorKind, ObjectInfo, Objects};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use schemas::{Asset, AssetRecord, Error, ErrorCode, Tenant};
+
+use crate::{
+    Parts,
+    app::{App, Shared},
+    refusal,
+};
+
+pub(crate) use answer::{get, link_to};
+use link::{Link, Signer};
+
+/// The key of the signer in the bucket of secrets.
+const KEY: &str = "asset-links";
+
+/// The store of assets, and the key that signs links into it.
+#[derive(Debug)]
+pub(crate) struct Assets {
+    objects: Objects,
+    signer: Signer,
+    /// How long a link is good.
+    link: Duration,
+}
+
+/// An asset that is there.
+#[derive(Debug)]
+pub(crate) struct Found {
+    info: ObjectInfo,
+    pub(crate) asset: Asset,
+    tenant: Tenant,
+}
+
+impl Assets {
+    /// Opens the store. The key is made by whichever gateway is the first, and shared by all.
+    pub(crate) async fn open(parts: &Parts) -> Result<Self, broker::Error> {
+        let spec = parts.topology.assets(&parts.assets);
+        let objects = Objects::open(Arc::clone(&parts.broker), spec, parts.seams.clone()).await?;
+        let secrets = parts.broker.bucket(&parts.topology.secrets()).await?;
+        let fresh: Vec<u8> = (0..4).flat_map(|_| parts.seams.random.next_u64().to_le_bytes()).collect();
+        let key = match secrets.get(KEY).await? {
+            Some((key, _)) => key,
+            None => match secrets.create(KEY, fresh.clone().into()).await {
+                Ok(_) => fresh.into(),
+                Err(error) if error.kind() == ErrorKind::Exists => {
+                    let made = secrets.get(KEY).await?;
+                    made.map(|(key, _)| key).ok_or(error)?
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Self { objects, signer: Signer::new(&key), link: parts.assets.link })
+    }
+
+    /// The asset `id`, whoever's it is.
+    async fn find(&self, app: &Shared, id: &str) -> Result<Found, Error> {
+        let info = self.objects.info(id).await.map_err(|error| match error.kind() {
+            ErrorKind::Invalid => missing(),
+            _ => refusal::of_broker(&error),
+        })?;
+        let info = info.ok_or_else(missing)?;
+        // What somebody else has put into the store is none of ours.
+        let AssetRecord { asset, tenant, .. } = serde_json::from_str(info.note()).map_err(|_| missing())?;
+        if asset.expires_at <= app.broker().now() {
+            return Err(missing());
+        }
+        Ok(Found { info, asset, tenant })
+    }
+}
+
+/// The asset `id` of `tenant`. That it is somebody else's is not told.
+pub(crate) async fn of_tenant(app: &Shared, id: &str, tenant: &Tenant) -> Result<Found, Error> {
+    let found = app.assets.find(app, id).await?;
+    if found.tenant == *tenant { Ok(found) } else { Err(missing()) }
+}
+
+/// The asset `id`, for whoever has a link to it.
+async fn by_link(app: &Shared, id: &str, link: &Link) -> Result<Found, Error> {
+    if link.expires <= app.broker().now().as_second() {
+        let why = "the link has expired; its tenant gets another at GET /v1/assets/{id}/link";
+        return Err(Error::new(ErrorCode::Forbidden, why));
+    }
+    let found = app.assets.find(app, id).await?;
+    if app.assets.signer.is_signed(&found.tenant, id, link) { Ok(found) } else { Err(missing()) }
+}
+
+/// A path with a signature, good for a while and no longer than the asset, and until when.
+pub(crate) fn signed_path(app: &Shared, found: &Found) -> (String, jiff::Timestamp) {
+    let end = app.broker().now().saturating_add(app.assets.link).unwrap_or(jiff::Timestamp::MAX);
+    let end = end.min(found.asset.expires_at);
+    let link = app.assets.signer.sign(&found.tenant, &found.asset.id, end.as_second());
+    (format!("{}?expires={}&signature={}", found.asset.url, link.expires, link.signature), end)
+}
+
+/// The bytes of an asset from `from` to `to`, as fast as they are read. A drain waits for them.
+pub(crate) fn bytes(
+    app: &App,
+    found: &Found,
+    from: u64,
+    to: u64,
+) -> impl Stream<Item = Result<Bytes, broker::Error>> + Send + use<> {
+    let token = app.work.token();
+    app.assets.objects.read(&found.info, from..to).map(move |piece| {
+        let _held = &token;
+        piece
+    })
+}
+
+fn missing() -> Error {
+    Error::new(ErrorCode::NotFound, "no such asset is here for you; assets are kept for a limited time")
+}

@@ -1,0 +1,192 @@
+//! `POST /v1/images/generations`: the images themselves as base64, or links to them.
+//!
+//! `response_format` says how this door answers and not what is painted: it goes no further. Without it the images are in the
+//! answer, as those of the newer models are everywhere. They are encoded as they are read, so that no answer is held whole.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use broker::Error as BrokerError;
+use bytes::Bytes;
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use schemas::{Action, Error, Usage};
+use serde_json::{Value, json};
+
+use super::{failed, hand_in, made, named, read};
+use crate::{
+    app::App,
+    assets::{self, Found},
+    door::{self, Entry},
+    refusal::Refusal,
+};
+
+const DOOR: &str = "images";
+
+/// How images are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Base64,
+    Url,
+}
+
+/// All images, once the last of them is there.
+pub(crate) async fn generate(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let (mut request, share) = read(&app, Action::ImageGenerate, &headers, body).await?;
+    let form = Form::take(&mut request.payload)?;
+    let (mut accepted, request) = hand_in(&app, DOOR, &entry, request, share).await?;
+    let (found, usage) = match made(&app, &mut accepted, &request).await {
+        Ok(made) => made,
+        Err(error) => return Ok(failed(&mut accepted, error)),
+    };
+    let created = app.parts.seams.clock.now().as_second();
+    let mut response = match form {
+        Form::Url => links(&app, &headers, created, &found, &usage),
+        Form::Base64 => Body::from_stream(encoded(&app, created, found, &usage)).into_response(),
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    accepted.account.end(None);
+    Ok(named(&accepted, response))
+}
+
+impl Form {
+    /// Takes what is said of the form out of `payload`.
+    fn take(payload: &mut Value) -> Result<Self, Error> {
+        let Some(fields) = payload.as_object_mut() else { return Ok(Self::Base64) };
+        if fields.get("stream").and_then(Value::as_bool) == Some(true) {
+            return Err(Error::invalid("stream", "images are not streamed here; leave it out"));
+        }
+        match fields.remove("response_format") {
+            None | Some(Value::Null) => Ok(Self::Base64),
+            Some(Value::String(form)) if form == "b64_json" => Ok(Self::Base64),
+            Some(Value::String(form)) if form == "url" => Ok(Self::Url),
+            Some(_) => Err(Error::invalid("response_format", "expected `b64_json` or `url`")),
+        }
+    }
+}
+
+/// Where the images are, under the name by which the client has reached us.
+fn links(app: &App, headers: &HeaderMap, created: i64, found: &[Found], usage: &Usage) -> Response {
+    let host = door::text(headers, header::HOST.as_str()).unwrap_or_default();
+    let scheme = match door::text(headers, "x-forwarded-proto").as_deref() {
+        Some("https") => "https",
+        _ => "http",
+    };
+    let base = if host.is_empty() { String::new() } else { format!("{scheme}://{host}") };
+    let link = |found: &Found| json!({ "url": format!("{base}{}", assets::signed_path(app, found).0) });
+    let data: Vec<_> = found.iter().map(link).collect();
+    let mut answer = json!({ "created": created, "data": data });
+    if let (Some(answer), Value::Object(rest)) = (answer.as_object_mut(), rest(found, usage)) {
+        answer.extend(rest);
+    }
+    answer.to_string().into_response()
+}
+
+/// What is said of all images together.
+fn rest(found: &[Found], usage: &Usage) -> Value {
+    let mut rest = json!({});
+    let format = found.first().and_then(|found| found.asset.media_type.strip_prefix("image/"));
+    if let Some(format @ ("png" | "webp" | "jpeg")) = format {
+        rest["output_format"] = format.into();
+    }
+    // Most models of images count no tokens.
+    if usage.total_tokens() > 0 {
+        rest["usage"] = json!({
+            "input_tokens": usage.input_tokens,
+            "input_tokens_details": { "image_tokens": 0, "text_tokens": usage.input_tokens },
+            "output_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens(),
+        });
+    }
+    rest
+}
+
+/// The answer with the images in it, written as it is read.
+fn encoded(
+    app: &App,
+    created: i64,
+    found: Vec<Found>,
+    usage: &Usage,
+) -> impl Stream<Item = Result<Bytes, BrokerError>> + Send + use<> {
+    let rest = rest(&found, usage).to_string();
+    let mut parts: Vec<BoxStream<'static, Result<Bytes, BrokerError>>> = Vec::new();
+    let mut text = format!("{{\"created\":{created},\"data\":[");
+    for (place, image) in found.into_iter().enumerate() {
+        text.push_str(if place == 0 { "{\"b64_json\":\"" } else { ",{\"b64_json\":\"" });
+        parts.push(once(std::mem::take(&mut text)));
+        parts.push(base64(assets::bytes(app, &image, 0, image.asset.bytes).boxed()));
+        text.push_str("\"}");
+    }
+    text.push(']');
+    // The fields of the rest follow the list.
+    match rest.strip_prefix('{') {
+        Some("}") | None => text.push('}'),
+        Some(fields) => text.extend([",", fields]),
+    }
+    parts.push(once(text));
+    stream::iter(parts).flatten()
+}
+
+fn once(text: String) -> BoxStream<'static, Result<Bytes, BrokerError>> {
+    stream::once(std::future::ready(Ok(text.into()))).boxed()
+}
+
+/// The base64 of all pieces together. Three bytes make four letters, so up to two bytes wait for the next piece.
+fn base64(
+    pieces: BoxStream<'static, Result<Bytes, BrokerError>>,
+) -> BoxStream<'static, Result<Bytes, BrokerError>> {
+    let state = Some((pieces, Vec::new()));
+    stream::try_unfold(state, |state| async move {
+        let Some((mut pieces, mut waiting)) = state else { return Ok(None) };
+        let Some(piece) = pieces.next().await.transpose()? else {
+            return Ok(Some((BASE64_STANDARD.encode(waiting).into(), None)));
+        };
+        waiting.extend_from_slice(&piece);
+        let rest = waiting.split_off(waiting.len() - waiting.len() % 3);
+        Ok(Some((BASE64_STANDARD.encode(waiting).into(), Some((pieces, rest)))))
+    })
+    .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_of_any_length_are_encoded_as_one() {
+        let content: Vec<u8> = (0..=255).collect();
+        for length in [1, 2, 3, 7, 256, 1000] {
+            let pieces: Vec<_> =
+                content.chunks(length).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let encoded: Vec<Bytes> = base64(stream::iter(pieces).boxed()).try_collect().await.unwrap();
+            assert_eq!(encoded.concat(), BASE64_STANDARD.encode(&content).into_bytes(), "by {length}");
+        }
+    }
+
+    #[test]
+    fn the_form_is_taken_out_of_the_payload() {
+        let mut payload = json!({ "prompt": "a cat", "response_format": "url" });
+        assert_eq!(Form::take(&mut payload).unwrap(), Form::Url);
+        assert_eq!(payload, json!({ "prompt": "a cat" }));
+        assert_eq!(Form::take(&mut payload).unwrap(), Form::Base64);
+        for (bad, param) in
+            [(json!({"response_format": "hex"}), "response_format"), (json!({"stream": true}), "stream")]
+        {
+            assert_eq!(Form::take(&mut bad.clone()).unwrap_err().param.as_deref(), Some(param));
+        }
+    }
+}

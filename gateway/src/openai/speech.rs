@@ -1,0 +1,54 @@
+//! `POST /v1/audio/speech`: the sound itself, with its type.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use schemas::{Action, Error, ErrorCode};
+use serde_json::Value;
+
+use super::{failed, hand_in, made, named, read};
+use crate::{app::App, assets, door::Entry, refusal::Refusal};
+
+const DOOR: &str = "speech";
+
+/// The sound, once it is there.
+pub(crate) async fn create(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let (mut request, share) = read(&app, Action::AudioSynthesize, &headers, body).await?;
+    check_form(&mut request.payload)?;
+    let (mut accepted, request) = hand_in(&app, DOOR, &entry, request, share).await?;
+    let sound = made(&app, &mut accepted, &request).await.and_then(|(found, _)| {
+        let none = || Error::new(ErrorCode::Internal, "the answer holds no sound");
+        found.into_iter().next().ok_or_else(none)
+    });
+    let sound = match sound {
+        Ok(sound) => sound,
+        Err(error) => return Ok(failed(&mut accepted, error)),
+    };
+    let length = sound.asset.bytes;
+    let mut response = Body::from_stream(assets::bytes(&app, &sound, 0, length)).into_response();
+    let told = response.headers_mut();
+    told.insert(header::CONTENT_LENGTH, length.into());
+    if let Ok(kind) = HeaderValue::from_str(&sound.asset.media_type) {
+        told.insert(header::CONTENT_TYPE, kind);
+    }
+    accepted.account.end(None);
+    Ok(named(&accepted, response))
+}
+
+/// Events in place of the sound are not offered; the word for the sound itself goes no further.
+fn check_form(payload: &mut Value) -> Result<(), Error> {
+    let form = payload.as_object_mut().and_then(|fields| fields.remove("stream_format"));
+    match form.as_ref().map(Value::as_str) {
+        None | Some(Some("audio")) => Ok(()),
+        _ => Err(Error::invalid("stream_format", "expected `audio`; speech is not sent as events here")),
+    }
+}
