@@ -1,11 +1,10 @@
-//! The configuration: read once at the start, from four layers, each over the one before: the defaults, the file, the
+//! The configuration: read at the start, from four layers, each over the one before: the defaults, the files, the
 //! environment, the flags. A wrong key or value stops the start and is shown with the place where it stands.
 //!
 //! Defaults stand in `default.toml` and nowhere else; the types here have none.
 
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,6 +15,7 @@ use toml::Value;
 
 mod check;
 mod error;
+mod files;
 mod handed;
 mod layer;
 mod place;
@@ -24,6 +24,7 @@ mod sections;
 mod tests;
 
 pub(crate) use error::Error;
+pub(crate) use files::Stamp;
 pub(crate) use handed::Resolved;
 pub(crate) use place::{Origins, Place};
 pub(crate) use sections::{Assets, BrokerChoice, Classifier, LogFormat, Streams, TelemetryConfig};
@@ -74,6 +75,9 @@ pub(crate) struct Config {
     pub(crate) callbacks: actors::CallbackConfig,
     /// `[providers.NAME]`.
     pub(crate) providers: BTreeMap<String, ProviderConfig>,
+    /// `[waterfalls."ACTION".NAME]`.
+    #[serde(default)]
+    pub(crate) waterfalls: actors::Waterfalls,
     /// `[watchdog]`.
     pub(crate) watchdog: WatchdogConfig,
     /// `[telemetry]`.
@@ -91,8 +95,8 @@ pub(crate) struct Loaded {
     pub(crate) resolved: Resolved,
     /// Where each came from.
     pub(crate) origins: Origins,
-    /// The file that was read, if there was one.
-    pub(crate) file: Option<PathBuf>,
+    /// The files that were read, the lowest layer first.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Where settings are looked for, above the defaults.
@@ -122,9 +126,9 @@ impl Sources {
     pub(crate) fn load(&self) -> Result<Loaded, Error> {
         let mut layers = Layers::default();
         layers.file(Path::new("default.toml"), DEFAULT)?;
-        let file = self.read_file()?;
-        if let Some((path, text)) = &file {
-            layers.file(path, text)?;
+        let files = self.read_files()?;
+        for file in &files {
+            layers.file(&file.path, &file.text)?;
         }
         layers.environment(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         for (flag, key, value) in &self.flags {
@@ -136,25 +140,15 @@ impl Sources {
         let registry = check::check(&config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
         let (resolved, origins) = (Resolved(layers.table), layers.origins);
         let registry = Arc::new(registry);
-        Ok(Loaded { config, registry, resolved, origins, file: file.map(|(path, _)| path) })
+        let files = files.into_iter().map(|file| file.path).collect();
+        Ok(Loaded { config, registry, resolved, origins, files })
     }
+}
 
-    /// The file, where one is named or stands in the working directory.
-    fn read_file(&self) -> Result<Option<(PathBuf, String)>, Error> {
-        let named = self.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty());
-        let (path, place) = match (&self.file, named) {
-            (Some(path), _) => (path.clone(), Some(Place::Flag("--config"))),
-            (None, Some(path)) => (path.into(), Some(Place::Variable(FILE_VARIABLE.to_owned()))),
-            (None, None) => (FILE.into(), None),
-        };
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some((path, text))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && place.is_none() => Ok(None),
-            Err(error) => {
-                let why = format!("cannot read `{}`: {error}", path.display());
-                Err(Error { place, key: String::new(), why })
-            }
-        }
+impl Config {
+    /// The files that settings name and that are read with them: keys, for the most part.
+    pub(crate) fn files_named(&self) -> Vec<PathBuf> {
+        self.providers.values().filter_map(|provider| provider.api_key_file.clone()).collect()
     }
 }
 

@@ -1,14 +1,21 @@
 //! Where the work is done: by actors in this process, or by processes beside it. One handle for both, so that the life of
 //! the program reads the same.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{
+    env,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use actors::{ProviderLimits, System, Vitals};
 use adapters::{ProviderConfig, Registry};
 use broker::{Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
 use gateway::Standing;
+use parking_lot::Mutex;
 use schemas::{InvalidToken, Secret, Subjects};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
@@ -38,9 +45,36 @@ type AllMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 #[derive(Debug)]
 pub(crate) enum Engine {
     /// In this process.
-    Here(System),
+    Here {
+        /// The one that takes new work.
+        system: Box<System>,
+        /// Those whose place it took, until they have finished.
+        retiring: JoinSet<()>,
+        /// Cancelled when they must come to an end.
+        hurry: CancellationToken,
+        /// What the workers of all of them are at.
+        vitals: Watched,
+    },
     /// In worker processes.
     Beside(Fleet),
+}
+
+/// What the workers of every engine in this process are at, as long as it lives.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Watched(Arc<Mutex<Vec<Weak<Vitals>>>>);
+
+impl Watched {
+    /// Watches one more.
+    pub(crate) fn add(&self, vitals: &Arc<Vitals>) {
+        let mut all = self.0.lock();
+        all.retain(|vitals| vitals.strong_count() > 0);
+        all.push(Arc::downgrade(vitals));
+    }
+
+    /// How many workers are overdue by more than `grace`.
+    pub(crate) fn stuck(&self, grace: Duration) -> usize {
+        self.0.lock().iter().filter_map(Weak::upgrade).map(|vitals| vitals.stuck(grace)).sum()
+    }
 }
 
 impl Ground {
@@ -72,6 +106,7 @@ impl Ground {
                 .map(|(name, provider)| (name.clone(), limits(provider)))
                 .collect(),
             assets: config.assets.limits(),
+            waterfalls: config.waterfalls.clone(),
             seams: self.seams.clone(),
             node,
         };
@@ -80,6 +115,45 @@ impl Ground {
 }
 
 impl Engine {
+    /// Starts the actors in this process.
+    pub(crate) async fn here(
+        config: &Config,
+        ground: &Ground,
+        broker: &Arc<dyn Broker>,
+    ) -> Result<Self, actors::Error> {
+        let system = Box::new(ground.start(config, ground.node(), broker).await?);
+        let vitals = Watched::default();
+        vitals.add(&system.vitals());
+        Ok(Self::Here { system, retiring: JoinSet::new(), hurry: CancellationToken::new(), vitals })
+    }
+
+    /// Goes on by other settings: a new engine takes new work, the one before finishes what it has; worker processes are
+    /// replaced one after the other.
+    pub(crate) async fn renew(
+        &mut self,
+        config: &Config,
+        ground: &Ground,
+        broker: &Arc<dyn Broker>,
+        settings: impl FnOnce() -> serde_json::Result<Secret>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Here { system, retiring, hurry, vitals } => {
+                let successor = Box::new(ground.start(config, ground.node(), broker).await?);
+                vitals.add(&successor.vitals());
+                let retired = std::mem::replace(system, successor);
+                let (hurry, limit) = (hurry.clone(), Duration::from_millis(config.engine.drain_ms));
+                // If this task died the work of the old engine would be found by the new one when its leases run out.
+                retiring.spawn(async move {
+                    // Whether all of it finished was logged there.
+                    let _ = retired.retire(hurry, limit).await;
+                });
+                while retiring.try_join_next().is_some() {}
+            }
+            Self::Beside(fleet) => fleet.renew(settings()?),
+        }
+        Ok(())
+    }
+
     /// Starts worker processes with `settings`, the line that is handed down to each.
     pub(crate) fn beside(
         config: &Config,
@@ -104,10 +178,10 @@ impl Engine {
     }
 
     /// What the workers of this process are at; those of other processes are watched there.
-    pub(crate) fn vitals(&self) -> Arc<Vitals> {
+    pub(crate) fn vitals(&self) -> Watched {
         match self {
-            Self::Here(system) => system.vitals(),
-            Self::Beside(_) => Arc::new(Vitals::new(Vec::new())),
+            Self::Here { vitals, .. } => vitals.clone(),
+            Self::Beside(_) => Watched::default(),
         }
     }
 
@@ -135,7 +209,7 @@ impl Engine {
 
     fn roster(&self) -> Option<Arc<Roster>> {
         match self {
-            Self::Here(_) => None,
+            Self::Here { .. } => None,
             Self::Beside(fleet) => Some(fleet.roster()),
         }
     }
@@ -143,7 +217,7 @@ impl Engine {
     /// Resolves when the engine has given up, which worker processes never do all at once.
     pub(crate) async fn failed(&mut self) {
         match self {
-            Self::Here(system) => system.failed().await,
+            Self::Here { system, .. } => system.failed().await,
             Self::Beside(_) => std::future::pending().await,
         }
     }
@@ -151,7 +225,11 @@ impl Engine {
     /// Takes no new work, lets running work finish within `limit`, hands the rest back, and ends.
     pub(crate) async fn drain(self, limit: Duration) {
         match self {
-            Self::Here(system) => drop(system.drain(limit).await),
+            Self::Here { system, mut retiring, hurry, .. } => {
+                hurry.cancel();
+                let retired = async { while retiring.join_next().await.is_some() {} };
+                tokio::join!(system.drain(limit), retired);
+            }
             Self::Beside(fleet) => fleet.drain().await,
         }
     }

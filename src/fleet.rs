@@ -16,6 +16,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use broker::{Broker, Seams};
 use futures_util::future::join_all;
 use schemas::{Secret, Subjects};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub(crate) mod health;
@@ -54,11 +55,15 @@ pub(crate) struct Parts {
     pub(crate) seams: Seams,
 }
 
+/// One at a time is replaced, so that the others go on.
+const TURNS: usize = 1;
+
 /// Running worker processes. Dropping it kills them.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     roster: Arc<Roster>,
     stop: CancellationToken,
+    settings: watch::Sender<Secret>,
     // The death of one, a fault of this program, would leave its slot empty; the others go on.
     keepers: Vec<AbortOnDropHandle<()>>,
 }
@@ -70,6 +75,8 @@ struct Shared {
     meters: Meters,
     roster: Arc<Roster>,
     stop: CancellationToken,
+    /// Whose turn it is to be replaced.
+    turn: Semaphore,
 }
 
 impl Fleet {
@@ -79,9 +86,17 @@ impl Fleet {
         let workers = parts.workers;
         let roster = Arc::new(Roster::new(workers));
         let (meters, seen) = (Meters::default(), Arc::clone(&roster));
-        let shared = Arc::new(Shared { parts, meters, roster: seen, stop: stop.clone() });
-        let keep = |slot| tokio::spawn(Keeper::new(Arc::clone(&shared), slot).run());
-        Self { roster, stop, keepers: (1..=workers).map(keep).map(AbortOnDropHandle::new).collect() }
+        let settings = watch::Sender::new(parts.settings.clone());
+        let turn = Semaphore::new(TURNS);
+        let shared = Arc::new(Shared { parts, meters, roster: seen, stop: stop.clone(), turn });
+        let keep = |slot| tokio::spawn(Keeper::new(Arc::clone(&shared), slot, settings.subscribe()).run());
+        let keepers = (1..=workers).map(keep).map(AbortOnDropHandle::new).collect();
+        Self { roster, stop, settings, keepers }
+    }
+
+    /// Replaces every process, one after the other, by one with these settings. Returns at once.
+    pub(crate) fn renew(&self, settings: Secret) {
+        self.settings.send_replace(settings);
     }
 
     /// Who fills which slot, now and later.

@@ -16,6 +16,7 @@ mod config;
 mod engine;
 mod exit;
 mod fleet;
+mod reload;
 mod signal;
 mod telemetry;
 mod up;
@@ -60,7 +61,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The life of the engine: settings, telemetry, runtime, and back.
 fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
-    let loaded = match Sources::of_process(args.config.clone(), args.flags()).load() {
+    let sources = Sources::of_process(args.config.clone(), args.flags());
+    let loaded = match sources.load() {
         Ok(loaded) => loaded,
         Err(error) => {
             complain(&error.to_string());
@@ -68,7 +70,7 @@ fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let telemetry = Telemetry::init(&loaded.config, None)?;
-    let code = Runtime::new()?.block_on(up::run(loaded, telemetry.render_metrics()));
+    let code = Runtime::new()?.block_on(up::run(sources, loaded, telemetry.render_metrics()));
     telemetry.shutdown();
     code
 }

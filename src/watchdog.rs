@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use actors::Vitals;
 use broker::Link;
 use serde::Deserialize;
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time};
@@ -21,7 +20,7 @@ use tracing::error;
 
 mod threads;
 
-use crate::exit;
+use crate::{engine::Watched, exit};
 use threads::{Sight, Threads};
 
 /// How often the thread looks, and the runtime ticks.
@@ -89,7 +88,7 @@ impl Watchdog {
     pub(crate) fn start(
         config: WatchdogConfig,
         lease: Duration,
-        vitals: Arc<Vitals>,
+        vitals: Watched,
         link: watch::Receiver<Link>,
     ) -> Self {
         let (ticks, off) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));

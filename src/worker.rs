@@ -11,8 +11,14 @@ mod parent;
 pub(crate) use parent::Parent;
 
 use crate::{
-    carrier::Carrier, cli::WorkerArgs, command::complain, config::Config, engine::Ground, exit,
-    signal::Signals, watchdog::Watchdog,
+    carrier::Carrier,
+    cli::WorkerArgs,
+    command::complain,
+    config::Config,
+    engine::{Ground, Watched},
+    exit,
+    signal::Signals,
+    watchdog::Watchdog,
 };
 
 /// Runs until it is asked to stop, or must.
@@ -38,12 +44,10 @@ pub(crate) async fn run(config: Config, args: WorkerArgs, parent: Parent) -> any
         }
     };
     let mut system = ground.start(&config, args.node, &carrier.broker).await?;
-    let _watchdog = Watchdog::start(
-        config.watchdog.clone(),
-        config.engine.lease(),
-        system.vitals(),
-        carrier.broker.link(),
-    );
+    let vitals = Watched::default();
+    vitals.add(&system.vitals());
+    let _watchdog =
+        Watchdog::start(config.watchdog.clone(), config.engine.lease(), vitals, carrier.broker.link());
     let in_time = Duration::from_millis(config.engine.drain_ms);
     let (code, limit) = tokio::select! {
         () = system.failed() => {

@@ -16,6 +16,7 @@ mod late_broker;
 mod mutations;
 mod openai_sdk;
 mod readme;
+mod reload;
 mod requests;
 mod spin;
 mod start;

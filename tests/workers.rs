@@ -15,7 +15,7 @@ use crate::support::{Broker, Dynode, Events, Launch, client, within};
 mod told;
 
 /// How often a test looks for what must come.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Long enough to be interrupted in the middle, at twenty a second.
 const TOKENS: usize = 60;
 
@@ -29,7 +29,7 @@ pub(crate) fn launch(broker: &Broker) -> Launch {
 }
 
 /// Two workers, ready.
-async fn start(broker: &Broker) -> Dynode {
+pub(crate) async fn start(broker: &Broker) -> Dynode {
     let dynode = launch(broker).start().await;
     until("two workers that are ready", || ready(&dynode).len() == 2).await;
     dynode

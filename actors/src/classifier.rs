@@ -16,12 +16,14 @@ use schemas::{
 use serde_json::json;
 
 use crate::{
-    EngineConfig, RuleConfig,
+    EngineConfig, RuleConfig, Waterfalls,
     control::Control,
+    measured::Measured,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
     stage::{FIRST_WITHIN, Stage, Task, Verdict},
 };
+use route::Router;
 pub use rules::{BadRule, Rules};
 
 /// The header by which the gateway says that it made the id itself, so that nobody can have asked before.
@@ -40,7 +42,7 @@ const LOOKED_AT_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Classifier {
     rules: Rules,
-    registry: Arc<Registry>,
+    router: Router,
     control: Arc<Control>,
     outbox: Outbox,
     engine: EngineConfig,
@@ -80,16 +82,20 @@ enum Prior {
 }
 
 impl Classifier {
-    /// Classifies by `rules`, for the providers of `registry`. `can_sign`: callbacks without a secret have a default.
+    /// Classifies by `rules`; the work goes to the providers of `registry`, down the `waterfalls`. `can_sign`: callbacks
+    /// without a secret have a default.
     pub fn new(
         rules: &[RuleConfig],
         registry: Arc<Registry>,
         control: Arc<Control>,
+        waterfalls: Arc<Waterfalls>,
+        measured: Arc<Measured>,
         outbox: Outbox,
         engine: EngineConfig,
         can_sign: bool,
     ) -> Result<Self, BadRule> {
-        Ok(Self { rules: Rules::new(rules)?, registry, control, outbox, engine, can_sign })
+        let router = Router { registry, waterfalls, measured };
+        Ok(Self { rules: Rules::new(rules)?, router, control, outbox, engine, can_sign })
     }
 
     async fn classify(
@@ -123,7 +129,7 @@ impl Classifier {
             let output = Some(Output::Other(json!({"status": "ok"})));
             return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Ok(output))));
         }
-        let plan = match route::plan(&self.registry, &request) {
+        let plan = match self.router.plan(&tenant, &request) {
             Ok(plan) => plan,
             Err(reason) => return self.refuse(lease, tenant, id, Refusal::of(request, reason)).await,
         };

@@ -17,6 +17,7 @@
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
 //! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
+//! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
 //! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
 //! | [`intensity`], [`backoff`] | pure parts |
@@ -35,6 +36,7 @@ pub mod fair;
 pub mod governor;
 pub mod heartbeat;
 pub mod intensity;
+pub mod measured;
 pub mod metrics;
 pub mod outbox;
 pub mod pool;
@@ -46,8 +48,10 @@ pub mod stage;
 pub mod supervisor;
 pub mod system;
 pub mod vitals;
+pub mod waterfall;
 pub mod worker;
 
 pub use config::{CallbackConfig, EngineConfig, ProviderLimits, Providers, RuleConfig};
 pub use system::{Error, Parts, System};
 pub use vitals::Vitals;
+pub use waterfall::Waterfalls;

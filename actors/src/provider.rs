@@ -19,6 +19,7 @@ use crate::{
     control::Control,
     emitter::Emitter,
     governor,
+    measured::Measured,
     metrics::Metrics,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
@@ -98,6 +99,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where the files go that providers make.
     pub assets: Store,
+    /// What was seen of them.
+    pub measured: Arc<Measured>,
 }
 
 /// The stage of one provider's pool.

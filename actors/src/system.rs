@@ -9,13 +9,13 @@ use ractor::{Actor, ActorRef};
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
-    time::{Instant, timeout_at},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    CallbackConfig, EngineConfig, ProviderLimits, RuleConfig,
+    CallbackConfig, EngineConfig, ProviderLimits, RuleConfig, Waterfalls,
     classifier::{BadRule, Classifier},
     closings::Closings,
     config::Providers,
@@ -26,6 +26,7 @@ use crate::{
     },
     governor::{self, Clerk, Governor, Retries},
     heartbeat::Heart,
+    measured::Measured,
     metrics::Metrics,
     outbox::Outbox,
     pool::{self, Pool},
@@ -53,6 +54,8 @@ pub struct Parts {
     pub providers: Providers,
     /// How large the files may be that providers make, and how long they are kept.
     pub assets: AssetLimits,
+    /// Which of them are tried one after the other.
+    pub waterfalls: Waterfalls,
     /// Time and randomness.
     pub seams: Seams,
     /// The name of this engine among those on the same broker: a subject token of its own.
@@ -129,10 +132,13 @@ impl System {
         let listening = [control.listen(), closings.listen()];
 
         let can_sign = callbacks.default_secret.is_some();
+        let measured = Arc::new(Measured::default());
         let classifier = Classifier::new(
             rules,
             Arc::clone(&parts.registry),
             Arc::clone(&control),
+            Arc::new(parts.waterfalls),
+            Arc::clone(&measured),
             outbox.clone(),
             engine.clone(),
             can_sign,
@@ -148,6 +154,7 @@ impl System {
             engine: engine.clone(),
             metrics: Arc::clone(&metrics),
             assets: Store { objects, limits: parts.assets },
+            measured: Arc::clone(&measured),
         });
 
         let mut tree = Tree {
@@ -170,6 +177,9 @@ impl System {
         }
         tree.pool(Arc::new(delivery), tree.engine.delivery_concurrency);
 
+        for (pool, _) in &tree.watched {
+            measured.watch(pool);
+        }
         let vitals = Arc::new(Vitals::new(tree.watched.iter().map(|(pool, _)| Arc::clone(pool)).collect()));
         let governors = Arc::clone(&shared.governors);
         let signs = tree.signs(parts.node, parts.providers.into_keys(), governors);
@@ -192,25 +202,42 @@ impl System {
     /// Takes no new work, lets running work finish within `limit`, hands the rest back, and ends. Returns whether all
     /// of it finished.
     pub async fn drain(self, limit: Duration) -> bool {
+        self.end(sleep(limit)).await
+    }
+
+    /// The same for an engine whose place another has taken: running work has all the time that it needs, until it is
+    /// asked to `hurry`, and `limit` from then on.
+    pub async fn retire(self, hurry: CancellationToken, limit: Duration) -> bool {
+        self.end(async {
+            hurry.cancelled().await;
+            sleep(limit).await;
+        })
+        .await
+    }
+
+    async fn end(self, patience: impl Future<Output = ()>) -> bool {
         self.stop.cancel();
-        let finished = self.idle_within(limit).await;
+        let finished = tokio::select! {
+            biased;
+            () = self.idle() => true,
+            () = patience => false,
+        };
         if !finished {
-            warn!(?limit, "work is still running; it is handed back and goes on elsewhere");
+            warn!("work is still running; it is handed back and goes on elsewhere");
             self.hand_back.cancel();
-            self.idle_within(HAND_BACK_TIME).await;
+            // What cannot be handed back now is found by others when its lease has run out.
+            let _ = timeout(HAND_BACK_TIME, self.idle()).await;
         }
         self.supervisor.kill();
         finished
     }
 
     /// Waits until every slot of every pool is free.
-    async fn idle_within(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        let mut idle = true;
+    async fn idle(&self) {
         for (slots, count) in &self.slots {
-            idle &= timeout_at(deadline, slots.acquire_many(*count)).await.is_ok();
+            // They are never closed; if they were, nothing would be at work either.
+            let _ = slots.acquire_many(*count).await;
         }
-        idle
     }
 }
 

@@ -6,6 +6,8 @@ use schemas::Action;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::Price;
+
 /// One provider. Flat, so that a wrong key or value can be shown with its line; what does not belong to the kind is
 /// refused by [`crate::Registry::build`].
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +32,9 @@ pub struct ProviderConfig {
     /// How long a key rests whose quota is spent, in milliseconds.
     #[serde(default = "default_key_rest_ms")]
     pub key_rest_ms: u64,
+    /// Whether it is asked only while it has a free slot: a machine of one's own that is faster than any queue before it.
+    #[serde(default)]
+    pub only_when_idle: bool,
     /// `openai_compatible`: where the API begins, `/v1` included.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -118,6 +123,20 @@ pub struct ModelConfig {
     pub action: Option<Action>,
     /// Its name at the provider, where that differs.
     pub upstream: Option<String>,
+    /// Whether it calls tools; where nothing is said, it may be asked to.
+    pub tools: Option<bool>,
+    /// Whether it sees images; where nothing is said, it may be shown some.
+    pub vision: Option<bool>,
+    /// Whether it answers in JSON by a schema; where nothing is said, it may be asked to.
+    pub json: Option<bool>,
+    /// Whether it goes on with an answer that another has begun.
+    pub continues: Option<bool>,
+    /// The most tokens of a question and its answer together; none means that nobody knows.
+    pub context_tokens: Option<u64>,
+    /// How good its answers are, from 0 to 1, for requests that prefer quality.
+    pub quality: Option<f64>,
+    /// What it costs.
+    pub price: Option<Price>,
     /// `simulated`: milliseconds to the first token.
     pub first_token_ms: Option<u64>,
     /// `simulated`: tokens a second after that; none means no delay.

@@ -3,8 +3,10 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`adapter`] | the trait, the call, the events |
+//! | [`ability`] | what a model can do, and what a request needs |
 //! | [`error`] | what went wrong, and what to do about it: retry here, fall back, give up |
 //! | [`config`] | how a provider is configured |
+//! | [`price`] | what a model costs, and what a call has cost |
 //! | [`registry`] | the configured providers, and which of them serves a model |
 //! | `deadline` | nothing comes after the deadline, nor after the end |
 //! | [`http`] | the one HTTP client: time limits, no redirects, no secrets in errors |
@@ -18,6 +20,7 @@
 //!
 //! An adapter knows no broker and no actor.
 
+pub mod ability;
 pub mod adapter;
 mod chat;
 pub mod config;
@@ -29,16 +32,19 @@ pub mod http;
 pub mod limits;
 mod lines;
 pub mod openai_compatible;
+pub mod price;
 pub mod registry;
 pub mod retry_after;
 pub mod simulated;
 pub mod sse;
 
+pub use ability::{Abilities, Lack, Needs};
 pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
 pub use chat::estimate;
 pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
 pub use error::{Error, KeyFault, Remedy};
 pub use limits::{Left, Limits};
 pub use openai_compatible::OpenaiCompatible;
+pub use price::Price;
 pub use registry::{ConfigError, Model, Registry};
 pub use simulated::Simulated;

@@ -8,10 +8,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use reqwest::Client;
 use schemas::{Action, Tenant};
 
-use crate::{Adapter, Kind, ModelConfig, OpenaiCompatible, ProviderConfig, Simulated, http};
+use crate::{
+    Abilities, Adapter, Kind, ModelConfig, OpenaiCompatible, Price, ProviderConfig, Simulated, http,
+};
 
 /// A model that a configured provider serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// The name that clients use.
     pub id: String,
@@ -21,6 +23,27 @@ pub struct Model {
     pub upstream: String,
     /// What it does.
     pub action: Action,
+    /// What it can do.
+    pub abilities: Abilities,
+    /// Whether its provider is asked only while it has a free slot.
+    pub only_when_idle: bool,
+    /// What it costs, where that is configured.
+    pub price: Option<Price>,
+}
+
+impl Model {
+    /// A model of which nothing is said but its names and what it does.
+    pub fn new(provider: &str, id: &str, action: Action) -> Self {
+        Self {
+            id: id.to_owned(),
+            provider: provider.to_owned(),
+            upstream: id.to_owned(),
+            action,
+            abilities: Abilities::default(),
+            only_when_idle: false,
+            price: None,
+        }
+    }
 }
 
 /// The configured providers. Immutable: a changed configuration makes a new one.
@@ -65,6 +88,9 @@ impl Registry {
                 provider: name.clone(),
                 upstream: model.upstream_or(id).to_owned(),
                 action: model.action_or_chat(),
+                abilities: model.into(),
+                only_when_idle: config.only_when_idle,
+                price: model.price.clone(),
             }));
         }
         Ok(registry)
@@ -89,6 +115,11 @@ impl Registry {
                 && (entry.id == model || model.split_once('/') == Some((&entry.provider, &entry.id)))
         };
         self.models.iter().filter(serves).collect()
+    }
+
+    /// The model that `provider` calls `upstream`.
+    pub fn model(&self, provider: &str, upstream: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.provider == provider && model.upstream == upstream)
     }
 
     /// Every model, by the names of the providers, then by its own.
@@ -151,6 +182,19 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
         if model.upstream.as_deref().is_some_and(|upstream| upstream.trim().is_empty()) {
             let why = "must not be empty; leave it out where the provider uses the same name";
             return Err(ConfigError::new(path(".upstream"), why));
+        }
+        if let Some(key) = model.price.as_ref().and_then(Price::fault) {
+            return Err(ConfigError::new(
+                path(&format!(".price.{key}")),
+                "must be an amount of US dollars, 0 or more",
+            ));
+        }
+        if model.quality.is_some_and(|quality| !(0.0..=1.0).contains(&quality)) {
+            return Err(ConfigError::new(path(".quality"), "must be from 0 to 1"));
+        }
+        if model.context_tokens == Some(0) {
+            let why = "must be at least 1; leave it out where it is not known";
+            return Err(ConfigError::new(path(".context_tokens"), why));
         }
         let (does, wanted) = (config.kind.actions(), model.action_or_chat());
         if !does.contains(&wanted) {

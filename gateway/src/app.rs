@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use broker::{AssetLimits, Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use schemas::{Action, Error, ErrorCode, RequestId, Tenant};
+use schemas::{Error, ErrorCode, RequestId, Tenant};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Config, Standing, assets::Assets, hub::Hub, linger::Lingers, metrics::Meters, pools::Pools,
+    Catalogue, Config, Standing, assets::Assets, hub::Hub, linger::Lingers, metrics::Meters, pools::Pools,
     record::Recent, room::Room,
 };
 
@@ -33,8 +33,8 @@ pub struct Parts {
     pub assets: AssetLimits,
     /// Time and ids.
     pub seams: Seams,
-    /// What `GET /v1/models` lists.
-    pub models: Vec<ModelInfo>,
+    /// What can be asked for; `GET /v1/models` lists it.
+    pub catalogue: Catalogue,
     /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// How those who do the work are, as far as whoever started them knows.
@@ -47,20 +47,9 @@ impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parts")
             .field("broker", &self.broker)
-            .field("models", &self.models)
+            .field("catalogue", &self.catalogue)
             .finish_non_exhaustive()
     }
-}
-
-/// One model that can be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelInfo {
-    /// Its name; may contain `/`.
-    pub id: String,
-    /// What it does.
-    pub action: Action,
-    /// Who runs it.
-    pub owned_by: String,
 }
 
 /// What all doors share.
@@ -95,7 +84,7 @@ impl Shared {
     pub(crate) fn new(config: Config, parts: Parts, assets: Assets, hub: Arc<Hub>, meters: Meters) -> Self {
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
-        let pools = Pools::new(&parts.models, &config);
+        let pools = Pools::new(parts.catalogue.clone(), &config);
         let (lingers, room) =
             (Lingers::new(config.linger()), Room::new(config.bytes_inflight_max, meters.clone()));
         let (recent, work) = (Recent::default(), TaskTracker::new());

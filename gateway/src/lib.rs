@@ -27,6 +27,7 @@ mod account;
 mod app;
 mod assets;
 mod cancel;
+mod catalogue;
 mod connection;
 mod dead;
 mod door;
@@ -59,7 +60,8 @@ pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 
-pub use app::{ModelInfo, Parts};
+pub use app::Parts;
+pub use catalogue::{Catalogue, ModelInfo};
 pub use config::Config;
 pub use error::Error;
 pub use health::Standing;

@@ -1,11 +1,7 @@
 //! What the gateway knows of the pools, and the admission that follows: a request that would not be worked on in time is
 //! refused before anything of it is published. Never asks anybody: it hears heartbeats and counts what it sends.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use broker::Message;
 use parking_lot::Mutex;
@@ -16,17 +12,15 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
-    Config,
-    app::{ModelInfo, RETRY_AFTER_MS},
+    Catalogue, Config,
+    app::RETRY_AFTER_MS,
     waiting::{Ticket, Waiting},
 };
 
 pub(crate) struct Pools {
     census: Mutex<Census>,
     origin: Instant,
-    /// The provider, which is the pool, of each model.
-    owners: HashMap<String, String>,
-    providers: BTreeSet<String>,
+    catalogue: Catalogue,
     queue_max: u64,
     waiting: Arc<Waiting>,
 }
@@ -56,19 +50,12 @@ pub(crate) struct Shown {
 }
 
 impl Pools {
-    /// The pools that serve `models`.
-    pub(crate) fn new(models: &[ModelInfo], config: &Config) -> Self {
-        let mut owners = HashMap::new();
-        for model in models {
-            // The first that serves a model is asked first.
-            owners.entry(model.id.clone()).or_insert_with(|| model.owned_by.clone());
-        }
-        let providers = models.iter().map(|model| model.owned_by.clone()).collect();
+    /// The pools that serve what is in `catalogue`.
+    pub(crate) fn new(catalogue: Catalogue, config: &Config) -> Self {
         Self {
             census: Mutex::new(Census::assuming(config.assumed_job_ms)),
             origin: Instant::now(),
-            owners,
-            providers,
+            catalogue,
             queue_max: config.queue_max,
             waiting: Waiting::new(config.tenant_queue_max),
         }
@@ -99,7 +86,8 @@ impl Pools {
         deadline_ms: u64,
     ) -> Result<Admission, Error> {
         let now_ms = self.now_ms();
-        let pool = self.pool_of(request);
+        let listing = self.catalogue.now();
+        let pool = listing.pool_of(request);
         let mut census = self.census.lock();
         let known = pool.and_then(|pool| {
             let (load, wait_ms) = (census.load(pool, now_ms)?, census.estimated_wait_ms(pool, now_ms)?);
@@ -145,8 +133,9 @@ impl Pools {
 
     /// Every pool that serves a model or was heard, by name.
     pub(crate) fn show(&self) -> Vec<Shown> {
-        let (census, now_ms) = (self.census.lock(), self.now_ms());
-        let names: BTreeSet<&str> = self.providers.iter().map(String::as_str).chain(census.pools()).collect();
+        let (census, now_ms, listing) = (self.census.lock(), self.now_ms(), self.catalogue.now());
+        let names: BTreeSet<&str> =
+            listing.providers().iter().map(String::as_str).chain(census.pools()).collect();
         let show = |pool: &str| Shown {
             pool: pool.to_owned(),
             state: census.state(pool, now_ms),
@@ -154,22 +143,6 @@ impl Pools {
             estimated_wait_ms: census.estimated_wait_ms(pool, now_ms),
         };
         names.into_iter().map(show).collect()
-    }
-
-    /// The pool that is asked first; `None` where only the classifier can tell.
-    fn pool_of<'a>(&'a self, request: &Request) -> Option<&'a str> {
-        let first = match request.route.waterfall.first() {
-            Some(step) => step.as_str(),
-            None => {
-                let model = request.model()?;
-                if let Some(owner) = self.owners.get(model) {
-                    return Some(owner);
-                }
-                model
-            }
-        };
-        let provider = first.split('/').next().unwrap_or(first);
-        self.providers.get(provider).map(String::as_str)
     }
 
     fn now_ms(&self) -> u64 {
@@ -187,34 +160,4 @@ impl Forecast {
 fn refusal(why: String, estimated_wait_ms: Option<u64>, retry_after_ms: u64) -> Error {
     let error = Error::new(ErrorCode::Overloaded, why).retry_after_ms(retry_after_ms.max(RETRY_AFTER_MS));
     Error { estimated_wait_ms, ..error }
-}
-
-#[cfg(test)]
-mod tests {
-    use schemas::Action;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_request_is_for_the_pool_that_is_asked_first() {
-        let model = |id: &str, owner: &str| ModelInfo {
-            id: id.into(),
-            action: Action::ChatCompletion,
-            owned_by: owner.into(),
-        };
-        let models = [model("m", "one"), model("m", "two"), model("lab/x", "two")];
-        let pools = Pools::new(&models, &Config::sample());
-        let pool = |model: &str, waterfall: &[&str]| {
-            let mut request = Request::new(Action::ChatCompletion, json!({ "model": model }));
-            request.route.waterfall = waterfall.iter().map(|step| (*step).to_owned()).collect();
-            pools.pool_of(&request).map(str::to_owned)
-        };
-        assert_eq!(pool("m", &[]).as_deref(), Some("one"));
-        assert_eq!(pool("lab/x", &[]).as_deref(), Some("two"));
-        assert_eq!(pool("two/m", &[]).as_deref(), Some("two"));
-        assert_eq!(pool("m", &["two", "one"]).as_deref(), Some("two"));
-        assert_eq!(pool("m", &["two/lab/x"]).as_deref(), Some("two"));
-        assert_eq!((pool("nobody", &[]), pool("m", &["nobody/m"])), (None, None));
-    }
 }

@@ -39,7 +39,7 @@ impl Rig {
             topology: Topology::new(Subjects::default()),
             assets: AssetLimits::default(),
             seams: Seams::simulated(7, Timestamp::UNIX_EPOCH),
-            models: Vec::new(),
+            catalogue: crate::Catalogue::default(),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
             standing: Arc::new(Standing::default),
             version: String::new(),

@@ -104,6 +104,27 @@ pub struct Route {
     /// The most that this request may cost, in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
+    /// What happens when a provider fails after something of its answer was shown; `restart` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_midstream_failure: Option<MidstreamFailure>,
+    /// Whether the next provider may be asked as well while the first is slow to begin; the one that begins first
+    /// answers. Costs a second call now and then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hedge: bool,
+}
+
+/// What happens when a provider fails after something of its answer was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MidstreamFailure {
+    /// The answer begins anew, and readers are told (`restarted`).
+    #[default]
+    Restart,
+    /// The next provider is handed what was shown as the beginning of its answer, and the stream goes on. Where none can,
+    /// the answer begins anew.
+    Continue,
+    /// The request fails.
+    Fail,
 }
 
 impl Route {

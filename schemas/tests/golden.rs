@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use schemas::{
     Action, AttemptRecord, Backpressure, Callback, ChatDelta, ChatOutput, DeadLetter, EmbeddingOutput, Error,
-    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, Outcome, Output, Prefer, Priority, Request,
-    RequestId, Route, Secret, Status, Tenant, Timings, Usage,
+    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, MidstreamFailure, Outcome, Output, Prefer,
+    Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Usage,
     chat::{FinishReason, ToolCall, ToolCallDelta},
     embedding::Vector,
     event::Completion,
@@ -59,6 +59,8 @@ fn request() {
             prefer: Some(Prefer::Latency),
             waterfall: vec!["a/x".into(), "b/y".into()],
             max_cost_usd: Some(0.05),
+            on_midstream_failure: Some(MidstreamFailure::Continue),
+            hedge: true,
         },
         callback: Some(Callback {
             url: "https://example.com/hook".into(),

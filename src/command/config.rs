@@ -21,8 +21,9 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
 fn check(sources: &Sources) -> std::io::Result<ExitCode> {
     match sources.load() {
         Ok(loaded) => {
-            let file = loaded.file.map_or_else(|| "no file".into(), |file| file.display().to_string());
-            writeln!(std::io::stdout(), "ok ({file}, the environment, the defaults)")?;
+            let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
+            let files = if files.is_empty() { "no file".to_owned() } else { files.join(", ") };
+            writeln!(std::io::stdout(), "ok ({files}, the environment, the defaults)")?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {

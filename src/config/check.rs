@@ -54,7 +54,9 @@ pub(super) fn check(config: &Config) -> Result<Registry, Fault> {
     if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
         return Err(Fault::new("telemetry.otlp_endpoint", "expected an http:// or https:// URL, or nothing"));
     }
-    Registry::build(&config.providers).map_err(|error| Fault::new(error.path, error.why))
+    let registry = Registry::build(&config.providers).map_err(|error| Fault::new(error.path, error.why))?;
+    config.waterfalls.check(&registry).map_err(|error| Fault::new(error.path, error.why))?;
+    Ok(registry)
 }
 
 fn ranges(config: &Config) -> Result<(), Fault> {

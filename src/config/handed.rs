@@ -1,7 +1,7 @@
 //! The settings as a worker process gets them: resolved once, by its parent, and handed down, so that all processes work
 //! by the same ones even when the file has been edited since.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use schemas::Secret;
 use toml::{Table, Value};
@@ -18,6 +18,12 @@ impl Resolved {
         self.0.insert("broker".to_owned(), Value::String(broker.to_owned()));
         // JSON has no line breaks of its own; TOML has.
         serde_json::to_string(&self.0).map(|line| Secret::new(line + "\n"))
+    }
+
+    /// The keys at the top whose settings differ from those of `other`.
+    pub(crate) fn changed_from(&self, other: &Self) -> Vec<String> {
+        let keys: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        keys.into_iter().filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()
     }
 }
 

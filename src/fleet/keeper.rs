@@ -5,8 +5,11 @@ use std::{io, process::ExitStatus, sync::Arc, time::Duration};
 
 use broker::{Broker, Link, Subscription};
 use futures_util::StreamExt;
-use schemas::Heartbeat;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use schemas::{Heartbeat, Secret};
+use tokio::{
+    sync::{SemaphorePermit, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
 use tracing::{debug, error, info};
 
 use super::{
@@ -28,6 +31,17 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     slot: u32,
     node: String,
+    settings: watch::Receiver<Secret>,
+}
+
+/// How the life of a process ended.
+enum Ended {
+    /// The fleet stops.
+    Stopped,
+    /// It makes room for one with other settings.
+    Renewed,
+    /// It was not asked for.
+    Died(Death),
 }
 
 /// An end that was not asked for.
@@ -43,15 +57,20 @@ struct Ears(Option<Subscription>);
 
 impl Keeper {
     /// The keeper of the slot with this number, from 1.
-    pub(super) fn new(shared: Arc<Shared>, slot: u32) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, slot: u32, settings: watch::Receiver<Secret>) -> Self {
         let node = format!("{}-{slot}", shared.parts.node);
-        Self { shared, slot, node }
+        Self { shared, slot, node, settings }
     }
 
     /// Runs until the fleet stops, and its process with it.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut deaths = Slot::default();
-        while let Some(death) = self.life().await {
+        loop {
+            let death = match self.life().await {
+                Ended::Stopped => return,
+                Ended::Renewed => continue,
+                Ended::Died(death) => death,
+            };
             self.report(&death);
             let pause = match deaths.died(Instant::now(), self.shared.parts.seams.fraction()) {
                 Next::Start(pause) => pause,
@@ -75,26 +94,29 @@ impl Keeper {
         }
     }
 
-    /// From the start of a process to its end; none where the fleet stops.
-    async fn life(&self) -> Option<Death> {
-        let Shared { parts: Parts { program, settings, .. }, meters, roster, .. } = &*self.shared;
+    /// From the start of a process to its end.
+    async fn life(&mut self) -> Ended {
+        let shared = Arc::clone(&self.shared);
+        let Shared { parts: Parts { program, .. }, meters, roster, .. } = &*shared;
+        let settings = self.settings.borrow_and_update().clone();
         let process = match Process::start(program, self.slot, &self.node, settings.expose()).await {
             Ok(process) => process,
             Err(error) => {
                 let how = format!("{}: {error}", program.display());
-                return Some(Death { pid: None, reason: "no_start", how });
+                return Ended::Died(Death { pid: None, reason: "no_start", how });
             }
         };
         meters.started();
         roster.started(self.slot, process.reporter());
-        let death = self.watch(process).await;
+        let ended = self.watch(process).await;
         roster.ended(self.slot);
         meters.ended();
-        death
+        ended
     }
 
-    async fn watch(&self, mut process: Process) -> Option<Death> {
-        let (pid, limits, born) = (process.pid(), &self.shared.parts.limits, Instant::now());
+    async fn watch(&mut self, mut process: Process) -> Ended {
+        let shared = Arc::clone(&self.shared);
+        let (pid, limits, born) = (process.pid(), &shared.parts.limits, Instant::now());
         debug!(worker = self.slot, pid, "a worker process is started");
         let (mut health, mut ears) = (Health::new(pid, limits, born), Ears::default());
         let mut looks = interval(LOOK_EVERY);
@@ -105,26 +127,30 @@ impl Keeper {
                 beat = ears.beat() => {
                     self.shared.roster.told(self.slot, &beat);
                     if health.beat(&beat, limits, Instant::now()) {
-                        self.shared.roster.ready(self.slot);
+                        shared.roster.ready(self.slot);
                         info!(worker = self.slot, pid, after = ?born.elapsed(), "a worker process is ready");
                     }
                     continue;
                 }
                 _ = looks.tick() => {
-                    let hearing = ears.open(&*self.shared.parts.broker, &self.subject()).await;
+                    let hearing = ears.open(&*shared.parts.broker, &self.subject()).await;
                     let illness = health.look(hearing, limits, Instant::now());
                     if illness.is_none() {
                         continue;
                     }
                     (illness, process.end(TERMINATE_MAX).await)
                 }
-                () = self.shared.stop.cancelled() => {
-                    self.log_drained(pid, process.end(self.shared.parts.drain_max).await);
-                    return None;
+                _turn = turn(&shared, &mut self.settings) => {
+                    self.log_drained(pid, process.end(shared.parts.drain_max).await);
+                    return Ended::Renewed;
+                }
+                () = shared.stop.cancelled() => {
+                    self.log_drained(pid, process.end(shared.parts.drain_max).await);
+                    return Ended::Stopped;
                 }
             };
             let reason = illness.map_or_else(|| own_reason(&end), Illness::as_str);
-            return Some(Death { pid: Some(pid), reason, how: told(end) });
+            return Ended::Died(Death { pid: Some(pid), reason, how: told(end) });
         }
     }
 
@@ -143,6 +169,18 @@ impl Keeper {
         let how = told(end);
         info!(worker = self.slot, pid, how, "a worker process has drained");
     }
+}
+
+/// Resolves when there are other settings and it is this process' turn to be replaced; the turn lasts until the next one
+/// is started.
+async fn turn<'a>(shared: &'a Shared, settings: &mut watch::Receiver<Secret>) -> Option<SemaphorePermit<'a>> {
+    if settings.changed().await.is_err() {
+        // The fleet is gone, and says so elsewhere.
+        return std::future::pending().await;
+    }
+    // Seen again by the next process, which is given them, or by this call where another branch is quicker.
+    settings.mark_changed();
+    shared.turn.acquire().await.ok()
 }
 
 impl Ears {

@@ -147,6 +147,11 @@ impl Dynode {
         self.banner = self.running.banner(&self.launch).await;
     }
 
+    /// Its working directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.launch.dir()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.launch.log()).unwrap()

@@ -1,51 +1,133 @@
-//! Who does the work: the providers that serve the model, or those that the request names. Pure.
+//! Who does the work: the models that a request names, those that can do it, in the order in which they are tried. Pure
+//! but for what was measured.
 
-use adapters::Registry;
-use schemas::{Error, ErrorCode, Plan, Request, Step};
+use std::{cmp::Ordering, sync::Arc};
 
-/// The plan for `request`; the error says what is not served and what is.
-pub(super) fn plan(registry: &Registry, request: &Request) -> Result<Plan, Error> {
-    let steps = match request.route.waterfall.as_slice() {
-        [] => by_model(registry, request)?,
-        waterfall => waterfall.iter().map(|step| named(registry, request, step)).collect::<Result<_, _>>()?,
-    };
-    Ok(Plan { steps })
+use adapters::{Model, Needs, Registry};
+use schemas::{Error, ErrorCode, Plan, Prefer, Request, Step, Tenant};
+
+use crate::{
+    measured::Measured,
+    waterfall::{self, AUTO, Waterfalls},
+};
+
+/// Chooses.
+#[derive(Debug)]
+pub(super) struct Router {
+    pub(super) registry: Arc<Registry>,
+    pub(super) waterfalls: Arc<Waterfalls>,
+    pub(super) measured: Arc<Measured>,
 }
 
-fn by_model(registry: &Registry, request: &Request) -> Result<Vec<Step>, Error> {
-    let Some(model) = request.model() else {
-        return Err(unserved(registry, request, "payload.model", "a model must be named".into()));
-    };
-    let steps: Vec<_> = registry.resolve(model, request.action).into_iter().map(step).collect();
-    if steps.is_empty() {
-        return Err(unserved(registry, request, "payload.model", format!("`{model}` is not served here")));
+impl Router {
+    /// The plan for `request` of `tenant`; the error says what is not served and what is, or what each model lacks.
+    pub(super) fn plan(&self, tenant: &Tenant, request: &Request) -> Result<Plan, Error> {
+        let (models, prefer) = self.candidates(tenant, request)?;
+        let mut models = able(models, request)?;
+        self.leave_busy_out(&mut models);
+        match request.route.prefer.or(prefer) {
+            None => {}
+            Some(Prefer::Latency) => models.sort_by(|a, b| ascending(self.latency(a), self.latency(b))),
+            Some(Prefer::Cost) => models.sort_by(|a, b| ascending(cost(a), cost(b))),
+            Some(Prefer::Quality) => models.sort_by(|a, b| ascending(quality(b), quality(a))),
+        }
+        Ok(Plan { steps: models.into_iter().map(step).collect() })
     }
-    Ok(steps)
+
+    /// Who is named, in order, and what is preferred where the request says nothing.
+    fn candidates(&self, tenant: &Tenant, request: &Request) -> Result<(Vec<&Model>, Option<Prefer>), Error> {
+        if !request.route.waterfall.is_empty() {
+            let named = request.route.waterfall.iter().map(|step| self.named(request, step));
+            return Ok((named.collect::<Result<_, _>>()?, None));
+        }
+        let name = request.model().unwrap_or(AUTO);
+        if let Some(waterfall) = self.waterfalls.get(request.action, name) {
+            let steps = waterfall.steps_of(tenant).iter();
+            let models = steps.filter_map(|step| waterfall::model(&self.registry, request.action, step));
+            return Ok((models.collect(), waterfall.prefer));
+        }
+        let mut models = self.registry.resolve(name, request.action);
+        if models.is_empty() && name == AUTO {
+            models = self.registry.models().iter().filter(|model| model.action == request.action).collect();
+        }
+        if models.is_empty() {
+            return Err(self.unserved(request, "payload.model", format!("`{name}` is not served here")));
+        }
+        Ok((models, None))
+    }
+
+    /// `provider/model`, or `provider` for the model that the payload names.
+    fn named(&self, request: &Request, text: &str) -> Result<&Model, Error> {
+        let qualified = match (text.contains('/'), request.model()) {
+            (false, Some(model)) => format!("{text}/{model}"),
+            _ => text.to_owned(),
+        };
+        let found = self.registry.resolve(&qualified, request.action).into_iter().next();
+        found.ok_or_else(|| {
+            self.unserved(request, "route.waterfall", format!("no provider serves `{qualified}`"))
+        })
+    }
+
+    /// Leaves out whoever is asked only while idle and is not; but for the last, which is better than nobody.
+    fn leave_busy_out(&self, models: &mut Vec<&Model>) {
+        let is_there = |model: &&Model| !model.only_when_idle || self.measured.is_idle(&model.provider);
+        if models.iter().any(is_there) {
+            models.retain(is_there);
+        }
+    }
+
+    /// Whoever was never asked counts as quick: so it is asked, and measured.
+    fn latency(&self, model: &Model) -> f64 {
+        self.measured.first_output_ms(&model.provider, &model.upstream).unwrap_or(0.0)
+    }
+
+    fn unserved(&self, request: &Request, param: &str, why: String) -> Error {
+        let models = self.registry.models().iter().filter(|model| model.action == request.action);
+        let waterfalls = self.waterfalls.of(request.action).map(|(name, _)| name);
+        let served: Vec<_> = waterfalls.chain(models.map(|model| model.id.as_str())).collect();
+        let known = match served.as_slice() {
+            [] => format!("no provider is configured for {}", request.action),
+            served => format!("the models for {} are {}", request.action, served.join(", ")),
+        };
+        let error = Error::new(ErrorCode::NotFound, format!("{param}: {why}; {known}"));
+        Error { param: Some(param.to_owned()), ..error }
+    }
 }
 
-/// `provider/model`, or `provider` for the model that the payload names.
-fn named(registry: &Registry, request: &Request, text: &str) -> Result<Step, Error> {
-    let qualified = match (text.contains('/'), request.model()) {
-        (false, Some(model)) => format!("{text}/{model}"),
-        _ => text.to_owned(),
-    };
-    let found = registry.resolve(&qualified, request.action).into_iter().next();
-    found.map(step).ok_or_else(|| {
-        unserved(registry, request, "route.waterfall", format!("no provider serves `{qualified}`"))
-    })
+/// Those of `models` that can do what is asked; the error says what each lacks.
+fn able<'a>(models: Vec<&'a Model>, request: &Request) -> Result<Vec<&'a Model>, Error> {
+    let needs = Needs::of(request.action, &request.payload);
+    let (able, unable): (Vec<_>, Vec<_>) =
+        models.into_iter().partition(|model| needs.unmet(&model.abilities).is_none());
+    if able.is_empty() {
+        let lack = |model: &&Model| {
+            let lack = needs.unmet(&model.abilities)?;
+            Some(format!("`{}/{}` {lack}", model.provider, model.id))
+        };
+        let lacks: Vec<_> = unable.iter().filter_map(lack).collect();
+        let why = format!("no model that was named can do it: {}", lacks.join("; "));
+        return Err(Error::invalid("payload.model", why));
+    }
+    Ok(able)
 }
 
-fn step(model: &adapters::Model) -> Step {
+fn step(model: &Model) -> Step {
     Step { provider: model.provider.clone(), model: model.upstream.clone() }
 }
 
-fn unserved(registry: &Registry, request: &Request, param: &str, why: String) -> Error {
-    let served = registry.models().iter().filter(|model| model.action == request.action);
-    let served: Vec<_> = served.map(|model| model.id.as_str()).collect();
-    let known = match served.as_slice() {
-        [] => format!("no provider is configured for {}", request.action),
-        served => format!("the models for {} are {}", request.action, served.join(", ")),
-    };
-    let error = Error::new(ErrorCode::NotFound, format!("{param}: {why}; {known}"));
-    Error { param: Some(param.to_owned()), ..error }
+/// What a thousand tokens in and as many out cost; unknown is dear.
+fn cost(model: &Model) -> f64 {
+    model.price.as_ref().map_or(f64::INFINITY, |price| price.typical())
 }
+
+/// Unknown is poor.
+fn quality(model: &Model) -> f64 {
+    model.abilities.quality.unwrap_or(0.0)
+}
+
+fn ascending(a: f64, b: f64) -> Ordering {
+    a.total_cmp(&b)
+}
+
+#[cfg(test)]
+mod tests;

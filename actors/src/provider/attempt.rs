@@ -316,6 +316,7 @@ impl<'a> Attempt<'a> {
             let took = clock.elapsed();
             self.first_event_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
             self.shared.metrics.first_event(&step.provider, &step.model, took);
+            self.shared.measured.began(&step.provider, &step.model, took);
         }
     }
 

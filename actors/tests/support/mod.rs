@@ -11,8 +11,8 @@ use std::{
 };
 
 use actors::{
-    CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System, classifier::FRESH,
-    fair::Lane, queue::Queue,
+    CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System, Waterfalls,
+    classifier::FRESH, fair::Lane, queue::Queue,
 };
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
@@ -83,8 +83,7 @@ struct Fragile {
 
 impl Fragile {
     fn model() -> Model {
-        let name = || "fragile".to_owned();
-        Model { id: name(), provider: name(), upstream: name(), action: Action::ChatCompletion }
+        Model::new("fragile", "fragile", Action::ChatCompletion)
     }
 }
 
@@ -207,6 +206,7 @@ impl Engine {
             registry: Arc::new(self.registry.clone()),
             providers: self.providers.clone(),
             assets: asset_limits(),
+            waterfalls: Waterfalls::default(),
             seams: self.seams.clone(),
             node: node.into(),
         };

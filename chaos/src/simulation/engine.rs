@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use actors::{Parts, ProviderLimits, System};
+use actors::{Parts, ProviderLimits, System, Waterfalls};
 use adapters::{Adaptive, Registry};
 use broker::{Broker, Seams};
 
@@ -41,6 +41,7 @@ impl Engine {
             registry: Arc::new(registry),
             providers: BTreeMap::from(NAMES.map(|name| (name.to_owned(), limits))),
             assets: broker::AssetLimits::default(),
+            waterfalls: Waterfalls::default(),
             seams,
             node: name.clone(),
         };

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use broker::{Broker, Seams};
-use gateway::{ModelInfo, Parts, Standing};
+use gateway::{Catalogue, ModelInfo, Parts, Standing};
 use schemas::{Action, Tenant};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -48,16 +48,21 @@ impl Gateway {
     ) -> Result<Self, Broken> {
         let setup = &world.scenario.setup;
         let tenant = setup.gateways[number].clone();
-        let model = |id: &str, action, by: &str| ModelInfo { id: id.into(), action, owned_by: by.into() };
+        let model = |id: &str, action, by: &str| ModelInfo {
+            id: id.into(),
+            action,
+            owned_by: by.into(),
+            pool: by.into(),
+        };
         let parts = Parts {
             broker: Arc::clone(wire) as Arc<dyn Broker>,
             topology: world.topology.clone(),
             assets: broker::AssetLimits::default(),
             seams,
-            models: vec![
+            catalogue: Catalogue::new(vec![
                 model(CHAT, Action::ChatCompletion, NAMES[0]),
                 model(EMBED, Action::EmbeddingQuery, NAMES[0]),
-            ],
+            ]),
             metrics: Arc::new(|| Box::pin(std::future::ready(String::new()))),
             standing: Arc::new(Standing::default),
             version: "simulated".into(),

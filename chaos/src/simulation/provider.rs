@@ -78,19 +78,13 @@ impl Providers {
 
     /// The adapters of one engine, with their models.
     pub(super) fn adapters(self: &Arc<Self>, engine: &str) -> Vec<(Arc<dyn Adapter>, Vec<Model>)> {
-        let model = |provider: &str, id: &str, action| Model {
-            id: id.into(),
-            provider: provider.into(),
-            upstream: id.into(),
-            action,
-        };
         let engine: Arc<str> = engine.into();
         let of = |name: &'static str| {
             let provider = Provider { name, engine: Arc::clone(&engine), all: Arc::clone(self) };
             let adapter: Arc<dyn Adapter> = Arc::new(provider);
-            let mut models = vec![model(name, CHAT, Action::ChatCompletion)];
+            let mut models = vec![Model::new(name, CHAT, Action::ChatCompletion)];
             if name == NAMES[0] {
-                models.push(model(name, EMBED, Action::EmbeddingQuery));
+                models.push(Model::new(name, EMBED, Action::EmbeddingQuery));
             }
             (adapter, models)
         };

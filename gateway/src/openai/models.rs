@@ -7,10 +7,7 @@ use axum::{
 use schemas::{Error, ErrorCode};
 use serde::Serialize;
 
-use crate::{
-    app::{App, ModelInfo},
-    refusal::Refusal,
-};
+use crate::{ModelInfo, app::App, refusal::Refusal};
 
 #[derive(Serialize)]
 pub(crate) struct List {
@@ -28,13 +25,13 @@ pub(crate) struct Model {
 
 /// Every model that can be asked for.
 pub(crate) async fn list(State(app): State<App>) -> Json<List> {
-    let data = app.parts.models.iter().map(|info| model(&app, info)).collect();
+    let data = app.parts.catalogue.now().models().iter().map(|info| model(&app, info)).collect();
     Json(List { object: "list", data })
 }
 
 /// One model. Its id may hold slashes, percent-encoded as the SDKs do or plain.
 pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Model>, Refusal> {
-    match app.parts.models.iter().find(|info| info.id == id) {
+    match app.parts.catalogue.now().models().iter().find(|info| info.id == id) {
         Some(info) => Ok(Json(model(&app, info))),
         None => {
             let why = "no such model; GET /v1/models lists them";

@@ -9,7 +9,7 @@ use broker::{
     memory::{Fault, Rule},
 };
 use futures_util::StreamExt;
-use schemas::{Format, Priority, Request, fingerprint};
+use schemas::{Format, Priority, fingerprint};
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,7 +52,7 @@ async fn what_is_accepted_is_known_at_once() {
 async fn a_request_that_waits_is_known_when_all_that_was_told_of_it_is_forgotten() {
     let rig = Rig::start().await;
     let body = native("r-9", "sim-chat");
-    let request: Request = serde_json::from_value(body.clone()).unwrap();
+    let request: schemas::Request = serde_json::from_value(body.clone()).unwrap();
     let work = json!({
         "id": "r-9", "tenant": "default", "request": body, "plan": {"steps": []}, "format": "json",
         "accepted_at": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T00:01:00Z",

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use broker::{AssetLimits, Broker, Limits, Seams, Topology, memory::Memory};
 use futures_util::StreamExt;
-use gateway::{Config, Gateway, ModelInfo, Parts, Standing};
+use gateway::{Catalogue, Config, Gateway, ModelInfo, Parts, Standing};
 use schemas::{Action, RequestId, Subjects, Tenant};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -52,18 +52,23 @@ impl Rig {
     async fn keeping(broker: Memory, assets: AssetLimits, changes: Value) -> Self {
         let topology = Topology::new(Subjects::default());
         let worker = Worker::start(broker.clone(), topology.clone()).await;
-        let model = |id: &str, action| ModelInfo { id: id.into(), action, owned_by: "sim".into() };
+        let model = |id: &str, action| ModelInfo {
+            id: id.into(),
+            action,
+            owned_by: "sim".into(),
+            pool: "sim".into(),
+        };
         let parts = Parts {
             broker: Arc::new(broker.clone()),
             topology: topology.clone(),
             assets,
             seams: Seams::system(),
-            models: vec![
+            catalogue: Catalogue::new(vec![
                 model("sim-chat", Action::ChatCompletion),
                 model("lab/sim-embed", Action::EmbeddingQuery),
                 model("lab/sim-image", Action::ImageGenerate),
                 model("lab/sim-speech", Action::AudioSynthesize),
-            ],
+            ]),
             metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
             standing: Arc::new(Standing::default),
             version: "0.0.0".into(),

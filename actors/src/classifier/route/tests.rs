@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::vitals::PoolVitals;
+
+/// Three providers: `a` is plain, `b` is good and dear, `c` is cheap, local and can do little.
+fn router(waterfalls: Value) -> Router {
+    let table = json!({
+        "a": {"kind": "simulated", "models": {"m": {"quality": 0.5, "price": {"input": 1, "output": 2}}, "other": {}}},
+        "b": {"kind": "simulated", "models": {"m": {"quality": 0.9, "price": {"input": 9, "output": 20}}}},
+        "c": {"kind": "simulated", "only_when_idle": true, "models": {"m": {
+            "tools": false, "vision": false, "json": false, "context_tokens": 100, "price": {"input": 0}}}},
+    });
+    Router {
+        registry: Arc::new(Registry::build(&serde_json::from_value(table).unwrap()).unwrap()),
+        waterfalls: Arc::new(serde_json::from_value(waterfalls).unwrap()),
+        measured: Arc::new(Measured::default()),
+    }
+}
+
+fn request(fields: Value, route: Value) -> Request {
+    let mut payload = json!({"messages": [{"role": "user", "content": "hi"}]});
+    payload.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let request = json!({"action": "chat.completion", "payload": payload, "route": route});
+    serde_json::from_value(request).unwrap()
+}
+
+fn planned(router: &Router, tenant: &str, request: &Request) -> Result<String, Error> {
+    let plan = router.plan(&Tenant::new(tenant).unwrap(), request)?;
+    let steps = plan.steps.iter().map(|step| format!("{}/{}", step.provider, step.model));
+    Ok(steps.collect::<Vec<_>>().join(" "))
+}
+
+fn plan(router: &Router, fields: Value, route: Value) -> String {
+    planned(router, "acme", &request(fields, route)).unwrap()
+}
+
+#[test]
+fn a_model_is_tried_wherever_it_is_served_and_busy_machines_are_left_out() {
+    let router = router(json!({}));
+    assert_eq!(plan(&router, json!({"model": "m"}), json!({})), "a/m b/m", "nothing is known of c");
+    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)));
+    assert_eq!(plan(&router, json!({"model": "m"}), json!({})), "a/m b/m c/m");
+    assert_eq!(plan(&router, json!({"model": "b/m"}), json!({})), "b/m");
+    assert_eq!(plan(&router, json!({"model": "c/m"}), json!({})), "c/m");
+}
+
+#[test]
+fn a_busy_machine_is_better_than_nobody() {
+    let router = router(json!({}));
+    assert_eq!(plan(&router, json!({"model": "c/m"}), json!({})), "c/m");
+}
+
+#[test]
+fn waterfalls_have_names_and_tenants() {
+    let router = router(json!({"chat.completion": {
+        "smart": {"steps": ["b/m", "a/other"], "tenants": {"poor": ["a/m"]}},
+        "auto": {"steps": ["a/other"]},
+    }}));
+    assert_eq!(plan(&router, json!({"model": "smart"}), json!({})), "b/m a/other");
+    assert_eq!(planned(&router, "poor", &request(json!({"model": "smart"}), json!({}))).unwrap(), "a/m");
+    assert_eq!(plan(&router, json!({"model": "auto"}), json!({})), "a/other");
+    assert_eq!(plan(&router, json!({}), json!({})), "a/other", "no model is as good as `auto`");
+}
+
+#[test]
+fn without_a_waterfall_auto_is_everything() {
+    let all = plan(&router(json!({})), json!({"model": "auto"}), json!({}));
+    assert_eq!(all, "a/m a/other b/m");
+}
+
+#[test]
+fn the_request_may_name_its_own() {
+    let router = router(json!({}));
+    let route = json!({"waterfall": ["b", "a/other"]});
+    assert_eq!(plan(&router, json!({"model": "m"}), route), "b/m a/other");
+    let route = json!({"waterfall": ["nobody/m"]});
+    let error = planned(&router, "acme", &request(json!({"model": "m"}), route)).unwrap_err();
+    assert_eq!((error.code, error.param.as_deref()), (ErrorCode::NotFound, Some("route.waterfall")));
+}
+
+#[test]
+fn whoever_cannot_is_left_out_and_when_nobody_can_each_lack_is_told() {
+    let router = router(json!({"chat.completion": {"w": {"steps": ["c/m", "a/m"]}}}));
+    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)));
+    assert_eq!(plan(&router, json!({"model": "w"}), json!({})), "c/m a/m");
+    assert_eq!(plan(&router, json!({"model": "w", "tools": [{}]}), json!({})), "a/m");
+    assert_eq!(plan(&router, json!({"model": "w", "max_tokens": 200}), json!({})), "a/m");
+    let error =
+        planned(&router, "acme", &request(json!({"model": "c/m", "tools": [{}]}), json!({}))).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidRequest);
+    assert!(error.message.contains("`c/m` calls no tools"), "{}", error.message);
+}
+
+#[test]
+fn what_is_preferred_goes_first() {
+    let router =
+        router(json!({"chat.completion": {"w": {"steps": ["a/m", "b/m", "a/other"], "prefer": "quality"}}}));
+    assert_eq!(plan(&router, json!({"model": "w"}), json!({})), "b/m a/m a/other");
+    assert_eq!(plan(&router, json!({"model": "w"}), json!({"prefer": "cost"})), "a/m b/m a/other");
+    router.measured.began("a", "m", Duration::from_millis(300));
+    router.measured.began("b", "m", Duration::from_millis(100));
+    let latency = plan(&router, json!({"model": "w"}), json!({"prefer": "latency"}));
+    assert_eq!(latency, "a/other b/m a/m", "who was never asked is tried first");
+}
+
+#[test]
+fn a_model_that_nobody_serves_is_told_what_is() {
+    let router = router(json!({"chat.completion": {"w": {"steps": ["a/m"]}}}));
+    let error = planned(&router, "acme", &request(json!({"model": "gpt"}), json!({}))).unwrap_err();
+    assert_eq!((error.code, error.param.as_deref()), (ErrorCode::NotFound, Some("payload.model")));
+    assert!(error.message.contains("are w, m, other, m, m"), "{}", error.message);
+}

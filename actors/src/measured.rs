@@ -1,0 +1,75 @@
+//! What this engine has seen of its providers, for whoever chooses among them: how soon they begin, and who is idle.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use parking_lot::RwLock;
+
+use crate::vitals::PoolVitals;
+
+/// How much the newest call weighs in the average: about the last ten count.
+const NEWEST_CALL_WEIGHT: f64 = 0.2;
+
+/// What was seen; shared by the stages of one engine.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// The average time to the first output in milliseconds, by provider and model.
+    first_output_ms: RwLock<BTreeMap<(String, String), f64>>,
+    pools: RwLock<BTreeMap<String, Arc<PoolVitals>>>,
+}
+
+impl Measured {
+    /// A call of `model` brought its first output after this time.
+    pub fn began(&self, provider: &str, model: &str, took: Duration) {
+        let newest_ms = took.as_secs_f64() * 1e3;
+        let mut times = self.first_output_ms.write();
+        times
+            .entry((provider.to_owned(), model.to_owned()))
+            .and_modify(|average| *average += (newest_ms - *average) * NEWEST_CALL_WEIGHT)
+            .or_insert(newest_ms);
+    }
+
+    /// The average time to the first output, in milliseconds; `None` where there was no call yet.
+    pub fn first_output_ms(&self, provider: &str, model: &str) -> Option<f64> {
+        self.first_output_ms.read().get(&(provider.to_owned(), model.to_owned())).copied()
+    }
+
+    /// From now on the pool of that name is looked at here.
+    pub(crate) fn watch(&self, pool: &Arc<PoolVitals>) {
+        self.pools.write().insert(pool.name().to_owned(), Arc::clone(pool));
+    }
+
+    /// Whether `provider` has a free slot in this engine. Nobody waits for a pool that has one.
+    pub fn is_idle(&self, provider: &str) -> bool {
+        let pools = self.pools.read();
+        pools.get(provider).is_some_and(|pool| pool.look().inflight < u64::from(pool.slots()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_calls_count_most() {
+        let measured = Measured::default();
+        assert_eq!(measured.first_output_ms("a", "m"), None);
+        measured.began("a", "m", Duration::from_millis(100));
+        assert_eq!(measured.first_output_ms("a", "m"), Some(100.0));
+        for _ in 0..30 {
+            measured.began("a", "m", Duration::from_millis(900));
+        }
+        assert!(measured.first_output_ms("a", "m").is_some_and(|average| average > 890.0));
+        assert_eq!(measured.first_output_ms("a", "other"), None);
+    }
+
+    #[test]
+    fn a_pool_is_idle_while_it_has_a_free_slot() {
+        let (measured, pool) = (Measured::default(), Arc::new(PoolVitals::new("local".into(), 1)));
+        assert!(!measured.is_idle("local"), "nothing is known of it");
+        measured.watch(&pool);
+        assert!(measured.is_idle("local"));
+        let worker = pool.new_worker();
+        worker.begin(Duration::from_secs(1));
+        assert!(!measured.is_idle("local"));
+    }
+}

@@ -1,0 +1,169 @@
+//! What a model can do, and what a request needs: the filter before any call. Pure.
+
+use std::fmt;
+
+use schemas::Action;
+use serde_json::Value;
+
+use crate::{ModelConfig, chat::estimate};
+
+/// What a model can do, as configured. What nobody has said counts as possible: the provider knows better than we do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Abilities {
+    /// It calls tools.
+    pub tools: bool,
+    /// It sees images.
+    pub vision: bool,
+    /// It answers in JSON by a schema.
+    pub json: bool,
+    /// It goes on with an answer that another has begun. Nobody is taken to do that who does not say so.
+    pub continues: bool,
+    /// The most tokens of a question and its answer together.
+    pub context_tokens: Option<u64>,
+    /// How good its answers are, from 0 to 1.
+    pub quality: Option<f64>,
+}
+
+impl Default for Abilities {
+    fn default() -> Self {
+        Self { tools: true, vision: true, json: true, continues: false, context_tokens: None, quality: None }
+    }
+}
+
+impl From<&ModelConfig> for Abilities {
+    fn from(config: &ModelConfig) -> Self {
+        let unsaid = Self::default();
+        Self {
+            tools: config.tools.unwrap_or(unsaid.tools),
+            vision: config.vision.unwrap_or(unsaid.vision),
+            json: config.json.unwrap_or(unsaid.json),
+            continues: config.continues.unwrap_or(unsaid.continues),
+            context_tokens: config.context_tokens,
+            quality: config.quality,
+        }
+    }
+}
+
+/// What a request needs of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    tools: bool,
+    vision: bool,
+    json: bool,
+    tokens: u64,
+}
+
+/// Why a model cannot do what is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// It calls no tools.
+    Tools,
+    /// It sees no images.
+    Vision,
+    /// It does not answer by a schema.
+    Json,
+    /// The question, with the answer that was asked for, is longer than it can hold.
+    Context {
+        /// About so many tokens are needed.
+        needed: u64,
+        /// So many it holds.
+        held: u64,
+    },
+}
+
+impl Needs {
+    /// What `payload` asks for.
+    pub fn of(action: Action, payload: &Value) -> Self {
+        if action != Action::ChatCompletion {
+            return Self::default();
+        }
+        let given = |field: &str| payload.get(field).filter(|value| !value.is_null());
+        let length = |field: &str| given(field).and_then(Value::as_u64);
+        let answer = length("max_completion_tokens").or_else(|| length("max_tokens")).unwrap_or(0);
+        let format = given("response_format").and_then(|format| format.get("type")).and_then(Value::as_str);
+        Self {
+            tools: given("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty()),
+            vision: has_images(payload),
+            json: matches!(format, Some("json_object" | "json_schema")),
+            tokens: estimate::messages(payload).saturating_add(answer),
+        }
+    }
+
+    /// What a model with these `abilities` lacks for it.
+    pub fn unmet(self, abilities: &Abilities) -> Option<Lack> {
+        match abilities.context_tokens {
+            _ if self.tools && !abilities.tools => Some(Lack::Tools),
+            _ if self.vision && !abilities.vision => Some(Lack::Vision),
+            _ if self.json && !abilities.json => Some(Lack::Json),
+            Some(held) if self.tokens > held => Some(Lack::Context { needed: self.tokens, held }),
+            _ => None,
+        }
+    }
+}
+
+fn has_images(payload: &Value) -> bool {
+    let is_image = |part: &Value| part.get("type").and_then(Value::as_str) == Some("image_url");
+    let messages = payload.get("messages").and_then(Value::as_array).into_iter().flatten();
+    messages.filter_map(|message| message.get("content")?.as_array()).flatten().any(is_image)
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tools => f.write_str("calls no tools"),
+            Self::Vision => f.write_str("sees no images"),
+            Self::Json => f.write_str("does not answer by a schema"),
+            Self::Context { needed, held } => {
+                write!(f, "holds {held} tokens, and about {needed} are needed")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn needs(payload: Value) -> Needs {
+        Needs::of(Action::ChatCompletion, &payload)
+    }
+
+    #[test]
+    fn what_a_request_needs_is_read_from_its_payload() {
+        let image = json!([{"type": "image_url", "image_url": {"url": "https://x.test/cat.png"}}]);
+        let rows = [
+            (json!({"tools": [{"type": "function"}]}), Some(Lack::Tools)),
+            (json!({"tools": [], "messages": []}), None),
+            (json!({"tools": null}), None),
+            (json!({"messages": [{"role": "user", "content": image}]}), Some(Lack::Vision)),
+            (json!({"response_format": {"type": "json_schema"}}), Some(Lack::Json)),
+            (json!({"response_format": {"type": "text"}}), None),
+            (json!({"max_tokens": 100}), Some(Lack::Context { needed: 100, held: 99 })),
+            (json!({"messages": [{"content": "x".repeat(396)}]}), None),
+            (
+                json!({"messages": [{"content": "x".repeat(400)}], "max_completion_tokens": 1}),
+                Some(Lack::Context { needed: 101, held: 99 }),
+            ),
+        ];
+        let poor = Abilities {
+            tools: false,
+            vision: false,
+            json: false,
+            context_tokens: Some(99),
+            ..Abilities::default()
+        };
+        for (payload, lack) in rows {
+            assert_eq!(needs(payload.clone()).unmet(&poor), lack, "{payload}");
+            assert_eq!(needs(payload).unmet(&Abilities::default()), None);
+        }
+    }
+
+    #[test]
+    fn other_actions_need_nothing_of_it() {
+        let poor = Abilities { context_tokens: Some(1), ..Abilities::default() };
+        let payload = json!({"input": "a long text", "max_tokens": 7});
+        assert_eq!(Needs::of(Action::EmbeddingQuery, &payload).unmet(&poor), None);
+    }
+}
