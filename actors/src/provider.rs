@@ -1,8 +1,10 @@
 //! Work in, outcome out: the calls of one attempt, one provider after the other, until one answers.
 
 mod attempt;
+mod bill;
 mod fence;
 mod keep;
+mod midstream;
 mod sniff;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -195,8 +197,8 @@ impl ProviderStage {
             action: work.request.action,
             status: Status::Failed,
             output: None,
-            usage: attempt.usage_so_far(),
-            cost_usd: None,
+            usage: attempt.bill().usage(),
+            cost_usd: attempt.bill().cost_usd(),
             provider: served.map(|step| step.provider.clone()),
             model: served.map(|step| step.model.clone()),
             attempts: attempt.records().to_vec(),
@@ -213,7 +215,6 @@ impl ProviderStage {
         match ending {
             Ending::Answered(finished) => {
                 outcome.status = Status::Succeeded;
-                outcome.usage = finished.usage;
                 outcome.model = Some(finished.model);
                 outcome.output = Some(finished.output);
             }

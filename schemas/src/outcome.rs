@@ -31,7 +31,7 @@ pub struct Outcome {
     /// What it used, over all attempts.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
-    /// What it cost, in US dollars, where a price is known.
+    /// What it cost over all attempts, in US dollars, as far as prices are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
     /// Who answered.
@@ -175,6 +175,22 @@ impl Usage {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
+    /// This and `other` together.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            images: self.images.saturating_add(other.images),
+            characters: self.characters.saturating_add(other.characters),
+            media_ms: self.media_ms.saturating_add(other.media_ms),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+
     fn is_zero(&self) -> bool {
         *self == Self::default()
     }
@@ -193,6 +209,12 @@ pub struct AttemptRecord {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
+    /// What it used.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
+    /// What it cost, in US dollars, where the price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,

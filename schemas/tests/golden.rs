@@ -120,6 +120,8 @@ fn outcomes() {
         model: "sim-chat".into(),
         started_at: time(1),
         ended_at: time(2),
+        usage: Usage { output_tokens: 3, estimated: true, ..Usage::default() },
+        cost_usd: Some(0.000_03),
         error: Some(Error::new(ErrorCode::Stalled, "no sign of life for 30s")),
     };
     let outcome = Outcome {

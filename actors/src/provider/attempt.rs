@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use adapters::{Adapter, Call, Finished, Progress as Answer, Progressed, Remedy};
+use adapters::{Adapter, Call, Finished, Price, Progress as Answer, Progressed, Remedy, estimate};
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use schemas::{AttemptRecord, ChatOutput, Error, ErrorCode, EventBody, Step, Usage, Work};
+use schemas::{
+    AttemptRecord, ChatOutput, Error, ErrorCode, EventBody, MidstreamFailure, Output, Step, Usage, Work,
+};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, debug, info_span};
 
-use super::{Shared, keep::Keep};
+use super::{Shared, bill::Bill, keep::Keep, midstream};
 use crate::{
     backoff::Backoff,
     emitter::Emitter,
@@ -37,6 +39,9 @@ pub(super) struct Attempt<'a> {
     served_by: Option<Step>,
     shown: ChatOutput,
     has_shown: bool,
+    bill: Bill,
+    /// The call that runs, and how many letters of the answer were there before it.
+    calling: Option<(Step, usize)>,
     first_event_ms: Option<u64>,
 }
 
@@ -53,6 +58,8 @@ impl<'a> Attempt<'a> {
             served_by: None,
             shown: ChatOutput::default(),
             has_shown: false,
+            bill: Bill::default(),
+            calling: None,
             first_event_ms: None,
         }
     }
@@ -77,18 +84,37 @@ impl<'a> Attempt<'a> {
         self.emitter.next()
     }
 
-    /// What an answer that did not come to its end has used, as far as it can be told.
-    pub(super) fn usage_so_far(&self) -> Usage {
-        let letters: usize =
-            self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum();
-        match letters as u64 {
-            0 => Usage::default(),
-            letters => Usage {
-                output_tokens: letters.div_ceil(LETTERS_PER_TOKEN),
-                estimated: true,
-                ..Usage::default()
-            },
+    /// What its calls have used and cost; of one that runs, as far as it can be told.
+    pub(super) fn bill(&self) -> Bill {
+        let mut bill = self.bill;
+        if let Some((step, begun)) = &self.calling {
+            bill.add(&self.usage_of_broken(*begun), self.price(step));
         }
+        bill
+    }
+
+    /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
+    /// were there before it.
+    fn usage_of_broken(&self, begun: usize) -> Usage {
+        let letters = self.letters().saturating_sub(begun) as u64;
+        if letters == 0 {
+            return Usage::default();
+        }
+        Usage {
+            input_tokens: estimate::input(&self.work.request.payload),
+            output_tokens: letters.div_ceil(LETTERS_PER_TOKEN),
+            estimated: true,
+            ..Usage::default()
+        }
+    }
+
+    /// How much of the answer has come.
+    fn letters(&self) -> usize {
+        self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
+    }
+
+    fn price(&self, step: &Step) -> Option<&'a Price> {
+        self.shared.registry.model(&step.provider, &step.model)?.price.as_ref()
     }
 
     /// Tells readers that what they show of an attempt before this one is void. No other attempt has this number then.
@@ -168,8 +194,8 @@ impl<'a> Attempt<'a> {
                 | Remedy::FallBack
                 | Remedy::Fatal => None,
             };
-            if self.has_shown {
-                self.tell_restarted("the provider's answer broke off").await;
+            if self.has_shown && self.policy() == MidstreamFailure::Fail {
+                return Err((error.to_public(), Remedy::Fatal));
             }
             let Some(delay) = again else { return Err((error.to_public(), error.remedy)) };
             said = Some(error);
@@ -210,6 +236,27 @@ impl<'a> Attempt<'a> {
         self.progress.expect_within(deadline.saturating_duration_since(Instant::now()) + CLOCK_MARGIN);
     }
 
+    fn policy(&self) -> MidstreamFailure {
+        self.work.request.route.on_midstream_failure.unwrap_or_default()
+    }
+
+    /// Before a call of `step`: what was shown of an answer that broke off is the beginning of the next one, where that is
+    /// wanted and can be; else it is void, and readers are told.
+    async fn take_up(&mut self, step: &Step) -> Option<String> {
+        if !self.has_shown {
+            self.shown = ChatOutput::default();
+            return None;
+        }
+        let model = self.shared.registry.model(&step.provider, &step.model);
+        let goes_on = self.policy() == MidstreamFailure::Continue
+            && model.is_some_and(|model| model.abilities.continues);
+        if let (true, Some(begun)) = (goes_on, midstream::beginning(&self.shown)) {
+            return Some(begun.to_owned());
+        }
+        self.tell_restarted("the provider's answer broke off").await;
+        None
+    }
+
     async fn call(
         &mut self,
         adapter: &dyn Adapter,
@@ -217,18 +264,27 @@ impl<'a> Attempt<'a> {
         deadline: Instant,
         mut permit: Permit,
     ) -> Result<Box<Finished>, adapters::Error> {
+        let begun = self.take_up(step).await;
+        self.calling = Some((step.clone(), self.letters()));
         let (started_at, clock) = (self.shared.outbox.seams().clock.now(), Instant::now());
         let running = EventBody::Running { provider: step.provider.clone(), model: step.model.clone() };
         self.emitter.emit(running).await;
         let span = info_span!("provider", otel.name = step.provider, model = step.model);
         let total = self.shared.engine.total();
-        let listening = self.listen(adapter, step, deadline, clock, &mut permit).instrument(span);
-        let called = timeout(total, listening).await.unwrap_or_else(|_| Err(stalled(step, total)));
+        let listening =
+            self.listen(adapter, step, deadline, clock, &mut permit, begun.as_deref()).instrument(span);
+        let mut called = timeout(total, listening).await.unwrap_or_else(|_| Err(stalled(step, total)));
         permit.settle(End::of(&called));
         let result = called.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         self.shared.metrics.call(&step.provider, &step.model, result, clock.elapsed());
-        if let Ok(finished) = &called {
-            self.shared.metrics.used(&step.provider, &step.model, &finished.usage);
+        let (_, before) = self.calling.take().unwrap_or_else(|| (step.clone(), 0));
+        let usage = called.as_ref().map_or_else(|_| self.usage_of_broken(before), |finished| finished.usage);
+        self.shared.metrics.used(&step.provider, &step.model, &usage);
+        let cost_usd = self.bill.add(&usage, self.price(step));
+        if let (Ok(finished), Some(begun)) = (&mut called, begun)
+            && let Output::Chat(answer) = &mut finished.output
+        {
+            answer.text.insert_str(0, &begun);
         }
         self.records.push(AttemptRecord {
             attempt: self.emitter.next().0,
@@ -236,6 +292,8 @@ impl<'a> Attempt<'a> {
             model: step.model.clone(),
             started_at,
             ended_at: self.shared.outbox.seams().clock.now(),
+            usage,
+            cost_usd,
             error: called.as_ref().err().map(adapters::Error::to_public),
         });
         called
@@ -249,6 +307,7 @@ impl<'a> Attempt<'a> {
         deadline: Instant,
         clock: Instant,
         permit: &mut Permit,
+        begun: Option<&str>,
     ) -> Result<Box<Finished>, adapters::Error> {
         let engine = &self.shared.engine;
         // What is not streamed gives no sign of life before its end.
@@ -258,7 +317,7 @@ impl<'a> Attempt<'a> {
         };
         let mut keep = Keep::new(self.shared, self.work, step);
         self.progress.expect_within(first + CLOCK_MARGIN);
-        let called = timeout(first, adapter.call(self.request(step, deadline, permit.key()))).await;
+        let called = timeout(first, adapter.call(self.request(step, deadline, permit.key(), begun))).await;
         let mut answer: Progressed = called.map_err(|_| stalled(step, first))??;
         let mut silence = first.saturating_sub(clock.elapsed());
         loop {
@@ -320,13 +379,16 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn request(&self, step: &Step, deadline: Instant, key: usize) -> Call {
+    fn request(&self, step: &Step, deadline: Instant, key: usize, begun: Option<&str>) -> Call {
         let mut headers = broker::Headers::new();
         broker::trace::inject(&mut headers);
         Call {
             action: self.work.request.action,
             model: step.model.clone(),
-            payload: self.work.request.payload.clone(),
+            payload: match begun {
+                None => self.work.request.payload.clone(),
+                Some(begun) => midstream::continued(self.work.request.payload.clone(), begun),
+            },
             deadline,
             idempotency_key: format!("{}.{}", self.work.tenant, self.work.id),
             key,

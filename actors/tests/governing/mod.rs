@@ -130,13 +130,8 @@ impl Adapter for Scripted {
 async fn engine<const N: usize>(providers: [&Arc<Scripted>; N], limits: ProviderLimits) -> Engine {
     let mut registry = Registry::default();
     for provider in providers {
-        let model = |name: &str| Model {
-            id: "m".into(),
-            provider: name.into(),
-            upstream: "m".into(),
-            action: Action::ChatCompletion,
-        };
-        registry = registry.with(Arc::clone(provider) as Arc<dyn Adapter>, [model(provider.name)]);
+        let model = Model::new(provider.name, "m", Action::ChatCompletion);
+        registry = registry.with(Arc::clone(provider) as Arc<dyn Adapter>, [model]);
     }
     let providers = BTreeMap::from(providers.map(|provider| (provider.name.to_owned(), limits)));
     Engine::with_providers(registry, providers, broker::Limits::default()).await

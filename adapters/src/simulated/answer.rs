@@ -78,11 +78,15 @@ fn body(
     tokens: Option<u32>,
     mut seed: Seed,
 ) -> Body {
-    let (role, said) = request
-        .messages
-        .last()
-        .zip(texts.last())
-        .map_or((Role::User, ""), |(message, text)| (message.role, text.as_str()));
+    let mut spoken =
+        request.messages.iter().zip(texts).map(|(message, text)| (message.role, text.as_str())).rev();
+    let (mut role, mut said) = spoken.next().unwrap_or((Role::User, ""));
+    // A conversation that ends with the beginning of the answer wants the rest of it.
+    let mut begun = "";
+    if role == Role::Assistant {
+        begun = said;
+        (role, said) = spoken.next().unwrap_or((Role::User, ""));
+    }
     // Only what a person says starts a call; a tool's answer is the end of one, not the start of the next.
     if role == Role::User
         && let Some(function) = tool_call::chosen(payload, said)
@@ -96,6 +100,7 @@ fn body(
         (None, Role::Tool | Role::Function) => format!("The tool said: {said}"),
         (None, _) => format!("You said: {said}"),
     };
+    let text = text.strip_prefix(begun).unwrap_or(&text);
     let stops = match payload.get("stop") {
         Some(Value::Array(stops)) => stops.iter().filter_map(Value::as_str).collect(),
         Some(Value::String(stop)) => vec![stop.as_str()],
