@@ -73,7 +73,16 @@ impl Watched {
 
     /// How many workers are overdue by more than `grace`.
     pub(crate) fn stuck(&self, grace: Duration) -> usize {
-        self.0.lock().iter().filter_map(Weak::upgrade).map(|vitals| vitals.stuck(grace)).sum()
+        self.all().iter().map(|vitals| vitals.stuck(grace)).sum()
+    }
+
+    /// What a person must look at.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        self.all().iter().flat_map(|vitals| vitals.alarms()).collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Vitals>> {
+        self.0.lock().iter().filter_map(Weak::upgrade).collect()
     }
 }
 
