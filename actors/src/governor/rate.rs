@@ -1,19 +1,39 @@
-//! At most so many calls in any minute, however the minute is laid: the generic cell rate algorithm. Pure.
+//! At most so many calls in any minute, however the minute is laid. Pure: the time is what the caller says it is, and a
+//! look takes nothing.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    middleware::StateInformationMiddleware,
+    nanos::Nanos,
+    state::{NotKeyed, StateStore},
+};
 use tokio::time::Instant;
 
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// A limit of calls a minute.
-#[derive(Debug)]
 pub(super) struct Rate {
-    period: Duration,
-    /// How much earlier than its due time a call may come: so many periods at once.
+    limiter: RateLimiter<NotKeyed, Account, Told, StateInformationMiddleware>,
+    account: Account,
+    time: Told,
     burst: u32,
-    /// When the next call is due if all come evenly.
-    due: Option<Instant>,
+}
+
+impl fmt::Debug for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rate").field("burst", &self.burst).finish_non_exhaustive()
+    }
 }
 
 impl Rate {
@@ -26,27 +46,92 @@ impl Rate {
         let burst = (limit / 10).max(1);
         // Rounded up: periods that fall short of the minute by a nanosecond let one more call into it.
         let period = WINDOW / (limit - burst + 1) + Duration::from_nanos(1);
-        Self { period, burst, due: None }
+        let unlimited = Quota::per_second(NonZeroU32::MAX);
+        let quota = Quota::with_period(period).unwrap_or(unlimited);
+        let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
+        let (account, time) = (Account::default(), Told::new());
+        let limiter = RateLimiter::new(quota, account.clone(), time.clone());
+        Self { limiter, account, time, burst }
     }
 
     /// How long until a call may start.
     pub(super) fn wait(&self, now: Instant) -> Duration {
-        self.ahead(now).saturating_sub(self.period * (self.burst - 1))
+        self.look(now).err().unwrap_or_default()
     }
 
     /// A call starts now, for which there was no wait.
     pub(super) fn take(&mut self, now: Instant) {
-        self.due = Some(now + self.ahead(now) + self.period);
+        self.time.tell(now);
+        self.account.0.kept.store(true, Ordering::Relaxed);
+        // It was looked before; a call that starts all the same is the caller's to answer for.
+        let _ = self.limiter.check();
+        self.account.0.kept.store(false, Ordering::Relaxed);
     }
 
     /// The share of the calls that may come at once which is left.
     pub(super) fn free(&self, now: Instant) -> f64 {
-        let whole = self.period * self.burst;
-        1.0 - self.ahead(now).as_secs_f64() / whole.as_secs_f64()
+        self.look(now).map_or(0.0, |left| f64::from(left) / f64::from(self.burst))
     }
 
-    fn ahead(&self, now: Instant) -> Duration {
-        self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
+    /// How many calls may come at once, or how long until one may.
+    fn look(&self, now: Instant) -> Result<u32, Duration> {
+        self.time.tell(now);
+        match self.limiter.check() {
+            Ok(after_one) => Ok(after_one.remaining_burst_capacity() + 1),
+            Err(until) => Err(until.wait_time_from(self.time.now())),
+        }
+    }
+}
+
+/// When the next call is due if all come evenly. Written only where a call is really taken.
+#[derive(Debug, Clone, Default)]
+struct Account(Arc<Entry>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    due: AtomicU64,
+    kept: AtomicBool,
+}
+
+impl StateStore for Account {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let due = self.0.due.load(Ordering::Relaxed);
+        let (answer, next) = measure((due > 0).then(|| due.into()))?;
+        if self.0.kept.load(Ordering::Relaxed) {
+            self.0.due.store(next.into(), Ordering::Relaxed);
+        }
+        Ok(answer)
+    }
+}
+
+/// The time that was told last, as nanoseconds since the limit was made.
+#[derive(Debug, Clone)]
+struct Told {
+    origin: Instant,
+    since: Arc<AtomicU64>,
+}
+
+impl Told {
+    fn new() -> Self {
+        Self { origin: Instant::now(), since: Arc::default() }
+    }
+
+    fn tell(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.origin).as_nanos();
+        self.since.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Clock for Told {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.since.load(Ordering::Relaxed).into()
     }
 }
 

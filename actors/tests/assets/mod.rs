@@ -1,6 +1,6 @@
 //! The files that providers make: kept whole, told as they come, and taken away where their call broke off.
 
-use broker::{Broker, Objects, Seams};
+use broker::{Objects, Seams};
 use futures_util::TryStreamExt;
 use schemas::{Action, AssetRecord, ErrorCode, Event, EventBody, MediaOutput, Outcome, Output, Status};
 use serde_json::{Value, json};
