@@ -21,19 +21,19 @@ pub struct ProviderConfig {
     /// The most calls that start in a minute; none means no limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
-    /// `openai_compatible`: where the API begins, `/v1` included.
+    /// Over HTTP: where the API begins, `/v1` included. `openai_compatible` needs it; others know their own.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// `openai_compatible`: the environment variable that holds the key.
+    /// Over HTTP: the environment variable that holds the key.
     #[serde(default)]
     pub api_key_env: Option<String>,
-    /// `openai_compatible`: the file that holds the key.
+    /// Over HTTP: the file that holds the key.
     #[serde(default)]
     pub api_key_file: Option<PathBuf>,
-    /// `openai_compatible`: the key itself, from the environment overlay; never write it into the file.
+    /// Over HTTP: the key itself, from the environment overlay; never write it into the file.
     #[serde(default)]
     pub api_key: Option<SecretString>,
-    /// `openai_compatible`: further headers of every call. Their values may be keys, so they are never shown.
+    /// Over HTTP: further headers of every call. Their values may be keys, so they are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,
     /// `simulated`: the seed of its randomness.
@@ -53,6 +53,8 @@ pub enum Kind {
     Simulated,
     /// Any server that speaks OpenAI's API.
     OpenaiCompatible,
+    /// Anthropic's Messages API.
+    Anthropic,
 }
 
 impl Kind {
@@ -60,6 +62,7 @@ impl Kind {
     pub const fn actions(self) -> &'static [Action] {
         match self {
             Self::Simulated | Self::OpenaiCompatible => &[Action::ChatCompletion, Action::EmbeddingQuery],
+            Self::Anthropic => &[Action::ChatCompletion],
         }
     }
 }

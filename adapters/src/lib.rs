@@ -15,10 +15,12 @@
 //! | [`retry_after`] | when a server wants to be asked again |
 //! | [`simulated`] | a provider in this process: seeded, no key, any pace, any failure |
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
+//! | [`anthropic`] | Anthropic's Messages API, and the rules of what crosses to it |
 //!
 //! An adapter knows no broker and no actor.
 
 pub mod adapter;
+pub mod anthropic;
 mod chat;
 pub mod config;
 mod deadline;
@@ -34,6 +36,7 @@ pub mod simulated;
 pub mod sse;
 
 pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
+pub use anthropic::Anthropic;
 pub use config::{Kind, ModelConfig, ProviderConfig};
 pub use error::{Error, Remedy};
 pub use openai_compatible::OpenaiCompatible;

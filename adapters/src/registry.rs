@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use reqwest::Client;
 use schemas::{Action, Tenant};
 
-use crate::{Adapter, Kind, ModelConfig, OpenaiCompatible, ProviderConfig, Simulated, http};
+use crate::{Adapter, Anthropic, Kind, ModelConfig, OpenaiCompatible, ProviderConfig, Simulated, http};
 
 /// A model that a configured provider serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,7 @@ impl Registry {
                 Kind::OpenaiCompatible => {
                     Arc::new(OpenaiCompatible::new(name, config, shared(&mut client, name)?)?)
                 }
+                Kind::Anthropic => Arc::new(Anthropic::new(name, config, shared(&mut client, name)?)?),
             };
             registry.adapters.insert(name.clone(), adapter);
             registry.models.extend(config.models.iter().map(|(id, model)| Model {
