@@ -15,6 +15,7 @@ mod crash;
 mod late_broker;
 mod mutations;
 mod openai_sdk;
+mod provider_sdks;
 mod readme;
 mod reload;
 mod requests;

@@ -10,7 +10,7 @@ mod http;
 mod process;
 
 pub(crate) use clients::{node, python};
-pub(crate) use dynode::{Dynode, Launch};
+pub(crate) use dynode::{Dynode, Launch, program};
 pub(crate) use http::{Events, client};
 pub(crate) use process::{Ended, interrupt, run};
 

@@ -40,6 +40,21 @@ impl Chain {
             broken = {{ upstream = "sim:status=400" }}
             down = {{ upstream = "sim:status=503,times=1" }}
             torn = {{ upstream = "sim:tokens=12,cut-after=4" }}
+            [providers.claude]
+            kind = "anthropic"
+            base_url = "http://{address}/v1"
+            api_key_env = "UPSTREAM_KEY"
+            [providers.claude.models]
+            claude = {{ upstream = "sim:gap=5ms,tokens=12" }}
+            claude-busy = {{ upstream = "sim:tokens=12,status=529,times=1,retry-after=1" }}
+            claude-failing = {{ upstream = "sim:tokens=12,error-after=5,times=1" }}
+            [providers.claude-of-old]
+            kind = "anthropic"
+            base_url = "http://{address}/v1"
+            api_key_env = "UPSTREAM_KEY"
+            headers = {{ "anthropic-version" = "2023-06-01" }}
+            [providers.claude-of-old.models]
+            old-claude = {{ upstream = "sim:tokens=12" }}
             "#
         );
         let launch = Launch::on(&Broker::Memory).file(&file).variable("UPSTREAM_KEY", "k-upstream");
@@ -104,4 +119,85 @@ async fn what_fails_upstream_is_told_or_got_over() {
     assert_eq!(keys[0], keys[1], "a repeat says that it is one");
     let (status, torn) = chain.chat("torn").await;
     assert!(status >= 500, "{status} {torn:#}");
+}
+
+/// The chunks of a streamed chat.
+async fn chunks(chain: &Chain, body: &Value) -> Vec<Value> {
+    let request = client().post(chain.dynode.url() + "/v1/chat/completions").json(body);
+    let mut chunks: Vec<_> =
+        Events::of(request).await.rest().await.into_iter().map(|event| event.data.unwrap()).collect();
+    assert_eq!(chunks.pop().as_deref(), Some("[DONE]"));
+    chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect()
+}
+
+fn joined(chunks: &[Value], pointer: &str) -> String {
+    chunks.iter().filter_map(|chunk| chunk.pointer(pointer)?.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_chat_is_translated_for_anthropic_and_its_answer_back() {
+    let chain = Chain::start().await;
+    // The simulator refuses what Anthropic does: a temperature, empty texts, calls without results.
+    let mut body = json!({"model": "claude", "temperature": 0.5, "max_tokens": 100, "stop": ["END"], "user": "u-1",
+        "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "x"}]});
+    let (status, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &whole["usage"]["completion_tokens"]), (200, &json!(12)), "{whole:#}");
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({"include_usage": true});
+    let streamed = chunks(&chain, &body).await;
+    assert_eq!(streamed.last().unwrap()["usage"], whole["usage"]);
+    let text = joined(&streamed, "/choices/0/delta/content");
+    assert_eq!(text, whole["choices"][0]["message"]["content"].as_str().unwrap());
+    assert_eq!(joined(&streamed, "/choices/0/finish_reason"), "stop");
+
+    let calls = chain.calls.snapshot().entries;
+    assert!(
+        calls.iter().all(|call| call.path == "/v1/messages" && call.authorization.is_some()),
+        "{calls:#?}"
+    );
+    assert_eq!(calls.iter().map(|call| call.stream).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
+async fn a_tool_of_a_chat_is_called_through_anthropic_and_its_result_read() {
+    let chain = Chain::start().await;
+    let parameters =
+        json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
+    let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
+    let mut body = json!({"model": "claude", "tools": [tool], "tool_choice": "required", "reasoning_effort": "low",
+        "messages": [{"role": "user", "content": "x"}]});
+    let (status, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &whole["choices"][0]["finish_reason"]), (200, &json!("tool_calls")), "{whole:#}");
+    let message = &whole["choices"][0]["message"];
+    let function = json!({"name": "weather", "arguments": "{\"city\":\"sim\"}"});
+    assert_eq!(message["tool_calls"][0]["function"], function);
+
+    let result = json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "sunny"});
+    body["messages"] = json!([body["messages"][0], message, result]);
+    body["tool_choice"] = json!("auto");
+    body["stream"] = json!(true);
+    let answered = chunks(&chain, &body).await;
+    assert_eq!(joined(&answered, "/choices/0/finish_reason"), "stop");
+    assert!(!joined(&answered, "/choices/0/delta/content").is_empty());
+}
+
+#[tokio::test]
+async fn what_fails_at_anthropic_is_told_or_got_over() {
+    let chain = Chain::start().await;
+    let body = |model: &str, stream: bool| json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "x"}]});
+    let (status, answered) = chain.dynode.post("/v1/chat/completions", &body("claude-busy", false)).await;
+    assert_eq!(status, 200, "one 529 is got over: {answered:#}");
+    let (status, answered) = chain.dynode.post("/v1/chat/completions", &body("claude-failing", false)).await;
+    assert_eq!(status, 200, "one 500 is got over: {answered:#}");
+    let mut several = body("claude", false);
+    several["n"] = json!(2);
+    let (status, refused) = chain.dynode.post("/v1/chat/completions", &several).await;
+    assert!(
+        status >= 400 && refused["error"]["message"].as_str().unwrap().contains("`n`"),
+        "{status} {refused:#}"
+    );
+    let mut warm = body("old-claude", false);
+    warm["temperature"] = json!(0.5);
+    let (status, answered) = chain.dynode.post("/v1/chat/completions", &warm).await;
+    assert_eq!((status, &answered["usage"]["completion_tokens"]), (200, &json!(12)), "{answered:#}");
 }

@@ -35,13 +35,13 @@ pub struct ProviderConfig {
     /// Whether it is asked only while it has a free slot: a machine of one's own that is faster than any queue before it.
     #[serde(default)]
     pub only_when_idle: bool,
-    /// `openai_compatible`: where the API begins, `/v1` included.
+    /// Over HTTP: where the API begins, `/v1` included. `openai_compatible` needs it; others know their own.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// `openai_compatible`: the environment variable that holds the key.
+    /// Over HTTP: the environment variable that holds the key.
     #[serde(default)]
     pub api_key_env: Option<String>,
-    /// `openai_compatible`: the file that holds the key.
+    /// Over HTTP: the file that holds the key.
     #[serde(default)]
     pub api_key_file: Option<PathBuf>,
     /// The environment variables that hold several keys, which take turns; beside the key above, where there is one.
@@ -50,10 +50,10 @@ pub struct ProviderConfig {
     /// The files that hold several keys.
     #[serde(default)]
     pub api_key_files: Vec<PathBuf>,
-    /// `openai_compatible`: the key itself, from the environment overlay; never write it into the file.
+    /// Over HTTP: the key itself, from the environment overlay; never write it into the file.
     #[serde(default)]
     pub api_key: Option<SecretString>,
-    /// `openai_compatible`: further headers of every call. Their values may be keys, so they are never shown.
+    /// Over HTTP: further headers of every call. Their values may be keys, so they are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,
     /// `simulated`: the seed of its randomness.
@@ -98,6 +98,8 @@ pub enum Kind {
     Simulated,
     /// Any server that speaks OpenAI's API.
     OpenaiCompatible,
+    /// Anthropic's Messages API.
+    Anthropic,
 }
 
 impl Kind {
@@ -111,6 +113,7 @@ impl Kind {
                 Action::AudioSynthesize,
             ],
             Self::OpenaiCompatible => &[Action::ChatCompletion, Action::EmbeddingQuery],
+            Self::Anthropic => &[Action::ChatCompletion],
         }
     }
 }

@@ -37,8 +37,12 @@ const fn silent(row: Row) -> Row {
     Row { quotes: false, ..row }
 }
 
-/// Money is missing. z.ai's numbers: 1113 arrears.
+/// Money is missing. z.ai's numbers: 1113 arrears. Anthropic's spend limits come as 429, and waiting helps with none.
 const UNPAID: &[&str] = &[
+    "billing_error",
+    "enforced_spend_limit_reached",
+    "contract_spend_limit_reached",
+    "linked_organization_spend_limit_reached",
     "insufficient_quota",
     "credit_balance_exhausted",
     "billing_hard_limit_reached",
@@ -54,6 +58,9 @@ const FORBIDDEN: &[&str] = &["permission_error"];
 /// z.ai: 1302 concurrency, 1303 frequency, 1305 overload.
 const TOO_FAST: &[&str] =
     &["rate_limit_exceeded", "rate_limit_error", "RateLimitError", "slow_down", "1302", "1303", "1305"];
+const OVERLOADED: &[&str] = &["overloaded_error"];
+const NOT_FOUND: &[&str] = &["not_found_error"];
+const TOO_LARGE: &[&str] = &["request_too_large"];
 /// z.ai: 1301 withheld content.
 const UNWELCOME: &[&str] = &[
     "invalid_request_error",
@@ -69,11 +76,11 @@ const REJECTED: &str = "rejected our key; its operator must mend that";
 /// Every status; also of errors that come inside an answer, which have none of their own and count as 500.
 const ANY: RangeInclusive<u16> = 0..=999;
 
-const TABLE: [Row; 24] = {
+const TABLE: &[Row] = {
     use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
     use KeyFault::{Rejected, Spent};
     use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
-    [
+    &[
         row(ANY, UNPAID, ProviderError, DisableKey(Spent), "its quota or budget is spent"),
         row(ANY, UNKNOWN_MODEL, NotFound, FallBack, "does not serve this model"),
         silent(row(401..=401, &[], ProviderError, DisableKey(Rejected), REJECTED)),
@@ -85,10 +92,13 @@ const TABLE: [Row; 24] = {
         row(429..=429, &[], RateLimited, Throttle, "wants fewer calls"),
         row(529..=529, &[], ProviderUnavailable, Throttle, "is overloaded"),
         row(ANY, TOO_FAST, RateLimited, Throttle, "wants fewer calls"),
+        row(ANY, OVERLOADED, ProviderUnavailable, Throttle, "is overloaded"),
         row(404..=404, &[], NotFound, FallBack, "has no such model, or no such route"),
+        row(ANY, NOT_FOUND, NotFound, FallBack, "has no such model, or no such route"),
         row(410..=410, &[], NotFound, FallBack, "no longer serves this model"),
         row(413..=413, &[], TooLarge, Fatal, "the request is too large for it"),
         row(435..=435, &[], TooLarge, Fatal, "the request is too large for it"),
+        row(ANY, TOO_LARGE, TooLarge, Fatal, "the request is too large for it"),
         row(400..=400, &[], InvalidRequest, Fatal, "refused the request"),
         row(422..=422, &[], InvalidRequest, Fatal, "refused the request"),
         row(408..=409, &[], ProviderUnavailable, Retry, "could not do it now"),
@@ -113,7 +123,7 @@ pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, b
     error.upstream_status = Some(status);
     let wish = || retry_after::read(headers, jiff::Timestamp::now());
     error.retry_after = match error.remedy {
-        Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers)),
+        Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers, jiff::Timestamp::now())),
         Remedy::Retry => wish(),
         Remedy::DisableKey(_) | Remedy::FallBack | Remedy::Fatal => None,
     };
@@ -152,7 +162,7 @@ struct Said {
 }
 
 impl Said {
-    /// OpenAI `{"error":{…}}`, Ollama `{"error":"…"}`, older vLLM `{"object":"error",…}`, FastAPI `{"detail":…}`, Gemini
+    /// OpenAI `{"error":{…}}`, Anthropic the same with its code in `details`, Ollama `{"error":"…"}`, older vLLM `{"object":"error",…}`, FastAPI `{"detail":…}`, Gemini
     /// `[{"error":{…}}]`, or plain text. A page of HTML says nothing to a client.
     fn read(body: &[u8]) -> Self {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
@@ -167,7 +177,7 @@ impl Said {
         Self {
             message: text("message").or_else(|| text("detail")).or_else(|| word(inner)),
             kind: text("type"),
-            code: text("code"),
+            code: text("code").or_else(|| inner.get("details")?.get("error_code").and_then(word)),
         }
     }
 

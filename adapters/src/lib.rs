@@ -17,11 +17,13 @@
 //! | [`retry_after`], [`limits`] | when a server wants to be asked again, and how much it will still do |
 //! | [`simulated`] | a provider in this process: seeded, no key, any pace, any failure |
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
+//! | [`anthropic`] | Anthropic's Messages API, and the rules of what crosses to it |
 //!
 //! An adapter knows no broker and no actor.
 
 pub mod ability;
 pub mod adapter;
+pub mod anthropic;
 mod chat;
 pub mod config;
 mod deadline;
@@ -40,6 +42,7 @@ pub mod sse;
 
 pub use ability::{Abilities, Lack, Needs};
 pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
+pub use anthropic::Anthropic;
 pub use chat::estimate;
 pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
 pub use error::{Error, KeyFault, Remedy};

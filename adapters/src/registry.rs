@@ -9,7 +9,8 @@ use reqwest::Client;
 use schemas::{Action, Tenant};
 
 use crate::{
-    Abilities, Adapter, Kind, ModelConfig, OpenaiCompatible, Price, ProviderConfig, Simulated, http,
+    Abilities, Adapter, Anthropic, Kind, ModelConfig, OpenaiCompatible, Price, ProviderConfig, Simulated,
+    http,
 };
 
 /// A model that a configured provider serves.
@@ -81,6 +82,7 @@ impl Registry {
                 Kind::OpenaiCompatible => {
                     Arc::new(OpenaiCompatible::new(name, config, shared(&mut client, name)?)?)
                 }
+                Kind::Anthropic => Arc::new(Anthropic::new(name, config, shared(&mut client, name)?)?),
             };
             registry.adapters.insert(name.clone(), adapter);
             registry.models.extend(config.models.iter().map(|(id, model)| Model {

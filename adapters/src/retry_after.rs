@@ -26,14 +26,25 @@ pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 /// When a rate limit that was met is lifted: the reset of the limits that are spent, the later of them; where none is
 /// told to be spent, the sooner. Only for a refusal by a rate limit: these headers come with every other reply too.
-pub fn read_rate_limit(headers: &HeaderMap) -> Option<Duration> {
+/// OpenAI tells how long it takes, Anthropic the moment. `now` is as in [`read`].
+pub fn read_rate_limit(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: String| headers.get(name).and_then(|value| value.to_str().ok());
-    let limits = ["requests", "tokens"].map(|kind| {
+    let now = text(DATE.to_string()).and_then(parse_date).unwrap_or(now);
+    let until = |moment: &str| {
+        let wait = moment.parse::<Timestamp>().ok()?.duration_since(now).max(SignedDuration::ZERO);
+        Duration::try_from(wait).ok().filter(|wait| !wait.is_zero())
+    };
+    let openai = ["requests", "tokens"].map(|kind| {
         let spent = text(format!("x-ratelimit-remaining-{kind}")) == Some("0");
         (spent, text(format!("x-ratelimit-reset-{kind}")).and_then(go_duration))
     });
+    let anthropic = ["requests", "tokens", "input-tokens", "output-tokens"].map(|kind| {
+        let spent = text(format!("anthropic-ratelimit-{kind}-remaining")) == Some("0");
+        (spent, text(format!("anthropic-ratelimit-{kind}-reset")).and_then(until))
+    });
+    let limits: Vec<_> = openai.into_iter().chain(anthropic).collect();
     let of =
-        |wanted: bool| limits.into_iter().filter(move |(spent, _)| *spent == wanted).filter_map(|(_, at)| at);
+        |wanted: bool| limits.iter().filter(move |(spent, _)| *spent == wanted).filter_map(|(_, at)| *at);
     of(true).max().or_else(|| of(false).min()).map(|wish| wish.min(RETRY_AFTER_MAX))
 }
 
@@ -92,7 +103,7 @@ mod tests {
     }
 
     fn lifted(pairs: &Pairs) -> Option<Duration> {
-        read_rate_limit(&headers(pairs))
+        read_rate_limit(&headers(pairs), "2026-11-20T12:00:00Z".parse().unwrap())
     }
 
     fn ms(milliseconds: u64) -> Option<Duration> {
@@ -115,6 +126,13 @@ mod tests {
         assert_eq!(lifted(&[&resets[..], &[("x-ratelimit-remaining-requests", "0")]].concat()), ms(90_000));
         assert_eq!(lifted(&[("x-ratelimit-reset-tokens", "1h0m0.5s")]), ms(3_600_000));
         assert_eq!(lifted(&[("x-ratelimit-reset-tokens", "0.25")]), ms(250));
+        let moments = [
+            ("anthropic-ratelimit-requests-reset", "2026-11-20T12:00:01Z"),
+            ("anthropic-ratelimit-input-tokens-remaining", "0"),
+            ("anthropic-ratelimit-input-tokens-reset", "2026-11-20T12:00:30Z"),
+        ];
+        assert_eq!(lifted(&moments), ms(30_000));
+        assert_eq!(lifted(&[("date", "Fri, 20 Nov 2026 12:00:20 GMT"), moments[1], moments[2]]), ms(10_000));
     }
 
     #[test]

@@ -1,22 +1,27 @@
-//! The simulated provider: a server that speaks OpenAI's wire format, answers at the speed and with the faults
-//! it is asked for, and remembers what arrived. It thinks nothing: the same request gets the same words.
+//! The simulated provider: a server that speaks OpenAI's wire format and Anthropic's, answers at the speed and with the
+//! faults it is asked for, and remembers what arrived. It thinks nothing: the same request gets the same words.
 //!
 //! How a call is answered is said by its model's name or by its `x-sim` header, in the grammar of
 //! [`behaviour`]; the header wins over the name, the name over [`Config::behaviour`]. What arrived is at
 //! `GET /_sim/calls` (`DELETE` forgets it) and at [`Provider::calls`].
 
+mod anthropic;
 pub mod behaviour;
 mod calls;
 mod chat;
 mod dial;
+mod dialect;
 mod embeddings;
 mod errors;
 mod exchange;
 mod fields;
 mod limits;
 mod models;
+mod openai;
 mod playback;
 mod sim;
+mod text;
+mod tool;
 mod witness;
 
 use std::io;
@@ -26,7 +31,7 @@ use std::sync::Arc;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, OriginalUri, State};
 use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
@@ -40,8 +45,9 @@ pub use dial::Dial;
 use crate::connections::{self, Line};
 use crate::scribe::Scribe;
 use crate::{Journal, Snapshot};
+use dialect::Dialect;
 use errors::ApiError;
-use exchange::{Arrival, exchange};
+use exchange::{Arrival, Ask, exchange};
 use sim::Sim;
 
 /// A request body at most: the largest prompts with images inside, with room to spare.
@@ -131,6 +137,8 @@ fn router(sim: Arc<Sim>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(create_chat_completion))
         .route("/v1/embeddings", post(create_embeddings))
+        .route("/v1/messages", post(create_message))
+        .route("/v1/messages/count_tokens", post(count_message_tokens))
         .route("/v1/models", get(models::list))
         // A wildcard, since the name of a model may contain a slash, encoded or not.
         .route("/v1/models/{*model}", get(models::retrieve))
@@ -147,7 +155,8 @@ async fn create_chat_completion(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    exchange(&sim, Arrival { path: "/v1/chat/completions", line, headers, body }, chat::compose).await
+    let (dialect, path) = (Dialect::OpenAi, "/v1/chat/completions");
+    exchange(&sim, Arrival { dialect, path, line, headers, body }, chat::compose).await
 }
 
 async fn create_embeddings(
@@ -156,7 +165,32 @@ async fn create_embeddings(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    exchange(&sim, Arrival { path: "/v1/embeddings", line, headers, body }, embeddings::compose).await
+    let (dialect, path) = (Dialect::OpenAi, "/v1/embeddings");
+    exchange(&sim, Arrival { dialect, path, line, headers, body }, embeddings::compose).await
+}
+
+async fn create_message(
+    State(sim): State<Arc<Sim>>,
+    Extension(line): Extension<Line>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let (dialect, path) = (Dialect::Anthropic, "/v1/messages");
+    let version = anthropic::Version::of(&headers);
+    let compose = |ask: &Ask| anthropic::compose(ask, version);
+    exchange(&sim, Arrival { dialect, path, line, headers, body }, compose).await
+}
+
+async fn count_message_tokens(
+    State(sim): State<Arc<Sim>>,
+    Extension(line): Extension<Line>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let (dialect, path) = (Dialect::Anthropic, "/v1/messages/count_tokens");
+    let version = anthropic::Version::of(&headers);
+    let compose = |ask: &Ask| anthropic::count(ask, version);
+    exchange(&sim, Arrival { dialect, path, line, headers, body }, compose).await
 }
 
 async fn list_calls(State(sim): State<Arc<Sim>>) -> Json<Snapshot<Call>> {
@@ -168,10 +202,20 @@ async fn forget_calls(State(sim): State<Arc<Sim>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn unknown_url(method: Method, OriginalUri(uri): OriginalUri) -> Response {
-    ApiError::unknown_url(method.as_str(), uri.path()).into_response()
+async fn unknown_url(
+    State(sim): State<Arc<Sim>>,
+    method: Method,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Response {
+    Dialect::of(&headers).refuse(&ApiError::unknown_url(method.as_str(), uri.path()), &sim.next_id())
 }
 
-async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> Response {
-    ApiError::wrong_method(method.as_str(), uri.path()).into_response()
+async fn wrong_method(
+    State(sim): State<Arc<Sim>>,
+    method: Method,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Response {
+    Dialect::of(&headers).refuse(&ApiError::wrong_method(method.as_str(), uri.path()), &sim.next_id())
 }

@@ -248,7 +248,7 @@ impl Running {
 }
 
 /// The program in `dir`, with nothing in the environment that is meant for another.
-fn program(dir: &Path) -> Command {
+pub(crate) fn program(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dynode"));
     command.current_dir(dir).env_remove("RUST_LOG");
     for (name, _) in env::vars_os() {

@@ -16,6 +16,10 @@ fn every_refusal_is_understood() {
     use KeyFault::{Rejected, Spent};
     use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
     let error = |kind: &str, code: Value| json!({"error": {"message": "m", "type": kind, "param": null, "code": code}});
+    let anthropic = |kind: &str, code: &str| {
+        let details = if code.is_empty() { Value::Null } else { json!({"error_code": code}) };
+        json!({"type": "error", "error": {"type": kind, "message": "m", "details": details}, "request_id": "r"})
+    };
     let rows = [
         (400, error("invalid_request_error", Value::Null), InvalidRequest, Fatal),
         (400, error("invalid_request_error", json!("context_length_exceeded")), InvalidRequest, Fatal),
@@ -57,6 +61,19 @@ fn every_refusal_is_understood() {
         (503, error("service_unavailable_error", json!("server_is_overloaded")), ProviderUnavailable, Retry),
         (504, json!([]), ProviderUnavailable, Retry),
         (529, error("overloaded_error", Value::Null), ProviderUnavailable, Throttle),
+        (400, anthropic("invalid_request_error", ""), InvalidRequest, Fatal),
+        (401, anthropic("authentication_error", ""), ProviderError, FallBack),
+        (402, anthropic("billing_error", ""), ProviderError, FallBack),
+        (404, anthropic("not_found_error", ""), NotFound, FallBack),
+        (409, anthropic("conflict_error", ""), ProviderUnavailable, Retry),
+        (413, anthropic("request_too_large", ""), TooLarge, Fatal),
+        (429, anthropic("rate_limit_error", ""), RateLimited, Throttle),
+        (429, anthropic("rate_limit_error", "ramp_limit_exceeded"), RateLimited, Throttle),
+        (429, anthropic("rate_limit_error", "enforced_spend_limit_reached"), ProviderError, FallBack),
+        (429, anthropic("rate_limit_error", "contract_spend_limit_reached"), ProviderError, FallBack),
+        (500, anthropic("api_error", ""), ProviderUnavailable, Retry),
+        (504, anthropic("timeout_error", ""), ProviderUnavailable, Retry),
+        (529, anthropic("overloaded_error", ""), ProviderUnavailable, Throttle),
         (301, json!({}), ProviderError, FallBack),
         (308, json!({}), ProviderError, FallBack),
     ];
@@ -64,6 +81,28 @@ fn every_refusal_is_understood() {
         let error = of(status, &body.to_string());
         assert_eq!((error.code, error.remedy), (code, remedy), "{status} {body}: {error}");
         assert_eq!(error.upstream_status, Some(status));
+    }
+}
+
+#[test]
+fn an_error_inside_an_answer_is_known_by_its_word_alone() {
+    use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
+    use Remedy::{FallBack, Fatal, Retry, Throttle};
+    let rows = [
+        ("overloaded_error", ProviderUnavailable, Throttle),
+        ("rate_limit_error", RateLimited, Throttle),
+        ("api_error", ProviderUnavailable, Retry),
+        ("timeout_error", ProviderUnavailable, Retry),
+        ("authentication_error", ProviderError, FallBack),
+        ("billing_error", ProviderError, FallBack),
+        ("not_found_error", NotFound, FallBack),
+        ("invalid_request_error", InvalidRequest, Fatal),
+        ("request_too_large", TooLarge, Fatal),
+    ];
+    for (word, code, remedy) in rows {
+        let body = json!({"type": "error", "error": {"type": word, "message": "m"}}).to_string();
+        let error = in_reply(&endpoint(), body.as_bytes());
+        assert_eq!((error.code, error.remedy, error.upstream_status), (code, remedy, None), "{word}");
     }
 }
 

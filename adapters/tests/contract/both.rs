@@ -4,13 +4,14 @@ use adapters::Remedy;
 use schemas::{ErrorCode, chat::FinishReason};
 
 use super::{
+    anthropic,
     server::{Act, Server, done, end, event, reply, stream_head},
     *,
 };
 
 /// What the provider is to do.
 #[derive(Clone, Copy)]
-enum Scene {
+pub(super) enum Scene {
     Streams,
     Answers,
     CallsATool,
@@ -45,13 +46,13 @@ fn simulated(scene: Scene) -> Stage {
     Stage { adapter, call: call(scene, fields), _server: None }
 }
 
-async fn over_http(scene: Scene) -> Stage {
+async fn over_http(kind: &str, scene: Scene, acts: Vec<Act>) -> Stage {
     let fields = match scene {
         Scene::Answers | Scene::Refuses | Scene::Embeds => json!({}),
         _ => json!({"stream": true}),
     };
-    let server = Server::start(acts(scene)).await;
-    let table = json!({"kind": "openai_compatible", "base_url": server.base_url, "models": {"m": {}}});
+    let server = Server::start(acts).await;
+    let table = json!({"kind": kind, "base_url": server.base_url, "models": {"m": {}}});
     Stage { adapter: provider(table), call: call(scene, fields), _server: Some(server) }
 }
 
@@ -125,10 +126,13 @@ fn acts(scene: Scene) -> Vec<Act> {
     }
 }
 
-/// Runs `check` on every kind of provider in that scene.
+/// Runs `check` on every kind of provider in that scene, where it knows the scene.
 async fn on_all(scene: Scene, check: impl AsyncFn(&str, Stage)) {
     check("simulated", simulated(scene)).await;
-    check("openai_compatible", over_http(scene).await).await;
+    check("openai_compatible", over_http("openai_compatible", scene, acts(scene)).await).await;
+    if let Some(acts) = anthropic::acts(scene) {
+        check("anthropic", over_http("anthropic", scene, acts).await).await;
+    }
 }
 
 #[tokio::test]

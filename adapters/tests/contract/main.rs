@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot do without, it may fail on")]
 
+mod anthropic;
 mod both;
 mod server;
 mod wire;

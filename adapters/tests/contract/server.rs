@@ -146,6 +146,11 @@ pub(super) fn event(data: &Value) -> Act {
     chunk(&format!("data: {data}\n\n"))
 }
 
+/// One event of it that bears the name of its type.
+pub(super) fn named_event(data: &Value) -> Act {
+    chunk(&format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap()))
+}
+
 /// The end mark.
 pub(super) fn done() -> Act {
     chunk("data: [DONE]\n\n")

@@ -28,7 +28,8 @@
 //!            | "none"                 no fault
 //! DURATION   = digits ( "ms" | "s" | "m" )
 //! ```
-//! Chunks are counted from 0 and include the one that announces the role. An answer that is not streamed has no
+//! Chunks are counted from 0 and include the one that announces the role; of Anthropic's API they are its events, a ping
+//! included, and `[DONE]` is its `message_stop`. An answer that is not streamed has no
 //! chunks: there a stall comes after the headers, a cut and a reset after half of the body.
 
 use std::fmt;

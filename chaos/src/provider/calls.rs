@@ -30,7 +30,7 @@ pub struct Call {
     pub sim_key: Option<String>,
     /// Its `traceparent`.
     pub traceparent: Option<String>,
-    /// A fingerprint of its `authorization`: the start of the SHA-256, in hexadecimal digits.
+    /// A fingerprint of its `authorization`, or its `x-api-key`: the start of the SHA-256, in hexadecimal digits.
     pub authorization: Option<String>,
     /// Whether it asked for a stream.
     pub stream: bool,
@@ -71,7 +71,10 @@ impl Call {
             idempotency_key: text(headers, "idempotency-key"),
             sim_key: text(headers, "x-sim-key"),
             traceparent: text(headers, "traceparent"),
-            authorization: headers.get(AUTHORIZATION).map(|value| fingerprint(value.as_bytes())),
+            authorization: headers
+                .get(AUTHORIZATION)
+                .or_else(|| headers.get("x-api-key"))
+                .map(|value| fingerprint(value.as_bytes())),
             stream: false,
             fault: None,
             status: None,

@@ -5,8 +5,6 @@
 mod completion;
 mod request;
 mod script;
-mod text;
-mod tool;
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -14,10 +12,10 @@ use serde_json::Value;
 use super::behaviour::Fault;
 use super::errors::ApiError;
 use super::exchange::{Answer, Ask};
+use super::tool::ToolCall;
 use crate::history::{key_of, marker, markers};
 use request::ChatRequest;
-pub(super) use script::Script;
-use tool::ToolCall;
+use script::Chunks;
 
 /// The `system_fingerprint` of every answer.
 const FINGERPRINT: &str = "fp_sim";
@@ -54,7 +52,7 @@ impl Reply {
 pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let request = ChatRequest::read(&ask.body)?;
     let reply = match request.tool {
-        Some(tool) => Reply::Tool(ToolCall::new(&ask.id, tool)),
+        Some(tool) => Reply::Tool(ToolCall::new(format!("call_{}", ask.id), tool)),
         None => {
             let opening = opening(&ask.body);
             match request.max_tokens {
@@ -72,7 +70,10 @@ pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     if request.stream {
         let usage = usage.filter(|_| request.include_usage);
         let billed = usage.map_or(0, |_| billed);
-        return Ok(Answer::Stream { script: Script::new(ask, reply, request.choices, usage), billed });
+        return Ok(Answer::Stream {
+            script: Box::new(Chunks::new(ask, reply, request.choices, usage)),
+            billed,
+        });
     }
     let body = completion::body(ask, &reply, request.choices, usage)
         .map_err(|_| ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;

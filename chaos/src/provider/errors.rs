@@ -18,15 +18,25 @@ pub(super) struct ApiError {
     pub(super) status: StatusCode,
     /// `type` of the error object.
     kind: &'static str,
-    code: Option<&'static str>,
-    param: Option<String>,
-    message: String,
+    pub(super) code: Option<&'static str>,
+    pub(super) param: Option<Box<str>>,
+    pub(super) message: String,
+    /// The model that it is about, if it is about one.
+    pub(super) model: Option<Box<str>>,
     pub(super) retry_after: Option<Duration>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, code: None, param: None, message: message.into(), retry_after: None }
+        Self {
+            status,
+            kind,
+            code: None,
+            param: None,
+            message: message.into(),
+            model: None,
+            retry_after: None,
+        }
     }
 
     fn invalid(message: impl Into<String>) -> Self {
@@ -38,7 +48,7 @@ impl ApiError {
     }
 
     fn param(self, param: impl Into<String>) -> Self {
-        Self { param: Some(param.into()), ..self }
+        Self { param: Some(param.into().into_boxed_str()), ..self }
     }
 
     pub(super) fn retry_after(self, retry_after: Option<Duration>) -> Self {
@@ -104,9 +114,8 @@ impl ApiError {
 
     pub(super) fn unknown_model(model: &str) -> Self {
         let message = format!("The model `{model}` does not exist or you do not have access to it.");
-        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
-            .param("model")
-            .code("model_not_found")
+        let error = Self::new(StatusCode::NOT_FOUND, "invalid_request_error", message);
+        Self { model: Some(model.into()), ..error.param("model").code("model_not_found") }
     }
 
     pub(super) fn unknown_url(method: &str, path: &str) -> Self {

@@ -3,24 +3,25 @@
 
 use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::behaviour::Behaviour;
 use super::calls::{Call, CallOutcome, OpenCall};
-use super::chat::Script;
+use super::dialect::Dialect;
 use super::errors::ApiError;
 use super::limits::Standing;
 use super::playback;
-use super::sim::{Sim, stamp};
+use super::sim::Sim;
 use super::witness::Witness;
 use crate::connections::Line;
 
 /// A request as it came.
 pub(super) struct Arrival {
+    pub(super) dialect: Dialect,
     pub(super) path: &'static str,
     pub(super) line: Line,
     pub(super) headers: HeaderMap,
@@ -29,6 +30,7 @@ pub(super) struct Arrival {
 
 /// A request that was understood so far as all actions have it in common.
 pub(super) struct Ask {
+    pub(super) dialect: Dialect,
     pub(super) model: String,
     pub(super) body: Value,
     pub(super) behaviour: Behaviour,
@@ -45,14 +47,29 @@ pub(super) enum Answer {
     /// One JSON body, which takes as long as its tokens do.
     Whole { body: Bytes, tokens: u32, billed: u32 },
     /// Server-sent events.
-    Stream { script: Script, billed: u32 },
+    Stream { script: Box<dyn Script>, billed: u32 },
+}
+
+/// An answer in chunks, in the order that its API has. When they go out, and whether all of them do, is for the playback
+/// to say; the mark of the end is the dialect's.
+pub(super) trait Script: Send {
+    /// How many chunks it has in all.
+    fn chunks(&self) -> u32;
+
+    fn is_done(&self) -> bool;
+
+    /// Whether the next chunk is a token that comes a gap after the one before it.
+    fn next_is_paced(&self) -> bool;
+
+    /// Writes the next chunk as one event.
+    fn write_next(&mut self, out: &mut BytesMut);
 }
 
 /// Answers one call. `compose` is what the action is about: from what was asked to what is answered.
 pub(super) async fn exchange(
     sim: &Sim,
     arrival: Arrival,
-    compose: fn(&Ask) -> Result<Answer, ApiError>,
+    compose: impl FnOnce(&Ask) -> Result<Answer, ApiError>,
 ) -> Response {
     let started = Instant::now();
     let id = sim.next_id();
@@ -68,29 +85,29 @@ pub(super) async fn exchange(
         .map_err(|error| (CallOutcome::Refused, error))
         .and_then(|asked| admit(sim, &arrival.headers, asked, &mut standing))
         .and_then(|asked| match compose(&asked) {
-            Ok(answer) => Ok((asked.behaviour, answer)),
+            Ok(answer) => Ok((asked, answer)),
             Err(error) => Err((CallOutcome::Refused, error)),
         });
     let mut response = match composed {
-        Ok((behaviour, answer)) => {
-            if let Some(fault) = behaviour.fault {
+        Ok((asked, answer)) => {
+            if let Some(fault) = asked.behaviour.fault {
                 call.hit_by(fault.to_string());
             }
-            playback::play(answer, &behaviour, call, arrival.line).await
+            playback::play(answer, &asked, call, arrival.line).await
         }
         Err((outcome, error)) => {
             call.retry_after = error.retry_after;
             call.end(outcome, error.status.as_u16());
-            error.into_response()
+            arrival.dialect.refuse(&error, &id)
         }
     };
-    stamp(response.headers_mut(), &id, started.elapsed(), standing);
+    arrival.dialect.stamp(response.headers_mut(), &id, started.elapsed(), standing);
     response
 }
 
 /// Reads what every action needs: the credential, the JSON, the model and its behaviour.
 fn ask(sim: &Sim, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, ApiError> {
-    sim.authorise(&arrival.headers)?;
+    sim.authorise(arrival.dialect.credential(&arrival.headers))?;
     let body = arrival.body.as_ref().map_err(|rejection| ApiError::body_unreadable(rejection.status()))?;
     let body: Value = serde_json::from_slice(body).map_err(|_| ApiError::not_json())?;
     if !body.is_object() {
@@ -109,7 +126,15 @@ fn ask(sim: &Sim, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, A
         behaviour = behaviour.with(&settings).map_err(|error| ApiError::grammar("x-sim", &error))?;
     }
     let created = Timestamp::now().as_second();
-    Ok(Ask { model, body, behaviour, id: id.to_owned(), created, dimensions: sim.dimensions })
+    Ok(Ask {
+        dialect: arrival.dialect,
+        model,
+        body,
+        behaviour,
+        id: id.to_owned(),
+        created,
+        dimensions: sim.dimensions,
+    })
 }
 
 /// Lets the call in, and settles which fault hits it. A call that turns out invalid has used up its turn, as

@@ -16,7 +16,7 @@ use futures_util::stream::unfold;
 use super::behaviour::{Behaviour, Fault};
 use super::calls::{CallOutcome, OpenCall};
 use super::errors::ApiError;
-use super::exchange::Answer;
+use super::exchange::{Answer, Ask};
 use crate::connections::Line;
 
 /// Between two bytes of a drip whose behaviour sets no gap.
@@ -41,9 +41,10 @@ enum Ending {
 }
 
 /// Answers the call with `answer`, or with what the fault makes of it.
-pub(super) async fn play(answer: Answer, behaviour: &Behaviour, mut call: OpenCall, line: Line) -> Response {
+pub(super) async fn play(answer: Answer, ask: &Ask, mut call: OpenCall, line: Line) -> Response {
+    let behaviour = &ask.behaviour;
     let streamed = matches!(answer, Answer::Stream { .. });
-    if let Some(refusal) = refusal(behaviour, streamed) {
+    if let Some(refusal) = refusal(ask, streamed) {
         pause(behaviour.first_token).await;
         call.retry_after = behaviour.retry_after;
         call.end(CallOutcome::Refused, refusal.status().as_u16());
@@ -60,21 +61,21 @@ pub(super) async fn play(answer: Answer, behaviour: &Behaviour, mut call: OpenCa
         Answer::Stream { script, billed } => {
             call.billed = billed;
             call.answering(StatusCode::OK.as_u16());
-            stream::play(script, behaviour, call, line)
+            stream::play(script, ask, call, line)
         }
     }
 }
 
 /// What comes in place of an answer, when the fault is of that kind.
-fn refusal(behaviour: &Behaviour, streamed: bool) -> Option<Response> {
-    let error = match behaviour.fault? {
+fn refusal(ask: &Ask, streamed: bool) -> Option<Response> {
+    let error = match ask.behaviour.fault? {
         Fault::Status(status) => StatusCode::from_u16(status).ok().map(ApiError::of_status)?,
         Fault::Quota => ApiError::quota(),
         Fault::ErrorAfter(_) if !streamed => ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR),
         Fault::Html => return Some((StatusCode::BAD_GATEWAY, Html(BAD_GATEWAY_PAGE)).into_response()),
         _ => return None,
     };
-    Some(error.retry_after(behaviour.retry_after).into_response())
+    Some(ask.dialect.refuse(&error.retry_after(ask.behaviour.retry_after), &ask.id))
 }
 
 fn whole(body: Bytes, behaviour: &Behaviour, mut call: OpenCall, line: Line) -> Response {

@@ -1,11 +1,10 @@
 //! What the calls of one simulated provider share: its configuration and its counts.
 //! It decides whether a call is let in and which fault hits it; it never answers one.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -16,13 +15,9 @@ use super::Config;
 use super::behaviour::{Behaviour, Fault};
 use super::calls::Call;
 use super::errors::ApiError;
-use super::limits::{Named, SlidingWindow, Standing, go_duration};
+use super::limits::{Named, SlidingWindow, Standing};
 use crate::journal::Journal;
 use crate::scribe::Scribe;
-
-/// What the rate-limit headers say where no `rpm` is set: the figures of a large account, never used up.
-const ROOMY_REQUESTS: &str = "30000";
-const ROOMY_TOKENS: &str = "150000000";
 
 /// The shared state of one simulated provider.
 #[derive(Debug)]
@@ -69,10 +64,11 @@ impl Sim {
         format!("{:08x}{:016x}", self.run, self.last_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(super) fn authorise(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Whether this is the `authorization` that calls must carry.
+    pub(super) fn authorise(&self, credential: Option<Cow<'_, [u8]>>) -> Result<(), ApiError> {
         let Some(expected) = &self.authorization else { return Ok(()) };
-        let Some(sent) = headers.get(AUTHORIZATION) else { return Err(ApiError::key(false)) };
-        let sent: [u8; 32] = Sha256::digest(sent.as_bytes()).into();
+        let Some(sent) = credential else { return Err(ApiError::key(false)) };
+        let sent: [u8; 32] = Sha256::digest(sent).into();
         if bool::from(sent.ct_eq(expected)) { Ok(()) } else { Err(ApiError::key(true)) }
     }
 
@@ -133,30 +129,5 @@ impl Sim {
     /// How many calls a fault has hit.
     pub(super) fn struck(&self) -> u64 {
         self.struck.load(Ordering::Relaxed)
-    }
-}
-
-/// Puts the headers on a response that every response of the API carries.
-pub(super) fn stamp(headers: &mut HeaderMap, id: &str, elapsed: Duration, standing: Option<Standing>) {
-    let mut set = |name, value| headers.insert(HeaderName::from_static(name), value);
-    if let Ok(id) = HeaderValue::try_from(format!("req_{id}")) {
-        set("x-request-id", id);
-    }
-    set("openai-processing-ms", HeaderValue::from(elapsed.as_millis() as u64));
-    set("openai-version", HeaderValue::from_static("2020-10-01"));
-    set("openai-organization", HeaderValue::from_static("dynode-sim"));
-    set("x-ratelimit-limit-tokens", HeaderValue::from_static(ROOMY_TOKENS));
-    set("x-ratelimit-remaining-tokens", HeaderValue::from_static(ROOMY_TOKENS));
-    set("x-ratelimit-reset-tokens", HeaderValue::from_static("0s"));
-    let Some(standing) = standing else {
-        set("x-ratelimit-limit-requests", HeaderValue::from_static(ROOMY_REQUESTS));
-        set("x-ratelimit-remaining-requests", HeaderValue::from_static(ROOMY_REQUESTS));
-        set("x-ratelimit-reset-requests", HeaderValue::from_static("0s"));
-        return;
-    };
-    set("x-ratelimit-limit-requests", HeaderValue::from(standing.limit));
-    set("x-ratelimit-remaining-requests", HeaderValue::from(standing.remaining));
-    if let Ok(reset) = HeaderValue::try_from(go_duration(standing.reset)) {
-        set("x-ratelimit-reset-requests", reset);
     }
 }

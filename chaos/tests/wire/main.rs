@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something does not hold, its helpers too")]
 
+mod anthropic;
 mod chat;
 mod client;
 mod embeddings;

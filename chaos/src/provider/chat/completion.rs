@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Reply, text};
+use super::Reply;
 use crate::provider::exchange::Ask;
+use crate::provider::text;
 
 /// What a call used.
 #[derive(Clone, Copy, Debug, Serialize)]

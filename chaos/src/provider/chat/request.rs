@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::tool::Tool;
 use crate::provider::errors::ApiError;
 use crate::provider::fields::{estimate_tokens, flag, list, number, present};
+use crate::provider::tool::Tool;
 
 const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "function"];
 

@@ -9,11 +9,12 @@ use bytes::{BufMut, BytesMut};
 use serde_json::json;
 
 use super::completion::Usage;
-use super::{FINGERPRINT, Reply, text};
-use crate::provider::exchange::Ask;
+use super::{FINGERPRINT, Reply};
+use crate::provider::exchange::{Ask, Script};
+use crate::provider::text;
 
 /// The chunks that are still to come.
-pub(in crate::provider) struct Script {
+pub(super) struct Chunks {
     /// From `data:` to the opening bracket of `choices`.
     head: String,
     /// After the closing bracket of `choices`, in every chunk but that of the usage.
@@ -26,7 +27,7 @@ pub(in crate::provider) struct Script {
     next: u32,
 }
 
-impl Script {
+impl Chunks {
     pub(super) fn new(ask: &Ask, reply: Reply, choices: u32, usage: Option<Usage>) -> Self {
         let id = format!("chatcmpl-{}", ask.id);
         let head = format!(
@@ -43,45 +44,6 @@ impl Script {
             usage: usage.map(|usage| format!("],\"usage\":{}}}\n\n", json!(usage))),
             next: 0,
         }
-    }
-
-    /// How many chunks it has in all.
-    pub(in crate::provider) fn chunks(&self) -> u32 {
-        (self.body_steps() + 2) * self.choices + u32::from(self.usage.is_some())
-    }
-
-    pub(in crate::provider) fn is_done(&self) -> bool {
-        self.next >= self.chunks()
-    }
-
-    /// Whether the next chunk is a token that comes a gap after the one before it.
-    pub(in crate::provider) fn next_is_paced(&self) -> bool {
-        let (step, choice) = (self.next / self.choices, self.next % self.choices);
-        choice == 0 && (2..=self.body_steps()).contains(&step)
-    }
-
-    /// Writes the next chunk as one event.
-    pub(in crate::provider) fn write_next(&mut self, out: &mut BytesMut) {
-        let (step, choice) = (self.next / self.choices, self.next % self.choices);
-        self.next += 1;
-        out.put_slice(self.head.as_bytes());
-        if step >= self.body_steps() + 2 {
-            out.put_slice(self.usage.as_deref().unwrap_or(self.tail).as_bytes());
-            return;
-        }
-        out.put_slice(b"{\"index\":");
-        put_number(out, choice);
-        out.put_slice(b",\"delta\":");
-        self.put_delta(out, step);
-        out.put_slice(b",\"logprobs\":null,\"finish_reason\":");
-        if step == self.body_steps() + 1 {
-            out.put_u8(b'"');
-            out.put_slice(self.reply.finish().as_bytes());
-            out.put_slice(b"\"}");
-        } else {
-            out.put_slice(b"null}");
-        }
-        out.put_slice(self.tail.as_bytes());
     }
 
     fn put_delta(&self, out: &mut BytesMut, step: u32) {
@@ -115,6 +77,44 @@ impl Script {
             Reply::Text { tokens, .. } => *tokens,
             Reply::Tool(_) => u32::try_from(self.tool_deltas.len()).unwrap_or(u32::MAX),
         }
+    }
+}
+
+impl Script for Chunks {
+    fn chunks(&self) -> u32 {
+        (self.body_steps() + 2) * self.choices + u32::from(self.usage.is_some())
+    }
+
+    fn is_done(&self) -> bool {
+        self.next >= self.chunks()
+    }
+
+    fn next_is_paced(&self) -> bool {
+        let (step, choice) = (self.next / self.choices, self.next % self.choices);
+        choice == 0 && (2..=self.body_steps()).contains(&step)
+    }
+
+    fn write_next(&mut self, out: &mut BytesMut) {
+        let (step, choice) = (self.next / self.choices, self.next % self.choices);
+        self.next += 1;
+        out.put_slice(self.head.as_bytes());
+        if step >= self.body_steps() + 2 {
+            out.put_slice(self.usage.as_deref().unwrap_or(self.tail).as_bytes());
+            return;
+        }
+        out.put_slice(b"{\"index\":");
+        put_number(out, choice);
+        out.put_slice(b",\"delta\":");
+        self.put_delta(out, step);
+        out.put_slice(b",\"logprobs\":null,\"finish_reason\":");
+        if step == self.body_steps() + 1 {
+            out.put_u8(b'"');
+            out.put_slice(self.reply.finish().as_bytes());
+            out.put_slice(b"\"}");
+        } else {
+            out.put_slice(b"null}");
+        }
+        out.put_slice(self.tail.as_bytes());
     }
 }
 

@@ -14,30 +14,26 @@ use tokio::time::Instant;
 
 use super::{Ending, break_off, drip, pause};
 use crate::connections::Line;
-use crate::provider::behaviour::{Behaviour, Fault};
+use crate::provider::behaviour::Fault;
 use crate::provider::calls::{CallOutcome, OpenCall};
-use crate::provider::chat::Script;
-use crate::provider::errors::ApiError;
+use crate::provider::dialect::Dialect;
+use crate::provider::exchange::{Ask, Script};
 
 /// Bytes after which a batch of chunks is handed to the connection.
 const BATCH_BYTES: usize = 16 * 1024;
 
-const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// An event whose JSON ends in the middle.
-const MALFORMED_EVENT: &[u8] = b"data: {\"id\":\"malformed\",\"choices\":[{\"delta\":{\"content\":\"\n\n";
-
 /// Starts to play the script.
-pub(super) fn play(mut script: Script, behaviour: &Behaviour, call: OpenCall, line: Line) -> Response {
+pub(super) fn play(mut script: Box<dyn Script>, ask: &Ask, call: OpenCall, line: Line) -> Response {
+    let behaviour = &ask.behaviour;
     let body = if behaviour.fault == Some(Fault::Drip) {
         let mut all = BytesMut::new();
         while !script.is_done() {
             script.write_next(&mut all);
         }
-        all.extend_from_slice(DONE);
+        all.extend_from_slice(ask.dialect.done());
         drip(all.freeze(), behaviour.gap, call)
     } else {
-        let player = Player::new(script, behaviour, call, line);
+        let player = Player::new(script, ask, call, line);
         Body::from_stream(unfold(player, |mut player| async move {
             let item = player.next().await?;
             Some((item, player))
@@ -59,7 +55,8 @@ enum Break {
 }
 
 struct Player {
-    script: Script,
+    script: Box<dyn Script>,
+    dialect: Dialect,
     gap: Duration,
     /// When the latest timed chunk is due. Each is due a gap after the one before was due, not after it went
     /// out, so that the rate is kept although a timer is always a little late.
@@ -76,7 +73,8 @@ struct Player {
 }
 
 impl Player {
-    fn new(script: Script, behaviour: &Behaviour, call: OpenCall, line: Line) -> Self {
+    fn new(script: Box<dyn Script>, ask: &Ask, call: OpenCall, line: Line) -> Self {
+        let behaviour = &ask.behaviour;
         let breaks = match behaviour.fault {
             Some(Fault::Stall) => Some((0, Break::Off(Ending::Silence))),
             Some(Fault::StallAfter(chunks)) => Some((chunks, Break::Off(Ending::Silence))),
@@ -88,6 +86,7 @@ impl Player {
         };
         Self {
             script,
+            dialect: ask.dialect,
             gap: behaviour.gap,
             due: Instant::now() + behaviour.first_token,
             breaks,
@@ -118,13 +117,13 @@ impl Player {
         {
             match how {
                 Break::Off(ending) => return Some(Err(break_off(ending, &mut self.call, &self.line).await)),
-                Break::ErrorEvent => self.write_error(),
+                Break::ErrorEvent => self.out.extend_from_slice(self.dialect.failure().as_bytes()),
                 Break::HalfEvent => self.write_half(),
             }
             self.end(CallOutcome::Broken);
         } else if broken.is_none() && self.script.is_done() {
             if self.done {
-                self.out.extend_from_slice(DONE);
+                self.out.extend_from_slice(self.dialect.done());
             }
             self.end(CallOutcome::Answered);
         }
@@ -146,7 +145,7 @@ impl Player {
             self.script.write_next(&mut self.out);
             if self.malformed && self.call.chunks == 1 {
                 self.out.truncate(start);
-                self.out.extend_from_slice(MALFORMED_EVENT);
+                self.out.extend_from_slice(self.dialect.malformed());
             }
             self.call.chunks += 1;
             if !self.gap.is_zero() && self.script.next_is_paced() {
@@ -156,17 +155,12 @@ impl Player {
         None
     }
 
-    fn write_error(&mut self) {
-        let error = ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR).body();
-        self.out.extend_from_slice(format!("data: {error}\n\n").as_bytes());
-    }
-
     fn write_half(&mut self) {
         self.script.write_next(&mut self.out);
         self.out.truncate(self.out.len() / 2);
     }
 
-    /// The answer is complete once it is handed over; a client that hangs up on `[DONE]` has not gone away.
+    /// The answer is complete once it is handed over; a client that hangs up on its mark has not gone away.
     fn end(&mut self, outcome: CallOutcome) {
         self.over = true;
         self.call.end(outcome, StatusCode::OK.as_u16());

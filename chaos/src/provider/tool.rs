@@ -9,7 +9,7 @@ const PIECE_CHARS: usize = 8;
 const MAX_DEPTH: u32 = 8;
 
 /// A tool that was chosen from those offered.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tool<'a> {
     pub(super) name: &'a str,
     pub(super) parameters: Option<&'a Value>,
@@ -24,11 +24,11 @@ pub(super) struct ToolCall {
 }
 
 impl ToolCall {
-    pub(super) fn new(id: &str, tool: Tool<'_>) -> Self {
+    pub(super) fn new(id: String, tool: Tool<'_>) -> Self {
         let arguments = tool.parameters.map_or_else(|| json!({}), |schema| example(schema, 0)).to_string();
         let chars: Vec<char> = arguments.chars().collect();
         Self {
-            id: format!("call_{id}"),
+            id,
             name: tool.name.to_owned(),
             pieces: chars.chunks(PIECE_CHARS).map(|piece| piece.iter().collect()).collect(),
         }
@@ -84,7 +84,7 @@ mod tests {
                 "optional": {"type": "string"},
             },
         });
-        let call = ToolCall::new("7", Tool { name: "weather", parameters: Some(&schema) });
+        let call = ToolCall::new("call_7".to_owned(), Tool { name: "weather", parameters: Some(&schema) });
         assert_eq!((call.id.as_str(), call.name.as_str()), ("call_7", "weather"));
         assert!(call.pieces.len() > 1);
         let arguments: Value = serde_json::from_str(&call.pieces.concat()).unwrap();

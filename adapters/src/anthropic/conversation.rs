@@ -1,0 +1,160 @@
+//! Messages become turns, and their parts blocks: the assistant's, and the user's, which hold the results of tools too.
+
+use schemas::chat::{Content, Role};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    media,
+    payload::{Message, Part, ToolCall},
+};
+
+const USER: &str = "user";
+const ASSISTANT: &str = "assistant";
+
+/// A conversation as the API has it: no turn is empty, and none has the role of the one before it.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    /// Blocks of text.
+    pub(super) system: Vec<Value>,
+    pub(super) turns: Vec<Value>,
+}
+
+impl Conversation {
+    pub(super) fn of(messages: Vec<Message>) -> Result<Self, String> {
+        let mut conversation = Self::default();
+        for message in messages {
+            conversation.take(message)?;
+        }
+        conversation.trim_the_end();
+        Ok(conversation)
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), String> {
+        match message.role {
+            Role::System | Role::Developer => self.system.extend(blocks(message.content)?),
+            Role::User => self.turn(USER, blocks(message.content)?),
+            Role::Assistant => self.turn(ASSISTANT, said(message)?),
+            Role::Tool => self.turn(USER, vec![result(message)?]),
+            Role::Function => return Err(older_form()),
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, role: &str, mut blocks: Vec<Value>) {
+        if blocks.is_empty() {
+            return;
+        }
+        match self.turns.last_mut() {
+            Some(last) if last["role"] == role => {
+                if let Value::Array(content) = &mut last["content"] {
+                    content.append(&mut blocks);
+                }
+            }
+            _ => self.turns.push(json!({"role": role, "content": blocks})),
+        }
+    }
+
+    /// What the assistant has begun must not end in white space: the API refuses to go on from there.
+    fn trim_the_end(&mut self) {
+        let Some(last) = self.turns.last_mut().filter(|turn| turn["role"] == ASSISTANT) else { return };
+        let Value::Array(content) = &mut last["content"] else { return };
+        let Some(Value::String(text)) = content.last_mut().and_then(|block| block.get_mut("text")) else {
+            return;
+        };
+        text.truncate(text.trim_end().len());
+        if text.is_empty() {
+            content.pop();
+        }
+        if content.is_empty() {
+            self.turns.pop();
+        }
+    }
+}
+
+fn older_form() -> String {
+    "an anthropic provider does not take calls of `functions`, the older form of `tools`".to_owned()
+}
+
+/// The blocks of a message; empty texts make none.
+fn blocks(content: Option<Content>) -> Result<Vec<Value>, String> {
+    match content {
+        None => Ok(Vec::new()),
+        Some(Content::Text(text)) => Ok(text_block(text).into_iter().collect()),
+        Some(Content::Parts(parts)) => {
+            parts.into_iter().filter_map(|part| block(&part).transpose()).collect()
+        }
+    }
+}
+
+fn block(part: &Value) -> Result<Option<Value>, String> {
+    let read =
+        Part::deserialize(part).map_err(|error| format!("a part of a message is not understood: {error}"))?;
+    let (block, cache_control) = match read {
+        Part::Text { text, cache_control } => (text_block(text), cache_control),
+        Part::Refusal { refusal } => (text_block(refusal), None),
+        Part::ImageUrl { image_url, cache_control } => (Some(media::image(&image_url.url)?), cache_control),
+        Part::File { file, cache_control } => (Some(media::document(&file)?), cache_control),
+        Part::Other => {
+            return Err(format!("an anthropic provider takes no part of the type {}", part["type"]));
+        }
+    };
+    Ok(block.map(|mut block| {
+        if let Some(cache_control) = cache_control {
+            block["cache_control"] = cache_control;
+        }
+        block
+    }))
+}
+
+fn text_block(text: String) -> Option<Value> {
+    (!text.is_empty()).then(|| json!({"type": "text", "text": text}))
+}
+
+/// What an assistant said, and then what it called.
+fn said(message: Message) -> Result<Vec<Value>, String> {
+    if message.function_call.is_some() {
+        return Err(older_form());
+    }
+    if message.audio.is_some() {
+        return Err("an anthropic provider does not take what was answered in speech".to_owned());
+    }
+    let mut said = blocks(message.content)?;
+    said.extend(message.refusal.and_then(text_block));
+    for call in message.tool_calls.unwrap_or_default() {
+        said.push(tool_use(call)?);
+    }
+    Ok(said)
+}
+
+fn tool_use(call: ToolCall) -> Result<Value, String> {
+    let Some(function) = call.function else {
+        return Err("an anthropic provider takes calls of functions only".to_owned());
+    };
+    let input = match function.arguments.trim() {
+        "" => json!({}),
+        text => serde_json::from_str(text).ok().filter(Value::is_object).ok_or_else(|| {
+            format!(
+                "an anthropic provider takes JSON objects as arguments, and those of `{}` are none",
+                function.name
+            )
+        })?,
+    };
+    Ok(json!({"type": "tool_use", "id": id(&call.id), "name": function.name, "input": input}))
+}
+
+fn result(message: Message) -> Result<Value, String> {
+    let call = message.tool_call_id.unwrap_or_default();
+    let mut result = json!({"type": "tool_result", "tool_use_id": id(&call)});
+    let content = blocks(message.content)?;
+    if !content.is_empty() {
+        result["content"] = content.into();
+    }
+    Ok(result)
+}
+
+/// The id of a call that another provider made may hold what the API does not take.
+fn id(id: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    id.chars().map(|c| if fits(c) { c } else { '_' }).collect()
+}

@@ -1,0 +1,86 @@
+//! The version of the API, which the header `anthropic-version` names: where the key goes, and what a body may hold.
+
+use secrecy::ExposeSecret;
+
+use crate::{
+    ProviderConfig,
+    endpoint::{KeyPlace, Manners},
+};
+
+const HEADER: &str = "anthropic-version";
+
+/// The version that is spoken where the configuration names none, and the first that refuses a temperature.
+const CURRENT: &str = "2026-10-21";
+
+const KIND: &str = "an anthropic provider";
+const BASE_URL: &str = "https://api.anthropic.com/v1";
+
+static CURRENT_MANNERS: Manners =
+    Manners { kind: KIND, base_url: Some(BASE_URL), key: KeyPlace::Bearer, headers: &[(HEADER, CURRENT)] };
+
+/// The header that names an earlier version is among the configured ones.
+static EARLIER_MANNERS: Manners =
+    Manners { kind: KIND, base_url: Some(BASE_URL), key: KeyPlace::Header("x-api-key"), headers: &[] };
+
+/// What the versions differ in, as far as we are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// 2026-10-21 and later: the key is a bearer token, and whoever sends a temperature is refused.
+    Current,
+    /// Before that (2023-06-01): the key has a header of its own, and a temperature is taken.
+    Earlier,
+}
+
+impl Version {
+    /// The one that the configured headers name, else the current one. Versions are dates: their texts are in order.
+    pub(super) fn of(config: &ProviderConfig) -> Self {
+        let named = config.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(HEADER));
+        match named {
+            Some((_, version)) if version.expose_secret() < CURRENT => Self::Earlier,
+            _ => Self::Current,
+        }
+    }
+
+    pub(super) fn manners(self) -> &'static Manners {
+        match self {
+            Self::Current => &CURRENT_MANNERS,
+            Self::Earlier => &EARLIER_MANNERS,
+        }
+    }
+
+    /// Whether `temperature`, `top_p` and `top_k` may be sent.
+    pub(super) fn takes_temperature(self) -> bool {
+        self == Self::Earlier
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::AUTHORIZATION;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{endpoint::Endpoint, http};
+
+    #[test]
+    fn the_version_says_where_the_key_goes() {
+        let earlier = json!({"Anthropic-Version": "2023-06-01"});
+        let rows = [
+            (json!({}), Version::Current, "2026-10-21", "authorization"),
+            (earlier, Version::Earlier, "2023-06-01", "x-api-key"),
+            (json!({"anthropic-version": "2027-01-01"}), Version::Current, "2027-01-01", "authorization"),
+        ];
+        for (headers, version, sent, place) in rows {
+            let table = json!({"kind": "anthropic", "models": {}, "api_key": "k-123", "headers": headers});
+            let config = serde_json::from_value(table).unwrap();
+            assert_eq!(Version::of(&config), version);
+            let client = http::client_builder().build().unwrap();
+            let endpoint = Endpoint::new("p", &config, version.manners(), client, |_| None).unwrap();
+            assert_eq!(endpoint.headers(0)[HEADER], sent);
+            assert_eq!(endpoint.url("messages").as_str(), "https://api.anthropic.com/v1/messages");
+            let keys =
+                ["x-api-key", AUTHORIZATION.as_str()].map(|name| endpoint.headers(0).contains_key(name));
+            assert_eq!(keys, [place == "x-api-key", place != "x-api-key"]);
+        }
+    }
+}
