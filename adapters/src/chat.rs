@@ -20,6 +20,7 @@ use crate::{
 
 mod answer;
 pub mod estimate;
+pub(crate) mod question;
 
 pub(crate) use answer::Answer;
 

@@ -100,6 +100,8 @@ pub enum Kind {
     OpenaiCompatible,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 impl Kind {
@@ -112,7 +114,7 @@ impl Kind {
                 Action::ImageGenerate,
                 Action::AudioSynthesize,
             ],
-            Self::OpenaiCompatible => &[Action::ChatCompletion, Action::EmbeddingQuery],
+            Self::OpenaiCompatible | Self::Gemini => &[Action::ChatCompletion, Action::EmbeddingQuery],
             Self::Anthropic => &[Action::ChatCompletion],
         }
     }

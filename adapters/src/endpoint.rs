@@ -157,10 +157,12 @@ impl Endpoint {
         Err(failure::of_status(self, status, &headers, &body))
     }
 
-    /// The URL of `path`, which begins without a slash.
+    /// The URL of `path`, which begins without a slash and may end with a query.
     pub(crate) fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        url.set_query(query);
         url
     }
 
@@ -178,6 +180,11 @@ impl Endpoint {
     /// The error of an answer that makes no sense; a second call may bring a better one.
     pub(crate) fn nonsense(&self, what: &str) -> Error {
         Error::new(&self.name, ErrorCode::ProviderError, Remedy::Retry, self.quote(what))
+    }
+
+    /// The error of a request that nobody can do: what is wrong with it is said of its payload.
+    pub(crate) fn wrong(&self, what: &str) -> Error {
+        Error::new(&self.name, ErrorCode::InvalidRequest, Remedy::Fatal, self.quote(what))
     }
 
     /// The error of a request that this provider cannot do, though another may.

@@ -3,7 +3,7 @@
 //! The words in the body decide before the status does: a 429 may say "slower" or "pay first". The first row that fits
 //! is taken. What the provider says is shown to the client, except where it may speak of our key.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use reqwest::header::HeaderMap;
 use schemas::ErrorCode;
@@ -37,7 +37,8 @@ const fn silent(row: Row) -> Row {
     Row { quotes: false, ..row }
 }
 
-/// Money is missing. z.ai's numbers: 1113 arrears. Anthropic's spend limits come as 429, and waiting helps with none.
+/// Money is missing. z.ai's numbers: 1113 arrears. Anthropic's spend limits come as 429, and waiting helps with none;
+/// [`PER_DAY`]: waiting until tomorrow is no retry.
 const UNPAID: &[&str] = &[
     "billing_error",
     "enforced_spend_limit_reached",
@@ -48,30 +49,76 @@ const UNPAID: &[&str] = &[
     "billing_hard_limit_reached",
     "billing_not_active",
     "spend_limit_exceeded",
+    "BILLING_DISABLED",
+    PER_DAY,
     "1113",
 ];
+/// What z.ai says of an account that its owner must set right: locked, in debt, without a package, banned for its use.
+const ACCOUNT: &[&str] = &["1110", "1111", "1112", "1120", "1121", "1309", "1313"];
 /// z.ai: 1211 no such model.
 const UNKNOWN_MODEL: &[&str] = &["model_not_found", "model_not_available", "1211"];
-const BAD_KEY: &[&str] = &["invalid_api_key", "authentication_error", "AuthenticationError"];
-/// The key is good, and may not do this.
-const FORBIDDEN: &[&str] = &["permission_error"];
+/// Gemini tells a wrong key under the status 400. z.ai: 1000 to 1004.
+const BAD_KEY: &[&str] = &[
+    "invalid_api_key",
+    "authentication_error",
+    "AuthenticationError",
+    "API_KEY_INVALID",
+    "UNAUTHENTICATED",
+    "1000",
+    "1001",
+    "1002",
+    "1003",
+    "1004",
+];
+/// The key is good, and may not do this. z.ai: 1220 and 1221.
+const FORBIDDEN: &[&str] = &["permission_error", "PERMISSION_DENIED", "1220", "1221"];
+/// Not done for this account, or from this place: Gemini.
+const UNMET: &[&str] = &["FAILED_PRECONDITION"];
+/// Beyond this model, not beyond every other: Ollama.
+const BEYOND: &[&str] = &[UNSUPPORTED];
 /// z.ai: 1302 concurrency, 1303 frequency, 1305 overload.
-const TOO_FAST: &[&str] =
-    &["rate_limit_exceeded", "rate_limit_error", "RateLimitError", "slow_down", "1302", "1303", "1305"];
+const TOO_FAST: &[&str] = &[
+    "rate_limit_exceeded",
+    "rate_limit_error",
+    "RateLimitError",
+    "slow_down",
+    "RESOURCE_EXHAUSTED",
+    BUSY,
+    "1302",
+    "1303",
+    "1305",
+];
 const OVERLOADED: &[&str] = &["overloaded_error"];
 const NOT_FOUND: &[&str] = &["not_found_error"];
 const TOO_LARGE: &[&str] = &["request_too_large"];
-/// z.ai: 1301 withheld content.
+/// z.ai: 1231 the same request is under way, 1234 its network.
+const PASSING: &[&str] = &["1231", "1234"];
+/// z.ai: 1210 to 1215 a parameter, 1301 withheld content.
 const UNWELCOME: &[&str] = &[
     "invalid_request_error",
     "BadRequestError",
     "context_length_exceeded",
     "content_filter",
     "content_policy_violation",
+    "moderation_blocked",
+    "INVALID_ARGUMENT",
+    "1210",
+    "1212",
+    "1213",
+    "1214",
+    "1215",
     "1301",
 ];
 
 const REJECTED: &str = "rejected our key; its operator must mend that";
+/// In the name of one of Gemini's limits, as in `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
+const PER_DAY: &str = "PerDay";
+const BUSY: &str = "server_busy";
+const UNSUPPORTED: &str = "unsupported";
+
+/// Ollama has sentences in place of codes; what they hold, and what that means.
+const SENTENCES: [(&str, &str); 3] =
+    [("server busy", BUSY), ("too many requests", BUSY), ("does not support", UNSUPPORTED)];
 
 /// Every status; also of errors that come inside an answer, which have none of their own and count as 500.
 const ANY: RangeInclusive<u16> = 0..=999;
@@ -86,6 +133,9 @@ const TABLE: &[Row] = {
         silent(row(401..=401, &[], ProviderError, DisableKey(Rejected), REJECTED)),
         silent(row(ANY, BAD_KEY, ProviderError, DisableKey(Rejected), REJECTED)),
         silent(row(ANY, FORBIDDEN, ProviderError, FallBack, "does not let our key do this")),
+        row(ANY, ACCOUNT, ProviderError, FallBack, "does not let our account do this"),
+        row(ANY, UNMET, ProviderError, FallBack, "does not do this for our account"),
+        row(ANY, BEYOND, InvalidRequest, FallBack, "cannot do this with this model"),
         row(402..=402, &[], ProviderError, DisableKey(Spent), "wants to be paid first"),
         silent(row(403..=403, &[], ProviderError, FallBack, "does not let our key do this")),
         silent(row(434..=434, &[], ProviderError, FallBack, "does not let our key do this")),
@@ -93,6 +143,7 @@ const TABLE: &[Row] = {
         row(529..=529, &[], ProviderUnavailable, Throttle, "is overloaded"),
         row(ANY, TOO_FAST, RateLimited, Throttle, "wants fewer calls"),
         row(ANY, OVERLOADED, ProviderUnavailable, Throttle, "is overloaded"),
+        row(ANY, PASSING, ProviderUnavailable, Retry, "could not do it now"),
         row(404..=404, &[], NotFound, FallBack, "has no such model, or no such route"),
         row(ANY, NOT_FOUND, NotFound, FallBack, "has no such model, or no such route"),
         row(410..=410, &[], NotFound, FallBack, "no longer serves this model"),
@@ -103,6 +154,7 @@ const TABLE: &[Row] = {
         row(422..=422, &[], InvalidRequest, Fatal, "refused the request"),
         row(408..=409, &[], ProviderUnavailable, Retry, "could not do it now"),
         row(425..=425, &[], ProviderUnavailable, Retry, "could not do it now"),
+        row(499..=499, &[], ProviderUnavailable, Retry, "gave it up before its end"),
         row(400..=499, &[], ProviderError, FallBack, "refused the call"),
         row(ANY, UNWELCOME, InvalidRequest, Fatal, "refused the request"),
         row(503..=503, &[], ProviderUnavailable, Retry, "is overloaded or down"),
@@ -119,9 +171,10 @@ const TABLE: &[Row] = {
 
 /// The error of a reply whose status says that it is none.
 pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
-    let mut error = classify(endpoint, status, &Said::read(body));
+    let said = Said::read(body);
+    let mut error = classify(endpoint, status, &said);
     error.upstream_status = Some(status);
-    let wish = || retry_after::read(headers, jiff::Timestamp::now());
+    let wish = || retry_after::read(headers, jiff::Timestamp::now()).or(said.retry_after);
     error.retry_after = match error.remedy {
         Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers, jiff::Timestamp::now())),
         Remedy::Retry => wish(),
@@ -137,6 +190,7 @@ pub(crate) fn in_reply(endpoint: &Endpoint, body: &[u8]) -> Error {
     let status = status.filter(|status| (400..=599).contains(status));
     let mut error = classify(endpoint, status.unwrap_or(500), &said);
     error.upstream_status = status;
+    error.retry_after = said.retry_after.filter(|_| matches!(error.remedy, Remedy::Throttle | Remedy::Retry));
     error
 }
 
@@ -157,8 +211,11 @@ fn classify(endpoint: &Endpoint, status: u16, said: &Said) -> Error {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Said {
     message: Option<String>,
-    kind: Option<String>,
     code: Option<String>,
+    /// Every word that a row may know: type, code, status, reasons.
+    words: Vec<String>,
+    /// When it wants to be asked again, where the body says so.
+    retry_after: Option<Duration>,
 }
 
 impl Said {
@@ -174,15 +231,37 @@ impl Said {
         let value = value.get(0).unwrap_or(&value);
         let inner = value.get("error").filter(|inner| !inner.is_null()).unwrap_or(value);
         let text = |field: &str| inner.get(field).and_then(word);
-        Self {
+        let mut said = Self {
             message: text("message").or_else(|| text("detail")).or_else(|| word(inner)),
-            kind: text("type"),
-            code: text("code").or_else(|| inner.get("details")?.get("error_code").and_then(word)),
+            code: text("code"),
+            words: ["type", "code", "status"].into_iter().filter_map(text).collect(),
+            retry_after: None,
+        };
+        said.read_details(inner);
+        if let Some(sentence) = inner.as_str() {
+            let known = SENTENCES.iter().find(|(part, _)| sentence.contains(part));
+            said.words.extend(known.map(|(_, word)| (*word).to_owned()));
+        }
+        said
+    }
+
+    /// Anthropic's details: a code. Google's: a reason, the limits that were met, and when to come back.
+    fn read_details(&mut self, error: &Value) {
+        self.words.extend(error.get("details").and_then(|details| details.get("error_code")).and_then(word));
+        for detail in error.get("details").and_then(Value::as_array).into_iter().flatten() {
+            self.words.extend(detail.get("reason").and_then(word));
+            let violations = detail.get("violations").and_then(Value::as_array).into_iter().flatten();
+            let mut limits = violations.filter_map(|violation| violation.get("quotaId")?.as_str());
+            if limits.any(|limit| limit.contains(PER_DAY)) {
+                self.words.push(PER_DAY.to_owned());
+            }
+            let delay = detail.get("retryDelay").and_then(Value::as_str);
+            self.retry_after = self.retry_after.or(delay.and_then(retry_after::read_text));
         }
     }
 
     fn has(&self, word: &str) -> bool {
-        [&self.kind, &self.code].into_iter().flatten().any(|said| said == word)
+        self.words.iter().any(|said| said == word)
     }
 }
 

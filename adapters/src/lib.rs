@@ -12,12 +12,14 @@
 //! | [`http`] | the one HTTP client: time limits, no redirects, no secrets in errors |
 //! | `endpoint` | a provider over HTTP: where its API is, its key, and how a call is sent there |
 //! | `failure` | the table of errors: what a provider's refusal means, and what to do about it |
-//! | `chat` | how a chat answer is read, whoever sends it |
+//! | `chat` | how a chat answer is read, whoever sends it; how a question is read, for those who say it in other words |
+//! | `embeddings` | how vectors are handed on, whoever makes them |
 //! | [`sse`], `lines` | how foreign servers cut a stream into frames, with limits |
 //! | [`retry_after`], [`limits`] | when a server wants to be asked again, and how much it will still do |
 //! | [`simulated`] | a provider in this process: seeded, no key, any pace, any failure |
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
 //! | [`anthropic`] | Anthropic's Messages API, and the rules of what crosses to it |
+//! | [`gemini`] | Google's Gemini API |
 //!
 //! An adapter knows no broker and no actor.
 
@@ -27,9 +29,11 @@ pub mod anthropic;
 mod chat;
 pub mod config;
 mod deadline;
+mod embeddings;
 mod endpoint;
 pub mod error;
 mod failure;
+pub mod gemini;
 pub mod http;
 pub mod limits;
 mod lines;
@@ -46,6 +50,7 @@ pub use anthropic::Anthropic;
 pub use chat::estimate;
 pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
 pub use error::{Error, KeyFault, Remedy};
+pub use gemini::Gemini;
 pub use limits::{Left, Limits};
 pub use openai_compatible::OpenaiCompatible;
 pub use price::Price;

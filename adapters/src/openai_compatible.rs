@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::{
     Adapter, Call, ConfigError, Error, Progressed, ProviderConfig,
     chat::{Ask, Framing, progress},
-    deadline,
+    deadline, embeddings as vectors,
     endpoint::{Endpoint, KeyPlace, Manners},
 };
 
@@ -63,9 +63,11 @@ impl OpenaiCompatible {
     }
 
     async fn embeddings(&self, call: &Call) -> Result<Progressed, Error> {
-        let ask = embeddings::Ask::new(&self.endpoint.name, call)?;
-        let response = self.endpoint.post("embeddings", "application/json", call, &ask.body(call)).await?;
-        Ok(embeddings::progress(Arc::clone(&self.endpoint), ask, response))
+        let (ask, _) = vectors::Ask::new(&self.endpoint.name, call)?;
+        let body = embeddings::body(call);
+        let response = self.endpoint.post("embeddings", "application/json", call, &body).await?;
+        let read = move |endpoint: &Endpoint, reply: &[u8]| embeddings::read(endpoint, ask, reply);
+        Ok(vectors::progress(Arc::clone(&self.endpoint), response, read))
     }
 }
 

@@ -9,8 +9,8 @@ use reqwest::Client;
 use schemas::{Action, Tenant};
 
 use crate::{
-    Abilities, Adapter, Anthropic, Kind, ModelConfig, OpenaiCompatible, Price, ProviderConfig, Simulated,
-    http,
+    Abilities, Adapter, Anthropic, Gemini, Kind, ModelConfig, OpenaiCompatible, Price, ProviderConfig,
+    Simulated, http,
 };
 
 /// A model that a configured provider serves.
@@ -83,6 +83,7 @@ impl Registry {
                     Arc::new(OpenaiCompatible::new(name, config, shared(&mut client, name)?)?)
                 }
                 Kind::Anthropic => Arc::new(Anthropic::new(name, config, shared(&mut client, name)?)?),
+                Kind::Gemini => Arc::new(Gemini::new(name, config, shared(&mut client, name)?)?),
             };
             registry.adapters.insert(name.clone(), adapter);
             registry.models.extend(config.models.iter().map(|(id, model)| Model {

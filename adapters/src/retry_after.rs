@@ -48,6 +48,11 @@ pub fn read_rate_limit(headers: &HeaderMap, now: Timestamp) -> Option<Duration> 
     of(true).max().or_else(|| of(false).min()).map(|wish| wish.min(RETRY_AFTER_MAX))
 }
 
+/// The wish in the body of a refusal: a duration with its unit, as in `27s`.
+pub fn read_text(text: &str) -> Option<Duration> {
+    go_duration(text).map(|wish| wish.min(RETRY_AFTER_MAX))
+}
+
 fn seconds(text: &str) -> Option<Duration> {
     let seconds = text.parse::<f64>().ok()?;
     Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())

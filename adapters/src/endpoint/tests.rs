@@ -110,6 +110,8 @@ fn paths_are_joined_whatever_the_slashes() {
     }
     let root = read(json!({"base_url": "http://127.0.0.1:8000"})).unwrap();
     assert_eq!(root.url("embeddings").as_str(), "http://127.0.0.1:8000/embeddings");
+    let with_a_query = root.url("models/m:stream?alt=sse");
+    assert_eq!(with_a_query.as_str(), "http://127.0.0.1:8000/models/m:stream?alt=sse");
 }
 
 #[test]

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use reqwest::header::HeaderValue;
 use serde_json::json;
 
@@ -8,6 +6,14 @@ use crate::endpoint::tests::endpoint;
 
 fn of(status: u16, body: &str) -> Error {
     of_status(&endpoint(), status, &HeaderMap::new(), body.as_bytes())
+}
+
+fn google(code: u16, status: &str, details: Value) -> Value {
+    json!({"error": {"code": code, "message": "m", "status": status, "details": details}})
+}
+
+fn quota(id: &str) -> Value {
+    json!([{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": id}]}])
 }
 
 #[test]
@@ -53,6 +59,45 @@ fn every_refusal_is_understood() {
         (429, json!({"error": {"code": "1113", "message": "m"}}), ProviderError, DisableKey(Spent)),
         (429, json!({"error": {"code": 1113, "message": "m"}}), ProviderError, DisableKey(Spent)),
         (429, json!({"error": {"code": "1302", "message": "m"}}), RateLimited, Throttle),
+        (429, json!({"error": {"code": "1313", "message": "m"}}), ProviderError, FallBack),
+        (400, json!({"error": {"code": "1214", "message": "m"}}), InvalidRequest, Fatal),
+        (400, json!({"error": {"code": "1220", "message": "m"}}), ProviderError, FallBack),
+        (500, json!({"error": {"code": "1234", "message": "m"}}), ProviderUnavailable, Retry),
+        (400, json!({"error": {"code": "1231", "message": "m"}}), ProviderUnavailable, Retry),
+        (400, google(400, "INVALID_ARGUMENT", json!([])), InvalidRequest, Fatal),
+        (
+            400,
+            google(400, "INVALID_ARGUMENT", json!([{"reason": "API_KEY_INVALID"}])),
+            ProviderError,
+            FallBack,
+        ),
+        (400, google(400, "FAILED_PRECONDITION", json!([])), ProviderError, FallBack),
+        (403, google(403, "PERMISSION_DENIED", json!([])), ProviderError, FallBack),
+        (404, google(404, "NOT_FOUND", json!([])), NotFound, FallBack),
+        (429, google(429, "RESOURCE_EXHAUSTED", json!([])), RateLimited, Throttle),
+        (429, json!([google(429, "RESOURCE_EXHAUSTED", json!([]))]), RateLimited, Throttle),
+        (
+            429,
+            google(429, "RESOURCE_EXHAUSTED", quota("GenerateRequestsPerMinutePerProjectPerModel")),
+            RateLimited,
+            Throttle,
+        ),
+        (
+            429,
+            google(429, "RESOURCE_EXHAUSTED", quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier")),
+            ProviderError,
+            FallBack,
+        ),
+        (499, google(499, "CANCELLED", json!([])), ProviderUnavailable, Retry),
+        (503, google(503, "UNAVAILABLE", json!([])), ProviderUnavailable, Retry),
+        (
+            400,
+            json!({"error": "registry.ollama.ai/library/m does not support tools"}),
+            InvalidRequest,
+            FallBack,
+        ),
+        (404, json!({"error": "model 'm' not found"}), NotFound, FallBack),
+        (503, json!({"error": "server busy, please try again"}), RateLimited, Throttle),
         (429, Value::Null, RateLimited, Throttle),
         (434, json!({}), ProviderError, FallBack),
         (435, json!({}), TooLarge, Fatal),
@@ -152,4 +197,20 @@ fn the_wish_for_a_pause_is_read_where_a_call_may_be_repeated() {
     let of = |status| of_status(&endpoint(), status, &headers, b"").retry_after;
     assert_eq!(of(429), Some(Duration::from_secs(360)));
     assert_eq!(of(503), None, "a limit that was not met says nothing about a fault");
+}
+
+#[test]
+fn the_wish_in_a_body_counts_where_no_header_has_one() {
+    let delay = json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "27.5s"}]);
+    let body = google(429, "RESOURCE_EXHAUSTED", delay).to_string();
+    assert_eq!(of(429, &body).retry_after, Some(Duration::from_millis(27_500)));
+    assert_eq!(in_reply(&endpoint(), body.as_bytes()).retry_after, Some(Duration::from_millis(27_500)));
+    assert_eq!(
+        of(400, &body.replace("429", "400")).retry_after,
+        of(429, &body).retry_after,
+        "the word decides"
+    );
+    let headers = HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, HeaderValue::from_static("7"))]);
+    let error = of_status(&endpoint(), 429, &headers, body.as_bytes());
+    assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
 }

@@ -14,7 +14,7 @@ use super::{MANNERS, chat::Chunks, embeddings};
 use crate::{
     Call, ConfigError, Error, Finished, Progress,
     chat::{Ask, of_body, streamed},
-    deadline,
+    deadline, embeddings as vectors,
     endpoint::Endpoint,
     failure, http, sse,
 };
@@ -70,7 +70,7 @@ impl Replies {
     /// When the body is no such answer.
     pub fn embeddings(&self, body: &[u8]) -> Result<Finished, Error> {
         let call = call(Action::EmbeddingQuery, json!({"model": "m", "input": vec!["text"; INPUTS]}));
-        embeddings::read(&self.endpoint, embeddings::Ask::new("p", &call)?, body)
+        embeddings::read(&self.endpoint, vectors::Ask::new("p", &call)?.0, body)
     }
 
     /// The error of a reply that refuses.

@@ -1,8 +1,8 @@
-use schemas::{Action, ErrorCode};
+use schemas::{Action, ErrorCode, Output};
 use serde_json::json;
 
 use super::*;
-use crate::endpoint::tests::endpoint;
+use crate::{Remedy, endpoint::tests::endpoint};
 
 fn call(payload: Value) -> Call {
     Call {
@@ -17,7 +17,7 @@ fn call(payload: Value) -> Call {
 }
 
 fn of_two(reply: Value) -> Result<Finished, Error> {
-    let ask = Ask::new("p", &call(json!({"model": "m", "input": ["12345678", "1234"]}))).unwrap();
+    let ask = Ask::new("p", &call(json!({"model": "m", "input": ["12345678", "1234"]}))).unwrap().0;
     read(&endpoint(), ask, reply.to_string().as_bytes())
 }
 
@@ -32,7 +32,7 @@ fn vectors(finished: &Finished) -> Vec<Vec<f32>> {
 fn base64_is_asked_for_whatever_the_client_wants() {
     let call =
         call(json!({"model": "m", "input": "a", "encoding_format": "float", "dimensions": 8, "user": "u"}));
-    let body = Ask::new("p", &call).unwrap().body(&call);
+    let body = body(&call);
     let expected =
         json!({"model": "upstream", "input": "a", "encoding_format": "base64", "dimensions": 8, "user": "u"});
     assert_eq!(body, expected);

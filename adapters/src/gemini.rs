@@ -1,0 +1,133 @@
+//! Google's Gemini API: a chat body of OpenAI's is translated, and the answer back.
+//!
+//! | in the body | at Gemini |
+//! |---|---|
+//! | `system` and `developer` messages, wherever they stand | `systemInstruction`, in their order |
+//! | `user`, `assistant`, `tool` messages | `contents`; neighbours of one role become one, as Gemini wants it |
+//! | images, audio and files as `data:` URIs | `inlineData` |
+//! | images by `https:` URL, files by id | refused: nothing is fetched for a client, give them inside the message |
+//! | `tools`, `tool_choice` | `functionDeclarations`, `functionCallingConfig`; `strict` is dropped: Gemini has no such mode |
+//! | `parallel_tool_calls: false` with tools | refused: Gemini cannot be kept from it |
+//! | `max_completion_tokens`, `temperature`, `top_p`, `top_k`, `n`, `seed`, `stop`, both penalties | `generationConfig` |
+//! | `response_format` | `responseMimeType`, `responseJsonSchema` |
+//! | `reasoning_effort` | `thinkingConfig`: a level, before Gemini 3 a budget; thoughts are then shown |
+//! | `generationConfig`, `safetySettings`, `cachedContent` | as they come; what they say wins |
+//! | `reasoning_content` of earlier answers | dropped: Gemini takes its thoughts back as signatures only |
+//! | hints on accounting and caching (`user`, `store`, `prompt_cache_key`, …) | dropped |
+//! | any other field | refused by name |
+//!
+//! A signature of thoughts belongs to a call of a tool, and must come back with it: it travels in the id of the call
+//! (`signature`), so that whoever keeps the conversation keeps it too. Signatures on texts are dropped, which Gemini
+//! allows.
+//!
+//! What Gemini withholds is an answer with a `refusal` and the reason `content_filter`; what it failed at is an error.
+//! Pictures and run code in an answer are errors: a chat answer has no place for them.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `request` | the body of a chat |
+//! | `conversation` | messages as contents |
+//! | `tools` | tools and which of them may be called |
+//! | `signature` | ids of calls that carry a signature |
+//! | `reply` | what an answer means, whole or streamed |
+//! | `wire` | the shapes of replies |
+//! | `embeddings` | vectors |
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use reqwest::Client;
+use schemas::Action;
+
+use crate::{
+    Adapter, Call, ConfigError, Error, Progressed, ProviderConfig,
+    chat::{Ask, Framing, progress},
+    deadline, embeddings as vectors,
+    endpoint::{Endpoint, KeyPlace, Manners},
+};
+
+mod conversation;
+mod embeddings;
+mod reply;
+mod request;
+mod signature;
+mod tools;
+mod wire;
+
+pub(crate) const MANNERS: Manners = Manners {
+    kind: "a gemini provider",
+    base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+    key: KeyPlace::Header("x-goog-api-key"),
+    headers: &[],
+};
+
+/// The Gemini API.
+#[derive(Debug)]
+pub struct Gemini {
+    endpoint: Arc<Endpoint>,
+}
+
+impl Gemini {
+    /// Checks `config` and reads the key. Connects to nothing.
+    pub fn new(name: &str, config: &ProviderConfig, client: Client) -> Result<Self, ConfigError> {
+        let variable = |variable: &str| std::env::var(variable).ok();
+        let endpoint = Endpoint::new(name, config, &MANNERS, client, variable)?;
+        Ok(Self { endpoint: Arc::new(endpoint) })
+    }
+
+    async fn chat(&self, call: &Call) -> Result<Progressed, Error> {
+        let ask = Ask::new(call);
+        let body = request::body(&self.endpoint, call)?;
+        let (method, accept) = if ask.streamed {
+            ("streamGenerateContent?alt=sse", "text/event-stream")
+        } else {
+            ("generateContent", "application/json")
+        };
+        let path = format!("{}:{method}", resource(&call.model));
+        let response = self.endpoint.post(&path, accept, call, &body).await?;
+        let decoder = reply::Chunks::new(&self.endpoint, &call.idempotency_key);
+        // By lines, not by events: an error in a stream comes as bare JSON.
+        Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Lines, response))
+    }
+
+    async fn embeddings(&self, call: &Call) -> Result<Progressed, Error> {
+        let (ask, request) = vectors::Ask::new(&self.endpoint.name, call)?;
+        let body = embeddings::body(&self.endpoint, call, &request)?;
+        let path = format!("{}:batchEmbedContents", resource(&call.model));
+        let response = self.endpoint.post(&path, "application/json", call, &body).await?;
+        let shortened = request.dimensions.is_some();
+        let read = move |endpoint: &Endpoint, reply: &[u8]| embeddings::read(endpoint, ask, shortened, reply);
+        Ok(vectors::progress(Arc::clone(&self.endpoint), response, read))
+    }
+}
+
+#[async_trait]
+impl Adapter for Gemini {
+    fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
+    fn keys(&self) -> usize {
+        self.endpoint.keys()
+    }
+
+    async fn call(&self, call: Call) -> Result<Progressed, Error> {
+        let progressed = match call.action {
+            Action::ChatCompletion => self.chat(&call).await?,
+            Action::EmbeddingQuery => self.embeddings(&call).await?,
+            other => return Err(self.endpoint.cannot(&format!("a gemini provider does not do `{other}`"))),
+        };
+        Ok(deadline::bound(progressed, call.deadline, self.name()))
+    }
+}
+
+/// The name of a model as a path; a tuned one has a collection of its own.
+fn resource(model: &str) -> String {
+    if model.contains('/') { model.to_owned() } else { format!("models/{model}") }
+}
+
+/// Whether the model knows neither levels of thinking nor asks for signatures.
+fn is_before_gemini_3(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    ["gemini-1", "gemini-2"].iter().any(|older| name.starts_with(older))
+}

@@ -1,0 +1,121 @@
+//! The body of a chat: what OpenAI's fields are called at Gemini. The table of [`super`] is what this file does.
+
+use serde_json::{Map, Value, json};
+
+use super::{conversation, is_before_gemini_3, tools};
+use crate::{Call, Error, chat::question, endpoint::Endpoint};
+
+/// Fields that mean the same under another name.
+const RENAMED: [(&str, &str); 7] = [
+    ("temperature", "temperature"),
+    ("top_p", "topP"),
+    ("top_k", "topK"),
+    ("n", "candidateCount"),
+    ("seed", "seed"),
+    ("presence_penalty", "presencePenalty"),
+    ("frequency_penalty", "frequencyPenalty"),
+];
+
+/// Gemini's own fields, for what OpenAI has no word for.
+const OWN: [&str; 2] = ["safetySettings", "cachedContent"];
+
+const TRANSLATED: [&str; 19] = [
+    "temperature",
+    "top_p",
+    "top_k",
+    "n",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "max_completion_tokens",
+    "max_tokens",
+    "stop",
+    "response_format",
+    "reasoning_effort",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "modalities",
+    "generationConfig",
+    "safetySettings",
+    "cachedContent",
+];
+
+/// The body.
+pub(super) fn body(endpoint: &Endpoint, call: &Call) -> Result<Value, Error> {
+    let payload = &call.payload;
+    question::check_fields(endpoint, payload, &TRANSLATED)?;
+    if payload.get("modalities").is_some_and(|wanted| *wanted != Value::Null && *wanted != json!(["text"])) {
+        return Err(endpoint.cannot("payload.modalities: only answers in text"));
+    }
+    let conversation = conversation::translate(endpoint, call)?;
+    let mut body = Map::new();
+    body.insert("contents".into(), conversation.contents.into());
+    if !conversation.system.is_empty() {
+        body.insert("systemInstruction".into(), json!({"parts": conversation.system}));
+    }
+    tools::add(endpoint, payload, &mut body)?;
+    let config = generation(endpoint, call)?;
+    if !config.is_empty() {
+        body.insert("generationConfig".into(), config.into());
+    }
+    for field in OWN {
+        if let Some(value) = payload.get(field) {
+            body.insert(field.into(), value.clone());
+        }
+    }
+    Ok(Value::Object(body))
+}
+
+fn generation(endpoint: &Endpoint, call: &Call) -> Result<Map<String, Value>, Error> {
+    let payload = &call.payload;
+    let mut config = Map::new();
+    let mut set = |name: &str, value: Value| drop(config.insert(name.into(), value));
+    for (field, name) in RENAMED {
+        if let Some(value) = payload.get(field).filter(|value| !value.is_null()) {
+            set(name, value.clone());
+        }
+    }
+    if let Some(most) = question::tokens_max(payload) {
+        set("maxOutputTokens", most.clone());
+    }
+    if let Some(stop) = question::stop(payload) {
+        set("stopSequences", stop);
+    }
+    if let Some(schema) = question::schema(endpoint, payload)? {
+        set("responseMimeType", "application/json".into());
+        if !schema.is_null() {
+            set("responseJsonSchema", schema);
+        }
+    }
+    if let Some(effort) = payload.get("reasoning_effort").and_then(Value::as_str) {
+        set("thinkingConfig", thinking(endpoint, &call.model, effort)?);
+    }
+    if let Some(own) = payload.get("generationConfig").and_then(Value::as_object) {
+        config.extend(own.clone());
+    }
+    Ok(config)
+}
+
+/// How much is thought. Models before Gemini 3 know budgets in tokens only, and those are Google's own for these words.
+fn thinking(endpoint: &Endpoint, model: &str, effort: &str) -> Result<Value, Error> {
+    let (level, budget) = match effort {
+        "none" => return Ok(json!({"thinkingBudget": 0})),
+        "minimal" => ("MINIMAL", 1_024),
+        "low" => ("LOW", 1_024),
+        "medium" => ("MEDIUM", 8_192),
+        "high" | "xhigh" | "max" => ("HIGH", 24_576),
+        other => {
+            let why =
+                format!("payload.reasoning_effort: `{other}` is none of none, minimal, low, medium, high");
+            return Err(endpoint.wrong(&why));
+        }
+    };
+    if is_before_gemini_3(model) {
+        return Ok(json!({"thinkingBudget": budget, "includeThoughts": true}));
+    }
+    Ok(json!({"thinkingLevel": level, "includeThoughts": true}))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The shapes of replies: unknown fields are passed over, and what may be absent somewhere may be absent here.
+
+use schemas::Usage;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A whole reply, or a chunk of a stream.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Reply {
+    pub(super) candidates: Option<Vec<Candidate>>,
+    pub(super) prompt_feedback: Option<PromptFeedback>,
+    pub(super) usage_metadata: Option<UsageMetadata>,
+    pub(super) model_version: Option<String>,
+    /// What went wrong, before or after the answer began.
+    pub(super) error: Option<Value>,
+}
+
+/// One answer, or a piece of it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Candidate {
+    pub(super) index: Option<u32>,
+    pub(super) content: Option<Content>,
+    pub(super) finish_reason: Option<String>,
+    pub(super) finish_message: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Content {
+    pub(super) parts: Option<Vec<Part>>,
+}
+
+/// A part of an answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Part {
+    pub(super) text: Option<String>,
+    #[serde(default)]
+    pub(super) thought: bool,
+    pub(super) thought_signature: Option<String>,
+    pub(super) function_call: Option<FunctionCall>,
+    /// What else it may be.
+    #[serde(flatten)]
+    pub(super) other: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FunctionCall {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    pub(super) args: Option<Value>,
+}
+
+/// Why a question was not answered.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PromptFeedback {
+    pub(super) block_reason: Option<String>,
+    pub(super) block_reason_message: Option<String>,
+}
+
+/// What was used so far.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+pub(super) struct UsageMetadata {
+    prompt_token_count: u64,
+    cached_content_token_count: u64,
+    tool_use_prompt_token_count: u64,
+    candidates_token_count: u64,
+    thoughts_token_count: u64,
+}
+
+impl From<UsageMetadata> for Usage {
+    /// Thoughts are counted apart from the answer, and billed with it.
+    fn from(told: UsageMetadata) -> Self {
+        Self {
+            input_tokens: told.prompt_token_count + told.tool_use_prompt_token_count,
+            output_tokens: told.candidates_token_count + told.thoughts_token_count,
+            cached_tokens: told.cached_content_token_count,
+            reasoning_tokens: told.thoughts_token_count,
+            ..Self::default()
+        }
+    }
+}
+
+/// The reply to a question for embeddings.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EmbeddingReply {
+    pub(super) embeddings: Vec<Embedding>,
+    pub(super) usage_metadata: Option<UsageMetadata>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Embedding {
+    pub(super) values: Vec<f32>,
+}
