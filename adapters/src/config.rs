@@ -102,6 +102,8 @@ pub enum Kind {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// Ollama by its own API.
+    Ollama,
 }
 
 impl Kind {
@@ -114,7 +116,9 @@ impl Kind {
                 Action::ImageGenerate,
                 Action::AudioSynthesize,
             ],
-            Self::OpenaiCompatible | Self::Gemini => &[Action::ChatCompletion, Action::EmbeddingQuery],
+            Self::OpenaiCompatible | Self::Gemini | Self::Ollama => {
+                &[Action::ChatCompletion, Action::EmbeddingQuery]
+            }
             Self::Anthropic => &[Action::ChatCompletion],
         }
     }

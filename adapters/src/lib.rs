@@ -20,6 +20,7 @@
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
 //! | [`anthropic`] | Anthropic's Messages API, and the rules of what crosses to it |
 //! | [`gemini`] | Google's Gemini API |
+//! | [`ollama`] | Ollama by its own API |
 //!
 //! An adapter knows no broker and no actor.
 
@@ -37,6 +38,7 @@ pub mod gemini;
 pub mod http;
 pub mod limits;
 mod lines;
+pub mod ollama;
 pub mod openai_compatible;
 pub mod price;
 pub mod registry;
@@ -52,6 +54,7 @@ pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
 pub use error::{Error, KeyFault, Remedy};
 pub use gemini::Gemini;
 pub use limits::{Left, Limits};
+pub use ollama::Ollama;
 pub use openai_compatible::OpenaiCompatible;
 pub use price::Price;
 pub use registry::{ConfigError, Model, Registry};

@@ -9,8 +9,8 @@ use reqwest::Client;
 use schemas::{Action, Tenant};
 
 use crate::{
-    Abilities, Adapter, Anthropic, Gemini, Kind, ModelConfig, OpenaiCompatible, Price, ProviderConfig,
-    Simulated, http,
+    Abilities, Adapter, Anthropic, Gemini, Kind, ModelConfig, Ollama, OpenaiCompatible, Price,
+    ProviderConfig, Simulated, http,
 };
 
 /// A model that a configured provider serves.
@@ -84,6 +84,7 @@ impl Registry {
                 }
                 Kind::Anthropic => Arc::new(Anthropic::new(name, config, shared(&mut client, name)?)?),
                 Kind::Gemini => Arc::new(Gemini::new(name, config, shared(&mut client, name)?)?),
+                Kind::Ollama => Arc::new(Ollama::new(name, config, shared(&mut client, name)?)?),
             };
             registry.adapters.insert(name.clone(), adapter);
             registry.models.extend(config.models.iter().map(|(id, model)| Model {

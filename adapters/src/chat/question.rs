@@ -88,9 +88,9 @@ pub(crate) fn check_fields(endpoint: &Endpoint, payload: &Value, translated: &[&
         Value::Object(fields) => !fields.is_empty(),
         _ => true,
     };
-    let fields = payload.as_object().into_iter().flatten();
+    let mut fields = payload.as_object().into_iter().flatten();
     let unknown = |name: &str| !translated.contains(&name) && !HINTS.contains(&name);
-    match fields.into_iter().find(|(name, value)| asks(value) && unknown(name)) {
+    match fields.find(|(name, value)| asks(value) && unknown(name)) {
         None => Ok(()),
         Some((name, _)) => Err(endpoint.cannot(&format!("has nothing like `{name}`; leave it out"))),
     }

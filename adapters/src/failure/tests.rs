@@ -16,6 +16,15 @@ fn quota(id: &str) -> Value {
     json!([{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": id}]}])
 }
 
+/// Each status and body means this code and this remedy.
+fn understood(rows: impl IntoIterator<Item = (u16, Value, ErrorCode, Remedy)>) {
+    for (status, body, code, remedy) in rows {
+        let error = of(status, &body.to_string());
+        assert_eq!((error.code, error.remedy), (code, remedy), "{status} {body}: {error}");
+        assert_eq!(error.upstream_status, Some(status));
+    }
+}
+
 #[test]
 fn every_refusal_is_understood() {
     use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
@@ -59,6 +68,38 @@ fn every_refusal_is_understood() {
         (429, json!({"error": {"code": "1113", "message": "m"}}), ProviderError, DisableKey(Spent)),
         (429, json!({"error": {"code": 1113, "message": "m"}}), ProviderError, DisableKey(Spent)),
         (429, json!({"error": {"code": "1302", "message": "m"}}), RateLimited, Throttle),
+        (429, Value::Null, RateLimited, Throttle),
+        (434, json!({}), ProviderError, FallBack),
+        (435, json!({}), TooLarge, Fatal),
+        (500, error("server_error", Value::Null), ProviderUnavailable, Retry),
+        (502, json!("bad gateway"), ProviderUnavailable, Retry),
+        (503, error("service_unavailable_error", json!("server_is_overloaded")), ProviderUnavailable, Retry),
+        (504, json!([]), ProviderUnavailable, Retry),
+        (529, error("overloaded_error", Value::Null), ProviderUnavailable, Throttle),
+        (400, anthropic("invalid_request_error", ""), InvalidRequest, Fatal),
+        (401, anthropic("authentication_error", ""), ProviderError, FallBack),
+        (402, anthropic("billing_error", ""), ProviderError, FallBack),
+        (404, anthropic("not_found_error", ""), NotFound, FallBack),
+        (409, anthropic("conflict_error", ""), ProviderUnavailable, Retry),
+        (413, anthropic("request_too_large", ""), TooLarge, Fatal),
+        (429, anthropic("rate_limit_error", ""), RateLimited, Throttle),
+        (429, anthropic("rate_limit_error", "ramp_limit_exceeded"), RateLimited, Throttle),
+        (429, anthropic("rate_limit_error", "enforced_spend_limit_reached"), ProviderError, FallBack),
+        (429, anthropic("rate_limit_error", "contract_spend_limit_reached"), ProviderError, FallBack),
+        (500, anthropic("api_error", ""), ProviderUnavailable, Retry),
+        (504, anthropic("timeout_error", ""), ProviderUnavailable, Retry),
+        (529, anthropic("overloaded_error", ""), ProviderUnavailable, Throttle),
+        (301, json!({}), ProviderError, FallBack),
+        (308, json!({}), ProviderError, FallBack),
+    ];
+    understood(rows);
+}
+
+#[test]
+fn so_are_refusals_in_the_words_of_google_zai_and_ollama() {
+    use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited};
+    use Remedy::{FallBack, Fatal, Retry, Throttle};
+    let rows = [
         (429, json!({"error": {"code": "1313", "message": "m"}}), ProviderError, FallBack),
         (400, json!({"error": {"code": "1214", "message": "m"}}), InvalidRequest, Fatal),
         (400, json!({"error": {"code": "1220", "message": "m"}}), ProviderError, FallBack),
@@ -98,35 +139,8 @@ fn every_refusal_is_understood() {
         ),
         (404, json!({"error": "model 'm' not found"}), NotFound, FallBack),
         (503, json!({"error": "server busy, please try again"}), RateLimited, Throttle),
-        (429, Value::Null, RateLimited, Throttle),
-        (434, json!({}), ProviderError, FallBack),
-        (435, json!({}), TooLarge, Fatal),
-        (500, error("server_error", Value::Null), ProviderUnavailable, Retry),
-        (502, json!("bad gateway"), ProviderUnavailable, Retry),
-        (503, error("service_unavailable_error", json!("server_is_overloaded")), ProviderUnavailable, Retry),
-        (504, json!([]), ProviderUnavailable, Retry),
-        (529, error("overloaded_error", Value::Null), ProviderUnavailable, Throttle),
-        (400, anthropic("invalid_request_error", ""), InvalidRequest, Fatal),
-        (401, anthropic("authentication_error", ""), ProviderError, FallBack),
-        (402, anthropic("billing_error", ""), ProviderError, FallBack),
-        (404, anthropic("not_found_error", ""), NotFound, FallBack),
-        (409, anthropic("conflict_error", ""), ProviderUnavailable, Retry),
-        (413, anthropic("request_too_large", ""), TooLarge, Fatal),
-        (429, anthropic("rate_limit_error", ""), RateLimited, Throttle),
-        (429, anthropic("rate_limit_error", "ramp_limit_exceeded"), RateLimited, Throttle),
-        (429, anthropic("rate_limit_error", "enforced_spend_limit_reached"), ProviderError, FallBack),
-        (429, anthropic("rate_limit_error", "contract_spend_limit_reached"), ProviderError, FallBack),
-        (500, anthropic("api_error", ""), ProviderUnavailable, Retry),
-        (504, anthropic("timeout_error", ""), ProviderUnavailable, Retry),
-        (529, anthropic("overloaded_error", ""), ProviderUnavailable, Throttle),
-        (301, json!({}), ProviderError, FallBack),
-        (308, json!({}), ProviderError, FallBack),
     ];
-    for (status, body, code, remedy) in rows {
-        let error = of(status, &body.to_string());
-        assert_eq!((error.code, error.remedy), (code, remedy), "{status} {body}: {error}");
-        assert_eq!(error.upstream_status, Some(status));
-    }
+    understood(rows);
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn call(action: Action, payload: Value) -> Call {
         payload,
         deadline: Instant::now() + CALL_TIME,
         idempotency_key: "k".into(),
+        key: 0,
         traceparent: None,
         key: 0,
     }

@@ -21,6 +21,7 @@ fn call(key: &str, simulate: Value) -> Call {
         payload,
         deadline: Instant::now() + Duration::from_secs(60),
         idempotency_key: key.into(),
+        key: 0,
         traceparent: None,
         key: 0,
     }

@@ -4,7 +4,7 @@ use adapters::Remedy;
 use schemas::{ErrorCode, chat::FinishReason};
 
 use super::{
-    anthropic,
+    anthropic, gemini, ollama,
     server::{Act, Server, done, end, event, reply, stream_head},
     *,
 };
@@ -130,6 +130,8 @@ fn acts(scene: Scene) -> Vec<Act> {
 async fn on_all(scene: Scene, check: impl AsyncFn(&str, Stage)) {
     check("simulated", simulated(scene)).await;
     check("openai_compatible", over_http("openai_compatible", scene, acts(scene)).await).await;
+    check("gemini", over_http("gemini", scene, gemini::acts(scene)).await).await;
+    check("ollama", over_http("ollama", scene, ollama::acts(scene)).await).await;
     if let Some(acts) = anthropic::acts(scene) {
         check("anthropic", over_http("anthropic", scene, acts).await).await;
     }

@@ -4,6 +4,8 @@
 
 mod anthropic;
 mod both;
+mod gemini;
+mod ollama;
 mod server;
 mod wire;
 
@@ -34,6 +36,7 @@ fn chat(fields: Value) -> Call {
         payload,
         deadline: Instant::now() + PATIENCE,
         idempotency_key: "acme.req-1".into(),
+        key: 0,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         key: 0,
     }

@@ -151,6 +151,11 @@ pub(super) fn named_event(data: &Value) -> Act {
     chunk(&format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap()))
 }
 
+/// One line of a reply that comes in lines.
+pub(super) fn line(data: &Value) -> Act {
+    chunk(&format!("{data}\n"))
+}
+
 /// The end mark.
 pub(super) fn done() -> Act {
     chunk("data: [DONE]\n\n")

@@ -16,6 +16,7 @@ fn ask(payload: Value) -> (Ask, Value) {
         payload,
         deadline: tokio::time::Instant::now(),
         idempotency_key: "k".into(),
+        key: 0,
         traceparent: None,
         key: 0,
     };

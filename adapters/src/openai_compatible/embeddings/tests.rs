@@ -11,6 +11,7 @@ fn call(payload: Value) -> Call {
         payload,
         deadline: tokio::time::Instant::now(),
         idempotency_key: "k".into(),
+        key: 0,
         traceparent: None,
         key: 0,
     }
