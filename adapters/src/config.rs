@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemas::Action;
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::Price;
 
@@ -56,6 +57,10 @@ pub struct ProviderConfig {
     /// Over HTTP: further headers of every call. Their values may be keys, so they are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,
+    /// `openai_compatible`: fields of every chat's body that does not have them itself: what one server has beyond the
+    /// others.
+    #[serde(default)]
+    pub chat_fields: BTreeMap<String, Value>,
     /// `simulated`: the seed of its randomness.
     #[serde(default)]
     pub seed: u64,
@@ -110,15 +115,13 @@ impl Kind {
     /// What providers of this kind can do.
     pub const fn actions(self) -> &'static [Action] {
         match self {
-            Self::Simulated => &[
+            Self::Simulated | Self::OpenaiCompatible => &[
                 Action::ChatCompletion,
                 Action::EmbeddingQuery,
                 Action::ImageGenerate,
                 Action::AudioSynthesize,
             ],
-            Self::OpenaiCompatible | Self::Gemini | Self::Ollama => {
-                &[Action::ChatCompletion, Action::EmbeddingQuery]
-            }
+            Self::Gemini | Self::Ollama => &[Action::ChatCompletion, Action::EmbeddingQuery],
             Self::Anthropic => &[Action::ChatCompletion],
         }
     }

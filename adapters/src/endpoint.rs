@@ -13,8 +13,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Call, ConfigError, Error, ProviderConfig, Remedy, deadline, failure, http, registry::refuse};
+use crate::{
+    Call, ConfigError, Error, Kind, ProviderConfig, Remedy, deadline, failure, http, registry::refuse,
+};
 
+mod fetch;
 mod key;
 
 pub(crate) use key::KeyPlace;
@@ -77,7 +80,7 @@ impl Endpoint {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
         let root = format!("providers.{name}");
-        refuse_simulated(&root, manners.kind, config)?;
+        refuse_foreign(&root, manners.kind, config)?;
         let base = base_url(&root, config.base_url.as_deref().or(manners.base_url))?;
         let mut headers = HeaderMap::new();
         for (header, value) in manners.headers {
@@ -193,8 +196,10 @@ impl Endpoint {
     }
 }
 
-fn refuse_simulated(root: &str, kind: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
-    refuse(root, kind, &[("seed", config.seed != 0)])?;
+/// Settings of other kinds.
+fn refuse_foreign(root: &str, kind: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
+    let chat_fields = !config.chat_fields.is_empty() && config.kind != Kind::OpenaiCompatible;
+    refuse(root, kind, &[("seed", config.seed != 0), ("chat_fields", chat_fields)])?;
     config.models.iter().try_for_each(|(id, model)| {
         let settings = [
             ("first_token_ms", model.first_token_ms.is_some()),

@@ -11,6 +11,7 @@
 //! | `deadline` | nothing comes after the deadline, nor after the end |
 //! | [`http`] | the one HTTP client: time limits, no redirects, no secrets in errors |
 //! | `endpoint` | a provider over HTTP: where its API is, its key, and how a call is sent there |
+//! | `files` | how the bytes of a file become pieces |
 //! | `failure` | the table of errors: what a provider's refusal means, and what to do about it |
 //! | `chat` | how a chat answer is read, whoever sends it; how a question is read, for those who say it in other words |
 //! | `embeddings` | how vectors are handed on, whoever makes them |
@@ -34,6 +35,7 @@ mod embeddings;
 mod endpoint;
 pub mod error;
 mod failure;
+mod files;
 pub mod gemini;
 pub mod http;
 pub mod limits;

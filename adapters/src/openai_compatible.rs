@@ -1,18 +1,22 @@
 //! Any server that speaks OpenAI's API: OpenAI, z.ai, vLLM, Ollama and many more, told apart by their base URL alone.
 //!
 //! The payload goes out as it came, unknown fields included; only the model's name is replaced, usage is asked for, and
-//! what concerns the engine alone is taken out. Nothing is retried here: an error says what to do, the worker does it.
+//! what concerns the engine alone is taken out. What one server has beyond the others and every chat should say (z.ai's
+//! `tool_stream`, vLLM's `chat_template_kwargs`) is configured as `chat_fields`. Nothing is retried here: an error says
+//! what to do, the worker does it.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `chat` | `POST chat/completions`: the body, chunks and whole replies |
 //! | `pieces` | how the choices of a chunk become deltas |
 //! | `embeddings` | `POST embeddings` |
+//! | `images` | `POST images/generations` |
+//! | `speech` | `POST audio/speech` |
 //! | `wire` | the shapes of replies, as loose as the servers are |
 //! | `usage` | what was used, as reported |
 //! | `fuzzing` | ways in for tests and fuzzers: replies of bytes in place of connections |
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use reqwest::Client;
@@ -30,7 +34,9 @@ mod chat;
 mod embeddings;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod images;
 mod pieces;
+mod speech;
 mod usage;
 mod wire;
 
@@ -44,6 +50,8 @@ const ENGINE_FIELDS: [&str; 1] = ["simulate"];
 #[derive(Debug)]
 pub struct OpenaiCompatible {
     endpoint: Arc<Endpoint>,
+    /// Fields of every chat that does not have them itself.
+    chat_fields: BTreeMap<String, Value>,
 }
 
 impl OpenaiCompatible {
@@ -51,13 +59,16 @@ impl OpenaiCompatible {
     pub fn new(name: &str, config: &ProviderConfig, client: Client) -> Result<Self, ConfigError> {
         let variable = |variable: &str| std::env::var(variable).ok();
         let endpoint = Endpoint::new(name, config, &MANNERS, client, variable)?;
-        Ok(Self { endpoint: Arc::new(endpoint) })
+        Ok(Self { endpoint: Arc::new(endpoint), chat_fields: config.chat_fields.clone() })
     }
 
     async fn chat(&self, call: &Call) -> Result<Progressed, Error> {
         let ask = Ask::new(call);
         let accept = if ask.streamed { "text/event-stream" } else { "application/json" };
-        let response = self.endpoint.post("chat/completions", accept, call, &chat::body(&ask, call)).await?;
+        let response = self
+            .endpoint
+            .post("chat/completions", accept, call, &chat::body(&ask, call, &self.chat_fields))
+            .await?;
         let decoder = chat::Chunks::new(&self.endpoint);
         Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response))
     }
@@ -68,6 +79,18 @@ impl OpenaiCompatible {
         let response = self.endpoint.post("embeddings", "application/json", call, &body).await?;
         let read = move |endpoint: &Endpoint, reply: &[u8]| embeddings::read(endpoint, ask, reply);
         Ok(vectors::progress(Arc::clone(&self.endpoint), response, read))
+    }
+
+    async fn images(&self, call: &Call) -> Result<Progressed, Error> {
+        let body = images::body(call);
+        let response = self.endpoint.post("images/generations", "application/json", call, &body).await?;
+        Ok(images::progress(Arc::clone(&self.endpoint), Arc::new(call.clone()), response))
+    }
+
+    async fn speech(&self, call: &Call) -> Result<Progressed, Error> {
+        let body = speech::body(call);
+        let response = self.endpoint.post("audio/speech", "application/octet-stream", call, &body).await?;
+        Ok(speech::progress(&self.endpoint, call, response))
     }
 }
 
@@ -85,6 +108,8 @@ impl Adapter for OpenaiCompatible {
         let progressed = match call.action {
             Action::ChatCompletion => self.chat(&call).await?,
             Action::EmbeddingQuery => self.embeddings(&call).await?,
+            Action::ImageGenerate => self.images(&call).await?,
+            Action::AudioSynthesize => self.speech(&call).await?,
             other => {
                 let why = format!("an openai_compatible provider does not do `{other}`");
                 return Err(self.endpoint.cannot(&why));

@@ -1,6 +1,6 @@
 //! `POST chat/completions`: the body, and what its chunks and its whole reply mean.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use schemas::ChatDelta;
 use serde_json::{Value, json};
@@ -13,9 +13,12 @@ use crate::{
     failure,
 };
 
-/// The body. Of a stream the usage is always asked for, whether the client wants to see it or not.
-pub(super) fn body(ask: &Ask, call: &Call) -> Value {
+/// The body, with those of `fields` that it does not have itself. Of a stream the usage is always asked for, whether the client wants to see it or not.
+pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> Value {
     let mut body = outgoing(call);
+    for (field, value) in fields {
+        body.entry(field).or_insert_with(|| value.clone());
+    }
     if ask.streamed {
         let options = body.entry("stream_options").or_insert(Value::Null);
         match options {

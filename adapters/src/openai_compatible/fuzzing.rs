@@ -89,7 +89,6 @@ fn call(action: Action, payload: Value) -> Call {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
-        key: 0,
     }
 }
 

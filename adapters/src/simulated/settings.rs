@@ -21,6 +21,7 @@ pub(super) fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigErr
     let root = format!("providers.{name}");
     let settings = [
         ("base_url", config.base_url.is_some()),
+        ("chat_fields", !config.chat_fields.is_empty()),
         ("api_key", config.api_key.is_some()),
         ("api_key_env", config.api_key_env.is_some()),
         ("api_key_file", config.api_key_file.is_some()),

@@ -23,7 +23,6 @@ fn call(key: &str, simulate: Value) -> Call {
         idempotency_key: key.into(),
         key: 0,
         traceparent: None,
-        key: 0,
     }
 }
 

@@ -5,6 +5,7 @@
 mod anthropic;
 mod both;
 mod gemini;
+mod media;
 mod ollama;
 mod server;
 mod wire;
@@ -38,7 +39,6 @@ fn chat(fields: Value) -> Call {
         idempotency_key: "acme.req-1".into(),
         key: 0,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
-        key: 0,
     }
 }
 

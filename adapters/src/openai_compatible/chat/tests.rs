@@ -10,6 +10,10 @@ use super::*;
 use crate::{Progress, Remedy, chat::streamed, endpoint::tests::endpoint, sse};
 
 fn ask(payload: Value) -> (Ask, Value) {
+    ask_with(payload, &BTreeMap::new())
+}
+
+fn ask_with(payload: Value, fields: &BTreeMap<String, Value>) -> (Ask, Value) {
     let call = Call {
         action: Action::ChatCompletion,
         model: "upstream".into(),
@@ -18,10 +22,9 @@ fn ask(payload: Value) -> (Ask, Value) {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
-        key: 0,
     };
     let ask = Ask::new(&call);
-    let body = body(&ask, &call);
+    let body = body(&ask, &call, fields);
     (ask, body)
 }
 
@@ -66,6 +69,42 @@ fn the_payload_goes_out_as_it_came_but_for_what_must_change() {
     assert_eq!(ask(payload).1, expected);
     let plain = json!({"model": "alias", "messages": []});
     assert_eq!(ask(plain).1, json!({"model": "upstream", "messages": []}));
+}
+
+#[test]
+fn configured_fields_are_said_where_the_payload_says_nothing_of_them() {
+    let fields = BTreeMap::from([
+        ("tool_stream".into(), json!(true)),
+        ("thinking".into(), json!({"type": "disabled"})),
+    ]);
+    let payload = json!({"model": "alias", "messages": [], "thinking": {"type": "enabled"}});
+    let expected =
+        json!({"model": "upstream", "messages": [], "tool_stream": true, "thinking": {"type": "enabled"}});
+    assert_eq!(ask_with(payload, &fields).1, expected);
+}
+
+#[test]
+fn a_stream_as_zai_sends_it() {
+    let mut last = chunk(json!({"content": "lo"}), json!("stop"));
+    last["usage"] = json!({"prompt_tokens": 5, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 2}});
+    let search = json!({"id": "c", "choices": [], "web_search": [{"title": "t", "link": "https://x.test"}]});
+    let items = of_events(&[
+        search,
+        chunk(json!({"role": "assistant", "reasoning_content": "hm"}), Value::Null),
+        chunk(json!({"content": "Hel"}), Value::Null),
+        last,
+    ]);
+    let (output, usage) = finished(&items);
+    assert_eq!((output.text.as_str(), output.reasoning.as_str()), ("Hello", "hm"));
+    assert_eq!((usage.cached_tokens, usage.reasoning_tokens, usage.estimated), (3, 2, false));
+    for (word, reason) in [
+        ("sensitive", schemas::chat::FinishReason::ContentFilter),
+        ("model_context_window_exceeded", schemas::chat::FinishReason::Length),
+    ] {
+        let output = finished(&of_events(&[chunk(json!({"content": "x"}), json!(word))])).0;
+        assert_eq!(output.finish_reason, Some(reason));
+    }
 }
 
 #[test]

@@ -13,7 +13,6 @@ fn call(payload: Value) -> Call {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
-        key: 0,
     }
 }
 

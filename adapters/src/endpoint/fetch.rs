@@ -1,0 +1,98 @@
+//! A file that a provider made and keeps at a URL: fetched at once, since such URLs do not last.
+//!
+//! The key goes only to the provider's own place. No redirect is followed, and a reply cannot send us to an address inside
+//! our own network: the host is the provider's own or one of the open internet.
+
+use std::net::IpAddr;
+
+use reqwest::{Response, Url};
+use schemas::ErrorCode;
+use tokio::time::timeout_at;
+
+use super::Endpoint;
+use crate::{Call, Error, Remedy, deadline, http};
+
+impl Endpoint {
+    /// Asks for the file at `url`, in the name of `call`.
+    pub(crate) async fn fetch(&self, url: &str, call: &Call) -> Result<Response, Error> {
+        let url = self.base.join(url).map_err(|_| self.nonsense("named a file by what is no URL"))?;
+        let is_own = url.origin() == self.base.origin();
+        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && self.base.scheme() == "http");
+        let is_reachable = url.host_str() == self.base.host_str() || is_outside(&url);
+        if !is_safe || !is_reachable {
+            return Err(self.nonsense("named a file at an address that must not be fetched"));
+        }
+        let mut request = self.client.get(url);
+        if is_own {
+            request = request.headers(self.headers.clone());
+        }
+        let response = timeout_at(call.deadline, request.send())
+            .await
+            .map_err(|_| deadline::exceeded(&self.name))?
+            .map_err(|error| http::unreachable(&self.name, error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        let what = format!("the file that it made could not be fetched: the answer was {status}");
+        let mut error = Error::new(&self.name, ErrorCode::ProviderError, Remedy::Retry, what);
+        error.upstream_status = Some(status);
+        Err(error)
+    }
+}
+
+/// Whether the host is none of this machine or its own network, as far as its name says.
+fn is_outside(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(v4)) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && (64..128).contains(&second);
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast())
+                && first != 0
+                && !is_shared
+        }
+        Ok(IpAddr::V6(v6)) => {
+            let is_local = v6.is_unique_local() || v6.is_unicast_link_local();
+            !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || is_local)
+        }
+        Err(_) => host.contains('.') && !host.ends_with(".localhost") && !host.ends_with(".internal"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_inside_are_told_from_those_outside() {
+        let outside = |url: &str| is_outside(&Url::parse(url).unwrap());
+        for url in ["https://files.test/a", "https://93.184.216.34/a", "https://[2606:2800::1]/a"] {
+            assert!(outside(url), "{url}");
+        }
+        let inside = [
+            "http://localhost/",
+            "http://a.localhost/",
+            "http://metadata.google.internal/",
+            "http://127.0.0.1/",
+            "http://0.0.0.0/",
+            "http://10.0.0.1/",
+            "http://169.254.169.254/",
+            "http://100.64.0.1/",
+            "http://192.168.1.1/",
+            "http://2130706433/",
+            "http://[::1]/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://[fd00::1]/",
+            "http://[fe80::1]/",
+            "http://intranet/",
+        ];
+        for url in inside {
+            assert!(!outside(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `POST audio/speech`: the text goes out as it came, and the sound comes back as it is made.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use reqwest::{Response, header::CONTENT_TYPE};
+use schemas::{MediaOutput, Output, Usage};
+use serde_json::{Value, json};
+
+use super::outgoing;
+use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, failure, files, http};
+
+/// The body. Sound in events would only be sound in base64: `stream_format` is left out.
+pub(super) fn body(call: &Call) -> Value {
+    let mut body = outgoing(call);
+    body.remove("stream_format");
+    Value::Object(body)
+}
+
+/// What the reply brings.
+pub(super) fn progress(endpoint: &Arc<Endpoint>, call: &Call, response: Response) -> Progressed {
+    let started = stream::iter([Ok(Progress::Started)]);
+    let media =
+        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if media.starts_with("application/json") || media.starts_with("text/") {
+        return started.chain(stream::once(no_sound(Arc::clone(endpoint), response))).boxed();
+    }
+    let finished = Ok(Progress::Finished(Box::new(finished(call))));
+    started.chain(files::pieces(Arc::clone(endpoint), 0, response)).chain(stream::iter([finished])).boxed()
+}
+
+/// The error of a reply that is none, though its status is good.
+async fn no_sound(endpoint: Arc<Endpoint>, response: Response) -> Result<Progress, Error> {
+    let body = http::read_error(response).await;
+    Err(match serde_json::from_slice::<Value>(&body) {
+        Ok(value) if value.get("error").is_some() => failure::in_reply(&endpoint, &body),
+        _ => endpoint.nonsense("sent text where speech was to come"),
+    })
+}
+
+fn finished(call: &Call) -> Finished {
+    let text = |field: &str| call.payload.get(field).cloned();
+    let input = call.payload.get("input").and_then(Value::as_str).unwrap_or_default();
+    Finished {
+        output: Output::Media(MediaOutput { assets: Vec::new(), details: json!({ "voice": text("voice") }) }),
+        usage: Usage { characters: input.chars().count() as u64, ..Usage::default() },
+        model: call.model.clone(),
+    }
+}
