@@ -15,11 +15,17 @@ mod embeddings;
 mod errors;
 mod exchange;
 mod fields;
+mod frames;
+mod gemini;
+mod images;
 mod limits;
 mod models;
+mod ollama;
 mod openai;
 mod playback;
+mod said;
 mod sim;
+mod speech;
 mod text;
 mod tool;
 mod witness;
@@ -30,6 +36,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, OriginalUri, State};
+use axum::http::header::HOST;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -137,11 +144,17 @@ fn router(sim: Arc<Sim>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(create_chat_completion))
         .route("/v1/embeddings", post(create_embeddings))
+        .route("/v1/images/generations", post(create_images))
+        .route("/v1/audio/speech", post(create_speech))
+        .route("/_sim/images/{file}", get(images::file))
+        .route("/v1beta/{*name}", post(gemini::call))
+        .route("/api/chat", post(ollama::chat))
+        .route("/api/embed", post(ollama::embed))
         .route("/v1/messages", post(create_message))
         .route("/v1/messages/count_tokens", post(count_message_tokens))
         .route("/v1/models", get(models::list))
         // A wildcard, since the name of a model may contain a slash, encoded or not.
-        .route("/v1/models/{*model}", get(models::retrieve))
+        .route("/v1/models/{*model}", get(models::retrieve).post(gemini::call))
         .route("/_sim/calls", get(list_calls).delete(forget_calls))
         .fallback(unknown_url)
         .method_not_allowed_fallback(wrong_method)
@@ -156,7 +169,7 @@ async fn create_chat_completion(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let (dialect, path) = (Dialect::OpenAi, "/v1/chat/completions");
-    exchange(&sim, Arrival { dialect, path, line, headers, body }, chat::compose).await
+    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, chat::compose).await
 }
 
 async fn create_embeddings(
@@ -166,7 +179,29 @@ async fn create_embeddings(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let (dialect, path) = (Dialect::OpenAi, "/v1/embeddings");
-    exchange(&sim, Arrival { dialect, path, line, headers, body }, embeddings::compose).await
+    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, embeddings::compose).await
+}
+
+async fn create_images(
+    State(sim): State<Arc<Sim>>,
+    Extension(line): Extension<Line>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let (dialect, path) = (Dialect::OpenAi, "/v1/images/generations");
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+    let compose = |ask: &Ask| images::compose(ask, &host);
+    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, compose).await
+}
+
+async fn create_speech(
+    State(sim): State<Arc<Sim>>,
+    Extension(line): Extension<Line>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let (dialect, path) = (Dialect::OpenAi, "/v1/audio/speech");
+    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, speech::compose).await
 }
 
 async fn create_message(
@@ -178,7 +213,7 @@ async fn create_message(
     let (dialect, path) = (Dialect::Anthropic, "/v1/messages");
     let version = anthropic::Version::of(&headers);
     let compose = |ask: &Ask| anthropic::compose(ask, version);
-    exchange(&sim, Arrival { dialect, path, line, headers, body }, compose).await
+    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, compose).await
 }
 
 async fn count_message_tokens(
@@ -190,7 +225,7 @@ async fn count_message_tokens(
     let (dialect, path) = (Dialect::Anthropic, "/v1/messages/count_tokens");
     let version = anthropic::Version::of(&headers);
     let compose = |ask: &Ask| anthropic::count(ask, version);
-    exchange(&sim, Arrival { dialect, path, line, headers, body }, compose).await
+    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, compose).await
 }
 
 async fn list_calls(State(sim): State<Arc<Sim>>) -> Json<Snapshot<Call>> {
@@ -208,7 +243,8 @@ async fn unknown_url(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
-    Dialect::of(&headers).refuse(&ApiError::unknown_url(method.as_str(), uri.path()), &sim.next_id())
+    let dialect = Dialect::of_path(uri.path()).unwrap_or_else(|| Dialect::of(&headers));
+    dialect.refuse(&ApiError::unknown_url(method.as_str(), uri.path()), &sim.next_id())
 }
 
 async fn wrong_method(
@@ -217,5 +253,6 @@ async fn wrong_method(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
-    Dialect::of(&headers).refuse(&ApiError::wrong_method(method.as_str(), uri.path()), &sim.next_id())
+    let dialect = Dialect::of_path(uri.path()).unwrap_or_else(|| Dialect::of(&headers));
+    dialect.refuse(&ApiError::wrong_method(method.as_str(), uri.path()), &sim.next_id())
 }

@@ -30,7 +30,7 @@ pub struct Call {
     pub sim_key: Option<String>,
     /// Its `traceparent`.
     pub traceparent: Option<String>,
-    /// A fingerprint of its `authorization`, or its `x-api-key`: the start of the SHA-256, in hexadecimal digits.
+    /// A fingerprint of its `authorization`, or the header that its API has for a key: the start of the SHA-256, in hexadecimal digits.
     pub authorization: Option<String>,
     /// Whether it asked for a stream.
     pub stream: bool,
@@ -74,6 +74,7 @@ impl Call {
             authorization: headers
                 .get(AUTHORIZATION)
                 .or_else(|| headers.get("x-api-key"))
+                .or_else(|| headers.get("x-goog-api-key"))
                 .map(|value| fingerprint(value.as_bytes())),
             stream: false,
             fault: None,

@@ -7,16 +7,19 @@ use std::time::Duration;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 
 use super::errors::ApiError;
 use super::limits::Standing;
-use super::{anthropic, openai};
+use super::{anthropic, gemini, ollama, openai};
 
 /// Whose API a call speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     OpenAi,
     Anthropic,
+    Gemini,
+    Ollama,
 }
 
 impl Dialect {
@@ -25,13 +28,37 @@ impl Dialect {
         if headers.contains_key(anthropic::VERSION) { Self::Anthropic } else { Self::OpenAi }
     }
 
+    /// Of a path that only one of them has.
+    pub(super) fn of_path(path: &str) -> Option<Self> {
+        let of = |prefix, dialect| path.starts_with(prefix).then_some(dialect);
+        of("/v1beta/", Self::Gemini).or_else(|| of("/api/", Self::Ollama))
+    }
+
     /// What the caller says that it is, as an `authorization` header has it.
     pub(super) fn credential(self, headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
-        let key = headers.get("x-api-key").filter(|_| self == Self::Anthropic);
+        let key = match self {
+            Self::Anthropic => headers.get("x-api-key"),
+            Self::Gemini => headers.get(gemini::KEY),
+            Self::OpenAi | Self::Ollama => None,
+        };
         match key {
             // Where both are sent this one counts.
             Some(key) => Some([b"Bearer ", key.as_bytes()].concat().into()),
             None => headers.get(AUTHORIZATION).map(|value| value.as_bytes().into()),
+        }
+    }
+
+    /// Whether a body asks for a stream, where its path does not say it.
+    pub(super) fn streams(self, body: &Value) -> bool {
+        body.get("stream").and_then(Value::as_bool).unwrap_or(self == Self::Ollama)
+    }
+
+    /// What a stream is.
+    pub(super) const fn stream_type(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::Anthropic => "text/event-stream; charset=utf-8",
+            Self::Gemini => "text/event-stream",
+            Self::Ollama => "application/x-ndjson",
         }
     }
 
@@ -40,6 +67,8 @@ impl Dialect {
         match self {
             Self::OpenAi => error.clone().into_response(),
             Self::Anthropic => anthropic::refuse(error, id),
+            Self::Gemini => gemini::refuse(error),
+            Self::Ollama => ollama::refuse(error),
         }
     }
 
@@ -54,6 +83,9 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::stamp(headers, id, elapsed, standing),
             Self::Anthropic => anthropic::stamp(headers, id, standing),
+            Self::Gemini => gemini::stamp(headers, elapsed),
+            // A server of one's own says nothing of itself.
+            Self::Ollama => {}
         }
     }
 
@@ -62,6 +94,8 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::DONE,
             Self::Anthropic => anthropic::DONE,
+            // Their last chunk says that it is the last.
+            Self::Gemini | Self::Ollama => b"",
         }
     }
 
@@ -70,6 +104,8 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::MALFORMED_EVENT,
             Self::Anthropic => anthropic::MALFORMED_EVENT,
+            Self::Gemini => gemini::MALFORMED_EVENT,
+            Self::Ollama => ollama::MALFORMED_LINE,
         }
     }
 
@@ -80,6 +116,8 @@ impl Dialect {
                 format!("data: {}\n\n", ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR).body())
             }
             Self::Anthropic => anthropic::FAILURE_EVENT.to_owned(),
+            Self::Gemini => gemini::FAILURE.to_owned(),
+            Self::Ollama => ollama::FAILURE_LINE.to_owned(),
         }
     }
 }

@@ -84,7 +84,7 @@ fn input(value: &Value) -> Result<Input, ApiError> {
 }
 
 /// A unit vector drawn from `seed` by a xorshift generator: fast, and the same on every machine.
-fn embed(seed: &[u8; 32], dimensions: u32) -> Vec<f32> {
+pub(super) fn embed(seed: &[u8; 32], dimensions: u32) -> Vec<f32> {
     let mut state = seed.iter().fold(1u64, |state, byte| state.rotate_left(8) ^ u64::from(*byte)) | 1;
     let mut vector: Vec<f32> = (0..dimensions)
         .map(|_| {

@@ -23,6 +23,8 @@ use crate::connections::Line;
 pub(super) struct Arrival {
     pub(super) dialect: Dialect,
     pub(super) path: &'static str,
+    /// The model, and whether a stream is wanted, where the path says it and not the body.
+    pub(super) named: Option<(String, bool)>,
     pub(super) line: Line,
     pub(super) headers: HeaderMap,
     pub(super) body: Result<Bytes, BytesRejection>,
@@ -32,6 +34,7 @@ pub(super) struct Arrival {
 pub(super) struct Ask {
     pub(super) dialect: Dialect,
     pub(super) model: String,
+    pub(super) stream: bool,
     pub(super) body: Value,
     pub(super) behaviour: Behaviour,
     /// What the ids in the answer are made of.
@@ -46,7 +49,7 @@ pub(super) struct Ask {
 pub(super) enum Answer {
     /// One JSON body, which takes as long as its tokens do.
     Whole { body: Bytes, tokens: u32, billed: u32 },
-    /// Server-sent events.
+    /// Events, lines, or the bytes of a file.
     Stream { script: Box<dyn Script>, billed: u32 },
 }
 
@@ -63,6 +66,11 @@ pub(super) trait Script: Send {
 
     /// Writes the next chunk as one event.
     fn write_next(&mut self, out: &mut BytesMut);
+
+    /// What the chunks make up where they are the bytes of a file, which has no events and no marks.
+    fn media_type(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Answers one call. `compose` is what the action is about: from what was asked to what is answered.
@@ -96,9 +104,10 @@ pub(super) async fn exchange(
             playback::play(answer, &asked, call, arrival.line).await
         }
         Err((outcome, error)) => {
+            let refusal = arrival.dialect.refuse(&error, &id);
             call.retry_after = error.retry_after;
-            call.end(outcome, error.status.as_u16());
-            arrival.dialect.refuse(&error, &id)
+            call.end(outcome, refusal.status().as_u16());
+            refusal
         }
     };
     arrival.dialect.stamp(response.headers_mut(), &id, started.elapsed(), standing);
@@ -113,13 +122,14 @@ fn ask(sim: &Sim, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, A
     if !body.is_object() {
         return Err(ApiError::not_json());
     }
-    let model = match body.get("model") {
-        None | Some(Value::Null) => return Err(ApiError::no_model()),
-        Some(Value::String(model)) => model.clone(),
-        Some(other) => return Err(ApiError::wrong_type("model", "a string", other)),
+    let (model, stream) = match (&arrival.named, body.get("model")) {
+        (Some(named), _) => named.clone(),
+        (None, None | Some(Value::Null)) => return Err(ApiError::no_model()),
+        (None, Some(Value::String(model))) => (model.clone(), arrival.dialect.streams(&body)),
+        (None, Some(other)) => return Err(ApiError::wrong_type("model", "a string", other)),
     };
     call.model = Some(model.clone());
-    call.stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+    call.stream = stream;
     let mut behaviour = sim.behaviour_of(&model)?;
     if let Some(settings) = arrival.headers.get("x-sim") {
         let settings = String::from_utf8_lossy(settings.as_bytes());
@@ -129,6 +139,7 @@ fn ask(sim: &Sim, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, A
     Ok(Ask {
         dialect: arrival.dialect,
         model,
+        stream,
         body,
         behaviour,
         id: id.to_owned(),

@@ -25,12 +25,13 @@ const BATCH_BYTES: usize = 16 * 1024;
 /// Starts to play the script.
 pub(super) fn play(mut script: Box<dyn Script>, ask: &Ask, call: OpenCall, line: Line) -> Response {
     let behaviour = &ask.behaviour;
+    let media_type = script.media_type();
     let body = if behaviour.fault == Some(Fault::Drip) {
         let mut all = BytesMut::new();
         while !script.is_done() {
             script.write_next(&mut all);
         }
-        all.extend_from_slice(ask.dialect.done());
+        all.extend_from_slice(if media_type.is_none() { ask.dialect.done() } else { b"" });
         drip(all.freeze(), behaviour.gap, call)
     } else {
         let player = Player::new(script, ask, call, line);
@@ -40,7 +41,7 @@ pub(super) fn play(mut script: Box<dyn Script>, ask: &Ask, call: OpenCall, line:
         }))
     };
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (CONTENT_TYPE, HeaderValue::from_static(media_type.unwrap_or_else(|| ask.dialect.stream_type()))),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     (headers, body).into_response()
@@ -75,11 +76,14 @@ struct Player {
 impl Player {
     fn new(script: Box<dyn Script>, ask: &Ask, call: OpenCall, line: Line) -> Self {
         let behaviour = &ask.behaviour;
+        let is_file = script.media_type().is_some();
         let breaks = match behaviour.fault {
             Some(Fault::Stall) => Some((0, Break::Off(Ending::Silence))),
             Some(Fault::StallAfter(chunks)) => Some((chunks, Break::Off(Ending::Silence))),
             Some(Fault::CutAfter(chunks)) => Some((chunks, Break::Off(Ending::Close))),
             Some(Fault::ResetAfter(chunks)) => Some((chunks, Break::Off(Ending::Reset))),
+            // A file has no place for an error: it only breaks off.
+            Some(Fault::ErrorAfter(chunks)) if is_file => Some((chunks, Break::Off(Ending::Close))),
             Some(Fault::ErrorAfter(chunks)) => Some((chunks, Break::ErrorEvent)),
             Some(Fault::Truncate) => Some((script.chunks() / 2, Break::HalfEvent)),
             _ => None,
@@ -90,8 +94,8 @@ impl Player {
             gap: behaviour.gap,
             due: Instant::now() + behaviour.first_token,
             breaks,
-            malformed: behaviour.fault == Some(Fault::Malformed),
-            done: behaviour.fault != Some(Fault::NoDone),
+            malformed: behaviour.fault == Some(Fault::Malformed) && !is_file,
+            done: behaviour.fault != Some(Fault::NoDone) && !is_file,
             started: false,
             over: false,
             // A stream with gaps never fills a batch, and there may be very many of them.

@@ -1,0 +1,71 @@
+//! What is answered, before an API gives it its form: words, JSON where a form is asked for, or the call of a tool.
+
+use serde_json::Value;
+
+use super::exchange::Ask;
+use super::text;
+use super::tool::{Tool, ToolCall};
+use crate::history::{key_of, marker, markers};
+
+/// What is thought before an answer where thinking is asked for, in pieces; one token each.
+pub(super) const THOUGHTS: &[&str] = &["The question", " is plain", " and so is", " its answer."];
+
+/// The answer.
+pub(super) enum Said {
+    /// Pieces of a text, one token each, and whether they are all of it.
+    Text { pieces: Vec<String>, is_whole: bool },
+    /// A call of a tool.
+    Call(ToolCall),
+}
+
+/// What the answer depends on, however it is asked.
+pub(super) struct Wish<'a> {
+    /// Every text in the question; the marker of the request is in one of them.
+    pub(super) texts: Vec<&'a str>,
+    /// The most tokens of the answer.
+    pub(super) tokens_max: Option<u32>,
+    /// The tool to call in place of an answer in words.
+    pub(super) tool: Option<Tool<'a>>,
+    /// What the answer must look like: null where any JSON will do.
+    pub(super) schema: Option<&'a Value>,
+}
+
+impl Said {
+    pub(super) fn new(ask: &Ask, call_id: String, wish: &Wish<'_>) -> Self {
+        if let Some(tool) = wish.tool {
+            return Self::Call(ToolCall::new(call_id, tool));
+        }
+        let pieces: Vec<String> = match wish.schema {
+            Some(schema) => {
+                let schema = Some(schema).filter(|schema| schema.is_object());
+                ToolCall::new(String::new(), Tool { name: "", parameters: schema }).pieces
+            }
+            None => {
+                let mut pieces: Vec<_> =
+                    (0..ask.behaviour.tokens).map(|at| text::token(at).to_owned()).collect();
+                if let (Some(opening), Some(first)) = (opening(&wish.texts), pieces.first_mut()) {
+                    first.insert_str(0, &opening);
+                }
+                pieces
+            }
+        };
+        let most = wish.tokens_max.map_or(usize::MAX, |most| most as usize);
+        let is_whole = pieces.len() <= most;
+        Self::Text { pieces: pieces.into_iter().take(most).collect(), is_whole }
+    }
+
+    /// The tokens it is made of.
+    pub(super) fn tokens(&self) -> u32 {
+        let pieces = match self {
+            Self::Text { pieces, .. } => pieces.len(),
+            Self::Call(call) => call.pieces.len(),
+        };
+        u32::try_from(pieces).unwrap_or(u32::MAX)
+    }
+}
+
+/// The marker of the request and a space, so that its bytes are known wherever they turn up.
+fn opening(texts: &[&str]) -> Option<String> {
+    let key = texts.iter().flat_map(|text| markers(text)).find_map(key_of)?;
+    Some(format!("{} ", marker(&key)))
+}
