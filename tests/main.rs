@@ -22,6 +22,7 @@ mod requests;
 mod spin;
 mod start;
 mod tidy;
+mod translated;
 mod trouble;
 mod upstream;
 mod websocket;

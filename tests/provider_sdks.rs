@@ -42,3 +42,21 @@ async fn the_anthropic_sdk_takes_the_simulator_for_anthropic() {
     let simulator = Simulator::start().await;
     python("anthropic_sdk.py", &[&simulator.url()]).await;
 }
+
+#[tokio::test]
+async fn the_gemini_sdk_takes_the_simulator_for_gemini() {
+    let simulator = Simulator::start().await;
+    python("gemini_sdk.py", &[&simulator.url()]).await;
+}
+
+#[tokio::test]
+async fn the_ollama_client_takes_the_simulator_for_ollama() {
+    let simulator = Simulator::start().await;
+    python("ollama_sdk.py", &[&simulator.url()]).await;
+}
+
+#[tokio::test]
+async fn the_openai_sdk_takes_images_and_speech_of_the_simulator() {
+    let simulator = Simulator::start().await;
+    python("openai_media_sdk.py", &[&simulator.url()]).await;
+}

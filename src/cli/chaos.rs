@@ -16,7 +16,7 @@ pub(crate) enum ChaosCommand {
     Run(RunArgs),
     /// Run the whole engine in this process from seeds, with faults by plan, and see whether its guarantees hold
     Simulate(SimulateArgs),
-    /// Serve the APIs of OpenAI and Anthropic with models of any pace and any failure
+    /// Serve the APIs of OpenAI, Anthropic, Gemini and Ollama with models of any pace and any failure
     Provider(ProviderArgs),
     /// Take callbacks, keep them, and reply as told
     Receiver(ReceiverArgs),
