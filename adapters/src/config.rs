@@ -13,7 +13,8 @@ use serde::Deserialize;
 pub struct ProviderConfig {
     /// Which adapter.
     pub kind: Kind,
-    /// The models that it serves, by the name that clients use.
+    /// The models that it serves, by the name that clients use. `dynamic`: those of its file where there are none.
+    #[serde(default)]
     pub models: BTreeMap<String, ModelConfig>,
     /// The most calls at once, per process.
     #[serde(default = "default_concurrency")]
@@ -21,6 +22,9 @@ pub struct ProviderConfig {
     /// The most calls that start in a minute; none means no limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
+    /// `dynamic`: the provider file: one that is shipped, by its name, or any other, by its path.
+    #[serde(default)]
+    pub file: Option<String>,
     /// `openai_compatible`: where the API begins, `/v1` included.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -53,6 +57,8 @@ pub enum Kind {
     Simulated,
     /// Any server that speaks OpenAI's API.
     OpenaiCompatible,
+    /// By a provider file.
+    Dynamic,
 }
 
 impl Kind {
@@ -60,6 +66,16 @@ impl Kind {
     pub const fn actions(self) -> &'static [Action] {
         match self {
             Self::Simulated | Self::OpenaiCompatible => &[Action::ChatCompletion, Action::EmbeddingQuery],
+            Self::Dynamic => &[
+                Action::ChatCompletion,
+                Action::EmbeddingQuery,
+                Action::ImageGenerate,
+                Action::AudioSynthesize,
+                Action::VideoRender,
+                Action::MediaSearch,
+                Action::CodeExecute,
+                Action::ToolInvoke,
+            ],
         }
     }
 }

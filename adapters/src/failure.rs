@@ -3,7 +3,7 @@
 //! The words in the body decide before the status does: a 429 may say "slower" or "pay first". The first row that fits
 //! is taken. What the provider says is shown to the client, except where it may speak of our key.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use reqwest::header::HeaderMap;
 use schemas::ErrorCode;
@@ -106,13 +106,18 @@ const TABLE: [Row; 23] = {
 pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
     let mut error = classify(endpoint, status, &Said::read(body));
     error.upstream_status = Some(status);
+    error.retry_after = wish(error.remedy, headers);
+    error
+}
+
+/// When the provider wants to be asked again, where it is to be asked at all.
+pub(crate) fn wish(remedy: Remedy, headers: &HeaderMap) -> Option<Duration> {
     let wish = || retry_after::read(headers, jiff::Timestamp::now());
-    error.retry_after = match error.remedy {
+    match remedy {
         Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers)),
         Remedy::Retry => wish(),
         Remedy::FallBack | Remedy::Fatal => None,
-    };
-    error
+    }
 }
 
 /// The error in a reply that began well. Its code may be a status (vLLM).

@@ -15,6 +15,7 @@
 //! | [`retry_after`] | when a server wants to be asked again |
 //! | [`simulated`] | a provider in this process: seeded, no key, any pace, any failure |
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
+//! | [`dynamic`] | a provider by a file: requests, replies and errors are configuration |
 //!
 //! An adapter knows no broker and no actor.
 
@@ -22,6 +23,7 @@ pub mod adapter;
 mod chat;
 pub mod config;
 mod deadline;
+pub mod dynamic;
 mod endpoint;
 pub mod error;
 mod failure;
@@ -35,6 +37,7 @@ pub mod sse;
 
 pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
 pub use config::{Kind, ModelConfig, ProviderConfig};
+pub use dynamic::Dynamic;
 pub use error::{Error, Remedy};
 pub use openai_compatible::OpenaiCompatible;
 pub use registry::{ConfigError, Model, Registry};

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use reqwest::Client;
 use schemas::{Action, Tenant};
 
-use crate::{Adapter, Kind, ModelConfig, OpenaiCompatible, ProviderConfig, Simulated, http};
+use crate::{Adapter, Dynamic, Kind, ModelConfig, OpenaiCompatible, ProviderConfig, Simulated, http};
 
 /// A model that a configured provider serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,12 @@ impl Registry {
                 Kind::Simulated => Arc::new(Simulated::new(name, config)?),
                 Kind::OpenaiCompatible => {
                     Arc::new(OpenaiCompatible::new(name, config, shared(&mut client, name)?)?)
+                }
+                Kind::Dynamic => {
+                    let dynamic = Dynamic::new(name, config, shared(&mut client, name)?)?;
+                    registry.models.extend_from_slice(dynamic.models());
+                    registry.adapters.insert(name.clone(), Arc::new(dynamic));
+                    continue;
                 }
             };
             registry.adapters.insert(name.clone(), adapter);
@@ -128,7 +134,8 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
         let why = "a provider's name is part of subjects: use 1 to 64 characters out of A-Z a-z 0-9 _ -";
         return Err(ConfigError::new(format!("providers.{shown}"), why));
     }
-    if config.models.is_empty() {
+    let is_dynamic = config.kind == Kind::Dynamic;
+    if config.models.is_empty() && !is_dynamic {
         let why = "names no model; add one, as in `models.NAME = {}`, or remove the provider";
         return Err(ConfigError::new(path("models"), why));
     }
@@ -138,6 +145,9 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
     if config.requests_per_minute == Some(0) {
         let why = "must be at least 1; leave it out where there is no limit";
         return Err(ConfigError::new(path("requests_per_minute"), why));
+    }
+    if !is_dynamic {
+        refuse(&format!("providers.{name}"), "this kind of provider", &[("file", config.file.is_some())])?;
     }
     for (id, model) in &config.models {
         let path = |key: &str| format!("providers.{name}.models.{id}{key}");
@@ -149,7 +159,8 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
             return Err(ConfigError::new(path(".upstream"), why));
         }
         let (does, wanted) = (config.kind.actions(), model.action_or_chat());
-        if !does.contains(&wanted) {
+        let by_file = is_dynamic && model.action.is_none();
+        if !by_file && !does.contains(&wanted) {
             let does: Vec<_> = does.iter().map(|action| format!("`{action}`")).collect();
             let why = format!("this kind of provider does not do `{wanted}`; it does {}", does.join(", "));
             return Err(ConfigError::new(path(".action"), why));

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use reqwest::header::HeaderValue;
 use serde_json::json;
 
