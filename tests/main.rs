@@ -21,5 +21,6 @@ mod start;
 mod tidy;
 mod trouble;
 mod upstream;
+mod vendor_sdks;
 mod websocket;
 mod workers;
