@@ -1,7 +1,5 @@
 //! What `dynode provider check` does with a file: reads it, shows what each model would be sent, and sends it.
 
-use std::collections::BTreeMap;
-
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -12,7 +10,7 @@ use super::{
     request::{Body, Request, part::Part},
     sample, shipped,
 };
-use crate::{Adapter, Call, ConfigError, Error, Kind, Model, Progress, ProviderConfig, http};
+use crate::{Adapter, Call, ConfigError, Error, Model, Progress, ProviderConfig, http};
 
 /// The name of the provider while it is looked at.
 const NAME: &str = "check";
@@ -39,7 +37,7 @@ pub enum Refused {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file fits no provider, or its key is missing.
-    #[error("{}", .0.why)]
+    #[error("{}: {}", .0.path.trim_start_matches("providers.check."), .0.why)]
     Config(ConfigError),
 }
 
@@ -58,22 +56,13 @@ impl Check {
         let (file, text) = shipped::read(name).map_err(Refused::Unreadable)?;
         let program = Program::read(&file, &text)?;
         let api_key = match (against, &program.key) {
-            (None, Some(_)) => Some(NO_KEY.into()),
+            (None, Some(_)) => Some(NO_KEY),
             _ => None,
         };
-        let config = ProviderConfig {
-            kind: Kind::Dynamic,
-            file: Some(name.to_owned()),
-            models: BTreeMap::new(),
-            concurrency: 1,
-            requests_per_minute: None,
-            base_url: against.map(str::to_owned),
-            api_key_env: None,
-            api_key_file: None,
-            api_key,
-            headers: BTreeMap::new(),
-            seed: 0,
-        };
+        // As a configuration has it: whatever else a provider may say keeps its default.
+        let table = json!({"kind": "dynamic", "file": name, "base_url": against, "api_key": api_key});
+        let config: ProviderConfig = serde_json::from_value(table)
+            .map_err(|error| Refused::Unreadable(format!("it makes no provider: {error}")))?;
         let client = http::client_builder().build();
         let client =
             client.map_err(|error| Refused::Unreadable(format!("no HTTP client could be made: {error}")))?;

@@ -56,9 +56,13 @@ impl Scope {
         scope
     }
 
-    /// The value of that name, as JSON.
-    pub(crate) fn get(&self, name: &str) -> Option<Value> {
-        serde_json::to_value(self.0.get(name)?).ok()
+    /// The same with the value of `name` under `other` too.
+    pub(crate) fn copied(&self, name: &str, other: &'static str) -> Self {
+        let mut scope = self.clone();
+        if let Some(value) = self.0.get(name).cloned() {
+            scope.0.insert(other, value);
+        }
+        scope
     }
 
     fn value(&self) -> minijinja::Value {

@@ -24,14 +24,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 impl Job {
     /// Asks for the state until the work is done. The deadline and the engine's clocks end what never does.
     pub(super) async fn wait(&self, poll: &Poll, submitted: Scope, outlet: &Outlet) -> Result<Scope, Error> {
-        let mut scope = submitted;
+        let mut scope = submitted.copied("reply", "submitted");
+        let asking = scope.clone();
         let mut failures = 0;
         // The first reply may know the state already; where it does not, that is no fault.
         let mut state = poll.state(&scope).filter(|state| poll.knows(state));
-        if let Some(reply) = scope.get("reply") {
-            scope = scope.with("submitted", &reply);
-        }
-        let asking = scope.clone();
         loop {
             if let Some(state) = state.take() {
                 if poll.done.contains(&state) {
