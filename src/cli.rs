@@ -1,13 +1,17 @@
 //! The command line: what can be typed, and nothing about what it does.
 
 mod chaos;
+mod provider;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use schemas::{Action, RequestId};
 
-pub(crate) use self::chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs};
+pub(crate) use self::{
+    chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
+    provider::{CheckArgs, ProviderCommand},
+};
 
 /// What a command without `--url` talks to: the default of `listen`.
 const URL: &str = "http://127.0.0.1:8321";
@@ -39,6 +43,9 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Print the default configuration with its comments, or check one
     Config(ConfigArgs),
+    /// Try a provider file
+    #[command(subcommand)]
+    Provider(ProviderCommand),
     /// Prove the guarantees: providers and failures on demand
     #[command(subcommand)]
     Chaos(ChaosCommand),
@@ -280,6 +287,8 @@ mod tests {
             "dynode dead drop",
             "dynode dead drop --stage delivery",
             "dynode dead replay --all 7",
+            "dynode provider check",
+            "dynode provider check ideogram --payload 7",
         ];
         for line in lines {
             assert_eq!(parse(line).unwrap_err().exit_code(), i32::from(crate::exit::USAGE), "{line}");

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 pub(crate) mod chaos;
 pub(crate) mod config;
 pub(crate) mod dead;
+pub(crate) mod provider;
 pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod watch;

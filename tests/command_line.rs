@@ -134,3 +134,34 @@ async fn the_servers_outside_of_the_engine_serve_until_ctrl_c() {
         assert!(within("the end", child.wait()).await.unwrap().success());
     }
 }
+
+#[tokio::test]
+async fn a_provider_file_is_checked_and_tried() {
+    let directory = tempdir().unwrap();
+    let dynode = Dynode::start(&Broker::Memory).await;
+    let shown = dynode.run(&["provider", "check", "ideogram", "--model", "ideogram-v3"]).await.succeeded();
+    assert!(shown.contains("> POST https://api.ideogram.ai/v1/ideogram-v3/generate"), "{shown}");
+    assert!(shown.contains("> api-key: [redacted]") && shown.contains("> prompt: a red cube"), "{shown}");
+    let unknown = dynode.run(&["provider", "check", "ideogram", "--model", "x"]).await.failed(2);
+    assert!(unknown.contains("its models are ideogram-v3"), "{unknown}");
+
+    let bad = directory.path().join("bad.toml");
+    fs::write(&bad, "[models]\nm = { call = \"x\" }\n[calls]\n").unwrap();
+    let refused = dynode.run(&["provider", "check", bad.to_str().unwrap()]).await.failed(64);
+    assert!(refused.contains("bad.toml:2:"), "{refused}");
+
+    let provider = chaos::provider::Provider::bind(chaos::provider::Config::default()).await.unwrap();
+    let against = format!("http://{}/ideogram", provider.local_addr());
+    let serving = tokio::spawn(provider.serve(std::future::pending()));
+    let line = ["provider", "check", "ideogram", "--against", &against, "--payload", r#"{"prompt":"a cat"}"#];
+    let mut command = dynode.command(&line);
+    command.env_remove("IDEOGRAM_API_KEY");
+    let keyless = run(command, "").await.failed(64);
+    assert!(keyless.contains("`IDEOGRAM_API_KEY` is not set"), "{keyless}");
+    let mut command = dynode.command(&line);
+    command.env("IDEOGRAM_API_KEY", "k-canary-0123");
+    let came = run(command, "").await.succeeded();
+    assert!(came.contains("< file 0: image/png") && came.contains("\"images\":1"), "{came}");
+    assert!(!came.contains("canary"), "{came}");
+    serving.abort();
+}

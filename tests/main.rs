@@ -25,5 +25,6 @@ mod tidy;
 mod translated;
 mod trouble;
 mod upstream;
+mod vendor_sdks;
 mod websocket;
 mod workers;

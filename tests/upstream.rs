@@ -201,3 +201,45 @@ async fn what_fails_at_anthropic_is_told_or_got_over() {
     let (status, answered) = chain.dynode.post("/v1/chat/completions", &warm).await;
     assert_eq!((status, &answered["usage"]["completion_tokens"]), (200, &json!(12)), "{answered:#}");
 }
+
+/// No code and no rebuild: a provider file alone leads to a vendor, and its errors become the contract's.
+#[tokio::test]
+async fn a_provider_by_a_file_is_served_like_any_other() {
+    http::install_crypto();
+    let vendor =
+        Provider::bind(Config { api_key: Some("k-upstream".into()), ..Config::default() }).await.unwrap();
+    let address = vendor.local_addr();
+    let mut serving = JoinSet::new();
+    serving.spawn(vendor.serve(std::future::pending()));
+    let file = format!(
+        r#"
+        [providers.stock]
+        kind = "dynamic"
+        file = "pexels"
+        base_url = "http://{address}/pexels"
+        [providers.hosted]
+        kind = "dynamic"
+        file = "replicate"
+        base_url = "http://{address}/replicate/v1"
+        api_key_env = "UPSTREAM_KEY"
+        [providers.hosted.models.llama]
+        upstream = "meta/meta-llama-3-8b-instruct"
+        "#
+    );
+    let launch = Launch::on(&Broker::Memory).file(&file);
+    let launch = launch.variable("PEXELS_API_KEY", "k-upstream").variable("UPSTREAM_KEY", "k-upstream");
+    let dynode = launch.start().await;
+
+    let search = |id: &str, query: &str| json!({"id": id, "action": "media.search", "payload": {"model": "pexels", "query": query, "per_page": 2}});
+    dynode.post("/v1/requests", &search("found", "sea")).await;
+    let outcome = dynode.outcome("found").await;
+    assert_eq!(outcome["status"], "succeeded", "{outcome:#}");
+    assert_eq!(outcome["output"]["items"].as_array().unwrap().len(), 2);
+    assert_eq!(outcome["output"]["items"][0]["author"], "Joey Farina");
+
+    let body = json!({"model": "llama", "messages": [{"role": "user", "content": "hi"}]});
+    let (status, completion) = dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!(status, 200, "{completion:#}");
+    assert_eq!(completion["choices"][0]["message"]["content"], "You said: hi");
+    assert_eq!(completion["usage"]["completion_tokens"], 3);
+}

@@ -5,7 +5,6 @@ mod rules;
 
 use std::{sync::Arc, time::Duration};
 
-use adapters::Registry;
 use async_trait::async_trait;
 use broker::{Headers, Lease, Message, Publication, message::MESSAGE_ID};
 use futures_util::StreamExt;
@@ -16,14 +15,13 @@ use schemas::{
 use serde_json::json;
 
 use crate::{
-    EngineConfig, RuleConfig, Waterfalls,
+    EngineConfig, RuleConfig,
     control::Control,
-    measured::Measured,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
     stage::{FIRST_WITHIN, Stage, Task, Verdict},
 };
-use route::Router;
+pub use route::Router;
 pub use rules::{BadRule, Rules};
 
 /// The header by which the gateway says that it made the id itself, so that nobody can have asked before.
@@ -82,19 +80,15 @@ enum Prior {
 }
 
 impl Classifier {
-    /// Classifies by `rules`; the work goes to the providers of `registry`, down the `waterfalls`. `can_sign`: callbacks
-    /// without a secret have a default.
+    /// Classifies by `rules`; `router` says who does the work. `can_sign`: callbacks without a secret have a default.
     pub fn new(
         rules: &[RuleConfig],
-        registry: Arc<Registry>,
+        router: Router,
         control: Arc<Control>,
-        waterfalls: Arc<Waterfalls>,
-        measured: Arc<Measured>,
         outbox: Outbox,
         engine: EngineConfig,
         can_sign: bool,
     ) -> Result<Self, BadRule> {
-        let router = Router { registry, waterfalls, measured };
         Ok(Self { rules: Rules::new(rules)?, router, control, outbox, engine, can_sign })
     }
 

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::{
     CallbackConfig, EngineConfig, ProviderLimits, RuleConfig, Waterfalls,
-    classifier::{BadRule, Classifier},
+    classifier::{BadRule, Classifier, Router},
     closings::Closings,
     config::Providers,
     control::Control,
@@ -133,16 +133,9 @@ impl System {
 
         let can_sign = callbacks.default_secret.is_some();
         let measured = Arc::new(Measured::default());
-        let classifier = Classifier::new(
-            rules,
-            Arc::clone(&parts.registry),
-            Arc::clone(&control),
-            Arc::new(parts.waterfalls),
-            Arc::clone(&measured),
-            outbox.clone(),
-            engine.clone(),
-            can_sign,
-        )?;
+        let router = Router::new(Arc::clone(&parts.registry), parts.waterfalls, Arc::clone(&measured));
+        let classifier =
+            Classifier::new(rules, router, Arc::clone(&control), outbox.clone(), engine.clone(), can_sign)?;
         let delivery =
             Delivery::new(callbacks, courier, outbox.clone(), engine.clone(), Arc::clone(&metrics));
         let shared = Arc::new(Shared {

@@ -16,7 +16,8 @@ use crate::Price;
 pub struct ProviderConfig {
     /// Which adapter.
     pub kind: Kind,
-    /// The models that it serves, by the name that clients use.
+    /// The models that it serves, by the name that clients use. `dynamic`: those of its file where there are none.
+    #[serde(default)]
     pub models: BTreeMap<String, ModelConfig>,
     /// The most calls at once, per process.
     #[serde(default = "default_concurrency")]
@@ -36,6 +37,9 @@ pub struct ProviderConfig {
     /// Whether it is asked only while it has a free slot: a machine of one's own that is faster than any queue before it.
     #[serde(default)]
     pub only_when_idle: bool,
+    /// `dynamic`: the provider file: one that is shipped, by its name, or any other, by its path.
+    #[serde(default)]
+    pub file: Option<String>,
     /// Over HTTP: where the API begins, `/v1` included. `openai_compatible` needs it; others know their own.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -109,6 +113,8 @@ pub enum Kind {
     Gemini,
     /// Ollama by its own API.
     Ollama,
+    /// By a provider file.
+    Dynamic,
 }
 
 impl Kind {
@@ -123,6 +129,16 @@ impl Kind {
             ],
             Self::Gemini | Self::Ollama => &[Action::ChatCompletion, Action::EmbeddingQuery],
             Self::Anthropic => &[Action::ChatCompletion],
+            Self::Dynamic => &[
+                Action::ChatCompletion,
+                Action::EmbeddingQuery,
+                Action::ImageGenerate,
+                Action::AudioSynthesize,
+                Action::VideoRender,
+                Action::MediaSearch,
+                Action::CodeExecute,
+                Action::ToolInvoke,
+            ],
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use reqwest::{
-    Client, Response, Url,
+    Client, Method, RequestBuilder, Response, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use schemas::ErrorCode;
@@ -45,15 +45,15 @@ const OWN_HEADERS: [&str; 8] = [
 
 /// What is the same for all providers of one kind.
 #[derive(Debug)]
-pub(crate) struct Manners {
+pub(crate) struct Manners<'a> {
     /// The kind, with its article, as errors name it.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: &'a str,
     /// Where the API is when nothing else is configured; none where it must be.
-    pub(crate) base_url: Option<&'static str>,
+    pub(crate) base_url: Option<&'a str>,
     /// Where a key goes.
-    pub(crate) key: KeyPlace,
+    pub(crate) key: KeyPlace<'a>,
     /// Headers of every call; a configured one takes the place of its namesake.
-    pub(crate) headers: &'static [(&'static str, &'static str)],
+    pub(crate) headers: &'a [(&'a str, &'a str)],
 }
 
 /// A provider over HTTP.
@@ -75,7 +75,7 @@ impl Endpoint {
     pub(crate) fn new(
         name: &str,
         config: &ProviderConfig,
-        manners: &Manners,
+        manners: &Manners<'_>,
         client: Client,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
@@ -84,7 +84,8 @@ impl Endpoint {
         let base = base_url(&root, config.base_url.as_deref().or(manners.base_url))?;
         let mut headers = HeaderMap::new();
         for (header, value) in manners.headers {
-            headers.insert(HeaderName::from_static(header), HeaderValue::from_static(value));
+            let (header, value) = configured_header(&root, header, &(*value).into())?;
+            headers.insert(header, value);
         }
         let mut secrets = Vec::new();
         for (header, value) in &config.headers {
@@ -127,17 +128,35 @@ impl Endpoint {
         body: &Value,
     ) -> Result<Response, Error> {
         let request = self
-            .client
-            .post(self.url(path))
-            .headers(self.headers(call.key))
+            .request(Method::POST, self.url(path), call.key)
             .header(ACCEPT, accept)
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_string());
         self.send(request, call).await
     }
 
+    /// A request by this key, with the headers of every call.
+    pub(crate) fn request(&self, method: Method, url: Url, key: usize) -> RequestBuilder {
+        self.client.request(method, url).headers(self.headers(key))
+    }
+
+    /// A request of another host: without key or headers.
+    pub(crate) fn bare(&self, url: Url) -> RequestBuilder {
+        self.client.get(url)
+    }
+
     /// Sends what `request` says, in the name of `call`.
-    async fn send(&self, mut request: reqwest::RequestBuilder, call: &Call) -> Result<Response, Error> {
+    async fn send(&self, request: RequestBuilder, call: &Call) -> Result<Response, Error> {
+        let response = self.exchange(request, call).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, headers, body) = self.refused(response, call.deadline).await;
+        Err(failure::of_status(self, status, &headers, &body))
+    }
+
+    /// Sends what `request` says, in the name of `call`; the reply may say anything.
+    pub(crate) async fn exchange(&self, mut request: RequestBuilder, call: &Call) -> Result<Response, Error> {
         let traceparent = call.traceparent.as_deref();
         for (name, value) in
             [("idempotency-key", Some(call.idempotency_key.as_str())), ("traceparent", traceparent)]
@@ -147,17 +166,37 @@ impl Endpoint {
                 request = request.header(HeaderName::from_static(name), value);
             }
         }
-        let response = timeout_at(call.deadline, request.send())
+        self.exchange_plain(request, call.deadline).await
+    }
+
+    /// Sends what `request` says and nothing else.
+    pub(crate) async fn exchange_plain(
+        &self,
+        request: RequestBuilder,
+        deadline: Instant,
+    ) -> Result<Response, Error> {
+        timeout_at(deadline, request.send())
             .await
             .map_err(|_| deadline::exceeded(&self.name))?
-            .map_err(|error| http::unreachable(&self.name, error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
+            .map_err(|error| http::unreachable(&self.name, error))
+    }
+
+    /// What a reply says whose status says that the call was refused.
+    pub(crate) async fn refused(&self, response: Response, deadline: Instant) -> (u16, HeaderMap, Vec<u8>) {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let until = call.deadline.min(Instant::now() + ERROR_BODY_WAIT);
+        let until = deadline.min(Instant::now() + ERROR_BODY_WAIT);
         let body = timeout_at(until, http::read_error(response)).await.unwrap_or_default();
-        Err(failure::of_status(self, status, &headers, &body))
+        (status, headers, body)
+    }
+
+    /// Whether `url` has the scheme, the host and the port of the API.
+    pub(crate) fn is_ours(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    /// Whether the API is reached without TLS: a server of one's own, or a test.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.base.scheme() == "http"
     }
 
     /// The URL of `path`, which begins without a slash and may end with a query.
@@ -171,13 +210,16 @@ impl Endpoint {
 
     /// A provider's words, fit to be shown: without the secrets, which it may repeat, on one line, and short.
     pub(crate) fn quote(&self, words: &str) -> String {
-        let redacted = self
-            .secrets
-            .iter()
-            .fold(words.to_owned(), |text, secret| text.replace(secret.expose_secret(), "[redacted]"));
+        let redacted = self.redact(words);
         let line =
             redacted.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
         line.collect::<Vec<_>>().join(" ").chars().take(QUOTE_CHARS_MAX).collect()
+    }
+
+    /// `text` without the secrets.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let strike = |text: String, secret: &SecretString| text.replace(secret.expose_secret(), "[redacted]");
+        self.secrets.iter().fold(text.to_owned(), strike)
     }
 
     /// The error of an answer that makes no sense; a second call may bring a better one.

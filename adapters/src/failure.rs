@@ -174,13 +174,19 @@ pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, b
     let said = Said::read(body);
     let mut error = classify(endpoint, status, &said);
     error.upstream_status = Some(status);
-    let wish = || retry_after::read(headers, jiff::Timestamp::now()).or(said.retry_after);
-    error.retry_after = match error.remedy {
-        Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers, jiff::Timestamp::now())),
+    error.retry_after = wish(error.remedy, headers, said.retry_after);
+    error
+}
+
+/// When the provider wants to be asked again, where it is to be asked at all; `said` is what its body says of it.
+pub(crate) fn wish(remedy: Remedy, headers: &HeaderMap, said: Option<Duration>) -> Option<Duration> {
+    let now = jiff::Timestamp::now();
+    let wish = || retry_after::read(headers, now).or(said);
+    match remedy {
+        Remedy::Throttle => wish().or_else(|| retry_after::read_rate_limit(headers, now)),
         Remedy::Retry => wish(),
         Remedy::DisableKey(_) | Remedy::FallBack | Remedy::Fatal => None,
-    };
-    error
+    }
 }
 
 /// The error in a reply that began well. Its code may be a status (vLLM).

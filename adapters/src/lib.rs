@@ -22,6 +22,7 @@
 //! | [`anthropic`] | Anthropic's Messages API, and the rules of what crosses to it |
 //! | [`gemini`] | Google's Gemini API |
 //! | [`ollama`] | Ollama by its own API |
+//! | [`dynamic`] | a provider by a file: requests, replies and errors are configuration |
 //!
 //! An adapter knows no broker and no actor.
 
@@ -31,6 +32,7 @@ pub mod anthropic;
 mod chat;
 pub mod config;
 mod deadline;
+pub mod dynamic;
 mod embeddings;
 mod endpoint;
 pub mod error;
@@ -53,6 +55,7 @@ pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
 pub use anthropic::Anthropic;
 pub use chat::estimate;
 pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
+pub use dynamic::Dynamic;
 pub use error::{Error, KeyFault, Remedy};
 pub use gemini::Gemini;
 pub use limits::{Left, Limits};

@@ -9,7 +9,7 @@ use reqwest::Client;
 use schemas::{Action, Tenant};
 
 use crate::{
-    Abilities, Adapter, Anthropic, Gemini, Kind, ModelConfig, Ollama, OpenaiCompatible, Price,
+    Abilities, Adapter, Anthropic, Dynamic, Gemini, Kind, ModelConfig, Ollama, OpenaiCompatible, Price,
     ProviderConfig, Simulated, http,
 };
 
@@ -85,6 +85,12 @@ impl Registry {
                 Kind::Anthropic => Arc::new(Anthropic::new(name, config, shared(&mut client, name)?)?),
                 Kind::Gemini => Arc::new(Gemini::new(name, config, shared(&mut client, name)?)?),
                 Kind::Ollama => Arc::new(Ollama::new(name, config, shared(&mut client, name)?)?),
+                Kind::Dynamic => {
+                    let dynamic = Dynamic::new(name, config, shared(&mut client, name)?)?;
+                    registry.models.extend_from_slice(dynamic.models());
+                    registry.adapters.insert(name.clone(), Arc::new(dynamic));
+                    continue;
+                }
             };
             registry.adapters.insert(name.clone(), adapter);
             registry.models.extend(config.models.iter().map(|(id, model)| Model {
@@ -163,7 +169,8 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
         let why = "a provider's name is part of subjects: use 1 to 64 characters out of A-Z a-z 0-9 _ -";
         return Err(ConfigError::new(format!("providers.{shown}"), why));
     }
-    if config.models.is_empty() {
+    let is_dynamic = config.kind == Kind::Dynamic;
+    if config.models.is_empty() && !is_dynamic {
         let why = "names no model; add one, as in `models.NAME = {}`, or remove the provider";
         return Err(ConfigError::new(path("models"), why));
     }
@@ -177,6 +184,9 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
     if config.tokens_per_minute == Some(0) {
         let why = "must be at least 1; leave it out where there is no limit";
         return Err(ConfigError::new(path("tokens_per_minute"), why));
+    }
+    if !is_dynamic {
+        refuse(&format!("providers.{name}"), "this kind of provider", &[("file", config.file.is_some())])?;
     }
     for (id, model) in &config.models {
         let path = |key: &str| format!("providers.{name}.models.{id}{key}");
@@ -201,7 +211,8 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
             return Err(ConfigError::new(path(".context_tokens"), why));
         }
         let (does, wanted) = (config.kind.actions(), model.action_or_chat());
-        if !does.contains(&wanted) {
+        let by_file = is_dynamic && model.action.is_none();
+        if !by_file && !does.contains(&wanted) {
             let does: Vec<_> = does.iter().map(|action| format!("`{action}`")).collect();
             let why = format!("this kind of provider does not do `{wanted}`; it does {}", does.join(", "));
             return Err(ConfigError::new(path(".action"), why));

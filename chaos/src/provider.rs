@@ -28,6 +28,7 @@ mod sim;
 mod speech;
 mod text;
 mod tool;
+mod vendors;
 mod witness;
 
 use std::io;
@@ -155,6 +156,7 @@ fn router(sim: Arc<Sim>) -> Router {
         .route("/v1/models", get(models::list))
         // A wildcard, since the name of a model may contain a slash, encoded or not.
         .route("/v1/models/{*model}", get(models::retrieve).post(gemini::call))
+        .merge(vendors::routes())
         .route("/_sim/calls", get(list_calls).delete(forget_calls))
         .fallback(unknown_url)
         .method_not_allowed_fallback(wrong_method)

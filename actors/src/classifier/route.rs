@@ -13,13 +13,18 @@ use crate::{
 
 /// Chooses.
 #[derive(Debug)]
-pub(super) struct Router {
-    pub(super) registry: Arc<Registry>,
-    pub(super) waterfalls: Arc<Waterfalls>,
-    pub(super) measured: Arc<Measured>,
+pub struct Router {
+    registry: Arc<Registry>,
+    waterfalls: Waterfalls,
+    measured: Arc<Measured>,
 }
 
 impl Router {
+    /// Chooses among the models of `registry`, down the `waterfalls`, by what was `measured`.
+    pub const fn new(registry: Arc<Registry>, waterfalls: Waterfalls, measured: Arc<Measured>) -> Self {
+        Self { registry, waterfalls, measured }
+    }
+
     /// The plan for `request` of `tenant`; the error says what is not served and what is, or what each model lacks.
     pub(super) fn plan(&self, tenant: &Tenant, request: &Request) -> Result<Plan, Error> {
         let (models, prefer) = self.candidates(tenant, request)?;

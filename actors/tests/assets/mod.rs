@@ -1,4 +1,5 @@
 //! The files that providers make: kept whole, told as they come, and taken away where their call broke off.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use broker::{Objects, Seams};
 use futures_util::TryStreamExt;

@@ -41,7 +41,7 @@ impl Version {
         }
     }
 
-    pub(super) fn manners(self) -> &'static Manners {
+    pub(super) fn manners(self) -> &'static Manners<'static> {
         match self {
             Self::Current => &CURRENT_MANNERS,
             Self::Earlier => &EARLIER_MANNERS,

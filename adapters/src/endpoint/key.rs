@@ -9,14 +9,14 @@ use crate::{ConfigError, ProviderConfig};
 
 /// Where a key goes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum KeyPlace {
+pub(crate) enum KeyPlace<'a> {
     /// `authorization: Bearer KEY`.
     Bearer,
     /// In a header of the provider's own.
-    Header(&'static str),
+    Header(&'a str),
 }
 
-impl KeyPlace {
+impl KeyPlace<'_> {
     /// The header that carries `key`.
     pub(super) fn header(
         self,
@@ -26,7 +26,12 @@ impl KeyPlace {
     ) -> Result<(HeaderName, HeaderValue), ConfigError> {
         let (name, text) = match self {
             Self::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-            Self::Header(name) => (HeaderName::from_static(name), key.expose_secret().to_owned()),
+            Self::Header(name) => {
+                let header = HeaderName::from_bytes(name.as_bytes());
+                let header =
+                    header.map_err(|_| ConfigError::new(root, "its key has no header that can be sent"))?;
+                (header, key.expose_secret().to_owned())
+            }
         };
         let mut value = HeaderValue::from_str(&text).map_err(|_| {
             let why = "the key holds line breaks or other characters that a header cannot carry";

@@ -1,9 +1,10 @@
-//! What every adapter promises, checked on all of them by the same checks; and what the HTTP adapter does on the wire.
+//! What every adapter promises, checked on all of them by the same checks; and what those over HTTP do on the wire.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot do without, it may fail on")]
 
 mod anthropic;
 mod both;
+mod dynamic;
 mod gemini;
 mod media;
 mod ollama;

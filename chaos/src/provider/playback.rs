@@ -23,7 +23,7 @@ use crate::connections::Line;
 const DRIP_GAP: Duration = Duration::from_secs(1);
 
 /// What a gateway in front of a provider sends when it has lost it.
-const BAD_GATEWAY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
+pub(super) const BAD_GATEWAY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
     <center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n";
 
 /// A body that is not JSON, though it starts like an answer.
@@ -31,7 +31,7 @@ const MALFORMED_BODY: &[u8] = br#"{"id":"malformed","choices":[}"#;
 
 /// How a body ends before its end.
 #[derive(Clone, Copy, Debug)]
-enum Ending {
+pub(super) enum Ending {
     /// The connection stays, nothing more comes.
     Silence,
     /// The connection closes.
@@ -102,7 +102,7 @@ fn at_once(body: Bytes, call: &mut OpenCall) -> Response {
 }
 
 /// A body of which only `part` comes, and then the ending.
-fn broken(part: Bytes, ending: Ending, call: OpenCall, line: Line) -> Body {
+pub(super) fn broken(part: Bytes, ending: Ending, call: OpenCall, line: Line) -> Body {
     let part = Some(part).filter(|part| !part.is_empty());
     Body::from_stream(unfold((part, call), move |(part, mut call)| {
         let line = line.clone();
@@ -116,7 +116,7 @@ fn broken(part: Bytes, ending: Ending, call: OpenCall, line: Line) -> Body {
 }
 
 /// A body that comes byte by byte.
-fn drip(body: Bytes, gap: Duration, call: OpenCall) -> Body {
+pub(super) fn drip(body: Bytes, gap: Duration, call: OpenCall) -> Body {
     let gap = if gap.is_zero() { DRIP_GAP } else { gap };
     Body::from_stream(unfold((body, call), move |(mut rest, mut call)| async move {
         if rest.is_empty() {
@@ -149,7 +149,7 @@ async fn break_off(ending: Ending, call: &mut OpenCall, line: &Line) -> io::Erro
 }
 
 /// Sleeps, but not for nothing: even a sleep of zero would wait for the timer's next tick.
-async fn pause(duration: Duration) {
+pub(super) async fn pause(duration: Duration) {
     if !duration.is_zero() {
         tokio::time::sleep(duration).await;
     }

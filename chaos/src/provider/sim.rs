@@ -16,6 +16,7 @@ use super::behaviour::{Behaviour, Fault};
 use super::calls::Call;
 use super::errors::ApiError;
 use super::limits::{Named, SlidingWindow, Standing};
+use super::vendors::Job;
 use crate::journal::Journal;
 use crate::scribe::Scribe;
 
@@ -31,6 +32,8 @@ pub(super) struct Sim {
     authorization: Option<[u8; 32]>,
     windows: Mutex<Named<SlidingWindow>>,
     hits: Mutex<Named<u32>>,
+    /// Long work of the vendors, by its id.
+    pub(super) jobs: Mutex<Named<Job>>,
     run: u32,
     last_id: AtomicU64,
     arrived: AtomicU64,
@@ -51,6 +54,7 @@ impl Sim {
             authorization: config.api_key.map(|key| bearer(key.expose_secret())),
             windows: Mutex::default(),
             hits: Mutex::default(),
+            jobs: Mutex::default(),
             run: rand::random(),
             last_id: AtomicU64::new(0),
             arrived: AtomicU64::new(0),

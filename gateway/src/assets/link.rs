@@ -63,7 +63,7 @@ mod tests {
         assert!(!signer.is_signed(&other, "a", &link));
         assert!(!signer.is_signed(&acme, "b", &link));
         assert!(!signer.is_signed(&acme, "a", &Link { expires: 101, ..link.clone() }));
-        assert!(!signer.is_signed(&acme, "a", &Link { signature: String::new(), ..link.clone() }));
+        assert!(!signer.is_signed(&acme, "a", &Link { signature: String::new(), ..link }));
         assert!(!Signer::new(b"another").is_signed(&acme, "a", &link));
         assert_eq!(format!("{signer:?}"), "[redacted]");
     }

@@ -13,11 +13,9 @@ fn router(waterfalls: Value) -> Router {
         "c": {"kind": "simulated", "only_when_idle": true, "models": {"m": {
             "tools": false, "vision": false, "json": false, "context_tokens": 100, "price": {"input": 0}}}},
     });
-    Router {
-        registry: Arc::new(Registry::build(&serde_json::from_value(table).unwrap()).unwrap()),
-        waterfalls: Arc::new(serde_json::from_value(waterfalls).unwrap()),
-        measured: Arc::new(Measured::default()),
-    }
+    let registry = Registry::build(&serde_json::from_value(table).unwrap()).unwrap();
+    let waterfalls = serde_json::from_value(waterfalls).unwrap();
+    Router::new(Arc::new(registry), waterfalls, Arc::default())
 }
 
 fn request(fields: Value, route: Value) -> Request {

@@ -118,7 +118,7 @@ fn several_candidates_are_several_choices() {
 #[test]
 fn what_is_withheld_is_told_as_what_it_is() {
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 8}});
-    let items = [of_events(&[blocked.clone()]), of_whole(&blocked)];
+    let items = [of_events(std::slice::from_ref(&blocked)), of_whole(&blocked)];
     for items in items {
         let (output, usage) = finished(&items);
         assert_eq!(output.finish_reason, Some(FinishReason::ContentFilter));

@@ -1,0 +1,194 @@
+//! One call: asked, waited for, read.
+
+use std::sync::Arc;
+
+use reqwest::{Response, header::HeaderMap};
+use schemas::{
+    Action, ChatDelta, ChatOutput, EmbeddingOutput, MediaOutput, Output, Usage, chat::FinishReason,
+    embedding::Vector,
+};
+use serde_json::Value;
+
+use super::{
+    Provider,
+    errors::Said,
+    frames::Frames,
+    heard,
+    outlet::{self, Outlet},
+    plan::{Answer, Plan},
+    program::Model,
+    template::{Scope, told},
+};
+use crate::{
+    Call, Error, Finished, Progress, Progressed,
+    chat::{self, Ask, estimate},
+    http,
+};
+
+/// One call.
+pub(super) struct Job {
+    pub(super) provider: Arc<Provider>,
+    pub(super) plan: Arc<Plan>,
+    upstream: String,
+    pub(super) call: Call,
+    scope: Scope,
+}
+
+impl Job {
+    /// Sends the request. The rest is done while the answer is read.
+    pub(super) async fn start(
+        provider: Arc<Provider>,
+        model: Model,
+        call: Call,
+    ) -> Result<Progressed, Error> {
+        let Model { plan, upstream } = model;
+        let scope = provider.scope(&upstream, &call);
+        let response = provider.send(&plan.request, &scope, &call).await?;
+        let streamed = call.payload.get("stream") == Some(&Value::Bool(true));
+        if let Some(stream) = plan.stream.as_ref().filter(|_| streamed) {
+            let (framing, ask, endpoint) =
+                (stream.framing.into(), Ask::new(&call), Arc::clone(&provider.endpoint));
+            let decoder = Frames::new(provider, plan, scope);
+            return Ok(chat::progress(endpoint, ask, decoder, framing, response));
+        }
+        let job = Self { provider, plan, upstream, call, scope };
+        Ok(outlet::told(|outlet| job.run(response, outlet)))
+    }
+
+    async fn run(self, response: Response, outlet: Outlet) -> Result<Finished, Error> {
+        outlet.give(Progress::Started).await;
+        let mut scope = self.scope.clone();
+        let mut response = Some(response);
+        if let Some(poll) = &self.plan.poll {
+            scope = match response.take() {
+                Some(submitted) => self.hear(&scope, submitted).await?,
+                None => scope,
+            };
+            scope = self.wait(poll, scope, &outlet).await?;
+            if let Some(result) = &self.plan.result {
+                response = Some(self.provider.send(result, &scope, &self.call).await?);
+            }
+        }
+        if let Some(response) = response {
+            if matches!(self.plan.answer, Answer::Bytes) {
+                return self.bytes(&scope, response, &outlet).await;
+            }
+            scope = self.hear(&scope, response).await?;
+        }
+        self.answer(&scope, &outlet).await
+    }
+
+    /// Reads a reply that is JSON. One that is an error all the same is told as what it is.
+    pub(super) async fn hear(&self, scope: &Scope, response: Response) -> Result<Scope, Error> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let limit = usize::try_from(self.provider.program.limits.reply_bytes).unwrap_or(usize::MAX);
+        let name = &self.provider.endpoint.name;
+        let body = http::read(response, limit).await.map_err(|error| http::unreadable(name, error))?;
+        let reply = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
+        let reply =
+            reply.map_err(|error| self.provider.nonsense(&format!("sent what is not JSON: {error}")))?;
+        let scope = heard(scope, status, &headers, &reply);
+        self.refuse(&scope, status, &headers, &body).map(|()| scope)
+    }
+
+    fn refuse(&self, scope: &Scope, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+        let said = Said { status, headers, body };
+        self.provider.program.errors.in_reply(&self.provider.endpoint, scope, &said).map_or(Ok(()), Err)
+    }
+
+    /// A body that is the file.
+    async fn bytes(&self, scope: &Scope, response: Response, outlet: &Outlet) -> Result<Finished, Error> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let scope = heard(scope, status, &headers, &Value::Null);
+        self.refuse(&scope, status, &headers, &[])?;
+        self.download(response, 0, outlet).await?;
+        self.media(&scope, 1)
+    }
+
+    async fn answer(&self, scope: &Scope, outlet: &Outlet) -> Result<Finished, Error> {
+        let missing = |why: String| {
+            self.provider.nonsense(&format!("sent a reply without what was asked for: {}", told(&why)))
+        };
+        match &self.plan.answer {
+            Answer::Files(files) => {
+                let made = self.files(files, scope, outlet).await?;
+                self.media(scope, made)
+            }
+            Answer::Bytes => Err(self.provider.nonsense("sent no file")),
+            Answer::Text { text, finish_reason } => {
+                let text = text.render(scope).map_err(missing)?;
+                let reason = finish_reason.as_ref().map(|reason| reason.render(scope));
+                let reason = reason.transpose().map_err(missing)?;
+                Ok(self.text(scope, words(&text), reason.as_ref(), outlet).await)
+            }
+            Answer::Vectors(vectors) => {
+                let vectors = vectors.render(scope).map_err(missing)?;
+                let vectors: Vec<Vec<f32>> =
+                    serde_json::from_value(vectors).map_err(|error| missing(error.to_string()))?;
+                let embeddings = vectors.into_iter().map(Vector).collect();
+                Ok(self.finished(scope, Output::Embeddings(EmbeddingOutput { embeddings }), Usage::default()))
+            }
+            Answer::Output(output) => {
+                let output = output.render(scope).map_err(missing)?;
+                Ok(self.finished(scope, Output::Other(output), Usage::default()))
+            }
+        }
+    }
+
+    async fn text(&self, scope: &Scope, text: String, reason: Option<&Value>, outlet: &Outlet) -> Finished {
+        let finish_reason = Some(reason.map_or(FinishReason::Stop, super::frames::finish_reason));
+        let ask = Ask::new(&self.call);
+        if ask.streamed {
+            let delta = ChatDelta { delta: text.clone(), finish_reason, ..ChatDelta::default() };
+            outlet.give(Progress::Delta(delta)).await;
+        }
+        let output = ChatOutput { text, finish_reason, ..ChatOutput::default() };
+        let estimated = Usage {
+            input_tokens: ask.input_estimate,
+            output_tokens: estimate::output(&output),
+            estimated: true,
+            ..Usage::default()
+        };
+        self.finished(scope, Output::Chat(output), estimated)
+    }
+
+    /// The end of a call that made so many files.
+    fn media(&self, scope: &Scope, files: u64) -> Result<Finished, Error> {
+        let details = self.plan.details.as_ref().map(|details| details.render(scope)).transpose();
+        let details = details.map_err(|why| {
+            self.provider.nonsense(&format!("sent a reply without its details: {}", told(&why)))
+        })?;
+        let spoken =
+            self.call.payload.get("input").and_then(Value::as_str).map_or(0, |text| text.chars().count());
+        let counted = match self.plan.action {
+            Action::ImageGenerate => Usage { images: files, ..Usage::default() },
+            Action::AudioSynthesize => {
+                Usage { characters: spoken as u64, estimated: true, ..Usage::default() }
+            }
+            _ => Usage::default(),
+        };
+        let output = MediaOutput { assets: Vec::new(), details: details.unwrap_or_default() };
+        Ok(self.finished(scope, Output::Media(output), counted))
+    }
+
+    /// `counted` is what it used where the provider does not say.
+    fn finished(&self, scope: &Scope, output: Output, counted: Usage) -> Finished {
+        let model = self.plan.model.as_ref().and_then(|model| model.render(scope).ok());
+        let model = model.as_ref().and_then(Value::as_str).filter(|model| !model.is_empty());
+        Finished {
+            output,
+            usage: self.plan.usage.read(scope).unwrap_or(counted),
+            model: model.unwrap_or(&self.upstream).to_owned(),
+        }
+    }
+}
+
+/// A text: as it is, or its pieces put together, as some providers send them.
+pub(super) fn words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(words).collect(),
+        other => other.to_string(),
+    }
+}

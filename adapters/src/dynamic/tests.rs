@@ -1,0 +1,233 @@
+use std::collections::BTreeMap;
+
+use proptest::{prelude::*, sample::Index};
+use serde_json::json;
+
+use super::*;
+use crate::{Kind, Registry, http};
+
+const MINIMAL: &str = r#"
+base_url = "https://api.test/v1"
+key = { header = "x-key", variable = "TEST_KEY" }
+[models]
+m = { call = "make" }
+[calls.make]
+action = "image.generate"
+[calls.make.request]
+path = "make"
+json = { prompt = "{{ payload.prompt }}" }
+[calls.make.reply]
+files = { urls = "{{ reply.url }}" }
+"#;
+
+fn refused(text: &str) -> FileError {
+    Program::read("p.toml", text).unwrap_err()
+}
+
+#[test]
+fn a_bad_file_is_told_with_line_and_reason() {
+    let rows = [
+        ("key = {", "key = [", "p.toml:3:", ""),
+        ("action = ", "actoin = ", "p.toml:7:1", "unknown field `actoin`"),
+        ("image.generate", "image.make", "p.toml:7:", "unknown variant `image.make`"),
+        (
+            "image.generate",
+            "workflow.run",
+            "p.toml:7:1",
+            "calls.make.action: a provider file cannot describe",
+        ),
+        (
+            "path = \"make\"",
+            "path = \"/make\"",
+            "p.toml:9:1",
+            "calls.make.request.path: must begin without a slash",
+        ),
+        ("path = \"make\"", "path = \"{{ make\"", "p.toml:9:1", "calls.make.request.path: "),
+        ("path = \"make\"\n", "", "p.toml:8:", "missing field `path`"),
+        (
+            "payload.prompt }}",
+            "prompt }}",
+            "p.toml:10:1",
+            "calls.make.request.json: prompt: there is no `prompt` here",
+        ),
+        (
+            "payload.prompt }}",
+            "reply.prompt }}",
+            "p.toml:10:1",
+            "there is no `reply` here; what can be used is payload",
+        ),
+        ("json = ", "form = {}\njson = ", "p.toml:8:", "more than one body"),
+        ("json = ", "method = \"GET\"\njson = ", "p.toml:10:1", "a GET has no body"),
+        ("files = ", "output = 1\nfiles = ", "p.toml:11:", "once: by files or bytes"),
+        (
+            "files = ",
+            "text = \"x\" #",
+            "p.toml:12:1",
+            "calls.make.reply.text: is no answer to `image.generate`",
+        ),
+        ("urls = ", "base64 = \"{{ reply.b }}\", urls = ", "p.toml:12:", "keep one of urls and base64"),
+        (
+            "{ call = \"make\" }",
+            "{ call = \"made\" }",
+            "p.toml:5:",
+            "there is no call `made`; the calls here are `make`",
+        ),
+        ("[models]\nm = { call = \"make\" }", "models = {}", "p.toml:4:1", "models: names no model"),
+        (
+            "[calls.make.request]",
+            "wait = \"webhook\"\n[calls.make.request]",
+            "p.toml:8:1",
+            "a webhook is not supported",
+        ),
+    ];
+    for (from, to, place, why) in rows {
+        assert!(MINIMAL.contains(from), "{from}");
+        let error = refused(&MINIMAL.replace(from, to)).to_string();
+        assert!(error.starts_with(place), "{from} -> {to}: {error}");
+        assert!(error.contains(why), "{from} -> {to}: {error}");
+    }
+}
+
+#[test]
+fn what_is_added_is_checked_as_well() {
+    let rows = [
+        ("[limits]\nfiles = 0", "limits.files: 0 is not between"),
+        ("[calls.make.reply.usage]\nmoney = \"{{ reply.x }}\"", "usage.money: is nothing that is counted"),
+        ("[calls.make.result]\npath = \"x\"", "calls.make.result: is asked for after a poll"),
+        (
+            "[[errors]]\ncode = \"provider_error\"\nremedy = \"retry\"\nsays = \"x\"",
+            "errors[0]: fits every refusal",
+        ),
+        (
+            "[[errors]]\nstatus = 200\ncode = \"provider_error\"\nremedy = \"retry\"\nsays = \"x\"",
+            "errors[0].status: fits every reply",
+        ),
+        ("[refusal]\nmessage = \"{{ words }}\"", "refusal.message: there is no `words` here"),
+        (
+            "[calls.make.poll]\npath = \"x\"\nstate = \"{{ reply.s }}\"\npending = []\ndone = []",
+            "calls.make.poll.done: names no state",
+        ),
+        (
+            "[calls.make.poll]\npath = \"x\"\nstate = \"{{ reply.s }}\"\npending = []\ndone = [\"d\"]\nevery_ms = 1",
+            "calls.make.poll.every_ms: 1 is not between 50 and 20000",
+        ),
+        (
+            "[calls.make.stream]\nframing = \"lines\"\ntext = \"{{ reply.t }}\"\nfinish_reason = \"{{ reply.f }}\"",
+            "calls.make.stream: only a chat answer",
+        ),
+        ("[calls.make.stream]\nframing = \"morse\"", "unknown variant `morse`"),
+    ];
+    for (more, why) in rows {
+        let error = refused(&format!("{MINIMAL}\n{more}\n")).to_string();
+        assert!(error.contains(why), "{more}: {error}");
+        assert!(!error.starts_with("p.toml:1:"), "{more}: {error}");
+    }
+}
+
+#[test]
+fn every_shipped_file_is_one_and_makes_its_sample() {
+    for name in shipped::NAMES {
+        let check = check::Check::read(name, None, std::time::Duration::from_secs(1)).unwrap();
+        for model in check.models() {
+            let request =
+                check.request(model, None).unwrap_or_else(|why| panic!("{name} {}: {why}", model.id));
+            assert!(!request.contains(check::NO_KEY), "{request}");
+        }
+    }
+}
+
+fn built(name: &str, table: Value, variable: Option<&str>) -> Result<Dynamic, ConfigError> {
+    let mut config = json!({"kind": "dynamic"});
+    config.as_object_mut().unwrap().extend(table.as_object().unwrap().clone());
+    let config: ProviderConfig = serde_json::from_value(config).unwrap();
+    let client = http::client_builder().build().unwrap();
+    let variable = variable.map(str::to_owned);
+    Dynamic::with_variables(name, &config, client, move |name| {
+        variable.clone().filter(|_| name == "IDEOGRAM_API_KEY")
+    })
+}
+
+#[test]
+fn a_missing_key_is_named_with_the_variable_to_set() {
+    let error = built("p", json!({"file": "ideogram"}), None).unwrap_err();
+    assert_eq!(error.path, "providers.p.api_key_env");
+    assert!(error.why.contains("`IDEOGRAM_API_KEY` is not set; set it to the key"), "{error}");
+    let dynamic = built("p", json!({"file": "ideogram"}), Some("k-canary")).unwrap();
+    assert_eq!(dynamic.provider.endpoint.headers(0)["api-key"], "k-canary");
+    let shown = format!("{dynamic:?}");
+    assert!(!shown.contains("canary"), "{shown}");
+    built("p", json!({"file": "ideogram", "api_key": "k"}), None).unwrap();
+}
+
+#[test]
+fn models_are_those_of_the_file_or_renamed_by_the_configuration() {
+    let ids = |table: Value| {
+        let dynamic = built("p", table, Some("k"))?;
+        Ok::<_, ConfigError>(
+            dynamic.models().iter().map(|m| format!("{}={}", m.id, m.upstream)).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(ids(json!({"file": "ideogram"})).unwrap().len(), 4);
+    let renamed = json!({"file": "ideogram", "models": {"pictures": {"upstream": "ideogram-v3-turbo"}}});
+    assert_eq!(ids(renamed).unwrap(), ["pictures=ideogram-v3-turbo"]);
+    let new = json!({"file": "ideogram", "models": {"ideogram-v9": {}}});
+    assert_eq!(ids(new).unwrap(), ["ideogram-v9=ideogram-v9"], "one call alone can be meant");
+    let rows = [
+        (json!({"models": {"x": {"action": "chat.completion"}}}), "providers.p.models.x", "cannot be told"),
+        (
+            json!({"models": {"ideogram-v3": {"action": "video.render"}}}),
+            "providers.p.models.ideogram-v3",
+            "does `image.generate`",
+        ),
+        (
+            json!({"models": {"a": {"upstream": "m"}, "b": {"upstream": "m"}}}),
+            "providers.p.models",
+            "both `m`",
+        ),
+        (json!({"seed": 3}), "providers.p.seed", "does not belong"),
+        (json!({"base_url": "ftp://x"}), "providers.p.base_url", "http://"),
+        (json!({"file": "nosuch"}), "providers.p.file", "`nosuch` is not shipped (elevenlabs"),
+        (json!({"file": "/no/such.toml"}), "providers.p.file", "cannot be read"),
+        (json!({"file": null}), "providers.p.file", "is missing"),
+    ];
+    for (more, path, why) in rows {
+        let mut table = json!({"file": "ideogram"});
+        table.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let error = built("p", table, Some("k")).unwrap_err();
+        assert_eq!(error.path, path, "{more}: {error}");
+        assert!(error.why.contains(why), "{more}: {error}");
+    }
+}
+
+#[test]
+fn a_registry_is_told_the_file_and_the_line_of_a_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bad.toml");
+    std::fs::write(&path, MINIMAL.replace("path = \"make\"", "path = \"/make\"")).unwrap();
+    let config = json!({"kind": "dynamic", "file": path, "api_key": "k"});
+    let providers = BTreeMap::from([("p".to_owned(), serde_json::from_value(config).unwrap())]);
+    let error = Registry::build(&providers).unwrap_err();
+    assert_eq!(error.path, "providers.p.file");
+    assert!(error.why.contains("bad.toml:9:1: calls.make.request.path: "), "{error}");
+    let config = json!({"kind": "simulated", "file": "ideogram", "models": {"m": {}}});
+    let providers = BTreeMap::from([("p".to_owned(), serde_json::from_value(config).unwrap())]);
+    assert_eq!(Registry::build(&providers).unwrap_err().path, "providers.p.file");
+    assert!(Kind::Dynamic.actions().contains(&Action::VideoRender));
+}
+
+proptest! {
+    /// A slip of the hand in a shipped file: it is read, or refused with a line that it has.
+    #[test]
+    fn a_slip_in_a_file_is_told_with_its_line(
+        which in 0..shipped::NAMES.len(), at in any::<Index>(), length in 0..12_usize, slip in "[a-z{}%\"'=|. \\[\\]\n]{0,4}",
+    ) {
+        let (_, mut text) = shipped::read(shipped::NAMES[which]).unwrap();
+        let from = text.floor_char_boundary(at.index(text.len()));
+        let to = text.ceil_char_boundary((from + length).min(text.len()));
+        text.replace_range(from..to, &slip);
+        if let Err(error) = Program::read("p.toml", &text) {
+            prop_assert!((1..=text.matches('\n').count() + 1).contains(&error.line), "{error}");
+            prop_assert!(!error.why.is_empty());
+        }
+    }
+}

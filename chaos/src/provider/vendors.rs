@@ -1,0 +1,38 @@
+//! Simulated vendors of images, speech, videos, stock media and hosted models, each below a path of its own name with the
+//! paths, fields, headers, states and errors of the real one: `http://ADDRESS/ideogram/v1/ideogram-v3/generate`.
+//!
+//! How a call is answered is said by its `x-sim` header in the grammar of [`super::behaviour`]; what only media can have
+//! go wrong, by its `x-sim-media` header in the grammar of [`twist`]. Faults of `x-sim` hit the calls that ask for work, never
+//! those that ask for its state or its files.
+
+mod elevenlabs;
+mod files;
+mod ideogram;
+mod pexels;
+mod play;
+mod replicate;
+mod samples;
+mod shotstack;
+mod stability;
+mod twist;
+mod visit;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::sim::Sim;
+
+pub(super) use twist::Job;
+
+/// The routes of all vendors.
+pub(super) fn routes() -> Router<Arc<Sim>> {
+    Router::new()
+        .merge(elevenlabs::routes())
+        .merge(files::routes())
+        .merge(ideogram::routes())
+        .merge(pexels::routes())
+        .merge(replicate::routes())
+        .merge(shotstack::routes())
+        .merge(stability::routes())
+}

@@ -1,0 +1,145 @@
+//! What goes wrong with media and with long work only, and the text that says so, in the `x-sim-media` header.
+//!
+//! ```text
+//! twists = twist { "," twist }
+//! twist  = "polls=" COUNT        the work is done after that many questions for its state (2)
+//!        | "poll-fails=" COUNT   the first so many questions are answered with 503
+//!        | "state=" WORD         the state is told as this word, for ever
+//!        | "failed"              the work fails
+//!        | "withheld"            what was made is withheld by moderation
+//!        | "expired" | "moved" | "huge" | "page" | "empty"   what comes in place of the files
+//!        | "elsewhere"           files are at another host, which takes no key
+//! ```
+
+/// How many questions for its state the work takes.
+const POLLS: u32 = 2;
+
+/// How many questions one may be told to take.
+const POLLS_MAX: u32 = 100_000;
+
+/// What goes wrong with one call.
+#[derive(Clone, Debug)]
+pub(in crate::provider) struct Twist {
+    pub(super) polls: u32,
+    pub(super) poll_fails: u32,
+    pub(super) state: Option<String>,
+    pub(super) failed: bool,
+    pub(super) withheld: bool,
+    /// What comes in place of the files.
+    pub(super) files: &'static str,
+    pub(super) elsewhere: bool,
+}
+
+impl Default for Twist {
+    fn default() -> Self {
+        Self {
+            polls: POLLS,
+            poll_fails: 0,
+            state: None,
+            failed: false,
+            withheld: false,
+            files: "whole",
+            elsewhere: false,
+        }
+    }
+}
+
+impl Twist {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// The word that is none of the grammar.
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let mut twist = Self::default();
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let count = |value: &str| value.parse().ok().filter(|count| *count <= POLLS_MAX);
+            match word.split_once('=') {
+                Some(("polls", value)) => twist.polls = count(value).ok_or(word)?,
+                Some(("poll-fails", value)) => twist.poll_fails = count(value).ok_or(word)?,
+                Some(("state", value)) => twist.state = Some(value.to_owned()),
+                None => match word {
+                    "failed" => twist.failed = true,
+                    "withheld" => twist.withheld = true,
+                    "elsewhere" => twist.elsewhere = true,
+                    "expired" => twist.files = "expired",
+                    "moved" => twist.files = "moved",
+                    "huge" => twist.files = "huge",
+                    "page" => twist.files = "page",
+                    "empty" => twist.files = "empty",
+                    _ => return Err(word.to_owned()),
+                },
+                Some(_) => return Err(word.to_owned()),
+            }
+        }
+        Ok(twist)
+    }
+}
+
+/// Long work under way.
+#[derive(Clone, Debug, Default)]
+pub(in crate::provider) struct Job {
+    pub(super) twist: Twist,
+    /// How often its state was asked.
+    pub(super) asked: u32,
+    pub(super) cancelled: bool,
+    /// What was asked for.
+    pub(super) payload: serde_json::Value,
+    /// Of which model.
+    pub(super) model: String,
+}
+
+/// Where long work stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not begun.
+    Waiting,
+    Working,
+    Done,
+    Failed,
+    Cancelled,
+    /// As it was told to say.
+    Strange(String),
+    /// The question cannot be answered now.
+    Unavailable,
+}
+
+impl Job {
+    /// Where it stands, without a question.
+    pub(super) fn state(&self) -> State {
+        match (&self.twist.state, self.cancelled) {
+            (_, true) => State::Cancelled,
+            (Some(word), _) => State::Strange(word.clone()),
+            _ if self.asked < self.twist.polls && self.asked == 0 => State::Waiting,
+            _ if self.asked < self.twist.polls => State::Working,
+            _ if self.twist.failed => State::Failed,
+            _ => State::Done,
+        }
+    }
+
+    /// Where it stands after one more question.
+    pub(super) fn ask(&mut self) -> State {
+        if self.twist.poll_fails > 0 {
+            self.twist.poll_fails -= 1;
+            return State::Unavailable;
+        }
+        self.asked += 1;
+        self.state()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_goes_through_its_states() {
+        let twist = Twist::read("polls=2, poll-fails=1").unwrap();
+        let mut job = Job { twist, ..Job::default() };
+        assert_eq!(job.state(), State::Waiting);
+        let states: Vec<_> = (0..3).map(|_| job.ask()).collect();
+        assert_eq!(states, [State::Unavailable, State::Working, State::Done]);
+        job.twist = Twist::read("state=dreaming").unwrap();
+        assert_eq!(job.ask(), State::Strange("dreaming".into()));
+        assert_eq!(Twist::read("polls=2,oops").unwrap_err(), "oops");
+    }
+}
