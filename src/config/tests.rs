@@ -38,7 +38,7 @@ fn the_defaults_are_a_configuration() {
     assert_eq!(config.broker, BrokerChoice::Auto);
     assert_eq!(config.streams.limits(), broker::Limits::default());
     let models: Vec<_> = config.providers["sim"].models.keys().map(String::as_str).collect();
-    assert_eq!(models, ["sim-chat", "sim-embed", "sim-fast"]);
+    assert_eq!(models, ["sim-chat", "sim-embed", "sim-fast", "sim-image", "sim-speech"]);
 }
 
 #[test]
@@ -223,7 +223,9 @@ fn every_key_of_the_default_configuration_has_a_comment() {
 #[test]
 fn every_key_that_is_known_stands_in_the_default_configuration() {
     /// Keys that hold tables: they stand in no line of their own.
-    const TABLES: [&str; 9] = [
+    const TABLES: [&str; 11] = [
+        "assets",
+        "waterfalls",
         "gateway",
         "streams",
         "engine",
@@ -241,6 +243,7 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         ("engine", "[engine]\nnonsense = 1"),
         ("classifier", "[classifier]\nnonsense = 1"),
         ("callbacks", "[callbacks]\nnonsense = 1"),
+        ("assets", "[assets]\nnonsense = 1"),
         ("telemetry", "[telemetry]\nnonsense = 1"),
         ("watchdog", "[watchdog]\nnonsense = 1"),
         ("providers.sim", "[providers.sim]\nnonsense = 1"),

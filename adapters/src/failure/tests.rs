@@ -31,10 +31,6 @@ fn every_refusal_is_understood() {
     use KeyFault::{Rejected, Spent};
     use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
     let error = |kind: &str, code: Value| json!({"error": {"message": "m", "type": kind, "param": null, "code": code}});
-    let anthropic = |kind: &str, code: &str| {
-        let details = if code.is_empty() { Value::Null } else { json!({"error_code": code}) };
-        json!({"type": "error", "error": {"type": kind, "message": "m", "details": details}, "request_id": "r"})
-    };
     let rows = [
         (400, error("invalid_request_error", Value::Null), InvalidRequest, Fatal),
         (400, error("invalid_request_error", json!("context_length_exceeded")), InvalidRequest, Fatal),
@@ -76,19 +72,6 @@ fn every_refusal_is_understood() {
         (503, error("service_unavailable_error", json!("server_is_overloaded")), ProviderUnavailable, Retry),
         (504, json!([]), ProviderUnavailable, Retry),
         (529, error("overloaded_error", Value::Null), ProviderUnavailable, Throttle),
-        (400, anthropic("invalid_request_error", ""), InvalidRequest, Fatal),
-        (401, anthropic("authentication_error", ""), ProviderError, FallBack),
-        (402, anthropic("billing_error", ""), ProviderError, FallBack),
-        (404, anthropic("not_found_error", ""), NotFound, FallBack),
-        (409, anthropic("conflict_error", ""), ProviderUnavailable, Retry),
-        (413, anthropic("request_too_large", ""), TooLarge, Fatal),
-        (429, anthropic("rate_limit_error", ""), RateLimited, Throttle),
-        (429, anthropic("rate_limit_error", "ramp_limit_exceeded"), RateLimited, Throttle),
-        (429, anthropic("rate_limit_error", "enforced_spend_limit_reached"), ProviderError, FallBack),
-        (429, anthropic("rate_limit_error", "contract_spend_limit_reached"), ProviderError, FallBack),
-        (500, anthropic("api_error", ""), ProviderUnavailable, Retry),
-        (504, anthropic("timeout_error", ""), ProviderUnavailable, Retry),
-        (529, anthropic("overloaded_error", ""), ProviderUnavailable, Throttle),
         (301, json!({}), ProviderError, FallBack),
         (308, json!({}), ProviderError, FallBack),
     ];
@@ -96,9 +79,47 @@ fn every_refusal_is_understood() {
 }
 
 #[test]
+fn so_are_refusals_in_the_words_of_anthropic() {
+    use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
+    use KeyFault::{Rejected, Spent};
+    use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
+    let anthropic = |kind: &str, code: &str| {
+        let details = if code.is_empty() { Value::Null } else { json!({"error_code": code}) };
+        json!({"type": "error", "error": {"type": kind, "message": "m", "details": details}, "request_id": "r"})
+    };
+    let rows = [
+        (400, anthropic("invalid_request_error", ""), InvalidRequest, Fatal),
+        (401, anthropic("authentication_error", ""), ProviderError, DisableKey(Rejected)),
+        (402, anthropic("billing_error", ""), ProviderError, DisableKey(Spent)),
+        (404, anthropic("not_found_error", ""), NotFound, FallBack),
+        (409, anthropic("conflict_error", ""), ProviderUnavailable, Retry),
+        (413, anthropic("request_too_large", ""), TooLarge, Fatal),
+        (429, anthropic("rate_limit_error", ""), RateLimited, Throttle),
+        (429, anthropic("rate_limit_error", "ramp_limit_exceeded"), RateLimited, Throttle),
+        (
+            429,
+            anthropic("rate_limit_error", "enforced_spend_limit_reached"),
+            ProviderError,
+            DisableKey(Spent),
+        ),
+        (
+            429,
+            anthropic("rate_limit_error", "contract_spend_limit_reached"),
+            ProviderError,
+            DisableKey(Spent),
+        ),
+        (500, anthropic("api_error", ""), ProviderUnavailable, Retry),
+        (504, anthropic("timeout_error", ""), ProviderUnavailable, Retry),
+        (529, anthropic("overloaded_error", ""), ProviderUnavailable, Throttle),
+    ];
+    understood(rows);
+}
+
+#[test]
 fn so_are_refusals_in_the_words_of_google_zai_and_ollama() {
     use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited};
-    use Remedy::{FallBack, Fatal, Retry, Throttle};
+    use KeyFault::{Rejected, Spent};
+    use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
     let rows = [
         (429, json!({"error": {"code": "1313", "message": "m"}}), ProviderError, FallBack),
         (400, json!({"error": {"code": "1214", "message": "m"}}), InvalidRequest, Fatal),
@@ -110,7 +131,7 @@ fn so_are_refusals_in_the_words_of_google_zai_and_ollama() {
             400,
             google(400, "INVALID_ARGUMENT", json!([{"reason": "API_KEY_INVALID"}])),
             ProviderError,
-            FallBack,
+            DisableKey(Rejected),
         ),
         (400, google(400, "FAILED_PRECONDITION", json!([])), ProviderError, FallBack),
         (403, google(403, "PERMISSION_DENIED", json!([])), ProviderError, FallBack),
@@ -127,7 +148,7 @@ fn so_are_refusals_in_the_words_of_google_zai_and_ollama() {
             429,
             google(429, "RESOURCE_EXHAUSTED", quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier")),
             ProviderError,
-            FallBack,
+            DisableKey(Spent),
         ),
         (499, google(499, "CANCELLED", json!([])), ProviderUnavailable, Retry),
         (503, google(503, "UNAVAILABLE", json!([])), ProviderUnavailable, Retry),
@@ -146,14 +167,15 @@ fn so_are_refusals_in_the_words_of_google_zai_and_ollama() {
 #[test]
 fn an_error_inside_an_answer_is_known_by_its_word_alone() {
     use ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
-    use Remedy::{FallBack, Fatal, Retry, Throttle};
+    use KeyFault::{Rejected, Spent};
+    use Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle};
     let rows = [
         ("overloaded_error", ProviderUnavailable, Throttle),
         ("rate_limit_error", RateLimited, Throttle),
         ("api_error", ProviderUnavailable, Retry),
         ("timeout_error", ProviderUnavailable, Retry),
-        ("authentication_error", ProviderError, FallBack),
-        ("billing_error", ProviderError, FallBack),
+        ("authentication_error", ProviderError, DisableKey(Rejected)),
+        ("billing_error", ProviderError, DisableKey(Spent)),
         ("not_found_error", NotFound, FallBack),
         ("invalid_request_error", InvalidRequest, Fatal),
         ("request_too_large", TooLarge, Fatal),

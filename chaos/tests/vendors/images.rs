@@ -1,6 +1,9 @@
 //! Ideogram and Stability.
 
-use adapters::Remedy::{FallBack, Fatal, Retry, Throttle};
+use adapters::{
+    KeyFault::{Rejected, Spent},
+    Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle},
+};
 use schemas::ErrorCode::{DeadlineExceeded, InvalidRequest, ProviderError, ProviderUnavailable, RateLimited};
 
 use super::*;
@@ -46,7 +49,7 @@ async fn ideograms_errors_are_understood() {
     let vendor = ideogram().await;
     let rows = [
         ("status=400", InvalidRequest, Fatal, "Something went wrong"),
-        ("status=401", ProviderError, FallBack, "rejected our key"),
+        ("status=401", ProviderError, DisableKey(Rejected), "rejected our key"),
         ("status=422", InvalidRequest, Fatal, "failed the safety check"),
         ("status=429", RateLimited, Throttle, "Too many requests"),
         ("status=500", ProviderUnavailable, Retry, "failed"),
@@ -158,8 +161,13 @@ async fn stabilitys_errors_are_understood() {
     let vendor = stability().await;
     let rows = [
         ("status=400", InvalidRequest, Fatal, "refused the request: The request was refused."),
-        ("status=401", ProviderError, FallBack, "rejected our key"),
-        ("status=402", ProviderError, FallBack, "wants to be paid first: You lack sufficient credits"),
+        ("status=401", ProviderError, DisableKey(Rejected), "rejected our key"),
+        (
+            "status=402",
+            ProviderError,
+            DisableKey(Spent),
+            "wants to be paid first: You lack sufficient credits",
+        ),
         ("status=403", InvalidRequest, Fatal, "refused the prompt as unsafe"),
         ("status=413", schemas::ErrorCode::TooLarge, Fatal, "larger than 10MiB"),
         ("status=429,retry-after=7", RateLimited, Throttle, "150 requests"),

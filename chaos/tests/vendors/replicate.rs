@@ -1,6 +1,9 @@
 //! Replicate.
 
-use adapters::Remedy::{FallBack, Fatal, Retry, Throttle};
+use adapters::{
+    KeyFault::{Rejected, Spent},
+    Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle},
+};
 use schemas::ErrorCode::{InvalidRequest, NotFound, ProviderError, ProviderUnavailable, RateLimited};
 
 use super::*;
@@ -65,8 +68,8 @@ async fn a_model_that_only_the_configuration_names_is_called_by_its_action() {
 async fn its_errors_are_understood() {
     let vendor = vendor().await;
     let rows = [
-        ("status=401", "", ProviderError, FallBack, "rejected our key"),
-        ("status=402", "", ProviderError, FallBack, "insufficient credit"),
+        ("status=401", "", ProviderError, DisableKey(Rejected), "rejected our key"),
+        ("status=402", "", ProviderError, DisableKey(Spent), "insufficient credit"),
         ("status=404", "", NotFound, FallBack, "could not be found"),
         ("status=422", "", InvalidRequest, Fatal, "The request was refused."),
         ("status=429,retry-after=1", "", RateLimited, Throttle, "Expected available in 1 second"),

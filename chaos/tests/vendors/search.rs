@@ -1,6 +1,9 @@
 //! Pexels.
 
-use adapters::Remedy::{FallBack, Fatal, Retry, Throttle};
+use adapters::{
+    KeyFault::Rejected,
+    Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle},
+};
 use schemas::ErrorCode::{InvalidRequest, ProviderError, ProviderUnavailable, RateLimited};
 
 use super::*;
@@ -57,7 +60,7 @@ async fn a_page_beyond_the_last_is_empty() {
 async fn its_errors_are_understood() {
     let rows = [
         ("status=400", InvalidRequest, Fatal, "The request was refused."),
-        ("status=401", ProviderError, FallBack, "rejected our key"),
+        ("status=401", ProviderError, DisableKey(Rejected), "rejected our key"),
         ("status=429", RateLimited, Throttle, "Rate limit exceeded"),
         ("status=500", ProviderUnavailable, Retry, "Internal Server Error"),
         ("truncate", ProviderError, Retry, "not JSON"),

@@ -1,6 +1,9 @@
 //! ElevenLabs.
 
-use adapters::Remedy::{FallBack, Fatal, Retry, Throttle};
+use adapters::{
+    KeyFault::{Rejected, Spent},
+    Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle},
+};
 use schemas::ErrorCode::{InvalidRequest, ProviderError, ProviderUnavailable, RateLimited, TooLarge};
 
 use super::*;
@@ -47,8 +50,14 @@ async fn its_errors_are_understood() {
     let vendor = vendor().await;
     let rows = [
         ("status=400", "", InvalidRequest, Fatal, "refused the request"),
-        ("status=401", "", ProviderError, FallBack, "rejected our key"),
-        ("", "withheld", ProviderError, FallBack, "its quota is spent: This request exceeds your quota"),
+        ("status=401", "", ProviderError, DisableKey(Rejected), "rejected our key"),
+        (
+            "",
+            "withheld",
+            ProviderError,
+            DisableKey(Spent),
+            "its quota is spent: This request exceeds your quota",
+        ),
         ("status=403", "", ProviderError, FallBack, "does not let our key do this"),
         ("status=429", "", RateLimited, Throttle, "Too many concurrent requests"),
         ("status=503", "", ProviderUnavailable, Retry, "Something went wrong"),

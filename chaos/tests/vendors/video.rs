@@ -1,6 +1,9 @@
 //! Shotstack, and with it how long work is waited for.
 
-use adapters::Remedy::{FallBack, Fatal, Retry, Throttle};
+use adapters::{
+    KeyFault::Rejected,
+    Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle},
+};
 use schemas::ErrorCode::{DeadlineExceeded, InvalidRequest, ProviderError, ProviderUnavailable, RateLimited};
 
 use super::*;
@@ -65,7 +68,7 @@ async fn work_that_fails_says_why() {
 async fn its_errors_are_understood() {
     let rows = [
         ("status=400", "", InvalidRequest, Fatal, "refused the request: The request was refused."),
-        ("status=401", "", ProviderError, FallBack, "rejected our key"),
+        ("status=401", "", ProviderError, DisableKey(Rejected), "rejected our key"),
         ("status=403", "", ProviderError, FallBack, "does not let our key do this"),
         ("status=429", "", RateLimited, Throttle, "Too Many Requests"),
         ("status=500", "", ProviderUnavailable, Retry, "Internal Server Error"),

@@ -1,7 +1,7 @@
 //! The configuration file that the harness writes for the engine: short leases and short clocks, so that what takes
 //! minutes in production takes seconds here. The default of everything else is what is tested.
 
-use std::{fmt::Write, net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path};
 
 use schemas::Secret;
 
@@ -37,11 +37,10 @@ pub(crate) struct Surroundings<'a> {
 
 /// The text of the file.
 pub(crate) fn text(settings: &Settings, around: &Surroundings<'_>) -> String {
-    let Settings { attempts_max, retries, concurrency, queued_max, stream_mib, silence_kill_ms, .. } =
-        *settings;
+    let Settings { attempts_max, retries, queued_max, stream_mib, silence_kill_ms, .. } = *settings;
     let admitted_max = (queued_max / 2).max(1);
     let stream_bytes = stream_mib << 20;
-    let mut text = format!(
+    let text = format!(
         r#"broker = {broker:?}
 log = "info,async_nats=warn"
 
@@ -87,7 +86,18 @@ allow_networks = ["127.0.0.0/8"]
 no_progress_kill_ms = {NO_PROGRESS_KILL_MS}
 silence_kill_ms = {silence_kill_ms}
 disconnect_kill_ms = 60000
+"#,
+        broker = around.broker.expose(),
+        resume_wait_ms = 2 * LEASE_MS,
+    );
+    text + &provider(settings, around) + MODELS
+}
 
+/// The part about the provider.
+fn provider(settings: &Settings, around: &Surroundings<'_>) -> String {
+    let rate = settings.rate.map(|rate| format!("requests_per_minute = {rate}\n")).unwrap_or_default();
+    format!(
+        r#"
 [providers]
 sim = false
 
@@ -96,17 +106,11 @@ kind = "openai_compatible"
 base_url = "http://{provider}/v1"
 api_key_file = {key:?}
 concurrency = {concurrency}
-"#,
-        broker = around.broker.expose(),
-        resume_wait_ms = 2 * LEASE_MS,
+{rate}"#,
         provider = around.provider,
         key = around.provider_key_file.display().to_string(),
-    );
-    if let Some(rate) = settings.rate {
-        // A text in memory takes all that is written to it.
-        let _ = writeln!(text, "requests_per_minute = {rate}");
-    }
-    text + MODELS
+        concurrency = settings.concurrency,
+    )
 }
 
 /// The model whose calls spin.
