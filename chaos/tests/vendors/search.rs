@@ -2,7 +2,7 @@
 
 use adapters::{
     KeyFault::Rejected,
-    Remedy::{DisableKey, FallBack, Fatal, Retry, Throttle},
+    Remedy::{DisableKey, Fatal, Retry, Throttle},
 };
 use schemas::ErrorCode::{InvalidRequest, ProviderError, ProviderUnavailable, RateLimited};
 
