@@ -123,7 +123,10 @@ async fn settle(world: &World, clients: &mut JoinSet<()>) {
     let bound = Instant::now() + bound;
     // Clients that wait for what does not come are cut off at the bound; what they lack shows in the history.
     let _ = timeout_at(bound, async { while clients.join_next().await.is_some() {} }).await;
-    while Instant::now() < bound && !aftermath::is_quiet(world).await {
+    // Twice: what a worker is about to store is in no queue at the moment.
+    let mut quiet = 0;
+    while Instant::now() < bound && quiet < 2 {
+        quiet = if aftermath::is_quiet(world).await { quiet + 1 } else { 0 };
         sleep(LOOK_EVERY).await;
     }
 }

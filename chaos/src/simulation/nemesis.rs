@@ -40,6 +40,8 @@ pub(super) struct Nemesis {
     drains: JoinSet<bool>,
     /// Nodes that are to be started.
     absent: BTreeSet<Node>,
+    /// Those that are being started, and whether they were. With a broker in trouble that takes its time as well.
+    births: JoinSet<(Node, bool)>,
 }
 
 impl Nemesis {
@@ -52,6 +54,7 @@ impl Nemesis {
             links_down: 0,
             drains: JoinSet::new(),
             absent: BTreeSet::new(),
+            births: JoinSet::new(),
         }
     }
 
@@ -67,7 +70,7 @@ impl Nemesis {
         }
         for ((at_ms, begins, number), strike) in steps {
             sleep_until(began + Duration::from_millis(at_ms)).await;
-            if begins { self.begin(number, strike).await? } else { self.heal(number, strike).await? }
+            if begins { self.begin(number, strike).await? } else { self.heal(number, strike) }
         }
         self.heal_all().await
     }
@@ -133,7 +136,7 @@ impl Nemesis {
         Ok(())
     }
 
-    async fn heal(&mut self, number: usize, strike: &Strike) -> Result<(), Broken> {
+    fn heal(&mut self, number: usize, strike: &Strike) {
         let world = &self.world;
         match &strike.fault {
             Fault::Broker { .. } => {
@@ -156,19 +159,21 @@ impl Nemesis {
             Fault::NodeCut { .. } | Fault::ClientsCut => {}
         }
         self.say(false, &strike.fault);
-        self.revive().await;
-        Ok(())
+        self.revive();
     }
 
     /// Starts whoever is to come back. A gateway that does not find the broker ends, as its process would; it is started
     /// again when the next strike is over.
-    async fn revive(&mut self) {
-        for node in std::mem::take(&mut self.absent) {
-            if self.world.start(node).await.is_err() {
+    fn revive(&mut self) {
+        while let Some(born) = self.births.try_join_next() {
+            // One whose start died is started with all others at the end.
+            if let Ok((node, false)) = born {
                 self.absent.insert(node);
-            } else if self.links_down > 0 {
-                self.world.connect(node, false);
             }
+        }
+        for node in std::mem::take(&mut self.absent) {
+            let world = Arc::clone(&self.world);
+            self.births.spawn(async move { (node, world.start(node).await.is_ok()) });
         }
     }
 
@@ -183,8 +188,9 @@ impl Nemesis {
     /// Whatever overlapped: at the end everything runs and everything is connected.
     async fn heal_all(mut self) -> Result<(), Broken> {
         while self.drains.join_next().await.is_some() {}
+        self.world.memory.heal_all();
+        while self.births.join_next().await.is_some() {}
         let world = &self.world;
-        world.memory.heal_all();
         for node in world.all_nodes() {
             world.start(node).await?;
         }

@@ -42,7 +42,7 @@ pub struct Setup {
     pub gateways: Vec<Tenant>,
     /// How many requests of a kind an engine works on at once.
     pub concurrency: u32,
-    /// The calls that may start in a minute at each provider, per engine.
+    /// The calls that may start in a minute at each provider, of all engines together.
     pub requests_per_minute: Option<u32>,
     /// The most requests in a queue.
     pub queued_max: u64,

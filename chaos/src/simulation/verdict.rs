@@ -57,6 +57,15 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     match (finding.guarantee, finding.kind) {
         // An engine that is cut off from the broker cannot tell the others what a provider has asked of it.
         (Guarantee::I9, "before_retry_after") => has(cuts_off_engines),
+        // Where the broker could not store what was told, a repeat is not known for one, and both are attempt 1.
+        (Guarantee::I5, "repeat" | "other_text") => {
+            has(|fault| matches!(fault, Fault::Upset { upset: Upset::Disable, kind } if kind == "evt"))
+        }
+        // What engines had leased of the limit was not synced, and is leased again.
+        (Guarantee::I9, "over_the_rate") => {
+            scenario.setup.sync_interval_ms.is_some()
+                && has(|fault| matches!(fault, Fault::Upset { upset: Upset::PowerFailure, .. }))
+        }
         // A worker that died by itself looks the same from outside as one whose engine was drained.
         (Guarantee::I14, "charged") => {
             has(|fault| matches!(fault, Fault::Provider { mood: Mood::Kills, .. }))
@@ -65,7 +74,6 @@ fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     }
 }
 
-/// The limit holds over all engines together, and over the ends of engines.
 /// Whether `fault` keeps what an engine says from the broker.
 const fn cuts_off_engines(fault: &Fault) -> bool {
     matches!(
@@ -76,7 +84,7 @@ const fn cuts_off_engines(fault: &Fault) -> bool {
     )
 }
 
-/// Each engine keeps the limit for itself, and one that comes back does not know of the calls before its end.
+/// The limit holds over all engines together, and over the ends of engines.
 fn rates(scenario: &Scenario) -> BTreeMap<String, Rate> {
     let Some(limit) = scenario.setup.requests_per_minute else { return BTreeMap::new() };
     let rate = Rate { calls: limit as usize, window_ms: 60_000 };

@@ -1,6 +1,13 @@
 //! All that runs in one simulation: the broker, the engines and gateways on it, and what stands outside of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use broker::{Broker, Limits, Topology, memory::Memory};
 use parking_lot::Mutex;
@@ -44,6 +51,8 @@ pub(super) struct World {
     births: Mutex<BTreeMap<Node, u64>>,
     /// Cancelled, and replaced, when all connections of clients are cut.
     clients: Mutex<CancellationToken>,
+    /// Whether nobody reaches the broker.
+    cut: AtomicBool,
 }
 
 /// A node that runs.
@@ -90,6 +99,7 @@ impl World {
             nodes: Mutex::default(),
             births: Mutex::default(),
             clients: Mutex::default(),
+            cut: AtomicBool::new(false),
         });
         for node in world.all_nodes() {
             world.start(node).await?;
@@ -128,6 +138,9 @@ impl World {
             Node::Gateway(number) => Body::Gateway(Gateway::start(self, number, &wire, seams).await?),
         };
         self.tell(node, birth, None);
+        if self.cut.load(Ordering::Relaxed) {
+            wire.cut();
+        }
         self.nodes.lock().insert(node, Living { birth, wire, clock, body });
         Ok(())
     }
@@ -193,6 +206,7 @@ impl World {
 
     /// The same for everybody.
     pub(super) fn connect_all(&self, up: bool) {
+        self.cut.store(!up, Ordering::Relaxed);
         for node in self.all_nodes() {
             self.connect(node, up);
         }
