@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use schemas::Action;
+use schemas::{Action, Usage};
 use serde_json::Value;
 
-use crate::{ModelConfig, chat::estimate};
+use crate::{Model, ModelConfig, Price, chat::estimate};
 
 /// What a model can do, as configured. What nobody has said counts as possible: the provider knows better than we do.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,16 +45,19 @@ impl From<&ModelConfig> for Abilities {
 }
 
 /// What a request needs of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Needs {
     tools: bool,
     vision: bool,
     json: bool,
-    tokens: u64,
+    input_tokens: u64,
+    output_tokens: u64,
+    images: u64,
+    cost_usd_max: Option<f64>,
 }
 
 /// Why a model cannot do what is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Lack {
     /// It calls no tools.
     Tools,
@@ -69,13 +72,22 @@ pub enum Lack {
         /// So many it holds.
         held: u64,
     },
+    /// It is expected to cost more than the request may.
+    Dear {
+        /// So much, in US dollars.
+        expected: f64,
+    },
+    /// The request may cost so much and no more, and nobody knows what the model costs.
+    Unpriced,
 }
 
 impl Needs {
-    /// What `payload` asks for.
-    pub fn of(action: Action, payload: &Value) -> Self {
+    /// What `payload` asks for, where it may cost so much.
+    pub fn of(action: Action, payload: &Value, cost_usd_max: Option<f64>) -> Self {
         if action != Action::ChatCompletion {
-            return Self::default();
+            let images = payload.get("n").and_then(Value::as_u64).unwrap_or(1);
+            let images = if action == Action::ImageGenerate { images } else { 0 };
+            return Self { images, cost_usd_max, input_tokens: estimate::input(payload), ..Self::default() };
         }
         let given = |field: &str| payload.get(field).filter(|value| !value.is_null());
         let length = |field: &str| given(field).and_then(Value::as_u64);
@@ -85,17 +97,37 @@ impl Needs {
             tools: given("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty()),
             vision: has_images(payload),
             json: matches!(format, Some("json_object" | "json_schema")),
-            tokens: estimate::messages(payload).saturating_add(answer),
+            input_tokens: estimate::messages(payload),
+            output_tokens: answer,
+            images: 0,
+            cost_usd_max,
         }
     }
 
-    /// What a model with these `abilities` lacks for it.
-    pub fn unmet(self, abilities: &Abilities) -> Option<Lack> {
+    /// What `model` lacks for it.
+    pub fn unmet(self, model: &Model) -> Option<Lack> {
+        self.unable(&model.abilities).or_else(|| self.unaffordable(model.price.as_ref()))
+    }
+
+    fn unaffordable(self, price: Option<&Price>) -> Option<Lack> {
+        let cost_usd_max = self.cost_usd_max?;
+        let Some(price) = price else { return Some(Lack::Unpriced) };
+        let expected = price.of(&Usage {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            images: self.images,
+            ..Usage::default()
+        });
+        (expected > cost_usd_max).then_some(Lack::Dear { expected })
+    }
+
+    fn unable(self, abilities: &Abilities) -> Option<Lack> {
+        let tokens = self.input_tokens.saturating_add(self.output_tokens);
         match abilities.context_tokens {
             _ if self.tools && !abilities.tools => Some(Lack::Tools),
             _ if self.vision && !abilities.vision => Some(Lack::Vision),
             _ if self.json && !abilities.json => Some(Lack::Json),
-            Some(held) if self.tokens > held => Some(Lack::Context { needed: self.tokens, held }),
+            Some(held) if tokens > held => Some(Lack::Context { needed: tokens, held }),
             _ => None,
         }
     }
@@ -116,6 +148,8 @@ impl fmt::Display for Lack {
             Self::Context { needed, held } => {
                 write!(f, "holds {held} tokens, and about {needed} are needed")
             }
+            Self::Dear { expected } => write!(f, "is expected to cost {expected:.6} US dollars"),
+            Self::Unpriced => f.write_str("has no price, so that nobody can tell what it would cost"),
         }
     }
 }
@@ -127,7 +161,11 @@ mod tests {
     use super::*;
 
     fn needs(payload: Value) -> Needs {
-        Needs::of(Action::ChatCompletion, &payload)
+        Needs::of(Action::ChatCompletion, &payload, None)
+    }
+
+    fn model(abilities: Abilities) -> Model {
+        Model { abilities, ..Model::new("p", "m", Action::ChatCompletion) }
     }
 
     #[test]
@@ -155,8 +193,8 @@ mod tests {
             ..Abilities::default()
         };
         for (payload, lack) in rows {
-            assert_eq!(needs(payload.clone()).unmet(&poor), lack, "{payload}");
-            assert_eq!(needs(payload).unmet(&Abilities::default()), None);
+            assert_eq!(needs(payload.clone()).unmet(&model(poor)), lack, "{payload}");
+            assert_eq!(needs(payload).unmet(&model(Abilities::default())), None);
         }
     }
 
@@ -164,6 +202,17 @@ mod tests {
     fn other_actions_need_nothing_of_it() {
         let poor = Abilities { context_tokens: Some(1), ..Abilities::default() };
         let payload = json!({"input": "a long text", "max_tokens": 7});
-        assert_eq!(Needs::of(Action::EmbeddingQuery, &payload).unmet(&poor), None);
+        assert_eq!(Needs::of(Action::EmbeddingQuery, &payload, None).unmet(&model(poor)), None);
+    }
+
+    #[test]
+    fn what_may_cost_so_much_is_asked_of_no_dearer_model() {
+        let payload = json!({"messages": [{"content": "x".repeat(4_000)}], "max_tokens": 1_000});
+        let needs = |most| Needs::of(Action::ChatCompletion, &payload, Some(most));
+        let price = serde_json::from_value(json!({"input": 1, "output": 9})).unwrap();
+        let priced = Model { price: Some(price), ..model(Abilities::default()) };
+        assert_eq!(needs(0.01).unmet(&priced), None);
+        assert!(matches!(needs(0.0099).unmet(&priced), Some(Lack::Dear { .. })));
+        assert_eq!(needs(1.0).unmet(&model(Abilities::default())), Some(Lack::Unpriced));
     }
 }

@@ -101,16 +101,13 @@ pub struct Route {
     /// Providers to try in this order, each `provider` or `provider/model`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waterfall: Vec<String>,
-    /// The most that this request may cost, in US dollars.
+    /// The most that this request may be expected to cost, in US dollars: a model that is dearer, or whose price nobody
+    /// knows, is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
     /// What happens when a provider fails after something of its answer was shown; `restart` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_midstream_failure: Option<MidstreamFailure>,
-    /// Whether the next provider may be asked as well while the first is slow to begin; the one that begins first
-    /// answers. Costs a second call now and then.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub hedge: bool,
 }
 
 /// What happens when a provider fails after something of its answer was shown.

@@ -60,7 +60,6 @@ fn request() {
             waterfall: vec!["a/x".into(), "b/y".into()],
             max_cost_usd: Some(0.05),
             on_midstream_failure: Some(MidstreamFailure::Continue),
-            hedge: true,
         },
         callback: Some(Callback {
             url: "https://example.com/hook".into(),

@@ -101,12 +101,11 @@ impl Router {
 
 /// Those of `models` that can do what is asked; the error says what each lacks.
 fn able<'a>(models: Vec<&'a Model>, request: &Request) -> Result<Vec<&'a Model>, Error> {
-    let needs = Needs::of(request.action, &request.payload);
-    let (able, unable): (Vec<_>, Vec<_>) =
-        models.into_iter().partition(|model| needs.unmet(&model.abilities).is_none());
+    let needs = Needs::of(request.action, &request.payload, request.route.max_cost_usd);
+    let (able, unable): (Vec<_>, Vec<_>) = models.into_iter().partition(|model| needs.unmet(model).is_none());
     if able.is_empty() {
         let lack = |model: &&Model| {
-            let lack = needs.unmet(&model.abilities)?;
+            let lack = needs.unmet(model)?;
             Some(format!("`{}/{}` {lack}", model.provider, model.id))
         };
         let lacks: Vec<_> = unable.iter().filter_map(lack).collect();

@@ -93,6 +93,16 @@ fn whoever_cannot_is_left_out_and_when_nobody_can_each_lack_is_told() {
 }
 
 #[test]
+fn what_is_too_dear_is_left_out() {
+    let router = router(json!({}));
+    let fields = json!({"model": "m", "max_tokens": 1_000});
+    assert_eq!(plan(&router, fields.clone(), json!({"max_cost_usd": 0.01})), "a/m");
+    let request = request(fields, json!({"max_cost_usd": 0.001}));
+    let error = planned(&router, "acme", &request).unwrap_err();
+    assert!(error.message.contains("`b/m` is expected to cost 0.02"), "{}", error.message);
+}
+
+#[test]
 fn what_is_preferred_goes_first() {
     let router =
         router(json!({"chat.completion": {"w": {"steps": ["a/m", "b/m", "a/other"], "prefer": "quality"}}}));
