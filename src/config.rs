@@ -146,9 +146,13 @@ impl Sources {
 }
 
 impl Config {
-    /// The files that settings name and that are read with them: keys, for the most part.
+    /// The files that settings name and that are read with them: keys and provider files.
     pub(crate) fn files_named(&self) -> Vec<PathBuf> {
-        self.providers.values().filter_map(|provider| provider.api_key_file.clone()).collect()
+        let named = |provider: &ProviderConfig| {
+            let keys = provider.api_key_file.iter().chain(&provider.api_key_files).cloned();
+            keys.chain(provider.file.as_ref().map(PathBuf::from)).collect::<Vec<_>>()
+        };
+        self.providers.values().flat_map(named).collect()
     }
 }
 

@@ -76,7 +76,7 @@ struct Shared {
     roster: Arc<Roster>,
     stop: CancellationToken,
     /// Whose turn it is to be replaced.
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
 }
 
 impl Fleet {
@@ -87,7 +87,7 @@ impl Fleet {
         let roster = Arc::new(Roster::new(workers));
         let (meters, seen) = (Meters::default(), Arc::clone(&roster));
         let settings = watch::Sender::new(parts.settings.clone());
-        let turn = Semaphore::new(TURNS);
+        let turn = Arc::new(Semaphore::new(TURNS));
         let shared = Arc::new(Shared { parts, meters, roster: seen, stop: stop.clone(), turn });
         let keep = |slot| tokio::spawn(Keeper::new(Arc::clone(&shared), slot, settings.subscribe()).run());
         let keepers = (1..=workers).map(keep).map(AbortOnDropHandle::new).collect();

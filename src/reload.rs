@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use actors::EngineConfig;
 use tokio::{
     signal::unix::{self, SignalKind},
     time::{MissedTickBehavior, interval},
@@ -19,9 +20,14 @@ const LIVE: [&str; 5] = ["providers", "waterfalls", "classifier", "callbacks", "
 pub(crate) struct Reload {
     sources: Sources,
     running: Resolved,
+    /// As it was at the start.
+    engine: EngineConfig,
     /// Files that settings name, such as those of keys.
     named: Vec<PathBuf>,
+    /// How the files stood that run now.
     stamps: Stamps,
+    /// How they stood when they were last looked at.
+    seen: Stamps,
     hangup: unix::Signal,
 }
 
@@ -37,7 +43,15 @@ impl Reload {
         let (running, named) = (loaded.resolved.clone(), loaded.config.files_named());
         let stamps = Stamps { settings: sources.stamp(), named: Stamp::of(named.clone()) };
         let hangup = unix::signal(SignalKind::hangup())?;
-        Ok(Self { sources, running, named, stamps, hangup })
+        Ok(Self {
+            sources,
+            running,
+            engine: loaded.config.engine.clone(),
+            named,
+            seen: stamps.clone(),
+            stamps,
+            hangup,
+        })
     }
 
     /// The next configuration that takes the place of the one that runs. One that is wrong is told and not taken.
@@ -50,12 +64,18 @@ impl Reload {
                 _ = looks.tick() => false,
             };
             let stamps = self.look().await;
-            if !forced && stamps == self.stamps {
+            // A file that is being written is left alone until it stays as it is.
+            let is_quiet = std::mem::replace(&mut self.seen, stamps.clone()) == stamps;
+            if !forced && (stamps == self.stamps || !is_quiet) {
                 continue;
             }
             let named_changed = stamps.named != self.stamps.named;
             self.stamps = stamps;
-            match self.sources.load() {
+            let loaded = self.sources.load().map(|mut loaded| {
+                loaded.hold(&self.engine);
+                loaded
+            });
+            match loaded {
                 Ok(loaded) if self.changes(&loaded) || named_changed || forced => {
                     self.named = loaded.config.files_named();
                     self.stamps.named = Stamp::of(self.named.clone());

@@ -47,12 +47,15 @@ impl From<&ModelConfig> for Abilities {
 /// What a request needs of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Needs {
+    /// Only a chat has to fit as a whole into what a model holds.
+    is_chat: bool,
     tools: bool,
     vision: bool,
     json: bool,
     input_tokens: u64,
     output_tokens: u64,
     images: u64,
+    characters: u64,
     cost_usd_max: Option<f64>,
 }
 
@@ -86,21 +89,28 @@ impl Needs {
     pub fn of(action: Action, payload: &Value, cost_usd_max: Option<f64>) -> Self {
         if action != Action::ChatCompletion {
             let images = payload.get("n").and_then(Value::as_u64).unwrap_or(1);
-            let images = if action == Action::ImageGenerate { images } else { 0 };
-            return Self { images, cost_usd_max, input_tokens: estimate::input(payload), ..Self::default() };
+            let spoken = payload.get("input").and_then(Value::as_str).unwrap_or_default();
+            return Self {
+                images: if action == Action::ImageGenerate { images } else { 0 },
+                characters: if action == Action::AudioSynthesize { spoken.chars().count() as u64 } else { 0 },
+                input_tokens: estimate::input(payload),
+                cost_usd_max,
+                ..Self::default()
+            };
         }
         let given = |field: &str| payload.get(field).filter(|value| !value.is_null());
         let length = |field: &str| given(field).and_then(Value::as_u64);
         let answer = length("max_completion_tokens").or_else(|| length("max_tokens")).unwrap_or(0);
         let format = given("response_format").and_then(|format| format.get("type")).and_then(Value::as_str);
         Self {
+            is_chat: true,
             tools: given("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty()),
             vision: has_images(payload),
             json: matches!(format, Some("json_object" | "json_schema")),
             input_tokens: estimate::messages(payload),
             output_tokens: answer,
-            images: 0,
             cost_usd_max,
+            ..Self::default()
         }
     }
 
@@ -116,6 +126,7 @@ impl Needs {
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
             images: self.images,
+            characters: self.characters,
             ..Usage::default()
         });
         (expected > cost_usd_max).then_some(Lack::Dear { expected })
@@ -127,7 +138,7 @@ impl Needs {
             _ if self.tools && !abilities.tools => Some(Lack::Tools),
             _ if self.vision && !abilities.vision => Some(Lack::Vision),
             _ if self.json && !abilities.json => Some(Lack::Json),
-            Some(held) if tokens > held => Some(Lack::Context { needed: tokens, held }),
+            Some(held) if self.is_chat && tokens > held => Some(Lack::Context { needed: tokens, held }),
             _ => None,
         }
     }

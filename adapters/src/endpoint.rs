@@ -91,6 +91,8 @@ impl Endpoint {
         for (header, value) in &config.headers {
             let (header, value_checked) = configured_header(&root, header, value)?;
             headers.insert(header, value_checked);
+            // `Bearer KEY`: who repeats it may repeat the key alone.
+            secrets.extend(value.expose_secret().rsplit_once(' ').map(|(_, key)| SecretString::from(key)));
             secrets.push(value.clone());
         }
         secrets.retain(|secret| secret.expose_secret().len() >= SECRET_BYTES_MIN);
@@ -234,7 +236,7 @@ impl Endpoint {
 
     /// The error of a request that this provider cannot do, though another may.
     pub(crate) fn cannot(&self, what: &str) -> Error {
-        Error::new(&self.name, ErrorCode::InvalidRequest, Remedy::FallBack, what)
+        Error::new(&self.name, ErrorCode::InvalidRequest, Remedy::FallBack, self.quote(what))
     }
 }
 

@@ -50,7 +50,8 @@ impl Price {
     pub fn of(&self, usage: &Usage) -> f64 {
         let tokens = |count: u64, price: f64| count as f64 * price / MILLION;
         // Parts of the whole, each with its own price; a provider that counts them apart cannot make the rest negative.
-        let plain_input = usage.input_tokens.saturating_sub(usage.cached_tokens + usage.cache_write_tokens);
+        let plain_input =
+            usage.input_tokens.saturating_sub(usage.cached_tokens).saturating_sub(usage.cache_write_tokens);
         let plain_output = usage.output_tokens.saturating_sub(usage.reasoning_tokens);
         tokens(plain_input, self.input)
             + tokens(usage.cached_tokens, self.cached_input.unwrap_or(self.input))

@@ -3,10 +3,12 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use actors::EngineConfig;
 use schemas::Secret;
 use toml::{Table, Value};
+use tracing::warn;
 
-use super::Config;
+use super::{Config, Loaded};
 
 /// Every setting as it was read. Holds secrets, so it is never shown.
 #[derive(Clone)]
@@ -24,6 +26,30 @@ impl Resolved {
     pub(crate) fn changed_from(&self, other: &Self) -> Vec<String> {
         let keys: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
         keys.into_iter().filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()
+    }
+}
+
+impl Loaded {
+    /// Leaves as they were at the start the settings of [engine] that must not change under running work: the broker's
+    /// consumers hold the lease, and whoever ends a process knows how long it drains. Those that differ are told.
+    pub(crate) fn hold(&mut self, start: &EngineConfig) {
+        let engine = &mut self.config.engine;
+        let held = [
+            ("lease_ms", &mut engine.lease_ms, start.lease_ms),
+            ("drain_ms", &mut engine.drain_ms, start.drain_ms),
+        ];
+        for (key, setting, value) in held {
+            if *setting == value {
+                continue;
+            }
+            warn!(setting = format!("engine.{key}"), "changed, but in effect only from the next start on");
+            *setting = value;
+            if let (Some(Value::Table(table)), Ok(value)) =
+                (self.resolved.0.get_mut("engine"), i64::try_from(value))
+            {
+                table.insert(key.to_owned(), Value::Integer(value));
+            }
+        }
     }
 }
 
@@ -66,5 +92,21 @@ mod tests {
         let broker = "nats://127.0.0.1:4222".parse().unwrap();
         assert_eq!(format!("{handed:?}"), format!("{:?}", Config { broker, ..loaded.config }));
         assert!(Config::from_parent("").is_none());
+    }
+
+    #[test]
+    fn the_lease_and_the_drain_of_the_start_stay_here_and_in_workers() {
+        let load = |lease: &str| {
+            let variables = [("DYNODE_ENGINE__LEASE_MS", lease), ("DYNODE_ENGINE__TOTAL_MS", lease)];
+            let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            Sources { file: None, variables, flags: Vec::new() }.load().unwrap()
+        };
+        let (start, mut changed) = (load("5000"), load("6000"));
+        changed.hold(&start.config.engine);
+        let line = changed.resolved.handed_down("nats://127.0.0.1:4222").unwrap();
+        let handed = Config::from_parent(line.expose()).unwrap();
+        for config in [changed.config, handed] {
+            assert_eq!((config.engine.lease_ms, config.engine.total_ms), (5_000, 6_000));
+        }
     }
 }

@@ -7,7 +7,7 @@ use broker::{Broker, Link, Subscription};
 use futures_util::StreamExt;
 use schemas::{Heartbeat, Secret};
 use tokio::{
-    sync::{SemaphorePermit, watch},
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tracing::{debug, error, info};
@@ -32,6 +32,8 @@ pub(super) struct Keeper {
     slot: u32,
     node: String,
     settings: watch::Receiver<Secret>,
+    /// Held from the end of a process that makes room until its successor is ready, or dead.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// How the life of a process ended.
@@ -59,7 +61,7 @@ impl Keeper {
     /// The keeper of the slot with this number, from 1.
     pub(super) fn new(shared: Arc<Shared>, slot: u32, settings: watch::Receiver<Secret>) -> Self {
         let node = format!("{}-{slot}", shared.parts.node);
-        Self { shared, slot, node, settings }
+        Self { shared, slot, node, settings, turn: None }
     }
 
     /// Runs until the fleet stops, and its process with it.
@@ -71,6 +73,7 @@ impl Keeper {
                 Ended::Renewed => continue,
                 Ended::Died(death) => death,
             };
+            self.turn = None;
             self.report(&death);
             let pause = match deaths.died(Instant::now(), self.shared.parts.seams.fraction()) {
                 Next::Start(pause) => pause,
@@ -128,6 +131,7 @@ impl Keeper {
                     self.shared.roster.told(self.slot, &beat);
                     if health.beat(&beat, limits, Instant::now()) {
                         shared.roster.ready(self.slot);
+                        self.turn = None;
                         info!(worker = self.slot, pid, after = ?born.elapsed(), "a worker process is ready");
                     }
                     continue;
@@ -140,7 +144,8 @@ impl Keeper {
                     }
                     (illness, process.end(TERMINATE_MAX).await)
                 }
-                _turn = turn(&shared, &mut self.settings) => {
+                turn = turn(&shared, &mut self.settings, &mut self.turn) => {
+                    self.turn = turn;
                     self.log_drained(pid, process.end(shared.parts.drain_max).await);
                     return Ended::Renewed;
                 }
@@ -171,16 +176,23 @@ impl Keeper {
     }
 }
 
-/// Resolves when there are other settings and it is this process' turn to be replaced; the turn lasts until the next one
-/// is started.
-async fn turn<'a>(shared: &'a Shared, settings: &mut watch::Receiver<Secret>) -> Option<SemaphorePermit<'a>> {
+/// Resolves when there are other settings and it is this process' turn to be replaced. One whose turn it is `held`
+/// already, because it is the successor of another and not ready yet, goes first.
+async fn turn(
+    shared: &Shared,
+    settings: &mut watch::Receiver<Secret>,
+    held: &mut Option<OwnedSemaphorePermit>,
+) -> Option<OwnedSemaphorePermit> {
     if settings.changed().await.is_err() {
         // The fleet is gone, and says so elsewhere.
         return std::future::pending().await;
     }
     // Seen again by the next process, which is given them, or by this call where another branch is quicker.
     settings.mark_changed();
-    shared.turn.acquire().await.ok()
+    match held.take() {
+        Some(held) => Some(held),
+        None => Arc::clone(&shared.turn).acquire_owned().await.ok(),
+    }
 }
 
 impl Ears {

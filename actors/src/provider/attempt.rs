@@ -88,7 +88,8 @@ impl<'a> Attempt<'a> {
     pub(super) fn bill(&self) -> Bill {
         let mut bill = self.bill;
         if let Some((step, begun)) = &self.calling {
-            bill.add(&self.usage_of_broken(*begun), self.price(step));
+            let usage = self.usage_of_broken(*begun);
+            bill.add(&usage, self.price_of(step, &usage, false));
         }
         bill
     }
@@ -113,8 +114,10 @@ impl<'a> Attempt<'a> {
         self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
     }
 
-    fn price(&self, step: &Step) -> Option<&'a Price> {
-        self.shared.registry.model(&step.provider, &step.model)?.price.as_ref()
+    /// What such a call costs, where that is known. One that was refused before it used anything costs nothing.
+    fn price_of(&self, step: &Step, usage: &Usage, has_finished: bool) -> Option<&'a Price> {
+        let price = self.shared.registry.model(&step.provider, &step.model)?.price.as_ref();
+        price.filter(|_| has_finished || *usage != Usage::default())
     }
 
     /// Tells readers that what they show of an attempt before this one is void. No other attempt has this number then.
@@ -250,7 +253,8 @@ impl<'a> Attempt<'a> {
         let model = self.shared.registry.model(&step.provider, &step.model);
         let goes_on = self.policy() == MidstreamFailure::Continue
             && model.is_some_and(|model| model.abilities.continues);
-        if let (true, Some(begun)) = (goes_on, midstream::beginning(&self.shown)) {
+        if let (true, Some(begun)) = (goes_on, midstream::beginning(&self.shown, &self.work.request.payload))
+        {
             return Some(begun.to_owned());
         }
         self.tell_restarted("the provider's answer broke off").await;
@@ -280,7 +284,7 @@ impl<'a> Attempt<'a> {
         let (_, before) = self.calling.take().unwrap_or_else(|| (step.clone(), 0));
         let usage = called.as_ref().map_or_else(|_| self.usage_of_broken(before), |finished| finished.usage);
         self.shared.metrics.used(&step.provider, &step.model, &usage);
-        let cost_usd = self.bill.add(&usage, self.price(step));
+        let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, called.is_ok()));
         if let (Ok(finished), Some(begun)) = (&mut called, begun)
             && let Output::Chat(answer) = &mut finished.output
         {
@@ -375,7 +379,9 @@ impl<'a> Attempt<'a> {
             let took = clock.elapsed();
             self.first_event_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
             self.shared.metrics.first_event(&step.provider, &step.model, took);
-            self.shared.measured.began(&step.provider, &step.model, took);
+            if self.work.request.wants_stream() {
+                self.shared.measured.began(&step.provider, &step.model, took);
+            }
         }
     }
 

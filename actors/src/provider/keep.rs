@@ -36,14 +36,14 @@ pub(super) struct Keep<'a> {
     work: &'a Work,
     step: &'a Step,
     open: Option<Open>,
-    kept: Vec<(Asset, ObjectInfo)>,
+    /// With what is to be taken away where the call breaks off.
+    kept: Vec<(Asset, Option<ObjectInfo>)>,
     done: bool,
 }
 
 /// A file that is being written.
 struct Open {
     writer: ObjectWriter,
-    declared: Option<String>,
     /// Its first bytes, until there are enough to tell what it is.
     head: Vec<u8>,
     media_type: Option<&'static str>,
@@ -63,7 +63,6 @@ impl<'a> Keep<'a> {
             return Err(self.nonsense(&why));
         }
         let mut open = self.open.take().unwrap_or_else(|| self.begin());
-        open.declared = open.declared.or(piece.media_type);
         let limit = self.shared.assets.limits.bytes_max;
         if open.writer.bytes().saturating_add(piece.bytes.len() as u64) > limit {
             let why = format!("made a file of more than {limit} bytes (assets.bytes_max)");
@@ -73,8 +72,8 @@ impl<'a> Keep<'a> {
             let missing = HEAD_BYTES.saturating_sub(open.head.len()).min(piece.bytes.len());
             open.head.extend_from_slice(&piece.bytes[..missing]);
             if open.head.len() >= HEAD_BYTES || piece.is_last {
-                let sniffed = sniff::media_type(&self.work.request, open.declared.as_deref(), &open.head);
-                open.media_type = Some(sniffed.map_err(|why| self.nonsense(&why))?);
+                let sniffed = sniff::media_type(&self.work.request, &open.head);
+                open.media_type = Some(sniffed.map_err(|why| self.useless(&why))?);
             }
         }
         open.writer.write(&piece.bytes).await.map_err(|error| self.not_stored(error))?;
@@ -113,10 +112,10 @@ impl<'a> Keep<'a> {
         let Store { objects, limits } = &self.shared.assets;
         // From here on, because the store forgets the first piece first.
         let expires_at = self.shared.outbox.now().saturating_add(limits.keep).unwrap_or(jiff::Timestamp::MAX);
-        Open { writer: objects.write(), declared: None, head: Vec::new(), media_type: None, expires_at }
+        Open { writer: objects.write(), head: Vec::new(), media_type: None, expires_at }
     }
 
-    async fn end(&self, open: Open) -> Result<(Asset, ObjectInfo), adapters::Error> {
+    async fn end(&self, open: Open) -> Result<(Asset, Option<ObjectInfo>), adapters::Error> {
         let sealed = open.writer.seal().await.map_err(|error| self.not_stored(error))?;
         let sha256 = hex(sealed.sha256());
         let id = self.id(&sha256);
@@ -132,8 +131,11 @@ impl<'a> Keep<'a> {
             self.error(ErrorCode::Internal, Remedy::Fatal, "made a file that cannot be described")
                 .with_source(error)
         })?;
+        let objects = &self.shared.assets.objects;
+        let earlier = objects.info(&asset.id).await.map_err(|error| self.not_stored(error))?;
         let info = sealed.keep(&asset.id, note).await.map_err(|error| self.not_stored(error))?;
-        Ok((asset, info))
+        // Where another attempt has made the same before, an outcome may have told of it already: it stays.
+        Ok((asset, earlier.is_none().then_some(info)))
     }
 
     fn record(&self, asset: &Asset) -> AssetRecord {
@@ -173,6 +175,11 @@ impl<'a> Keep<'a> {
         self.error(ErrorCode::Internal, remedy, why).with_source(error)
     }
 
+    /// It was made and paid for, and another try would bring the same.
+    fn useless(&self, why: &str) -> adapters::Error {
+        self.error(ErrorCode::ProviderError, Remedy::FallBack, why)
+    }
+
     fn nonsense(&self, why: &str) -> adapters::Error {
         self.error(ErrorCode::ProviderError, Remedy::Retry, why)
     }
@@ -193,6 +200,7 @@ impl Drop for Keep<'_> {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 for (asset, info) in kept {
+                    let Some(info) = info else { continue };
                     if let Err(error) = objects.delete(&info).await {
                         debug!(%error, id = asset.id, "the asset of a broken call stays until it ages out");
                     }

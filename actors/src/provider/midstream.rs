@@ -3,11 +3,14 @@
 use schemas::ChatOutput;
 use serde_json::{Value, json};
 
-/// The text that another model can go on from: of one answer that is text and nothing else, and has not ended.
-pub(super) fn beginning(shown: &ChatOutput) -> Option<&str> {
+/// The text that another model can go on from: of the one answer that is asked for, which is text and nothing else and has
+/// not ended. Not after a space: some providers refuse such a beginning, and others cut it off.
+pub(super) fn beginning<'a>(shown: &'a ChatOutput, payload: &Value) -> Option<&'a str> {
     let ChatOutput { text, reasoning: _, refusal, tool_calls, finish_reason, alternatives } = shown;
     let is_plain = refusal.is_empty() && tool_calls.is_empty() && alternatives.is_empty();
-    (finish_reason.is_none() && is_plain && !text.is_empty()).then_some(text.as_str())
+    let is_single = payload.get("n").and_then(Value::as_u64).is_none_or(|answers| answers == 1);
+    let ends_in_a_word = text.chars().next_back().is_some_and(|last| !last.is_whitespace());
+    (finish_reason.is_none() && is_plain && is_single && ends_in_a_word).then_some(text.as_str())
 }
 
 /// The payload of a call that goes on from `begun`: the conversation ends with the beginning of its own answer.
@@ -36,9 +39,9 @@ mod tests {
     #[test]
     fn only_plain_text_that_has_not_ended_is_a_beginning() {
         let text = || ChatDelta::text("Once upon");
-        assert_eq!(beginning(&shown(text())), Some("Once upon"));
+        assert_eq!(beginning(&shown(text()), &json!({"n": 1})), Some("Once upon"));
         let thought = ChatDelta { reasoning: "hm".into(), ..text() };
-        assert_eq!(beginning(&shown(thought)), Some("Once upon"));
+        assert_eq!(beginning(&shown(thought), &json!({})), Some("Once upon"));
         let call = ToolCallDelta { id: Some("c".into()), ..ToolCallDelta::default() };
         for other in [
             ChatDelta::default(),
@@ -46,9 +49,11 @@ mod tests {
             ChatDelta { refusal: "no".into(), ..text() },
             ChatDelta { choice: 1, ..text() },
             ChatDelta { finish_reason: Some(FinishReason::Stop), ..text() },
+            ChatDelta::text("Once upon "),
         ] {
-            assert_eq!(beginning(&shown(other.clone())), None, "{other:?}");
+            assert_eq!(beginning(&shown(other.clone()), &json!({})), None, "{other:?}");
         }
+        assert_eq!(beginning(&shown(text()), &json!({"n": 2})), None);
     }
 
     #[test]

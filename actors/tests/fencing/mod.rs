@@ -29,9 +29,10 @@ async fn number_after(id: &str, attempts: &[u32]) -> u32 {
     }
     engine.enqueue("acme", id).await;
     engine.lose_deliveries("acme", 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     tell(&engine, id, attempts).await;
     engine.delete_consumers();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_millis(4_900)).await;
     engine.start_again().await;
     engine.outcome("acme", id).await.ended.0
 }

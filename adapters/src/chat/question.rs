@@ -138,7 +138,7 @@ impl At<'_> {
             "tool" => {
                 let id = text("tool_call_id");
                 let name = name_of(before, id).ok_or_else(|| {
-                    self.wrong(&format!(".tool_call_id: no earlier message makes the call `{id}`"))
+                    self.cannot(&format!(".tool_call_id: no earlier message makes the call `{id}`"))
                 })?;
                 Ok(Message::Tool { id, name, text: self.texts(message, "\n")? })
             }
@@ -193,8 +193,9 @@ impl At<'_> {
             },
             (kind, ..) => {
                 let kind = kind.unwrap_or_default();
-                Err(self
-                    .wrong(&format!(".content: `{kind}` is no kind of part, or lacks what belongs to it")))
+                Err(self.cannot(&format!(
+                    ".content: cannot read a part `{kind}`, or it lacks what belongs to it"
+                )))
             }
         }
     }
@@ -213,7 +214,9 @@ impl At<'_> {
             let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
             let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
             if !arguments.is_object() {
-                return Err(self.wrong(&format!(".tool_calls: the arguments of `{name}` are no JSON object")));
+                return Err(
+                    self.cannot(&format!(".tool_calls: the arguments of `{name}` are no JSON object"))
+                );
             }
             read.push(Called { id: text(Some(call), "id").unwrap_or_default(), name, arguments });
         }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use reqwest::{Response, header::HeaderMap};
 use schemas::{
-    Action, ChatDelta, ChatOutput, EmbeddingOutput, MediaOutput, Output, Usage, chat::FinishReason,
-    embedding::Vector,
+    Action, ChatDelta, ChatOutput, MediaOutput, Output, Usage, chat::FinishReason, embedding::Vector,
 };
 use serde_json::Value;
 
@@ -22,7 +21,7 @@ use super::{
 use crate::{
     Call, Error, Finished, Progress, Progressed,
     chat::{self, Ask, estimate},
-    http,
+    embeddings, http,
 };
 
 /// One call.
@@ -125,8 +124,10 @@ impl Job {
                 let vectors = vectors.render(scope).map_err(missing)?;
                 let vectors: Vec<Vec<f32>> =
                     serde_json::from_value(vectors).map_err(|error| missing(error.to_string()))?;
-                let embeddings = vectors.into_iter().map(Vector).collect();
-                Ok(self.finished(scope, Output::Embeddings(EmbeddingOutput { embeddings }), Usage::default()))
+                let vectors = vectors.into_iter().map(Vector).collect();
+                let endpoint = &self.provider.endpoint;
+                let (ask, _) = embeddings::Ask::new(&endpoint.name, &self.call)?;
+                ask.finish(endpoint, vectors, self.plan.usage.read(scope), Some(self.model(scope)))
             }
             Answer::Output(output) => {
                 let output = output.render(scope).map_err(missing)?;
@@ -173,13 +174,15 @@ impl Job {
 
     /// `counted` is what it used where the provider does not say.
     fn finished(&self, scope: &Scope, output: Output, counted: Usage) -> Finished {
+        let usage = self.plan.usage.read(scope).unwrap_or(counted);
+        Finished { output, usage, model: self.model(scope) }
+    }
+
+    /// The model that answered: as the provider says, else the one that was asked.
+    fn model(&self, scope: &Scope) -> String {
         let model = self.plan.model.as_ref().and_then(|model| model.render(scope).ok());
         let model = model.as_ref().and_then(Value::as_str).filter(|model| !model.is_empty());
-        Finished {
-            output,
-            usage: self.plan.usage.read(scope).unwrap_or(counted),
-            model: model.unwrap_or(&self.upstream).to_owned(),
-        }
+        model.unwrap_or(&self.upstream).to_owned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A file that a provider made and keeps at a URL: fetched at once, since such URLs do not last.
 //!
 //! The key goes only to the provider's own place. No redirect is followed, and a reply cannot send us to an address inside
-//! our own network: the host is the provider's own or one of the open internet.
+//! our own network: the host is the provider's own or one of the open internet, as far as its name says.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ impl Endpoint {
         }
         let mut request = self.client.get(url);
         if is_own {
-            request = request.headers(self.headers.clone());
+            request = request.headers(self.headers(call.key));
         }
         let response = timeout_at(call.deadline, request.send())
             .await
@@ -35,7 +35,9 @@ impl Endpoint {
         }
         let status = response.status().as_u16();
         let what = format!("the file that it made could not be fetched: the answer was {status}");
-        let mut error = Error::new(&self.name, ErrorCode::ProviderError, Remedy::Retry, what);
+        // What is not there will not be there: made once more, it would be paid for once more.
+        let remedy = if status == 429 || status >= 500 { Remedy::Retry } else { Remedy::FallBack };
+        let mut error = Error::new(&self.name, ErrorCode::ProviderError, remedy, what);
         error.upstream_status = Some(status);
         Err(error)
     }
@@ -43,7 +45,7 @@ impl Endpoint {
 
 /// Whether the host is none of this machine or its own network, as far as its name says.
 fn is_outside(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
     match host.trim_matches(['[', ']']).parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(v4)) => {
             let [first, second, ..] = v4.octets();
@@ -78,6 +80,9 @@ mod tests {
             "http://localhost/",
             "http://a.localhost/",
             "http://metadata.google.internal/",
+            "http://metadata.google.internal./",
+            "http://localhost./",
+            "http://a.localhost./",
             "http://127.0.0.1/",
             "http://0.0.0.0/",
             "http://10.0.0.1/",

@@ -108,7 +108,7 @@ fn thinking(endpoint: &Endpoint, model: &str, effort: &str) -> Result<Value, Err
         other => {
             let why =
                 format!("payload.reasoning_effort: `{other}` is none of none, minimal, low, medium, high");
-            return Err(endpoint.wrong(&why));
+            return Err(endpoint.cannot(&why));
         }
     };
     if is_before_gemini_3(model) {

@@ -76,8 +76,8 @@ impl From<UsageMetadata> for Usage {
     /// Thoughts are counted apart from the answer, and billed with it.
     fn from(told: UsageMetadata) -> Self {
         Self {
-            input_tokens: told.prompt_token_count + told.tool_use_prompt_token_count,
-            output_tokens: told.candidates_token_count + told.thoughts_token_count,
+            input_tokens: told.prompt_token_count.saturating_add(told.tool_use_prompt_token_count),
+            output_tokens: told.candidates_token_count.saturating_add(told.thoughts_token_count),
             cached_tokens: told.cached_content_token_count,
             reasoning_tokens: told.thoughts_token_count,
             ..Self::default()

@@ -104,7 +104,7 @@ fn think(endpoint: &Endpoint, effort: &str) -> Result<Value, Error> {
         "low" | "medium" | "high" | "max" => Ok(effort.into()),
         other => {
             let why = format!("payload.reasoning_effort: `{other}` is none of none, low, medium, high, max");
-            Err(endpoint.wrong(&why))
+            Err(endpoint.cannot(&why))
         }
     }
 }

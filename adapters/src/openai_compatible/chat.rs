@@ -1,9 +1,13 @@
 //! `POST chat/completions`: the body, and what its chunks and its whole reply mean.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use schemas::ChatDelta;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{outgoing, pieces, wire::ChatReply};
 use crate::{
@@ -12,6 +16,9 @@ use crate::{
     endpoint::Endpoint,
     failure,
 };
+
+/// The longest id of a call of a tool that the API takes.
+const TOOL_ID_CHARS_MAX: usize = 40;
 
 /// The body, with those of `fields` that it does not have itself. Of a stream the usage is always asked for, whether the client wants to see it or not.
 pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> Value {
@@ -26,7 +33,33 @@ pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> 
             other => *other = json!({"include_usage": true}),
         }
     }
+    shorten_ids(&mut body);
     Value::Object(body)
+}
+
+/// Gives calls of tools that come from elsewhere, such as Gemini's with their signatures, ids that the API takes.
+fn shorten_ids(body: &mut Map<String, Value>) {
+    let messages = body.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten();
+    for message in messages {
+        if let Some(Value::String(id)) = message.get_mut("tool_call_id") {
+            shorten(id);
+        }
+        let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten();
+        for call in calls {
+            if let Some(Value::String(id)) = call.get_mut("id") {
+                shorten(id);
+            }
+        }
+    }
+}
+
+/// The same long id becomes the same short one.
+fn shorten(id: &mut String) {
+    if id.chars().count() > TOOL_ID_CHARS_MAX {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        *id = format!("call_{:016x}", hasher.finish());
+    }
 }
 
 /// Reads chunks and whole replies: they have nearly the same shape.

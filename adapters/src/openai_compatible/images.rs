@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::outgoing;
-use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, failure, files, http};
+use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, failure, files, http, limits};
 
 /// What a reply says beside its images, and is passed on.
 const DETAILS: [&str; 5] = ["created", "background", "output_format", "quality", "size"];
@@ -49,13 +49,14 @@ pub(super) fn body(call: &Call) -> Value {
 
 /// What the reply brings.
 pub(super) fn progress(endpoint: Arc<Endpoint>, call: Arc<Call>, response: Response) -> Progressed {
+    let begun = limits::begun(response.headers());
     let brought = async move {
         match read(&endpoint, response).await {
             Ok(reply) => images(endpoint, call, reply),
             Err(error) => stream::iter([Err(error)]).boxed(),
         }
     };
-    stream::iter([Ok(Progress::Started)]).chain(brought.into_stream().flatten()).boxed()
+    begun.chain(brought.into_stream().flatten()).boxed()
 }
 
 async fn read(endpoint: &Endpoint, response: Response) -> Result<Reply, Error> {

@@ -8,7 +8,7 @@ use schemas::{MediaOutput, Output, Usage};
 use serde_json::{Value, json};
 
 use super::outgoing;
-use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, failure, files, http};
+use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, failure, files, http, limits};
 
 /// The body. Sound in events would only be sound in base64: `stream_format` is left out.
 pub(super) fn body(call: &Call) -> Value {
@@ -19,7 +19,7 @@ pub(super) fn body(call: &Call) -> Value {
 
 /// What the reply brings.
 pub(super) fn progress(endpoint: &Arc<Endpoint>, call: &Call, response: Response) -> Progressed {
-    let started = stream::iter([Ok(Progress::Started)]);
+    let started = limits::begun(response.headers());
     let media =
         response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media.starts_with("application/json") || media.starts_with("text/") {

@@ -187,7 +187,7 @@ async fn streams_that_break_are_no_answers() {
 #[tokio::test]
 async fn vectors_are_found_and_a_form_is_sent() {
     let body = json!({"items": [{"vector": [0.5, -1.0]}, {"vector": [1, 2]}]}).to_string();
-    let payload = json!({"input": ["a&b", "c"]});
+    let payload = json!({"model": "v", "input": ["a&b", "c"]});
     let call = Call { action: Action::EmbeddingQuery, model: "v".into(), payload, ..chat(json!({})) };
     let (items, mut server) = asked(vec![reply(200, "", &body)], call).await;
     let Some(Ok(Progress::Finished(finished))) = items.last() else { panic!("{items:?}") };

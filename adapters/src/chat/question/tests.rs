@@ -68,13 +68,13 @@ fn what_is_wrong_is_told_from_what_is_only_beyond_this_provider() {
             "base64",
         ),
         (user(json!({"type": "file", "file": {"file_id": "file-1"}})), Remedy::FallBack, "file_data"),
-        (user(json!({"type": "hologram"})), Remedy::Fatal, "`hologram`"),
-        (user(json!({"text": "no type"})), Remedy::Fatal, "messages[0]"),
+        (user(json!({"type": "hologram"})), Remedy::FallBack, "`hologram`"),
+        (user(json!({"text": "no type"})), Remedy::FallBack, "messages[0]"),
         (json!([{"role": "user", "content": 7}]), Remedy::Fatal, "messages[0].content"),
         (json!([{"role": "bard", "content": "x"}]), Remedy::Fatal, "`bard`"),
-        (json!([{"role": "tool", "tool_call_id": "z", "content": "x"}]), Remedy::Fatal, "`z`"),
-        (called(json!({"name": "f", "arguments": "{"})), Remedy::Fatal, "`f`"),
-        (called(json!({"name": "f", "arguments": "[1]"})), Remedy::Fatal, "`f`"),
+        (json!([{"role": "tool", "tool_call_id": "z", "content": "x"}]), Remedy::FallBack, "`z`"),
+        (called(json!({"name": "f", "arguments": "{"})), Remedy::FallBack, "`f`"),
+        (called(json!({"name": "f", "arguments": "[1]"})), Remedy::FallBack, "`f`"),
         (called(Value::Null), Remedy::FallBack, "functions"),
     ];
     for (messages, remedy, words) in rows {

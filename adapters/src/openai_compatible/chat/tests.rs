@@ -28,6 +28,24 @@ fn ask_with(payload: Value, fields: &BTreeMap<String, Value>) -> (Ask, Value) {
     (ask, body)
 }
 
+#[test]
+fn an_id_of_a_tool_call_that_is_too_long_becomes_the_same_short_one_wherever_it_stands() {
+    let long = "g".repeat(TOOL_ID_CHARS_MAX + 1);
+    let messages = json!([
+        {"role": "assistant", "tool_calls": [{"id": &long, "type": "function"}, {"id": "call_1", "type": "function"}]},
+        {"role": "tool", "tool_call_id": &long, "content": "1"},
+        {"role": "tool", "tool_call_id": "call_1", "content": "2"},
+    ]);
+    let messages = &ask(json!({"messages": messages})).1["messages"];
+    let short = messages[0]["tool_calls"][0]["id"].as_str().unwrap();
+    assert!(short.len() <= TOOL_ID_CHARS_MAX && short.starts_with("call_"), "{short}");
+    assert_eq!(messages[1]["tool_call_id"], short);
+    assert_eq!(
+        (&messages[0]["tool_calls"][1]["id"], &messages[2]["tool_call_id"]),
+        (&json!("call_1"), &json!("call_1"))
+    );
+}
+
 /// What a stream of these chunks brings, errors as their code and text.
 fn progress(chunks: Vec<Bytes>) -> Vec<Result<Progress, (ErrorCode, Remedy, String)>> {
     let ask = ask(json!({"stream": true, "messages": [{"role": "user", "content": "12345678"}]})).0;
