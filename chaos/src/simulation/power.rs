@@ -93,7 +93,8 @@ impl<'a> Lost<'a> {
             (Guarantee::I3, "two_ends" | "two_answers") | (Guarantee::I11, "other_outcome") => gone(&["res"]),
             // How often it was delivered is forgotten, and with the events what was told.
             (Guarantee::I4, "too_many_calls") | (Guarantee::I5, _) => any(&WAY),
-            (Guarantee::I11, "missing") => gone(&["cb", "dead"]),
+            // Whatever was to see to its callback.
+            (Guarantee::I11, "missing") => gone(&["req", "work", "cb", "dead"]),
             _ => false,
         }
     }
