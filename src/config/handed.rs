@@ -30,7 +30,7 @@ impl Resolved {
 }
 
 impl Loaded {
-    /// Leaves as they were at the start the settings of [engine] that must not change under running work: the broker's
+    /// Leaves as they were at the start the settings of `[engine]` that must not change under running work: the broker's
     /// consumers hold the lease, and whoever ends a process knows how long it drains. Those that differ are told.
     pub(crate) fn hold(&mut self, start: &EngineConfig) {
         let engine = &mut self.config.engine;
