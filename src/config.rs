@@ -145,6 +145,19 @@ impl Sources {
     }
 }
 
+impl Loaded {
+    /// Makes the settings anew of what they were resolved to, after that was changed.
+    pub(crate) fn reread(&mut self) -> Result<(), Error> {
+        let settings = Value::Table(self.resolved.0.clone());
+        let read = serde_path_to_error::deserialize(settings);
+        self.config = read.map_err(|error| Error::from_serde(&self.origins, error))?;
+        let registry =
+            check::check(&self.config).map_err(|fault| self.origins.blame(&fault.path, fault.why))?;
+        self.registry = Arc::new(registry);
+        Ok(())
+    }
+}
+
 impl Config {
     /// The files that settings name and that are read with them: keys and provider files.
     pub(crate) fn files_named(&self) -> Vec<PathBuf> {

@@ -2,26 +2,28 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use actors::EngineConfig;
 use tokio::{
     signal::unix::{self, SignalKind},
     time::{MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
 
-use crate::config::{Loaded, Resolved, Sources, Stamp};
+use crate::config::{Error, Loaded, Resolved, Sources, Stamp};
 
 /// How often the files are looked at: a glance at a handful of names.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What a change takes effect of while the program runs: all that the engine is made of.
 const LIVE: [&str; 5] = ["providers", "waterfalls", "classifier", "callbacks", "engine"];
+/// What of `[engine]` nevertheless stays as it is: the broker's consumers hold the lease, and whoever ends a process knows
+/// how long it drains.
+const HELD: [(&str, &str); 2] = [("engine", "lease_ms"), ("engine", "drain_ms")];
 
 /// The configuration that runs, and how the files stood that it was read from.
 pub(crate) struct Reload {
     sources: Sources,
     running: Resolved,
     /// As it was at the start.
-    engine: EngineConfig,
+    start: Resolved,
     /// Files that settings name, such as those of keys.
     named: Vec<PathBuf>,
     /// How the files stood that run now.
@@ -43,15 +45,7 @@ impl Reload {
         let (running, named) = (loaded.resolved.clone(), loaded.config.files_named());
         let stamps = Stamps { settings: sources.stamp(), named: Stamp::of(named.clone()) };
         let hangup = unix::signal(SignalKind::hangup())?;
-        Ok(Self {
-            sources,
-            running,
-            engine: loaded.config.engine.clone(),
-            named,
-            seen: stamps.clone(),
-            stamps,
-            hangup,
-        })
+        Ok(Self { sources, start: running.clone(), running, named, seen: stamps.clone(), stamps, hangup })
     }
 
     /// The next configuration that takes the place of the one that runs. One that is wrong is told and not taken.
@@ -71,12 +65,8 @@ impl Reload {
             }
             let named_changed = stamps.named != self.stamps.named;
             self.stamps = stamps;
-            let loaded = self.sources.load().map(|mut loaded| {
-                loaded.hold(&self.engine);
-                loaded
-            });
-            match loaded {
-                Ok(loaded) if self.changes(&loaded) || named_changed || forced => {
+            match self.sources.load().and_then(|loaded| self.held(loaded)) {
+                Ok(loaded) if self.differs(&loaded) || named_changed || forced => {
                     self.named = loaded.config.files_named();
                     self.stamps.named = Stamp::of(self.named.clone());
                     self.running = loaded.resolved.clone();
@@ -96,14 +86,17 @@ impl Reload {
         tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| self.stamps.clone())
     }
 
-    /// Whether `loaded` differs where that takes effect now; where it does not is told.
-    fn changes(&self, loaded: &Loaded) -> bool {
-        let changed = loaded.resolved.changed_from(&self.running);
-        let (live, later): (Vec<_>, Vec<_>) =
-            changed.into_iter().partition(|key| LIVE.contains(&key.as_str()));
+    /// `loaded`, but for what stays as it was at the start: what takes effect only then is told.
+    fn held(&self, mut loaded: Loaded) -> Result<Loaded, Error> {
+        let later = loaded.resolved.hold(&self.start, &LIVE, &HELD);
         if !later.is_empty() {
             warn!(settings = later.join(", "), "changed, but in effect only from the next start on");
+            loaded.reread()?;
         }
-        !live.is_empty()
+        Ok(loaded)
+    }
+
+    fn differs(&self, loaded: &Loaded) -> bool {
+        loaded.resolved != self.running
     }
 }

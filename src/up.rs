@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, 
 use adapters::Registry;
 use gateway::{Catalogue, Gateway, ModelInfo, Standby};
 use schemas::Action;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -120,11 +120,12 @@ async fn serve(
     show_banner(&ground.registry, carrier, gateway.local_addr());
 
     let stop = CancellationToken::new();
-    let serving = gateway.serve(stop.clone().cancelled_owned());
-    tokio::pin!(serving);
+    // A task of its own: doors stay open while an engine starts.
+    let serving = tokio::spawn(gateway.serve(stop.clone().cancelled_owned()));
+    let mut serving = AbortOnDropHandle::new(serving);
     let code = loop {
         tokio::select! {
-            served = &mut serving => return served.map(|()| exit::FAILED.into()).map_err(Into::into),
+            served = &mut serving => return served?.map(|()| exit::FAILED.into()).map_err(Into::into),
             () = engine.failed() => {
                 error!("the engine gave up: too many of its actors died; see the lines above");
                 break exit::NO_PROGRESS;
@@ -133,13 +134,21 @@ async fn serve(
                 info!(%signal, "draining; a second signal ends it at once");
                 break 0;
             }
-            loaded = reload.next() => renew(&mut engine, loaded, &ground, carrier, &catalogue).await,
+            loaded = reload.next() => tokio::select! {
+                () = renew(&mut engine, loaded, &ground, carrier, &catalogue) => {}
+                signal = signals.next() => {
+                    info!(%signal, "draining; a second signal ends it at once");
+                    break 0;
+                }
+            },
         }
     };
     stop.cancel();
     let drain = async {
-        if let Err(fault) = serving.await {
-            warn!(error = %fault, "gateway");
+        match serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => warn!(error = %fault, "gateway"),
+            Err(fault) => warn!(error = %fault, "gateway"),
         }
         engine.drain(Duration::from_millis(config.engine.drain_ms)).await;
     };
@@ -174,7 +183,12 @@ fn models(config: &Config, registry: &Registry) -> Vec<ModelInfo> {
             id: name.to_owned(),
             action,
             owned_by: WATERFALLS_OWNER.to_owned(),
-            pool: waterfall.steps.first().and_then(|step| step.split('/').next()).unwrap_or("").to_owned(),
+            pool: waterfall
+                .steps_of(&config.gateway.tenant)
+                .first()
+                .and_then(|step| step.split('/').next())
+                .unwrap_or_default()
+                .to_owned(),
         })
     });
     let models = registry.models().iter().map(|model| ModelInfo {

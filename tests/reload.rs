@@ -97,7 +97,8 @@ async fn worker_processes_are_replaced_one_after_the_other() {
     let server = broker::testing::Server::start().await;
     let dynode = workers::start(&Broker::Servers(server.url())).await;
     let before = workers::workers(&dynode);
-    add(&dynode, SECOND);
+    // What takes effect at the next start reaches no worker before: on another prefix it would not be heard.
+    add(&dynode, &format!("prefix = \"elsewhere\"\n{SECOND}"));
     is_served(&dynode, "other").await;
     workers::until("new processes", || {
         let now = workers::ready(&dynode);

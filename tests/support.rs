@@ -4,11 +4,13 @@ use std::{future::Future, time::Duration};
 
 use broker::testing;
 
+mod chain;
 mod clients;
 mod dynode;
 mod http;
 mod process;
 
+pub(crate) use chain::Chain;
 pub(crate) use clients::{node, python};
 pub(crate) use dynode::{Dynode, Launch, program};
 pub(crate) use http::{Events, client};

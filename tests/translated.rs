@@ -1,69 +1,34 @@
 //! Providers that speak neither OpenAI's API nor ours, end to end: an OpenAI chat goes in and comes out, whatever is spoken
 //! in between.
 
-use adapters::http;
-use chaos::{
-    Journal,
-    provider::{Call, Config, Provider},
-};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use crate::support::{Broker, Dynode, Events, Launch, client};
+use crate::support::Chain;
 
 /// The models of one kind, as they are configured below.
 const KINDS: [(&str, &str); 2] = [("gemini", "/v1beta/models/{model}:"), ("ollama", "/api/chat")];
 
-/// A provider that speaks several APIs, and Dynode in front of it.
-struct Chain {
-    dynode: Dynode,
-    calls: Journal<Call>,
-    // Ends with the test.
-    _serving: JoinSet<std::io::Result<()>>,
-}
-
-impl Chain {
-    async fn start() -> Self {
-        http::install_crypto();
-        let provider =
-            Provider::bind(Config { api_key: Some("k-upstream".into()), ..Config::default() }).await.unwrap();
-        let (address, calls) = (provider.local_addr(), provider.calls());
-        let mut serving = JoinSet::new();
-        serving.spawn(provider.serve(std::future::pending()));
-        let table = |kind: &str, base: &str| {
-            format!(
-                r#"
-                [providers.{kind}]
-                kind = "{kind}"
-                base_url = "http://{address}/{base}"
-                api_key_env = "UPSTREAM_KEY"
-                [providers.{kind}.models]
-                {kind}-chat = {{ upstream = "sim:gap=5ms,tokens=12" }}
-                {kind}-vectors = {{ upstream = "sim", action = "embedding.query" }}
-                {kind}-down = {{ upstream = "sim:tokens=12,status=503,times=1,retry-after=1" }}
-                {kind}-failing = {{ upstream = "sim:tokens=12,error-after=5,times=1" }}
-                "#
-            )
-        };
-        let file = table("gemini", "v1beta") + &table("ollama", "api");
-        let launch = Launch::on(&Broker::Memory).file(&file).variable("UPSTREAM_KEY", "k-upstream");
-        Self { dynode: launch.start().await, calls, _serving: serving }
-    }
-
-    async fn ask(&self, body: &Value) -> Value {
-        let (status, whole) = self.dynode.post("/v1/chat/completions", body).await;
-        assert_eq!(status, 200, "{body}: {whole:#}");
-        whole
-    }
-
-    /// The chunks of a streamed chat.
-    async fn stream(&self, body: &Value) -> Vec<Value> {
-        let request = client().post(self.dynode.url() + "/v1/chat/completions").json(body);
-        let events = Events::of(request).await.rest().await;
-        let mut chunks: Vec<_> = events.into_iter().map(|event| event.data.unwrap()).collect();
-        assert_eq!(chunks.pop().as_deref(), Some("[DONE]"));
-        chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect()
-    }
+/// Providers of both kinds.
+async fn start() -> Chain {
+    let table = |kind: &str, base: &str| {
+        format!(
+            r#"
+            [providers.{kind}]
+            kind = "{kind}"
+            base_url = "http://{base}"
+            api_key_env = "UPSTREAM_KEY"
+            [providers.{kind}.models]
+            {kind}-chat = {{ upstream = "sim:gap=5ms,tokens=12" }}
+            {kind}-vectors = {{ upstream = "sim", action = "embedding.query" }}
+            {kind}-down = {{ upstream = "sim:tokens=12,status=503,times=1,retry-after=1" }}
+            {kind}-failing = {{ upstream = "sim:tokens=12,error-after=5,times=1" }}
+            "#
+        )
+    };
+    Chain::start(|address| {
+        table("gemini", &format!("{address}/v1beta")) + &table("ollama", &format!("{address}/api"))
+    })
+    .await
 }
 
 fn joined(chunks: &[Value], pointer: &str) -> String {
@@ -72,7 +37,7 @@ fn joined(chunks: &[Value], pointer: &str) -> String {
 
 #[tokio::test]
 async fn a_chat_is_translated_and_its_answer_back() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     for (kind, path) in KINDS {
         let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}});
         let content = json!([{"type": "text", "text": "x"}, image]);
@@ -97,7 +62,7 @@ async fn a_chat_is_translated_and_its_answer_back() {
 
 #[tokio::test]
 async fn a_tool_is_called_and_its_result_read() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     let parameters =
         json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
     let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
@@ -122,7 +87,7 @@ async fn a_tool_is_called_and_its_result_read() {
 
 #[tokio::test]
 async fn answers_keep_to_a_schema_and_texts_become_vectors() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     for (kind, _) in KINDS {
         let schema =
             json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
@@ -144,7 +109,7 @@ async fn answers_keep_to_a_schema_and_texts_become_vectors() {
 
 #[tokio::test]
 async fn what_fails_is_told_or_got_over() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     for (kind, _) in KINDS {
         for model in ["down", "failing"] {
             let body =

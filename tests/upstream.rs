@@ -1,34 +1,16 @@
 //! A provider over HTTP, end to end: what a client asks arrives there, and what it answers comes back.
 
-use adapters::http;
-use chaos::{
-    Journal,
-    provider::{Call, CallOutcome, Config, Provider},
-};
+use chaos::provider::CallOutcome;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use crate::support::{Broker, Dynode, Events, Launch, client};
+use crate::support::{Chain, Events, client};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// A provider, and Dynode in front of it.
-struct Chain {
-    dynode: Dynode,
-    calls: Journal<Call>,
-    // Ends with the test.
-    _serving: JoinSet<std::io::Result<()>>,
-}
-
-impl Chain {
-    async fn start() -> Self {
-        http::install_crypto();
-        let provider =
-            Provider::bind(Config { api_key: Some("k-upstream".into()), ..Config::default() }).await.unwrap();
-        let (address, calls) = (provider.local_addr(), provider.calls());
-        let mut serving = JoinSet::new();
-        serving.spawn(provider.serve(std::future::pending()));
-        let file = format!(
+/// Providers that speak OpenAI's API and Anthropic's, the latter in two versions.
+async fn start() -> Chain {
+    Chain::start(|address| {
+        format!(
             r#"
             [providers.upstream]
             kind = "openai_compatible"
@@ -56,20 +38,19 @@ impl Chain {
             [providers.claude-of-old.models]
             old-claude = {{ upstream = "sim:tokens=12" }}
             "#
-        );
-        let launch = Launch::on(&Broker::Memory).file(&file).variable("UPSTREAM_KEY", "k-upstream");
-        Self { dynode: launch.start().await, calls, _serving: serving }
-    }
+        )
+    })
+    .await
+}
 
-    async fn chat(&self, model: &str) -> (u16, Value) {
-        let body = json!({"model": model, "messages": [{"role": "user", "content": "x"}]});
-        self.dynode.post("/v1/chat/completions", &body).await
-    }
+async fn chat(chain: &Chain, model: &str) -> (u16, Value) {
+    let body = json!({"model": model, "messages": [{"role": "user", "content": "x"}]});
+    chain.dynode.post("/v1/chat/completions", &body).await
 }
 
 #[tokio::test]
 async fn a_chat_is_streamed_through_with_its_trace_and_a_key_against_repeats() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     let request = client().post(chain.dynode.url() + "/v1/chat/completions").json(&json!({
         "model": "remote", "messages": [{"role": "user", "content": "x"}],
         "stream": true, "stream_options": {"include_usage": true},
@@ -94,8 +75,8 @@ async fn a_chat_is_streamed_through_with_its_trace_and_a_key_against_repeats() {
 
 #[tokio::test]
 async fn a_whole_answer_and_vectors_come_through() {
-    let chain = Chain::start().await;
-    let (status, completion) = chain.chat("remote").await;
+    let chain = start().await;
+    let (status, completion) = chat(&chain, "remote").await;
     assert_eq!(status, 200, "{completion:#}");
     assert_eq!(completion["usage"]["completion_tokens"], 12);
     assert_eq!(completion["model"], "remote", "the name that the client uses");
@@ -107,17 +88,17 @@ async fn a_whole_answer_and_vectors_come_through() {
 
 #[tokio::test]
 async fn what_fails_upstream_is_told_or_got_over() {
-    let chain = Chain::start().await;
-    let (status, refused) = chain.chat("broken").await;
+    let chain = start().await;
+    let (status, refused) = chat(&chain, "broken").await;
     assert!(matches!(status, 400 | 502), "{status} {refused:#}");
     assert!(refused["error"]["message"].is_string());
     assert!(!refused.to_string().contains("k-upstream"));
-    let (status, answered) = chain.chat("down").await;
+    let (status, answered) = chat(&chain, "down").await;
     assert_eq!(status, 200, "one 503 is got over: {answered:#}");
     let down: Vec<_> = chain.calls.snapshot().entries.into_iter().filter(|c| !c.stream).collect();
     let keys = down.iter().rev().take(2).map(|call| call.idempotency_key.clone()).collect::<Vec<_>>();
     assert_eq!(keys[0], keys[1], "a repeat says that it is one");
-    let (status, torn) = chain.chat("torn").await;
+    let (status, torn) = chat(&chain, "torn").await;
     assert!(status >= 500, "{status} {torn:#}");
 }
 
@@ -136,7 +117,7 @@ fn joined(chunks: &[Value], pointer: &str) -> String {
 
 #[tokio::test]
 async fn a_chat_is_translated_for_anthropic_and_its_answer_back() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     // The simulator refuses what Anthropic does: a temperature, empty texts, calls without results.
     let mut body = json!({"model": "claude", "temperature": 0.5, "max_tokens": 100, "stop": ["END"], "user": "u-1",
         "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "x"}]});
@@ -160,7 +141,7 @@ async fn a_chat_is_translated_for_anthropic_and_its_answer_back() {
 
 #[tokio::test]
 async fn a_tool_of_a_chat_is_called_through_anthropic_and_its_result_read() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     let parameters =
         json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
     let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
@@ -183,7 +164,7 @@ async fn a_tool_of_a_chat_is_called_through_anthropic_and_its_result_read() {
 
 #[tokio::test]
 async fn what_fails_at_anthropic_is_told_or_got_over() {
-    let chain = Chain::start().await;
+    let chain = start().await;
     let body = |model: &str, stream: bool| json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "x"}]});
     let (status, answered) = chain.dynode.post("/v1/chat/completions", &body("claude-busy", false)).await;
     assert_eq!(status, 200, "one 529 is got over: {answered:#}");
@@ -205,30 +186,26 @@ async fn what_fails_at_anthropic_is_told_or_got_over() {
 /// No code and no rebuild: a provider file alone leads to a vendor, and its errors become the contract's.
 #[tokio::test]
 async fn a_provider_by_a_file_is_served_like_any_other() {
-    http::install_crypto();
-    let vendor =
-        Provider::bind(Config { api_key: Some("k-upstream".into()), ..Config::default() }).await.unwrap();
-    let address = vendor.local_addr();
-    let mut serving = JoinSet::new();
-    serving.spawn(vendor.serve(std::future::pending()));
-    let file = format!(
-        r#"
-        [providers.stock]
-        kind = "dynamic"
-        file = "pexels"
-        base_url = "http://{address}/pexels"
-        [providers.hosted]
-        kind = "dynamic"
-        file = "replicate"
-        base_url = "http://{address}/replicate/v1"
-        api_key_env = "UPSTREAM_KEY"
-        [providers.hosted.models.llama]
-        upstream = "meta/meta-llama-3-8b-instruct"
-        "#
-    );
-    let launch = Launch::on(&Broker::Memory).file(&file);
-    let launch = launch.variable("PEXELS_API_KEY", "k-upstream").variable("UPSTREAM_KEY", "k-upstream");
-    let dynode = launch.start().await;
+    let chain = Chain::start(|address| {
+        format!(
+            r#"
+            [providers.stock]
+            kind = "dynamic"
+            file = "pexels"
+            base_url = "http://{address}/pexels"
+            api_key_env = "UPSTREAM_KEY"
+            [providers.hosted]
+            kind = "dynamic"
+            file = "replicate"
+            base_url = "http://{address}/replicate/v1"
+            api_key_env = "UPSTREAM_KEY"
+            [providers.hosted.models.llama]
+            upstream = "meta/meta-llama-3-8b-instruct"
+            "#
+        )
+    })
+    .await;
+    let dynode = &chain.dynode;
 
     let search = |id: &str, query: &str| json!({"id": id, "action": "media.search", "payload": {"model": "pexels", "query": query, "per_page": 2}});
     dynode.post("/v1/requests", &search("found", "sea")).await;

@@ -37,7 +37,7 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(5);
 /// A token that is written takes a provider about as long as so many that are read.
 const OUTPUT_WEIGHT: u64 = 4;
 
-/// The governors by the name of their provider. One that takes the place of a dead one is told what that knew.
+/// The governors by the name of their provider. One that takes the place of a dead one is told which keys want no calls.
 #[derive(Debug, Default)]
 pub struct Governors(RwLock<BTreeMap<String, Seat>>);
 

@@ -6,7 +6,6 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use broker::{Lease, Link, Publication, Settle, Settlement, trace};
-use futures_util::StreamExt;
 use jiff::SignedDuration;
 use schemas::Outcome;
 use tokio::{
@@ -199,13 +198,8 @@ impl Runner {
     /// Whether the stream has this message where it was delivered from. Where the broker does not say, it comes again.
     async fn is_in_its_place(&self, lease: &Lease) -> bool {
         let (stream, subject) = (self.stage.queue().stream, &lease.message.subject);
-        let Ok(mut stored) = self.outbox.broker().replay(&stream, subject, lease.sequence).await else {
-            return false;
-        };
-        let first = stored.next().await;
-        first.is_some_and(|first| {
-            first.is_ok_and(|first| (first.sequence, first.stored_at) == (lease.sequence, lease.stored_at))
-        })
+        let first = self.outbox.broker().next(&stream, subject, lease.sequence).await;
+        matches!(first, Ok(Some(first)) if (first.sequence, first.stored_at) == (lease.sequence, lease.stored_at))
     }
 
     /// Decides, and carries the decision out but for the settlement.

@@ -99,8 +99,6 @@ impl Needs {
             };
         }
         let given = |field: &str| payload.get(field).filter(|value| !value.is_null());
-        let length = |field: &str| given(field).and_then(Value::as_u64);
-        let answer = length("max_completion_tokens").or_else(|| length("max_tokens")).unwrap_or(0);
         let format = given("response_format").and_then(|format| format.get("type")).and_then(Value::as_str);
         Self {
             is_chat: true,
@@ -108,7 +106,7 @@ impl Needs {
             vision: has_images(payload),
             json: matches!(format, Some("json_object" | "json_schema")),
             input_tokens: estimate::messages(payload),
-            output_tokens: answer,
+            output_tokens: estimate::output_max(payload).unwrap_or(0),
             cost_usd_max,
             ..Self::default()
         }

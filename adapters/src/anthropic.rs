@@ -75,10 +75,9 @@ pub struct Anthropic {
 impl Anthropic {
     /// Checks `config` and reads the key. Connects to nothing.
     pub fn new(name: &str, config: &ProviderConfig, client: Client) -> Result<Self, ConfigError> {
-        let variable = |variable: &str| std::env::var(variable).ok();
         let version = Version::of(config);
-        let endpoint = Endpoint::new(name, config, version.manners(), client, variable)?;
-        Ok(Self { endpoint: Arc::new(endpoint), version })
+        let endpoint = Endpoint::open(name, config, version.manners(), client)?;
+        Ok(Self { endpoint, version })
     }
 
     async fn chat(&self, call: &Call) -> Result<Progressed, Error> {

@@ -189,11 +189,11 @@ fn models(
 
 impl Provider {
     /// What the templates of a call see from its beginning.
-    fn scope(&self, upstream: &str, call: &Call) -> Scope {
+    fn scope(&self, call: &Call) -> Scope {
         let left = call.deadline.saturating_duration_since(Instant::now()).as_secs();
         Scope::default()
             .with("payload", &call.payload)
-            .with("model", &upstream.into())
+            .with("model", &call.model.as_str().into())
             .with("variables", &self.program.variables)
             .with("id", &call.idempotency_key.as_str().into())
             .with("seconds_left", &left.into())

@@ -2,7 +2,7 @@
 //!
 //! Secrets leave this file only in the headers of a call; [`Endpoint::quote`] keeps them out of what is shown.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, Url,
@@ -71,7 +71,17 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Checks `config` and reads the key. Connects to nothing. `variable` reads the environment.
+    /// Checks `config` and reads the key, where it stands, by the environment of this process. Connects to nothing.
+    pub(crate) fn open(
+        name: &str,
+        config: &ProviderConfig,
+        manners: &Manners<'_>,
+        client: Client,
+    ) -> Result<Arc<Self>, ConfigError> {
+        Self::new(name, config, manners, client, |variable| std::env::var(variable).ok()).map(Arc::new)
+    }
+
+    /// The same with another environment, which `variable` reads.
     pub(crate) fn new(
         name: &str,
         config: &ProviderConfig,

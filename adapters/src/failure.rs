@@ -200,6 +200,14 @@ pub(crate) fn in_reply(endpoint: &Endpoint, body: &[u8]) -> Error {
     error
 }
 
+/// The error of a reply under a good status that is not what was asked for: the one that it tells, else `what`.
+pub(crate) fn of_reply(endpoint: &Endpoint, body: &[u8], what: &str) -> Error {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) if value.get("error").is_some() => in_reply(endpoint, body),
+        _ => endpoint.nonsense(what),
+    }
+}
+
 fn classify(endpoint: &Endpoint, status: u16, said: &Said) -> Error {
     let fits = |row: &&Row| {
         row.status.contains(&status) && (row.words.is_empty() || row.words.iter().any(|word| said.has(word)))

@@ -44,9 +44,14 @@ impl Limits {
 }
 
 /// How every reply over HTTP begins: it was accepted, and perhaps it says what is left.
-pub(crate) fn begun(headers: &HeaderMap) -> impl Stream<Item = Result<Progress, Error>> + Send + use<> {
+pub(crate) fn beginning(headers: &HeaderMap) -> impl Iterator<Item = Progress> + Send + use<> {
     let limits = Limits::read(headers, Timestamp::now()).map(Progress::Limits);
-    stream::iter([Some(Progress::Started), limits].into_iter().flatten().map(Ok))
+    [Some(Progress::Started), limits].into_iter().flatten()
+}
+
+/// The same as a stream, which the rest of the reply follows.
+pub(crate) fn begun(headers: &HeaderMap) -> impl Stream<Item = Result<Progress, Error>> + Send + use<> {
+    stream::iter(beginning(headers).map(Ok))
 }
 
 fn openai(headers: &HeaderMap, kind: &str) -> Option<Left> {

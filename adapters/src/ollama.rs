@@ -56,9 +56,8 @@ pub struct Ollama {
 impl Ollama {
     /// Checks `config` and reads the key, if one is needed. Connects to nothing.
     pub fn new(name: &str, config: &ProviderConfig, client: Client) -> Result<Self, ConfigError> {
-        let variable = |variable: &str| std::env::var(variable).ok();
-        let endpoint = Endpoint::new(name, config, &MANNERS, client, variable)?;
-        Ok(Self { endpoint: Arc::new(endpoint) })
+        let endpoint = Endpoint::open(name, config, &MANNERS, client)?;
+        Ok(Self { endpoint })
     }
 
     async fn chat(&self, call: &Call) -> Result<Progressed, Error> {

@@ -57,9 +57,8 @@ pub struct OpenaiCompatible {
 impl OpenaiCompatible {
     /// Checks `config` and reads the key. Connects to nothing.
     pub fn new(name: &str, config: &ProviderConfig, client: Client) -> Result<Self, ConfigError> {
-        let variable = |variable: &str| std::env::var(variable).ok();
-        let endpoint = Endpoint::new(name, config, &MANNERS, client, variable)?;
-        Ok(Self { endpoint: Arc::new(endpoint), chat_fields: config.chat_fields.clone() })
+        let endpoint = Endpoint::open(name, config, &MANNERS, client)?;
+        Ok(Self { endpoint, chat_fields: config.chat_fields.clone() })
     }
 
     async fn chat(&self, call: &Call) -> Result<Progressed, Error> {

@@ -35,14 +35,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, OriginalUri, State};
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use bytes::Bytes;
+use axum::{Json, Router};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
@@ -50,12 +48,12 @@ pub use behaviour::Behaviour;
 pub use calls::{Call, CallOutcome};
 pub use dial::Dial;
 
-use crate::connections::{self, Line};
+use crate::connections::{self};
 use crate::scribe::Scribe;
 use crate::{Journal, Snapshot};
 use dialect::Dialect;
 use errors::ApiError;
-use exchange::{Arrival, Ask, exchange};
+use exchange::{Arrival, Ask, Door, exchange};
 use sim::Sim;
 
 /// A request body at most: the largest prompts with images inside, with room to spare.
@@ -164,70 +162,40 @@ fn router(sim: Arc<Sim>) -> Router {
         .with_state(sim)
 }
 
-async fn create_chat_completion(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::OpenAi, "/v1/chat/completions");
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, chat::compose).await
+async fn create_chat_completion(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::OpenAi, "/v1/chat/completions");
+    exchange(&sim, door, arrival, chat::compose).await
 }
 
-async fn create_embeddings(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::OpenAi, "/v1/embeddings");
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, embeddings::compose).await
+async fn create_embeddings(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::OpenAi, "/v1/embeddings");
+    exchange(&sim, door, arrival, embeddings::compose).await
 }
 
-async fn create_images(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::OpenAi, "/v1/images/generations");
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+async fn create_images(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::OpenAi, "/v1/images/generations");
+    let host = arrival.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     let compose = |ask: &Ask| images::compose(ask, &host);
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, compose).await
+    exchange(&sim, door, arrival, compose).await
 }
 
-async fn create_speech(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::OpenAi, "/v1/audio/speech");
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, speech::compose).await
+async fn create_speech(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::OpenAi, "/v1/audio/speech");
+    exchange(&sim, door, arrival, speech::compose).await
 }
 
-async fn create_message(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::Anthropic, "/v1/messages");
-    let version = anthropic::Version::of(&headers);
+async fn create_message(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::Anthropic, "/v1/messages");
+    let version = anthropic::Version::of(&arrival.headers);
     let compose = |ask: &Ask| anthropic::compose(ask, version);
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, compose).await
+    exchange(&sim, door, arrival, compose).await
 }
 
-async fn count_message_tokens(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::Anthropic, "/v1/messages/count_tokens");
-    let version = anthropic::Version::of(&headers);
+async fn count_message_tokens(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::Anthropic, "/v1/messages/count_tokens");
+    let version = anthropic::Version::of(&arrival.headers);
     let compose = |ask: &Ask| anthropic::count(ask, version);
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, compose).await
+    exchange(&sim, door, arrival, compose).await
 }
 
 async fn list_calls(State(sim): State<Arc<Sim>>) -> Json<Snapshot<Call>> {

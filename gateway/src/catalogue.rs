@@ -30,8 +30,8 @@ pub struct Catalogue(Arc<RwLock<Arc<Listing>>>);
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     models: Vec<ModelInfo>,
-    /// The provider that is asked first for each model.
-    pools: HashMap<String, String>,
+    /// By the name of a model: what goes by it, and the provider that is asked first.
+    pools: HashMap<String, Vec<(Action, String)>>,
     providers: BTreeSet<String>,
 }
 
@@ -45,10 +45,13 @@ impl Catalogue {
 
     /// From now on it is these.
     pub fn replace(&self, models: Vec<ModelInfo>) {
-        let mut pools = HashMap::new();
+        let mut pools = HashMap::<String, Vec<_>>::new();
         for model in &models {
             // The first that serves a model is asked first.
-            pools.entry(model.id.clone()).or_insert_with(|| model.pool.clone());
+            let pools = pools.entry(model.id.clone()).or_default();
+            if pools.iter().all(|(action, _)| *action != model.action) {
+                pools.push((model.action, model.pool.clone()));
+            }
         }
         let providers = models.iter().map(|model| model.pool.clone()).collect();
         *self.0.write() = Arc::new(Listing { models, pools, providers });
@@ -77,8 +80,8 @@ impl Listing {
             Some(step) => step.as_str(),
             None => {
                 let model = request.model()?;
-                if let Some(pool) = self.pools.get(model) {
-                    return Some(pool);
+                if let Some(pools) = self.pools.get(model) {
+                    return pool_for(request.action, pools);
                 }
                 model
             }
@@ -86,6 +89,15 @@ impl Listing {
         let provider = first.split('/').next().unwrap_or(first);
         self.providers.get(provider).map(String::as_str)
     }
+}
+
+/// The pool that does `action`; of one that is still to be found out, the only one that there is.
+fn pool_for(action: Action, pools: &[(Action, String)]) -> Option<&str> {
+    let pool = match pools {
+        [(_, only)] if action == Action::Auto => Some(only),
+        _ => pools.iter().find(|(does, _)| *does == action).map(|(_, pool)| pool),
+    };
+    pool.map(String::as_str)
 }
 
 #[cfg(test)]
@@ -112,6 +124,21 @@ mod tests {
         assert_eq!(pool("m", &["two", "one"]).as_deref(), Some("two"));
         assert_eq!(pool("m", &["two/lab/x"]).as_deref(), Some("two"));
         assert_eq!((pool("nobody", &[]), pool("m", &["nobody/m"])), (None, None));
+    }
+
+    #[test]
+    fn one_name_may_stand_for_different_actions() {
+        let images =
+            ModelInfo { action: Action::ImageGenerate, pool: "images".into(), ..model("auto", "dynode") };
+        let catalogue = Catalogue::new(vec![model("auto", "chats"), images, model("alone", "chats")]);
+        let pool = |action, model: &str| {
+            catalogue.now().pool_of(&Request::new(action, json!({ "model": model }))).map(str::to_owned)
+        };
+        assert_eq!(pool(Action::ChatCompletion, "auto").as_deref(), Some("chats"));
+        assert_eq!(pool(Action::ImageGenerate, "auto").as_deref(), Some("images"));
+        assert_eq!(pool(Action::EmbeddingQuery, "auto"), None);
+        assert_eq!(pool(Action::Auto, "auto"), None, "the classifier finds out");
+        assert_eq!(pool(Action::Auto, "alone").as_deref(), Some("chats"));
     }
 
     #[test]

@@ -230,7 +230,7 @@ pub fn milliseconds(start: Timestamp, end: Timestamp) -> u64 {
 pub struct Timings {
     /// From acceptance to the start of the last attempt.
     pub queued_ms: u64,
-    /// From the start of that attempt to its first output.
+    /// From the start of the call that brought it to its first output; what the call waited for before is not in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_event_ms: Option<u64>,
     /// From acceptance to the end.

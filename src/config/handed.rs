@@ -3,15 +3,13 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use actors::EngineConfig;
 use schemas::Secret;
 use toml::{Table, Value};
-use tracing::warn;
 
-use super::{Config, Loaded};
+use super::Config;
 
 /// Every setting as it was read. Holds secrets, so it is never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Resolved(pub(super) Table);
 
 impl Resolved {
@@ -22,35 +20,35 @@ impl Resolved {
         serde_json::to_string(&self.0).map(|line| Secret::new(line + "\n"))
     }
 
-    /// The keys at the top whose settings differ from those of `other`.
-    pub(crate) fn changed_from(&self, other: &Self) -> Vec<String> {
-        let keys: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
-        keys.into_iter().filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()
+    /// Takes from `start` what is not in the tables `live`, and of these the settings `held`; returns what differed.
+    pub(crate) fn hold(&mut self, start: &Self, live: &[&str], held: &[(&str, &str)]) -> Vec<String> {
+        let mut differed = Vec::new();
+        let keys: BTreeSet<String> = self.0.keys().chain(start.0.keys()).cloned().collect();
+        for key in keys.into_iter().filter(|key| !live.contains(&key.as_str())) {
+            if put(&mut self.0, &key, start.0.get(&key)) {
+                differed.push(key);
+            }
+        }
+        for (table, key) in held {
+            let Some(Value::Table(now)) = self.0.get_mut(*table) else { continue };
+            if put(now, key, start.0.get(*table).and_then(|table| table.get(key))) {
+                differed.push(format!("{table}.{key}"));
+            }
+        }
+        differed
     }
 }
 
-impl Loaded {
-    /// Leaves as they were at the start the settings of `[engine]` that must not change under running work: the broker's
-    /// consumers hold the lease, and whoever ends a process knows how long it drains. Those that differ are told.
-    pub(crate) fn hold(&mut self, start: &EngineConfig) {
-        let engine = &mut self.config.engine;
-        let held = [
-            ("lease_ms", &mut engine.lease_ms, start.lease_ms),
-            ("drain_ms", &mut engine.drain_ms, start.drain_ms),
-        ];
-        for (key, setting, value) in held {
-            if *setting == value {
-                continue;
-            }
-            warn!(setting = format!("engine.{key}"), "changed, but in effect only from the next start on");
-            *setting = value;
-            if let (Some(Value::Table(table)), Ok(value)) =
-                (self.resolved.0.get_mut("engine"), i64::try_from(value))
-            {
-                table.insert(key.to_owned(), Value::Integer(value));
-            }
-        }
+/// Makes the value of `key` this one, or none; returns whether it was another.
+fn put(table: &mut Table, key: &str, value: Option<&Value>) -> bool {
+    if table.get(key) == value {
+        return false;
     }
+    match value {
+        Some(value) => table.insert(key.to_owned(), value.clone()),
+        None => table.remove(key),
+    };
+    true
 }
 
 impl Config {
@@ -95,18 +93,24 @@ mod tests {
     }
 
     #[test]
-    fn the_lease_and_the_drain_of_the_start_stay_here_and_in_workers() {
-        let load = |lease: &str| {
-            let variables = [("DYNODE_ENGINE__LEASE_MS", lease), ("DYNODE_ENGINE__TOTAL_MS", lease)];
+    fn what_takes_effect_at_the_next_start_stays_here_and_in_workers() {
+        let load = |text: &str| {
+            let variables = [
+                ("DYNODE_ENGINE__LEASE_MS", text),
+                ("DYNODE_ENGINE__TOTAL_MS", text),
+                ("DYNODE_GATEWAY__PING_INTERVAL_MS", text),
+            ];
             let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             Sources { file: None, variables, flags: Vec::new() }.load().unwrap()
         };
         let (start, mut changed) = (load("5000"), load("6000"));
-        changed.hold(&start.config.engine);
+        let differed = changed.resolved.hold(&start.resolved, &["engine"], &[("engine", "lease_ms")]);
+        assert_eq!(differed, ["gateway", "engine.lease_ms"]);
+        changed.reread().unwrap();
         let line = changed.resolved.handed_down("nats://127.0.0.1:4222").unwrap();
         let handed = Config::from_parent(line.expose()).unwrap();
-        for config in [changed.config, handed] {
-            assert_eq!((config.engine.lease_ms, config.engine.total_ms), (5_000, 6_000));
+        for Config { engine, gateway, .. } in [changed.config, handed] {
+            assert_eq!((engine.lease_ms, gateway.ping_interval_ms, engine.total_ms), (5_000, 5_000, 6_000));
         }
     }
 }

@@ -32,7 +32,7 @@ impl Router {
         self.leave_busy_out(&mut models);
         match request.route.prefer.or(prefer) {
             None => {}
-            Some(Prefer::Latency) => models.sort_by(|a, b| ascending(self.latency(a), self.latency(b))),
+            Some(Prefer::Latency) => self.sort_by_latency(&mut models),
             Some(Prefer::Cost) => models.sort_by(|a, b| ascending(cost(a), cost(b))),
             Some(Prefer::Quality) => models.sort_by(|a, b| ascending(quality(b), quality(a))),
         }
@@ -73,12 +73,21 @@ impl Router {
         })
     }
 
-    /// Leaves out whoever is asked only while idle and is not; but for the last, which is better than nobody.
+    /// Leaves out whoever is asked only while idle and is not, unless nobody else is left. Each is looked at once: a pool
+    /// may become busy between two looks.
     fn leave_busy_out(&self, models: &mut Vec<&Model>) {
         let is_there = |model: &&Model| !model.only_when_idle || self.measured.is_idle(&model.provider);
-        if models.iter().any(is_there) {
-            models.retain(is_there);
+        let there: Vec<_> = models.iter().copied().filter(is_there).collect();
+        if !there.is_empty() {
+            *models = there;
         }
+    }
+
+    /// Each time is read once: it may change while they are sorted.
+    fn sort_by_latency(&self, models: &mut Vec<&Model>) {
+        let mut timed: Vec<_> = models.iter().map(|model| (self.latency(model), *model)).collect();
+        timed.sort_by(|(a, _), (b, _)| ascending(*a, *b));
+        *models = timed.into_iter().map(|(_, model)| model).collect();
     }
 
     /// Whoever was never asked counts as quick: so it is asked, and measured.

@@ -168,7 +168,7 @@ impl Lanes {
             lane.answered();
         }
         let used = match end {
-            End::Answered { input, output } => Some(input + output),
+            End::Answered { input, output } => Some(input.saturating_add(output)),
             End::Throttled { .. } | End::Refused | End::KeyFault(_) => Some(0),
             End::Failed | End::Unknown => None,
         };
@@ -218,9 +218,10 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.rejection_max(now)).fold(0.0, f64::max)
     }
 
+    /// No more than any limit can be: clients say how long an answer may become, and sums are made of it.
     fn expected(&self, need: &Need) -> u64 {
         let usual = || self.outputs.get(&need.model).copied().unwrap_or(OUTPUT_AT_FIRST) as u64;
-        need.input.saturating_add(need.output_max.unwrap_or_else(usual))
+        need.input.saturating_add(need.output_max.unwrap_or_else(usual)).min(u64::from(u32::MAX))
     }
 
     fn learn_output(&mut self, model: &str, tokens: u64) {

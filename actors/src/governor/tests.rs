@@ -115,6 +115,17 @@ async fn tokens_are_reserved_and_what_was_not_used_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_length_that_a_client_makes_up_is_more_than_all_others_and_no_sum_overflows() {
+    let governor = governor(ProviderLimits { tokens_per_minute: Some(40), ..limits(100) }).await;
+    let endless = Need { output_max: Some(u64::MAX), ..need() };
+    let start = Instant::now();
+    for minutes in 0..3 {
+        governor.permit(endless.clone()).await.unwrap().settle(End::Failed);
+        assert!(start.elapsed() >= SECOND * 60 * minutes, "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_take_turns_and_one_that_is_lost_leaves_its_work_to_the_others() {
     let governor = governor_of(limits(4), 2).await;
     let held = [permit(&governor).await, permit(&governor).await];

@@ -131,11 +131,11 @@ impl<'a> Keep<'a> {
             self.error(ErrorCode::Internal, Remedy::Fatal, "made a file that cannot be described")
                 .with_source(error)
         })?;
-        let objects = &self.shared.assets.objects;
-        let earlier = objects.info(&asset.id).await.map_err(|error| self.not_stored(error))?;
-        let info = sealed.keep(&asset.id, note).await.map_err(|error| self.not_stored(error))?;
+        let _objects = &self.shared.assets.objects;
+        let kept = sealed.keep(&asset.id, note).await;
+        let (info, replaced) = kept.map_err(|error| self.not_stored(error))?;
         // Where another attempt has made the same before, an outcome may have told of it already: it stays.
-        Ok((asset, earlier.is_none().then_some(info)))
+        Ok((asset, (!replaced).then_some(info)))
     }
 
     fn record(&self, asset: &Asset) -> AssetRecord {

@@ -79,7 +79,7 @@ impl Check {
         let provider = &self.dynamic.provider;
         let call = self.call(model, payload);
         let of_model = provider.models.get(&model.upstream).ok_or("it has no such model")?;
-        let scope = provider.scope(&model.upstream, &call);
+        let scope = provider.scope(&call);
         let request = of_model.plan.request.render(&provider.endpoint, &scope);
         let request = request.map_err(|why| super::template::told(&why).to_owned())?;
         Ok(self.shown(&request))

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{job::Job, outlet::Outlet, plan::Files, request::part, template::Scope};
-use crate::{Error, FilePiece, Progress, Remedy, http};
+use crate::{Error, FilePiece, Progress, Remedy, files, http};
 
 /// How often a file is asked for whose host is out of order for a moment: what was made is paid for.
 const TRIES: u32 = 3;
@@ -59,7 +59,7 @@ impl Job {
         }
         self.within_limit(bytes.len() as u64)?;
         let media_type = media_type.or_else(|| sniffed(&bytes));
-        outlet.give(Progress::File(FilePiece { file, media_type, bytes: bytes.into(), is_last: true })).await;
+        outlet.give(files::whole(file, media_type, bytes.into())).await;
         Ok(())
     }
 

@@ -122,7 +122,7 @@ fn words_of(place: &Json, scope: &Scope) -> Option<String> {
     }
 }
 
-/// What counts as true, as in the templates.
+/// What counts as true: as in the templates, but for a text `false`, which is what a condition written as a text renders.
 fn truth(value: &Value) -> bool {
     match value {
         Value::Null => false,

@@ -71,6 +71,7 @@ impl Decoder for Frames {
         if let Some(usage) = stream.usage.read(&scope) {
             self.answer.used(usage);
         }
+        self.answer.by(plan.model_in(&scope).unwrap_or_default());
         Ok(self.take(words(&text), words(&reasoning.unwrap_or_default()), &reason))
     }
 
@@ -82,10 +83,12 @@ impl Decoder for Frames {
         };
         let text = text.render(&scope).map_err(|why| self.unreadable(&why))?;
         let reason = finish_reason.as_ref().map(|reason| reason.render(&scope)).transpose();
-        let reason = reason.map_err(|why| self.unreadable(&why))?.unwrap_or_else(|| "stop".into());
+        let reason = reason.map_err(|why| self.unreadable(&why))?;
+        let reason = reason.filter(|reason| !words(reason).is_empty()).unwrap_or_else(|| "stop".into());
         if let Some(usage) = plan.usage.read(&scope) {
             self.answer.used(usage);
         }
+        self.answer.by(plan.model_in(&scope).unwrap_or_default());
         Ok(self.take(words(&text), String::new(), &reason))
     }
 

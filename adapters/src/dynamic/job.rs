@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use reqwest::{Response, header::HeaderMap};
-use schemas::{
-    Action, ChatDelta, ChatOutput, MediaOutput, Output, Usage, chat::FinishReason, embedding::Vector,
-};
+use schemas::{Action, ChatDelta, MediaOutput, Output, Usage, chat::FinishReason, embedding::Vector};
 use serde_json::Value;
 
 use super::{
@@ -20,15 +18,14 @@ use super::{
 };
 use crate::{
     Call, Error, Finished, Progress, Progressed,
-    chat::{self, Ask, estimate},
-    embeddings, http,
+    chat::{self, Ask},
+    embeddings, http, limits,
 };
 
 /// One call.
 pub(super) struct Job {
     pub(super) provider: Arc<Provider>,
     pub(super) plan: Arc<Plan>,
-    upstream: String,
     pub(super) call: Call,
     scope: Scope,
 }
@@ -40,8 +37,8 @@ impl Job {
         model: Model,
         call: Call,
     ) -> Result<Progressed, Error> {
-        let Model { plan, upstream } = model;
-        let scope = provider.scope(&upstream, &call);
+        let plan = model.plan;
+        let scope = provider.scope(&call);
         let response = provider.send(&plan.request, &scope, &call).await?;
         let streamed = call.payload.get("stream") == Some(&Value::Bool(true));
         if let Some(stream) = plan.stream.as_ref().filter(|_| streamed) {
@@ -50,12 +47,14 @@ impl Job {
             let decoder = Frames::new(provider, plan, scope);
             return Ok(chat::progress(endpoint, ask, decoder, framing, response));
         }
-        let job = Self { provider, plan, upstream, call, scope };
+        let job = Self { provider, plan, call, scope };
         Ok(outlet::told(|outlet| job.run(response, outlet)))
     }
 
     async fn run(self, response: Response, outlet: Outlet) -> Result<Finished, Error> {
-        outlet.give(Progress::Started).await;
+        for piece in limits::beginning(response.headers()) {
+            outlet.give(piece).await;
+        }
         let mut scope = self.scope.clone();
         let mut response = Some(response);
         if let Some(poll) = &self.plan.poll {
@@ -139,18 +138,16 @@ impl Job {
     async fn text(&self, scope: &Scope, text: String, reason: Option<&Value>, outlet: &Outlet) -> Finished {
         let finish_reason = Some(reason.map_or(FinishReason::Stop, super::frames::finish_reason));
         let ask = Ask::new(&self.call);
-        if ask.streamed {
-            let delta = ChatDelta { delta: text.clone(), finish_reason, ..ChatDelta::default() };
+        let delta = ChatDelta { delta: text, finish_reason, ..ChatDelta::default() };
+        let mut answer = chat::Answer::default();
+        if let Some(delta) = answer.take(delta).filter(|_| ask.streamed) {
             outlet.give(Progress::Delta(delta)).await;
         }
-        let output = ChatOutput { text, finish_reason, ..ChatOutput::default() };
-        let estimated = Usage {
-            input_tokens: ask.input_estimate,
-            output_tokens: estimate::output(&output),
-            estimated: true,
-            ..Usage::default()
-        };
-        self.finished(scope, Output::Chat(output), estimated)
+        if let Some(usage) = self.plan.usage.read(scope) {
+            answer.used(usage);
+        }
+        answer.by(self.model(scope));
+        answer.finish(&ask)
     }
 
     /// The end of a call that made so many files.
@@ -180,9 +177,7 @@ impl Job {
 
     /// The model that answered: as the provider says, else the one that was asked.
     fn model(&self, scope: &Scope) -> String {
-        let model = self.plan.model.as_ref().and_then(|model| model.render(scope).ok());
-        let model = model.as_ref().and_then(Value::as_str).filter(|model| !model.is_empty());
-        model.unwrap_or(&self.upstream).to_owned()
+        self.plan.model_in(scope).unwrap_or_else(|| self.call.model.clone())
     }
 }
 

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use schemas::Action;
+use serde_json::Value;
 
 use super::{
     file::{self, Framing},
     request,
-    template::{Json, Manner},
+    template::{Json, Manner, Scope},
     usage::Counts,
 };
 use crate::Kind;
@@ -37,6 +38,16 @@ pub(super) struct Plan {
     pub(super) details: Option<Json>,
     pub(super) model: Option<Json>,
     pub(super) usage: Counts,
+}
+
+impl Plan {
+    /// The model that answers, where the reply says it.
+    pub(super) fn model_in(&self, scope: &Scope) -> Option<String> {
+        match self.model.as_ref()?.render(scope).ok()? {
+            Value::String(model) if !model.is_empty() => Some(model),
+            _ => None,
+        }
+    }
 }
 
 /// How the end of the work is waited for.

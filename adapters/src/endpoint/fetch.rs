@@ -5,31 +5,24 @@
 
 use std::net::IpAddr;
 
-use reqwest::{Response, Url};
+use reqwest::{Method, Response, Url};
 use schemas::ErrorCode;
-use tokio::time::timeout_at;
 
 use super::Endpoint;
-use crate::{Call, Error, Remedy, deadline, http};
+use crate::{Call, Error, Remedy};
 
 impl Endpoint {
     /// Asks for the file at `url`, in the name of `call`.
     pub(crate) async fn fetch(&self, url: &str, call: &Call) -> Result<Response, Error> {
         let url = self.base.join(url).map_err(|_| self.nonsense("named a file by what is no URL"))?;
-        let is_own = url.origin() == self.base.origin();
-        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && self.base.scheme() == "http");
+        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && self.is_plain());
         let is_reachable = url.host_str() == self.base.host_str() || is_outside(&url);
         if !is_safe || !is_reachable {
             return Err(self.nonsense("named a file at an address that must not be fetched"));
         }
-        let mut request = self.client.get(url);
-        if is_own {
-            request = request.headers(self.headers(call.key));
-        }
-        let response = timeout_at(call.deadline, request.send())
-            .await
-            .map_err(|_| deadline::exceeded(&self.name))?
-            .map_err(|error| http::unreachable(&self.name, error))?;
+        let is_ours = self.is_ours(&url);
+        let request = if is_ours { self.request(Method::GET, url, call.key) } else { self.bare(url) };
+        let response = self.exchange_plain(request, call.deadline).await?;
         if response.status().is_success() {
             return Ok(response);
         }

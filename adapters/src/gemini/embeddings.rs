@@ -43,11 +43,9 @@ pub(super) fn body(endpoint: &Endpoint, call: &Call, request: &EmbeddingRequest)
 /// What a reply says. A vector that was shortened comes as it was cut off, and is brought to the length of one again: a
 /// scalar product of two such vectors would mean nothing.
 pub(super) fn read(endpoint: &Endpoint, ask: Ask, shortened: bool, body: &[u8]) -> Result<Finished, Error> {
-    let reply: EmbeddingReply =
-        serde_json::from_slice(body).map_err(|error| match serde_json::from_slice::<Value>(body) {
-            Ok(value) if value.get("error").is_some() => failure::in_reply(endpoint, body),
-            _ => endpoint.nonsense(&format!("sent what is not a list of embeddings: {error}")),
-        })?;
+    let reply: EmbeddingReply = serde_json::from_slice(body).map_err(|error| {
+        failure::of_reply(endpoint, body, &format!("sent what is not a list of embeddings: {error}"))
+    })?;
     let vector = |values: Vec<f32>| Vector(if shortened { normalised(values) } else { values });
     let embeddings = reply.embeddings.into_iter().map(|embedding| vector(embedding.values)).collect();
     let usage = reply.usage_metadata.map(Usage::from).filter(|usage| usage.input_tokens > 0);

@@ -37,11 +37,9 @@ pub(super) fn body(endpoint: &Endpoint, call: &Call, request: &EmbeddingRequest)
 
 /// What a reply says.
 pub(super) fn read(endpoint: &Endpoint, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
-    let reply: Reply =
-        serde_json::from_slice(body).map_err(|error| match serde_json::from_slice::<Value>(body) {
-            Ok(value) if value.get("error").is_some() => failure::in_reply(endpoint, body),
-            _ => endpoint.nonsense(&format!("sent what is not a list of embeddings: {error}")),
-        })?;
+    let reply: Reply = serde_json::from_slice(body).map_err(|error| {
+        failure::of_reply(endpoint, body, &format!("sent what is not a list of embeddings: {error}"))
+    })?;
     let usage = reply.prompt_eval_count.map(|input_tokens| Usage { input_tokens, ..Usage::default() });
     let embeddings = reply.embeddings.into_iter().map(Vector).collect();
     ask.finish(endpoint, embeddings, usage, reply.model)

@@ -16,11 +16,7 @@ pub(super) fn body(call: &Call) -> Value {
 /// What a reply says.
 pub(super) fn read(endpoint: &Endpoint, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
     let reply: EmbeddingReply = serde_json::from_slice(body).map_err(|error| {
-        // An error under a good status is told as what it is.
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) if value.get("error").is_some() => failure::in_reply(endpoint, body),
-            _ => endpoint.nonsense(&format!("sent what is not a list of embeddings: {error}")),
-        }
+        failure::of_reply(endpoint, body, &format!("sent what is not a list of embeddings: {error}"))
     })?;
     let mut embeddings = vec![Vector::default(); ask.inputs];
     for (position, item) in reply.data.into_iter().enumerate() {

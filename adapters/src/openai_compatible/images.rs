@@ -62,11 +62,9 @@ pub(super) fn progress(endpoint: Arc<Endpoint>, call: Arc<Call>, response: Respo
 async fn read(endpoint: &Endpoint, response: Response) -> Result<Reply, Error> {
     let body = http::read(response, http::REPLY_BYTES_MAX).await;
     let body = body.map_err(|error| http::unreadable(&endpoint.name, error))?;
-    let reply: Reply =
-        serde_json::from_slice(&body).map_err(|error| match serde_json::from_slice::<Value>(&body) {
-            Ok(value) if value.get("error").is_some() => failure::in_reply(endpoint, &body),
-            _ => endpoint.nonsense(&format!("sent what is no list of images: {error}")),
-        })?;
+    let reply: Reply = serde_json::from_slice(&body).map_err(|error| {
+        failure::of_reply(endpoint, &body, &format!("sent what is no list of images: {error}"))
+    })?;
     if reply.data.is_empty() { Err(endpoint.nonsense("sent no image")) } else { Ok(reply) }
 }
 

@@ -32,10 +32,7 @@ pub(super) fn progress(endpoint: &Arc<Endpoint>, call: &Call, response: Response
 /// The error of a reply that is none, though its status is good.
 async fn no_sound(endpoint: Arc<Endpoint>, response: Response) -> Result<Progress, Error> {
     let body = http::read_error(response).await;
-    Err(match serde_json::from_slice::<Value>(&body) {
-        Ok(value) if value.get("error").is_some() => failure::in_reply(&endpoint, &body),
-        _ => endpoint.nonsense("sent text where speech was to come"),
-    })
+    Err(failure::of_reply(&endpoint, &body, "sent text where speech was to come"))
 }
 
 fn finished(call: &Call) -> Finished {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use adapters::Remedy;
-use schemas::{ErrorCode, Usage};
+use schemas::{ErrorCode, Usage, chat::FinishReason};
 
 use super::{
     server::{Act, Seen, Server, done, end, event, reply, stream_head},
@@ -156,6 +156,16 @@ async fn a_whole_chat_is_read() {
         (1, "Hello"),
         "a server that does not stream"
     );
+}
+
+#[tokio::test]
+async fn a_reply_that_names_no_reason_is_complete_and_says_what_is_left() {
+    let head = "content-type: application/json\r\nx-ratelimit-remaining-requests: 3\r\nx-ratelimit-reset-requests: 1s\r\n";
+    for call in [chat(json!({})), streamed()] {
+        let (items, _server) = asked(vec![reply(200, head, r#"{"text": "Hello", "why": null}"#)], call).await;
+        assert_eq!(output(&items).finish_reason.map(FinishReason::as_str), Some("stop"));
+        assert!(items.iter().any(|item| matches!(item, Ok(Progress::Limits(_)))), "{items:?}");
+    }
 }
 
 #[tokio::test]

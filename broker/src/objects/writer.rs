@@ -85,7 +85,9 @@ impl ObjectWriter {
 
 impl Drop for ObjectWriter {
     fn drop(&mut self) {
-        if self.kept || self.chunks == 0 {
+        // Nothing has been sent, acknowledged or not.
+        let is_unsent = self.size == self.buffer.len() as u64;
+        if self.kept || is_unsent {
             return;
         }
         let (objects, nuid) = (self.objects.clone(), std::mem::take(&mut self.nuid));
@@ -111,8 +113,9 @@ impl Sealed {
         &self.digest
     }
 
-    /// From now on it is the object `key`, in place of an earlier one, with a note that comes back word for word.
-    pub async fn keep(self, key: &str, note: String) -> Result<ObjectInfo, Error> {
+    /// From now on it is the object `key`, with a note that comes back word for word. Returns as well whether it has taken
+    /// the place of an earlier one.
+    pub async fn keep(self, key: &str, note: String) -> Result<(ObjectInfo, bool), Error> {
         let Self { mut writer, digest } = self;
         let objects = writer.objects.clone();
         let earlier = objects.described(key).await?;
@@ -133,11 +136,20 @@ impl Sealed {
             headers: Headers::new(),
             payload: payload.into(),
         };
-        objects.broker.publish(Publication { message, id: Some(writer.nuid.clone()) }).await?;
+        // Whoever is cut off here, or hears nothing, does not know whether the broker has stored it: its pieces stay.
         writer.kept = true;
-        if let Some((earlier, sequence)) = earlier {
-            objects.forget(&earlier, sequence).await?;
+        if let Err(error) =
+            objects.broker.publish(Publication { message, id: Some(writer.nuid.clone()) }).await
+        {
+            writer.kept = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Disconnected);
+            return Err(error);
         }
-        Ok(description.into())
+        let replaced = earlier.is_some();
+        if let Some((earlier, sequence)) = earlier
+            && let Err(error) = objects.forget(&earlier, sequence).await
+        {
+            tracing::debug!(%error, key, "an object whose place another has taken stays until it ages out");
+        }
+        Ok((description.into(), replaced))
     }
 }

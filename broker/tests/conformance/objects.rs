@@ -27,7 +27,7 @@ async fn put(objects: &Objects, key: &str, content: &[u8]) -> Result<ObjectInfo,
     for part in content.chunks(50_000) {
         writer.write(part).await?;
     }
-    writer.seal().await?.keep(key, format!("note of {key}")).await
+    writer.seal().await?.keep(key, format!("note of {key}")).await.map(|(info, _)| info)
 }
 
 async fn read(objects: &Objects, info: &ObjectInfo, from: u64) -> Result<Vec<u8>, Error> {
@@ -60,7 +60,8 @@ pub(crate) async fn an_object_is_read_from_any_place(world: &mut World) {
         one.write(part).await.unwrap();
         other.write(b"x".repeat(PIECE_BYTES).as_slice()).await.unwrap();
     }
-    let info = one.seal().await.unwrap().keep("long", String::new()).await.unwrap();
+    let (info, replaced) = one.seal().await.unwrap().keep("long", String::new()).await.unwrap();
+    assert!(!replaced);
     let places =
         [0, 1, PIECE_BYTES - 1, PIECE_BYTES, 8 * PIECE_BYTES, 17 * PIECE_BYTES + 3, content.len() - 1];
     for from in places {

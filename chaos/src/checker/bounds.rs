@@ -10,7 +10,7 @@ use serde::Serialize;
 pub struct Bounds {
     /// How much later than its deadline a request may end while things are broken (I1).
     pub recovery_ms: u64,
-    /// So many calls at once are all that an engine makes: while they are under way, what waits behind them is not late
+    /// So many calls at once are all that an engine makes to a provider: while they are under way, what waits is not late
     /// (I1). None where that is not known.
     pub slots: Option<usize>,
     /// `engine.attempts_max`: deliveries that may end in a crash (I4, I14).

@@ -191,22 +191,25 @@ impl<'a> Index<'a> {
         request.readers.values().find_map(|steps| request::late_end(steps, due_ms, spoken_ms))
     }
 
-    /// For how long of a time at least so many calls were under way; not at all where the number is not known.
+    /// For how long of a time at least so many calls of one provider were under way; not at all where the number is not
+    /// known. Calls do not say which engine makes them.
     pub(crate) fn full_ms(&self, slots: Option<usize>, from_ms: u64, until_ms: u64) -> u64 {
         let Some(slots) = slots else { return 0 };
         let mut steps = Vec::new();
         for call in &self.calls {
             let ended_ms = call.answer.map_or(until_ms, |answer| answer.at.ms);
-            steps.push((call.at.ms.clamp(from_ms, until_ms), 1));
-            steps.push((ended_ms.clamp(from_ms, until_ms), -1));
+            let provider = call.model.split('/').next().unwrap_or(call.model);
+            steps.push((call.at.ms.clamp(from_ms, until_ms), 1, provider));
+            steps.push((ended_ms.clamp(from_ms, until_ms), -1, provider));
         }
         steps.sort_unstable();
-        let (mut full_ms, mut open, mut since_ms) = (0, 0_isize, from_ms);
-        for (ms, step) in steps {
-            if usize::try_from(open).is_ok_and(|open| open >= slots) {
+        let (mut full_ms, mut open, mut since_ms) = (0, BTreeMap::<&str, isize>::new(), from_ms);
+        for (ms, step, provider) in steps {
+            if open.values().any(|open| usize::try_from(*open).is_ok_and(|open| open >= slots)) {
                 full_ms += ms - since_ms;
             }
-            (open, since_ms) = (open + step, ms);
+            *open.entry(provider).or_default() += step;
+            since_ms = ms;
         }
         full_ms
     }

@@ -1,6 +1,10 @@
 //! One call from its arrival to its answer: read, let in, composed, played. Every call under way is in the log,
 //! and leaves it with an outcome, however it ends.
 
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::FromRequest;
 use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -19,15 +23,29 @@ use super::sim::Sim;
 use super::witness::Witness;
 use crate::connections::Line;
 
-/// A request as it came.
-pub(super) struct Arrival {
+/// Where a request came: whose API, and which part of it.
+pub(super) struct Door {
     pub(super) dialect: Dialect,
     pub(super) path: &'static str,
     /// The model, and whether a stream is wanted, where the path says it and not the body.
     pub(super) named: Option<(String, bool)>,
-    pub(super) line: Line,
+}
+
+impl Door {
+    /// One whose requests name their model in the body.
+    pub(super) const fn new(dialect: Dialect, path: &'static str) -> Self {
+        Self { dialect, path, named: None }
+    }
+}
+
+/// A request as it came.
+#[derive(FromRequest)]
+#[from_request(state(Arc<Sim>))]
+pub(super) struct Arrival {
+    #[from_request(via(Extension))]
+    line: Line,
     pub(super) headers: HeaderMap,
-    pub(super) body: Result<Bytes, BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
 }
 
 /// A request that was understood so far as all actions have it in common.
@@ -76,14 +94,15 @@ pub(super) trait Script: Send {
 /// Answers one call. `compose` is what the action is about: from what was asked to what is answered.
 pub(super) async fn exchange(
     sim: &Sim,
+    door: Door,
     arrival: Arrival,
     compose: impl FnOnce(&Ask) -> Result<Answer, ApiError>,
 ) -> Response {
     let started = Instant::now();
     let id = sim.next_id();
     let mut standing = None;
-    let mut call = Call::arrived(arrival.path, &arrival.headers);
-    let asked = ask(sim, &arrival, &id, &mut call);
+    let mut call = Call::arrived(door.path, &arrival.headers);
+    let asked = ask(sim, &door, &arrival, &id, &mut call);
     let witness = sim.history.clone().map(|scribe| {
         let body = arrival.body.as_deref().unwrap_or_default();
         Witness::called(scribe, sim.count(), body, call.idempotency_key.clone(), call.model.clone())
@@ -104,28 +123,28 @@ pub(super) async fn exchange(
             playback::play(answer, &asked, call, arrival.line).await
         }
         Err((outcome, error)) => {
-            let refusal = arrival.dialect.refuse(&error, &id);
+            let refusal = door.dialect.refuse(&error, &id);
             call.retry_after = error.retry_after;
             call.end(outcome, refusal.status().as_u16());
             refusal
         }
     };
-    arrival.dialect.stamp(response.headers_mut(), &id, started.elapsed(), standing);
+    door.dialect.stamp(response.headers_mut(), &id, started.elapsed(), standing);
     response
 }
 
 /// Reads what every action needs: the credential, the JSON, the model and its behaviour.
-fn ask(sim: &Sim, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, ApiError> {
-    sim.authorise(arrival.dialect.credential(&arrival.headers))?;
+fn ask(sim: &Sim, door: &Door, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, ApiError> {
+    sim.authorise(door.dialect.credential(&arrival.headers))?;
     let body = arrival.body.as_ref().map_err(|rejection| ApiError::body_unreadable(rejection.status()))?;
     let body: Value = serde_json::from_slice(body).map_err(|_| ApiError::not_json())?;
     if !body.is_object() {
         return Err(ApiError::not_json());
     }
-    let (model, stream) = match (&arrival.named, body.get("model")) {
+    let (model, stream) = match (&door.named, body.get("model")) {
         (Some(named), _) => named.clone(),
         (None, None | Some(Value::Null)) => return Err(ApiError::no_model()),
-        (None, Some(Value::String(model))) => (model.clone(), arrival.dialect.streams(&body)),
+        (None, Some(Value::String(model))) => (model.clone(), door.dialect.streams(&body)),
         (None, Some(other)) => return Err(ApiError::wrong_type("model", "a string", other)),
     };
     call.model = Some(model.clone());
@@ -137,7 +156,7 @@ fn ask(sim: &Sim, arrival: &Arrival, id: &str, call: &mut Call) -> Result<Ask, A
     }
     let created = Timestamp::now().as_second();
     Ok(Ask {
-        dialect: arrival.dialect,
+        dialect: door.dialect,
         model,
         stream,
         body,

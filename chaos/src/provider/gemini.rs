@@ -13,20 +13,16 @@ mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::header::VARY;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
-use bytes::Bytes;
 use serde_json::json;
 
 use super::dialect::Dialect;
 use super::errors::ApiError;
-use super::exchange::{Answer, Arrival, Ask, exchange};
+use super::exchange::{Answer, Arrival, Ask, Door, exchange};
 use super::sim::Sim;
-use crate::connections::Line;
 pub(super) use refusal::refuse;
 
 /// The header that carries the key.
@@ -45,18 +41,17 @@ const SIGNATURE: &str = "c2ltdWxhdGVkIHRob3VnaHRz";
 /// Answers `models/{model}:{method}`, whichever version stands before it.
 pub(super) async fn call(
     State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    arrival: Arrival,
 ) -> Response {
     let target = name.strip_prefix("models/").unwrap_or(&name).rsplit_once(':');
     let Some((model, (path, method))) = target.and_then(|(model, method)| Some((model, method_of(method)?)))
     else {
         return Dialect::Gemini.refuse(&ApiError::unknown_url("POST", &format!("/v1beta/{name}")), "");
     };
-    let (dialect, named) = (Dialect::Gemini, Some((model.to_owned(), method == Method::Stream)));
-    exchange(&sim, Arrival { dialect, path, named, line, headers, body }, |ask| compose(ask, method)).await
+    let named = Some((model.to_owned(), method == Method::Stream));
+    let door = Door { dialect: Dialect::Gemini, path, named };
+    exchange(&sim, door, arrival, |ask| compose(ask, method)).await
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

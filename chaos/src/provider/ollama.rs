@@ -9,13 +9,10 @@ mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -24,12 +21,11 @@ use super::behaviour::Fault;
 use super::dialect::Dialect;
 use super::embeddings::embed as vector_of;
 use super::errors::ApiError;
-use super::exchange::{Answer, Arrival, Ask, exchange};
+use super::exchange::{Answer, Arrival, Ask, Door, exchange};
 use super::fields::{estimate_tokens, number};
 use super::frames::Frames;
 use super::said::{Said, THOUGHTS, Wish};
 use super::sim::Sim;
-use crate::connections::Line;
 use request::Request;
 
 pub(super) const MALFORMED_LINE: &[u8] = b"{\"model\":\"malformed\",\"message\":{\"content\":\"\n";
@@ -41,25 +37,15 @@ pub(super) const FAILURE_LINE: &str =
 const MAX_DIMENSIONS: u32 = 8_192;
 
 /// Answers `/api/chat`.
-pub(super) async fn chat(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::Ollama, "/api/chat");
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, compose).await
+pub(super) async fn chat(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::Ollama, "/api/chat");
+    exchange(&sim, door, arrival, compose).await
 }
 
 /// Answers `/api/embed`.
-pub(super) async fn embed(
-    State(sim): State<Arc<Sim>>,
-    Extension(line): Extension<Line>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let (dialect, path) = (Dialect::Ollama, "/api/embed");
-    exchange(&sim, Arrival { dialect, path, named: None, line, headers, body }, vectors).await
+pub(super) async fn embed(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::Ollama, "/api/embed");
+    exchange(&sim, door, arrival, vectors).await
 }
 
 fn compose(ask: &Ask) -> Result<Answer, ApiError> {

@@ -6,8 +6,8 @@
 use axum::{
     Extension,
     body::Body,
-    extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    extract::{OriginalUri, State},
+    http::{HeaderMap, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -41,6 +41,7 @@ enum Form {
 pub(crate) async fn generate(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
+    OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -53,7 +54,7 @@ pub(crate) async fn generate(
     };
     let created = app.parts.seams.clock.now().as_second();
     let mut response = match form {
-        Form::Url => links(&app, &headers, created, &found, &usage),
+        Form::Url => links(&app, &reached_at(&uri, &headers), created, &found, &usage),
         Form::Base64 => Body::from_stream(encoded(&app, created, found, &usage)).into_response(),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -77,14 +78,19 @@ impl Form {
     }
 }
 
-/// Where the images are, under the name by which the client has reached us.
-fn links(app: &App, headers: &HeaderMap, created: i64, found: &[Found], usage: &Usage) -> Response {
-    let host = door::text(headers, header::HOST.as_str()).unwrap_or_default();
+/// Where the client has reached us. HTTP/2 has no `Host`: there the name is in the URI.
+fn reached_at(uri: &Uri, headers: &HeaderMap) -> String {
+    let named = door::text(headers, header::HOST.as_str());
+    let Some(host) = named.or_else(|| uri.authority().map(ToString::to_string)) else { return String::new() };
     let scheme = match door::text(headers, "x-forwarded-proto").as_deref() {
         Some("https") => "https",
         _ => "http",
     };
-    let base = if host.is_empty() { String::new() } else { format!("{scheme}://{host}") };
+    format!("{scheme}://{host}")
+}
+
+/// Where the images are, on the server `base`.
+fn links(app: &App, base: &str, created: i64, found: &[Found], usage: &Usage) -> Response {
     let link = |found: &Found| json!({ "url": format!("{base}{}", assets::signed_path(app, found).0) });
     let data: Vec<_> = found.iter().map(link).collect();
     let mut answer = json!({ "created": created, "data": data });
@@ -162,6 +168,7 @@ fn base64(
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
     use futures_util::TryStreamExt;
 
     use super::*;
@@ -188,5 +195,20 @@ mod tests {
         {
             assert_eq!(Form::take(&mut bad.clone()).unwrap_err().param.as_deref(), Some(param));
         }
+    }
+
+    #[test]
+    fn links_lead_where_the_client_has_reached_us_by_either_version() {
+        let headers = |list: &[(&'static str, &'static str)]| -> HeaderMap {
+            list.iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect()
+        };
+        let path = Uri::from_static("/v1/images/generations");
+        let whole = Uri::from_static("http://b.test:1/v1/images/generations");
+        let proxied = headers(&[("host", "a.test"), ("x-forwarded-proto", "https")]);
+        assert_eq!(reached_at(&path, &proxied), "https://a.test");
+        assert_eq!(reached_at(&whole, &headers(&[])), "http://b.test:1");
+        assert_eq!(reached_at(&path, &headers(&[])), "");
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn form(parts: Vec<(String, Part)>) -> Result<Form, String> {
 /// The bytes of a file in base64, and its type where a data URI says it.
 pub(in crate::dynamic) fn bytes(text: &str) -> Result<(Vec<u8>, Option<String>), String> {
     let (media_type, data) = match text.strip_prefix("data:").map(|rest| rest.split_once(";base64,")) {
-        Some(Some((media_type, data))) => (Some(media_type.to_owned()), data),
+        Some(Some((media_type, data))) => ((!media_type.is_empty()).then(|| media_type.to_owned()), data),
         Some(None) => return Err("is a data URI without `;base64,`".to_owned()),
         None => (None, text),
     };

@@ -74,6 +74,16 @@ fn i1_what_waits_while_an_engine_has_its_hands_full_is_not_late() {
     assert!(!is_late(judged(&late(90_500), Some(1))), "20 s it waited behind another");
     assert!(is_late(judged(&late(90_501), Some(1))));
     assert!(is_late(judged(&late(90_500), Some(2))), "one of two slots was free");
+    let two =
+        Story::default().asked("r1").reads("r1", None).called(1, "r2").called_as(2, "r3", "other/m", None);
+    let late = two
+        .at(20_000)
+        .answered(1, 10)
+        .answered(2, 10)
+        .at(90_500)
+        .end("r1", (1, 1), Status::Succeeded, "hi")
+        .recorded("r1", "hi");
+    assert!(is_late(judged(&late, Some(2))), "each provider had a free slot");
 }
 
 #[test]
