@@ -71,7 +71,9 @@ pub(crate) async fn run(
 /// Opens the broker and makes sure of the streams.
 async fn open(config: &Config, ground: &Ground) -> Result<Carrier, broker::Error> {
     let carrier = Carrier::open(config, &ground.seams).await?;
-    let streams = ground.topology.streams(&config.streams.limits());
+    let mut streams = ground.topology.streams(&config.streams.limits());
+    // With the others, so that where room is short each gets its share.
+    streams.push(ground.topology.assets(&config.assets.limits()).as_stream());
     match carrier.ensure(&streams).await {
         Ok(()) => Ok(carrier),
         Err(fault) => {

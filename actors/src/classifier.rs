@@ -288,9 +288,14 @@ impl Classifier {
         let request = refusal.request.as_deref();
         let id = request.and_then(|request| request.id.clone()).unwrap_or(id);
         let fingerprint = request.map(fingerprint::of).unwrap_or_default();
-        let prior = match is_fresh(lease) {
+        let prior = match is_fresh(lease) && lease.deliveries == 1 {
             true => Prior::None,
-            false => self.prior(&tenant, &id, &fingerprint).await?,
+            false => match self.prior(&tenant, &id, &fingerprint).await? {
+                // An earlier delivery told so, and got as far as its work or did not.
+                Prior::Queued if self.work_of(&tenant, &id).await?.is_some() => Prior::Underway,
+                Prior::Queued => Prior::None,
+                prior => prior,
+            },
         };
         let conclusion = match prior {
             Prior::None => Some(self.conclude(lease, &tenant, &id, request, Err(refusal.reason.clone()))),

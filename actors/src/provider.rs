@@ -127,13 +127,14 @@ impl ProviderStage {
     }
 
     async fn attempt(&self, task: Task<'_>, work: Work) -> Result<Verdict, broker::Error> {
-        let (number, outcome) = match fence::is_first(&self.shared, task.lease, &work) {
-            true => (1, None),
-            false => tokio::try_join!(
-                fence::number(&self.shared, task.lease, &work),
-                self.shared.outbox.outcome(&work.tenant, &work.id)
-            )?,
-        };
+        let (fence::Place { number, is_spent }, outcome) =
+            match fence::is_first(&self.shared, task.lease, &work) {
+                true => (fence::Place::FIRST, None),
+                false => tokio::try_join!(
+                    fence::place(&self.shared, task.lease, &work),
+                    self.shared.outbox.outcome(&work.tenant, &work.id)
+                )?,
+            };
         if let Some(outcome) = outcome {
             // A worker before us recorded the end and died before it could tell it.
             // Where readers may have seen a newer attempt than that, they drop what is told of the older: it ends as this one.
@@ -146,7 +147,8 @@ impl ProviderStage {
         let (broker, fingerprint) = (self.shared.outbox.broker(), work.fingerprint.clone());
         let emitter = Emitter::new(broker, subject, format, work.id.clone(), number, fingerprint);
         let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter);
-        if fence::is_spent(&self.shared, task.lease, &work).await? {
+        if is_spent {
+            attempt.claim().await;
             return Ok(self.give_up(&work, &attempt));
         }
         let registration = self.shared.control.register(&work.tenant, &work.id);

@@ -16,6 +16,7 @@ mod publish;
 mod pull;
 mod read;
 mod request;
+mod room;
 mod streams;
 mod wire;
 
@@ -137,10 +138,7 @@ impl Broker for JetStream {
     }
 
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
-        for spec in streams {
-            streams::ensure(&self.connection, spec, self.replicas, None).await?;
-        }
-        self.keeper.keep(streams);
+        self.keeper.keep(&room::fit(&self.connection, streams, self.replicas).await?);
         Ok(())
     }
 

@@ -55,7 +55,8 @@ impl ObjectsSpec {
         format!("$O.{}.M.{}", self.name, URL_SAFE.encode(key))
     }
 
-    fn as_stream(&self) -> StreamSpec {
+    /// The stream that it is kept in.
+    pub fn as_stream(&self) -> StreamSpec {
         StreamSpec {
             name: self.stream(),
             subjects: vec![self.pieces(">"), format!("$O.{}.M.>", self.name)],

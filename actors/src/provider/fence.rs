@@ -42,18 +42,34 @@ pub(super) fn is_first(shared: &Shared, lease: &Lease, work: &Work) -> bool {
     work.attempt(lease.deliveries) == 1 && age < FIRST_WITHIN && !shared.control.came_back_lately()
 }
 
-/// The number of the attempt that `lease` is: higher than any before.
-pub(super) async fn number(shared: &Shared, lease: &Lease, work: &Work) -> Result<u32, broker::Error> {
+/// Where an attempt stands among those of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its number: higher than any before.
+    pub(super) number: u32,
+    /// The work has had its tries, `attempts_max` of them, none of which came to an end.
+    pub(super) is_spent: bool,
+}
+
+impl Place {
+    /// That of the first of all.
+    pub(super) const FIRST: Self = Self { number: 1, is_spent: false };
+}
+
+/// Where the attempt that `lease` is stands.
+pub(super) async fn place(shared: &Shared, lease: &Lease, work: &Work) -> Result<Place, broker::Error> {
     let delivered = work.attempt(lease.deliveries);
     if delivered == 1 && is_untouched(shared, lease, work).await? {
-        return Ok(delivered);
+        return Ok(Place::FIRST);
     }
     let told = told(shared, work).await?;
+    let is_whole = told.reaches_back_to(lease.stored_at);
     let next = delivered.max(told.highest.saturating_add(1));
-    if told.reaches_back_to(lease.stored_at) {
-        return Ok(next);
-    }
-    Ok(next.max(by_time(work.accepted_at, shared.outbox.now())))
+    let by_time = || by_time(work.accepted_at, shared.outbox.now());
+    Ok(Place {
+        number: if is_whole { next } else { next.max(by_time()) },
+        is_spent: told.is_spent(work, lease.deliveries, shared.engine.attempts_max),
+    })
 }
 
 /// Whether the last that was told is that the request is queued, from before there was work to be done. Saves what has
@@ -61,20 +77,6 @@ pub(super) async fn number(shared: &Shared, lease: &Lease, work: &Work) -> Resul
 async fn is_untouched(shared: &Shared, lease: &Lease, work: &Work) -> Result<bool, broker::Error> {
     let last = shared.outbox.last_told(&work.tenant, &work.id).await?;
     Ok(last.is_some_and(|(at, head)| head.event == EventKind::Queued && is_before(at, lease.stored_at)))
-}
-
-/// Whether the work has had its tries, `attempts_max` of them, none of which came to an end.
-pub(super) async fn is_spent(shared: &Shared, lease: &Lease, work: &Work) -> Result<bool, broker::Error> {
-    let max = shared.engine.attempts_max;
-    let charged = work.charged(lease.deliveries);
-    if charged <= max {
-        return Ok(false);
-    }
-    if charged > max.saturating_mul(DELIVERIES_PER_ATTEMPT) {
-        return Ok(true);
-    }
-    let begun = u32::try_from(told(shared, work).await?.begun.len()).unwrap_or(u32::MAX);
-    Ok(begun.saturating_sub(work.forgiven) >= max)
 }
 
 /// A number that is higher than that of any attempt before `now`.
@@ -110,6 +112,14 @@ impl Told {
             _ => {}
         }
         self.highest = self.highest.max(event.attempt);
+    }
+
+    /// Whether `max` attempts were told to have begun, however often a consumer that was deleted meanwhile says that it
+    /// delivered the work, or so many more deliveries were made that what was told cannot be all.
+    fn is_spent(&self, work: &Work, deliveries: u32, max: u32) -> bool {
+        let begun = u32::try_from(self.begun.len()).unwrap_or(u32::MAX);
+        begun.saturating_sub(work.forgiven) >= max
+            || work.charged(deliveries) > max.saturating_mul(DELIVERIES_PER_ATTEMPT)
     }
 
     /// Whether nothing is missing from before a message was stored at `stored_at`: that a request is queued is told just

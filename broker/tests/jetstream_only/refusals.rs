@@ -122,6 +122,28 @@ async fn the_whole_topology_is_made_and_made_again() {
 }
 
 #[tokio::test]
+async fn where_room_is_short_each_stream_gets_its_share() {
+    const MIB: u64 = 1 << 20;
+    let server = Server::with_store_max(700 * MIB).await;
+    let topology = broker::Topology::new(schemas::Subjects::default());
+    let mut streams = topology.streams(&broker::Limits::default());
+    streams.push(topology.assets(&broker::AssetLimits::default()).as_stream());
+    let client = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    // The second process finds what the first has made, and leaves it so.
+    for _ in 0..2 {
+        connect(&server).await.ensure(&streams).await.unwrap();
+        for stream in ["DYNODE_REQ", "DYNODE_WORK", "DYNODE_RES", "OBJ_DYNODE_ASSETS"] {
+            let bytes = client.get_stream(stream).await.unwrap().cached_info().config.max_bytes;
+            assert_eq!(bytes, 64 << 20, "{stream}");
+        }
+    }
+    let tiny = Server::with_store_max(16 * MIB).await;
+    let refused = connect(&tiny).await.ensure(&streams).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Full);
+    assert!(refused.to_string().contains("more JetStream storage"), "{refused}");
+}
+
+#[tokio::test]
 async fn credentials_are_used_and_never_told() {
     let server = Server::with_config(
         "authorization { users: [ { user: ann, password: s3cret, permissions: { \

@@ -71,6 +71,14 @@ pub struct Rate {
     pub window_ms: u64,
 }
 
+impl Rate {
+    /// For so long a call takes up the limit, which spreads calls over the window; and a tenth longer, since a part of what
+    /// is allowed is leased and given back.
+    pub(crate) fn taken_ms(self) -> u64 {
+        self.window_ms * 11 / 10 / (self.calls as u64).max(1)
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self {

@@ -22,7 +22,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         expired_early(key, request, bounds, across, inquiry);
         let due = told.ms + send.deadline_ms + bounds.recovery_ms + bounds.skew_ms;
         if let (Some(jump), Some(end)) = (across, index.late_end(request, due, bounds.skew_ms))
-            && end.ms > due + index.full_ms(bounds.slots, send.at.ms, end.ms)
+            && end.ms > due + index.full_ms(bounds, send.at.ms, end.ms)
         {
             let (late, deadline) = (end.ms - told.ms, send.deadline_ms);
             let sentence = format!(

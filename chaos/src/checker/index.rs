@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use schemas::{ErrorCode, Status};
 
+use super::Bounds;
 use crate::history::{Entry, Fact, Key, Phase, Signal};
 
 pub(crate) use request::{Answer, Frame, Request, Sending, Step};
@@ -102,6 +103,13 @@ impl Fault<'_> {
         let of_others = |whose| self.class.starts_with(whose) && !self.class.ends_with("kills");
         of_others("provider") || of_others("target")
     }
+
+    /// Whether an attempt may not see what was told of those before it: the broker does not have it, or not yet, since it
+    /// delivers the same work twice at one moment.
+    pub(crate) fn hides_events(&self) -> bool {
+        let of_all = ["power failure", "restart", "link down", "disconnect", "duplicate"];
+        self.target.contains(".evt.") || of_all.iter().any(|class| self.class.ends_with(class))
+    }
 }
 
 /// An outcome that the broker keeps.
@@ -191,24 +199,35 @@ impl<'a> Index<'a> {
         request.readers.values().find_map(|steps| request::late_end(steps, due_ms, spoken_ms))
     }
 
-    /// For how long of a time at least so many calls of one provider were under way; not at all where the number is not
-    /// known. Calls do not say which engine makes them.
-    pub(crate) fn full_ms(&self, slots: Option<usize>, from_ms: u64, until_ms: u64) -> u64 {
-        let Some(slots) = slots else { return 0 };
+    /// For how long of a time a provider could take no more calls: as many as there are slots were under way, or those that
+    /// had begun take up its rate. Calls do not say which engine makes them.
+    pub(crate) fn full_ms(&self, bounds: &Bounds, from_ms: u64, until_ms: u64) -> u64 {
         let mut steps = Vec::new();
+        let mut add = |begun_ms: u64, ended_ms: u64, full, of| {
+            steps.push((begun_ms.clamp(from_ms, until_ms), 1_isize, full, of));
+            steps.push((ended_ms.clamp(from_ms, until_ms), -1, full, of));
+        };
+        let mut taken_until = BTreeMap::<_, u64>::new();
         for call in &self.calls {
-            let ended_ms = call.answer.map_or(until_ms, |answer| answer.at.ms);
             let provider = call.model.split('/').next().unwrap_or(call.model);
-            steps.push((call.at.ms.clamp(from_ms, until_ms), 1, provider));
-            steps.push((ended_ms.clamp(from_ms, until_ms), -1, provider));
+            if let Some(slots) = bounds.slots {
+                let ended_ms = call.answer.map_or(until_ms, |answer| answer.at.ms);
+                add(call.at.ms, ended_ms, slots, (provider, "slots"));
+            }
+            if let Some(rate) = bounds.rates.get(call.model) {
+                let taken_ms = taken_until.entry(provider).or_default();
+                *taken_ms = call.at.ms.max(*taken_ms) + rate.taken_ms();
+                add(call.at.ms, *taken_ms, 1, (provider, "rate"));
+            }
         }
         steps.sort_unstable();
-        let (mut full_ms, mut open, mut since_ms) = (0, BTreeMap::<&str, isize>::new(), from_ms);
-        for (ms, step, provider) in steps {
-            if open.values().any(|open| usize::try_from(*open).is_ok_and(|open| open >= slots)) {
+        let (mut full_ms, mut since_ms) = (0, from_ms);
+        let mut open = BTreeMap::<_, (isize, usize)>::new();
+        for (ms, step, full, of) in steps {
+            if open.values().any(|(open, full)| usize::try_from(*open).is_ok_and(|open| open >= *full)) {
                 full_ms += ms - since_ms;
             }
-            *open.entry(provider).or_default() += step;
+            open.entry(of).or_insert((0, full)).0 += step;
             since_ms = ms;
         }
         full_ms

@@ -29,7 +29,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         let allowed = send.deadline_ms + bounds.recovery_ms + bounds.skew_ms;
         let due_ms = send.at.ms + allowed;
         if let Some(end) = index.late_end(request, due_ms, bounds.skew_ms)
-            && end.ms > due_ms + index.full_ms(bounds.slots, send.at.ms, end.ms)
+            && end.ms > due_ms + index.full_ms(bounds, send.at.ms, end.ms)
         {
             let took = end.ms - send.at.ms;
             let sentence = format!("it ended {took} ms after it was sent; {allowed} ms were allowed");

@@ -107,7 +107,8 @@ fn goes_on(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, gone: Answered, 
     let watched = index.requests.get(key).is_some_and(|request| request.is_watched());
     // An end that nobody read leaves no time; only its record says that there was one.
     let unseen = next.is_none() && (!watched || index.over_ms() < due);
-    if !unseen && next.is_none_or(|next| next.ms > due) {
+    let is_late = |next: At| next.ms > due && next.ms > due + index.full_ms(bounds, gone.at.ms, next.ms);
+    if !unseen && next.is_none_or(is_late) {
         let took =
             next.map_or_else(|| "not at all".into(), |next| format!("after {} ms", next.ms - gone.at.ms));
         let allowed = bounds.redelivery_ms;

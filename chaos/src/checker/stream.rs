@@ -9,12 +9,16 @@ use super::{
 };
 use crate::history::Key;
 
+/// That an attempt runs is known to the others so soon after its call.
+const TOLD_MS: u64 = 150;
+
 pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     for (key, request) in &index.requests {
         for (reader, steps) in &request.readers {
             let mut view = View {
                 key,
                 reader,
+                may_share: may_share(index, request),
                 last: None,
                 resumed: false,
                 told: false,
@@ -30,10 +34,23 @@ pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
+/// Whether somebody deleted the consumer of work before the first attempt had told that it runs.
+fn may_share(index: &Index<'_>, request: &Request<'_>) -> bool {
+    let Some(sent_ms) = request.sends.first().map(|send| send.at.ms) else { return false };
+    let called_ms = index.calls_of(request).next().map_or(sent_ms, |call| call.at.ms);
+    let untold = sent_ms..called_ms + TOLD_MS;
+    index
+        .faults
+        .iter()
+        .any(|fault| fault.class.ends_with("delete consumer") && untold.contains(&fault.from.ms))
+}
+
 /// What one reader has seen so far.
 struct View<'a> {
     key: &'a Key,
     reader: &'a str,
+    /// Whether two attempts may have one number.
+    may_share: bool,
     /// The last frame that it has.
     last: Option<(u32, u64, At)>,
     /// It has just come back.
@@ -96,7 +113,7 @@ impl<'a> View<'a> {
         if frame.attempt < attempt {
             let sentence = format!("{reader} got {} after a frame of attempt {attempt}", place(frame));
             inquiry.broken(self.key, "older_attempt", sentence, lines);
-        } else if frame.first < expected && !repeated_end {
+        } else if frame.first < expected && !repeated_end && !self.may_share {
             let sentence = format!("{reader} got {} after ({attempt}, {seq})", place(frame));
             inquiry.broken(self.key, "repeat", sentence, lines);
         } else if frame.first > expected && !self.is_told(frame) {

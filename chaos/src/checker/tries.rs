@@ -9,6 +9,9 @@ use super::{
 };
 use crate::history::{Key, Signal};
 
+/// So many deliveries are taken for one attempt, where it is not known how many of them began.
+const DELIVERIES_PER_ATTEMPT: u64 = 4;
+
 pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     let mut owners: BTreeMap<&str, (&Key, usize)> = BTreeMap::new();
     for (key, request) in &index.requests {
@@ -47,11 +50,14 @@ fn tries<'a>(calls: &[&Call<'a>]) -> BTreeMap<&'a str, Vec<usize>> {
     tries
 }
 
-/// What a drain hands back costs no attempt, so each drain on the way allows one more.
+/// What a drain hands back costs no attempt, so each drain on the way allows one more. An attempt of which the beginning is
+/// not known is told from a delivery that nobody looked at by their number alone.
 fn allowed(index: &Index<'_>, bounds: &Bounds, attempts: u64, first: &Call<'_>, last: &Call<'_>) -> u64 {
     let drains = |at: u64| (first.at.ms..=last.at.ms).contains(&at);
     let signals = index.processes.iter().flat_map(|process| &process.signals);
     let handed_back = signals.filter(|(at, signal)| *signal == Signal::Drain && drains(at.ms)).count() as u64;
+    let hidden = !index.is_calm(first.at.ms, last.at.ms, |fault| !fault.hides_events());
+    let attempts = if hidden { attempts * DELIVERIES_PER_ATTEMPT } else { attempts };
     (attempts + handed_back) * (1 + bounds.retries)
 }
 

@@ -42,6 +42,9 @@ pub struct Setup {
     pub gateways: Vec<Tenant>,
     /// How many requests of a kind an engine works on at once.
     pub concurrency: u32,
+    /// How often work is delivered before it is given up.
+    #[serde(default = "usual_attempts")]
+    pub attempts_max: u32,
     /// The calls that may start in a minute at each provider, of all engines together.
     pub requests_per_minute: Option<u32>,
     /// The most requests in a queue.
@@ -55,6 +58,11 @@ pub struct Setup {
     /// How often the broker syncs what it stores; none: before it acknowledges, so that no power failure takes anything.
     #[serde(default)]
     pub sync_interval_ms: Option<u64>,
+}
+
+/// Of scenarios that do not say it.
+const fn usual_attempts() -> u32 {
+    3
 }
 
 impl Scenario {
@@ -100,7 +108,10 @@ impl Setup {
             engines: random.random_range(1..=3),
             gateways,
             concurrency: random.random_range(1..=8),
-            requests_per_minute: random.random_bool(0.25).then(|| random.random_range(30..300)),
+            // One drain is enough to give up what may be tried once, if it is charged.
+            attempts_max: random.random_range(1..=3),
+            // Often fewer than come.
+            requests_per_minute: random.random_bool(0.25).then(|| random.random_range(5..80)),
             queued_max: if random.random_bool(0.15) { random.random_range(2..6) } else { 10_000 },
             lease_ms: *[6_000, 15_000].get(random.random_range(0..2)).unwrap_or(&6_000),
             events_age_ms: 600_000,

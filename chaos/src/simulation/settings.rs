@@ -7,8 +7,6 @@ use super::{Broken, scenario::Setup};
 
 /// The default configuration, word for word: a new setting is simulated as it is delivered.
 const DEFAULT: &str = include_str!("../../../config/default.toml");
-/// How often work is delivered before it is given up.
-pub(super) const ATTEMPTS_MAX: u32 = 3;
 /// How often a provider is asked again within one attempt.
 pub(super) const RETRIES: u32 = 2;
 /// The longest silence between two tokens.
@@ -32,7 +30,7 @@ pub(super) fn engine(setup: &Setup) -> Result<actors::EngineConfig, Broken> {
         "classifier_concurrency": setup.concurrency,
         "delivery_concurrency": setup.concurrency,
         "lease_ms": setup.lease_ms,
-        "attempts_max": ATTEMPTS_MAX,
+        "attempts_max": setup.attempts_max,
         "retries": RETRIES,
         "first_event_ms": SILENCE_MS,
         "between_events_ms": SILENCE_MS,

@@ -7,7 +7,7 @@ use super::{
     plan::{Mood, Node, Upset},
     power::Lost,
     provider::{CHAT, EMBED, NAMES},
-    settings::{ATTEMPTS_MAX, DRAIN_MS, RETRIES, SILENCE_MS},
+    settings::{DRAIN_MS, RETRIES, SILENCE_MS},
 };
 use crate::{
     Guarantee,
@@ -80,7 +80,10 @@ const fn cuts_off_engines(fault: &Fault) -> bool {
         fault,
         Fault::LinkDown
             | Fault::NodeCut { node: Node::Engine(_) }
-            | Fault::Upset { upset: Upset::Restart | Upset::Freeze | Upset::Disable, .. }
+            | Fault::Upset {
+                upset: Upset::Restart | Upset::PowerFailure | Upset::Freeze | Upset::Disable,
+                ..
+            }
     )
 }
 
@@ -109,7 +112,7 @@ fn bounds(scenario: &Scenario) -> Bounds {
     Bounds {
         recovery_ms: RECOVERY_MS,
         slots: Some(scenario.setup.concurrency as usize),
-        attempts_max: u64::from(ATTEMPTS_MAX),
+        attempts_max: scenario.setup.attempts_max.into(),
         attempts_calm: Some(1),
         punctual_ms: Some(PUNCTUAL_MS),
         retries: u64::from(RETRIES),
