@@ -13,6 +13,8 @@ pub struct Bounds {
     /// So many calls at once are all that an engine makes to a provider: while they are under way, what waits is not late
     /// (I1). None where that is not known.
     pub slots: Option<usize>,
+    /// `streams.queued_max`: with as many, what is handed back finds no room and costs an attempt (I14).
+    pub queued_max: Option<u64>,
     /// `engine.attempts_max`: deliveries that may end in a crash (I4, I14).
     pub attempts_max: u64,
     /// How often work is delivered while nothing is wrong but with its providers; none: as often as ever (I4).
@@ -84,6 +86,7 @@ impl Default for Bounds {
         Self {
             recovery_ms: 60_000,
             slots: None,
+            queued_max: None,
             attempts_max: 3,
             attempts_calm: None,
             punctual_ms: None,

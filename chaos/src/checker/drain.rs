@@ -4,8 +4,9 @@ use schemas::{ErrorCode, Status};
 
 use super::{
     Bounds, Inquiry,
-    index::{At, Fault, Index, Process},
+    index::{At, Call, Fault, Index, Process},
     stall::is_supervised,
+    tries::DELIVERIES_PER_ATTEMPT,
 };
 use crate::history::Signal;
 
@@ -86,8 +87,8 @@ fn takes_nothing_new(
     }
 }
 
-/// What this drain alone handed back must not be given up one attempt too early. The number of the last attempt tells:
-/// it counts all deliveries, also those that cost nothing.
+/// What this drain alone handed back must not be given up before it has had as many attempts without it. Each makes a call
+/// at least.
 fn charges_nothing(
     index: &Index<'_>,
     bounds: &Bounds,
@@ -95,33 +96,53 @@ fn charges_nothing(
     asked: At,
     inquiry: &mut Inquiry,
 ) {
-    let until = process.ended.map_or(u64::MAX, |(ended, _)| ended.ms.saturating_add(bounds.skew_ms));
+    if bounds.queued_max.is_some_and(|max| index.open_at(asked.ms) >= max) {
+        return;
+    }
     for (key, request) in &index.requests {
-        let handed_back = index.calls_of(request).find(|call| {
-            let gone = call.answer.filter(|answer| answer.caller_gone).map(|answer| answer.at);
-            call.at < asked && gone.is_some_and(|gone| gone > asked && gone.ms <= until)
+        let handed_back = index.calls_of(request).find_map(|call| {
+            let gone = handed_back_at(bounds, process, call).filter(|gone| *gone > asked)?;
+            is_alone(index, process, asked.ms, gone.ms).then_some(call)
         });
         let (Some(call), Some(record)) = (handed_back, request.recorded.first()) else { continue };
-        let gone_ms = call.answer.map_or(asked.ms, |answer| answer.at.ms);
-        if !request.cancelled.is_empty() || !is_alone(index, process, call.at.ms, gone_ms) {
+        if !request.cancelled.is_empty() {
             continue;
         }
         inquiry.checked();
         let given_up = record.status == Status::Failed && record.code == Some(ErrorCode::Stalled);
+        let free = |call: &&Call<'_>| {
+            index.processes.iter().any(|process| handed_back_at(bounds, process, call).is_some())
+        };
+        let charged = index.calls_of(request).filter(|call| !free(call)).count() as u64;
+        // Numbers beyond that tell of deliveries, or of a time, that nobody remembers.
         let last = request.frames().into_iter().map(|(.., frame)| u64::from(frame.attempt)).max();
-        // Given up honestly it has had all its attempts, the free one, and the one that only said so.
-        if given_up && last.is_some_and(|last| last < bounds.attempts_max + 2) {
-            let sentence =
-                "a drain handed it back, and that was counted as an attempt: it was given up".to_owned();
+        let is_remembered = last.is_some_and(|last| last <= bounds.attempts_max * DELIVERIES_PER_ATTEMPT);
+        if given_up && charged < bounds.attempts_max && is_remembered {
+            let sentence = format!(
+                "a drain handed it back, and it was given up after {charged} of {} attempts",
+                bounds.attempts_max
+            );
             inquiry.broken(*key, "charged", sentence, [call.at.line, asked.line, record.at.line]);
         }
     }
 }
 
-/// Whether nothing but this drain can have ended a call.
+/// When a call was left because its process had been asked to go, if it was.
+fn handed_back_at(bounds: &Bounds, process: &Process<'_>, call: &Call<'_>) -> Option<At> {
+    let gone = call.answer.filter(|answer| answer.caller_gone)?.at;
+    let until = process.ended.map_or(u64::MAX, |(ended, _)| ended.ms.saturating_add(bounds.skew_ms));
+    let asked = |(at, signal): &(At, Signal)| *signal == Signal::Drain && *at < gone;
+    (gone.ms <= until && process.signals.iter().any(asked)).then_some(gone)
+}
+
+/// Whether nothing but this drain can have ended a call in this time, or kept from the broker what became of it.
 fn is_alone(index: &Index<'_>, process: &Process<'_>, from_ms: u64, until_ms: u64) -> bool {
-    let drains = |fault: &Fault<'_>| fault.class.contains("drain") || fault.class == "terminate";
+    let is_harmless = |fault: &Fault<'_>| {
+        let elsewhere = ["gateway", "clients"].iter().any(|of| fault.class.starts_with(of));
+        let is_drain = fault.class.contains("drain") || fault.class == "terminate";
+        is_drain || elsewhere || fault.leaves_the_engine_alone() || fault.strikes_only_beside_the_work()
+    };
     let mut others = index.processes.iter().filter(|other| other.begun != process.begun);
     let died = others.any(|other| other.ended.is_some_and(|(at, _)| (from_ms..=until_ms).contains(&at.ms)));
-    !died && index.is_calm(from_ms, until_ms, drains)
+    !died && index.is_calm(from_ms, until_ms, is_harmless)
 }

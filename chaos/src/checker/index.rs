@@ -104,6 +104,12 @@ impl Fault<'_> {
         of_others("provider") || of_others("target")
     }
 
+    /// Whether it strikes messages of the broker that say nothing of work and its attempts.
+    pub(crate) fn strikes_only_beside_the_work(&self) -> bool {
+        [".cb.", ".hb.", ".res.", ".req."].iter().any(|kind| self.target.contains(kind))
+            && !["power failure", "restart"].iter().any(|class| self.class.ends_with(class))
+    }
+
     /// Whether an attempt may not see what was told of those before it: the broker does not have it, or not yet, since it
     /// delivers the same work twice at one moment.
     pub(crate) fn hides_events(&self) -> bool {
@@ -179,6 +185,14 @@ impl<'a> Index<'a> {
     pub(crate) fn over_ms(&self) -> u64 {
         let last = || self.entries.last().map_or(0, |entry| entry.at_ms);
         self.phase(Phase::Over).map_or_else(last, |at| at.ms)
+    }
+
+    /// How many requests were accepted and had not ended at `ms`.
+    pub(crate) fn open_at(&self, ms: u64) -> u64 {
+        let is_open = |request: &&Request<'_>| {
+            request.accepted().is_some_and(|at| at.ms <= ms) && request.ended().is_none_or(|at| at.ms > ms)
+        };
+        self.requests.values().filter(is_open).count() as u64
     }
 
     /// How many messages of requests still wait for their end; callbacks are none.

@@ -10,7 +10,7 @@ use super::{
 use crate::history::{Key, Signal};
 
 /// So many deliveries are taken for one attempt, where it is not known how many of them began.
-const DELIVERIES_PER_ATTEMPT: u64 = 4;
+pub(super) const DELIVERIES_PER_ATTEMPT: u64 = 4;
 
 pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     let mut owners: BTreeMap<&str, (&Key, usize)> = BTreeMap::new();

@@ -13,8 +13,8 @@ pub(super) const RETRIES: u32 = 2;
 pub(super) const SILENCE_MS: u64 = 5_000;
 /// The longest call; also the longest silence of one that is not streamed.
 pub(super) const CALL_MS: u64 = 20_000;
-/// How long a drain lets work go on, in an engine and in a gateway.
-pub(super) const DRAIN_MS: u64 = 3_000;
+/// How long a drain lets work go on, in an engine and in a gateway: shorter than many a call.
+pub(super) const DRAIN_MS: u64 = 1_000;
 /// How long a target of callbacks may take to answer.
 pub(super) const CALLBACK_MS: u64 = 2_000;
 /// How long a key rests whose quota is spent.

@@ -112,6 +112,7 @@ fn bounds(scenario: &Scenario) -> Bounds {
     Bounds {
         recovery_ms: RECOVERY_MS,
         slots: Some(scenario.setup.concurrency as usize),
+        queued_max: Some(scenario.setup.queued_max),
         attempts_max: scenario.setup.attempts_max.into(),
         attempts_calm: Some(1),
         punctual_ms: Some(PUNCTUAL_MS),

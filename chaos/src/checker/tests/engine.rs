@@ -111,15 +111,19 @@ fn i14_a_drain_costs_no_attempt() {
     let handed_back =
         worker().asked("r1").reads("r1", None).called(1, "r1").at(5).signal(WORKER, 7, Signal::Drain);
     let gone = |story: Story| story.at(9).abandoned(1).dies(WORKER, 7, "exit 0");
-    let given_up = |story: Story, attempt| {
-        let story = story.at(20_000).end("r1", (attempt, 1), Status::Failed, "given up").over(60_000);
+    // Tried so often after that, and then given up.
+    let given_up = |story: Story, tried: u64| {
+        let story = (2..2 + tried).fold(story, |story, call| {
+            story.at(call * 100).called(call, "r1").at(call * 100 + 50).abandoned(call)
+        });
+        let story = story.at(20_000).end("r1", (5, 1), Status::Failed, "given up").over(60_000);
         story.recorded_as("r1", Status::Failed, None, Some(ErrorCode::Stalled), 1)
     };
-    breaks(&given_up(gone(handed_back.clone()), 4), Guarantee::I14, "charged");
-    holds(&given_up(gone(handed_back.clone()), 5), Guarantee::I14);
+    breaks(&given_up(gone(handed_back.clone()), 2), Guarantee::I14, "charged");
+    holds(&given_up(gone(handed_back.clone()), 3), Guarantee::I14);
     let cut = |fault: &str| Fact::Injected { fault: fault.into(), target: "engine-broker".into() };
-    holds(&given_up(gone(handed_back.clone().fact("nemesis", cut("cut"))), 4), Guarantee::I14);
-    breaks(&given_up(gone(handed_back.fact("nemesis", cut("terminate"))), 4), Guarantee::I14, "charged");
+    holds(&given_up(gone(handed_back.clone().fact("nemesis", cut("cut"))), 2), Guarantee::I14);
+    breaks(&given_up(gone(handed_back.fact("nemesis", cut("terminate"))), 2), Guarantee::I14, "charged");
 }
 
 /// Requests that take `quiet` before the faults, and `healed` after them.
