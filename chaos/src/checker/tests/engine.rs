@@ -114,7 +114,7 @@ fn i14_a_drain_costs_no_attempt() {
     // Tried so often after that, and then given up.
     let given_up = |story: Story, tried: u64| {
         let story = (2..2 + tried).fold(story, |story, call| {
-            story.at(call * 100).called(call, "r1").at(call * 100 + 50).abandoned(call)
+            story.at(call * 1_000).called(call, "r1").at(call * 1_000 + 50).abandoned(call)
         });
         let story = story.at(20_000).end("r1", (5, 1), Status::Failed, "given up").over(60_000);
         story.recorded_as("r1", Status::Failed, None, Some(ErrorCode::Stalled), 1)
