@@ -40,6 +40,9 @@ pub(crate) async fn run(
     for file in files {
         info!(file = %file.display(), "configuration read");
     }
+    for (provider, variable) in ground.registry.left_out() {
+        info!(provider, variable, "a provider is left out: the variable of its key is not set");
+    }
 
     // Before the broker: a probe is answered from the first moment on, and an address in use is told at once.
     let standby =

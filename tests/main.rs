@@ -26,5 +26,6 @@ mod translated;
 mod trouble;
 mod upstream;
 mod vendor_sdks;
+mod waterfalls;
 mod websocket;
 mod workers;

@@ -37,6 +37,9 @@ pub struct ProviderConfig {
     /// Whether it is asked only while it has a free slot: a machine of one's own that is faster than any queue before it.
     #[serde(default)]
     pub only_when_idle: bool,
+    /// Whether it is left out where the variable of its key is not set: a configuration for many may name what each has.
+    #[serde(default)]
+    pub only_with_key: bool,
     /// `dynamic`: the provider file: one that is shipped, by its name, or any other, by its path.
     #[serde(default)]
     pub file: Option<String>,

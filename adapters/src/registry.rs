@@ -10,7 +10,9 @@ use schemas::{Action, Tenant};
 
 use crate::{
     Abilities, Adapter, Anthropic, Dynamic, Gemini, Kind, ModelConfig, Ollama, OpenaiCompatible, Price,
-    ProviderConfig, Simulated, http,
+    ProviderConfig, Simulated,
+    endpoint::key,
+    http,
 };
 
 /// A model that a configured provider serves.
@@ -52,6 +54,7 @@ impl Model {
 pub struct Registry {
     adapters: BTreeMap<String, Arc<dyn Adapter>>,
     models: Vec<Model>,
+    left_out: BTreeMap<String, String>,
 }
 
 /// A provider's configuration makes no sense: `path` is the key (`providers.NAME.KEY`), `why` how to mend it.
@@ -73,10 +76,22 @@ impl ConfigError {
 impl Registry {
     /// Builds every provider; the first that cannot be built is the error.
     pub fn build(providers: &BTreeMap<String, ProviderConfig>) -> Result<Self, ConfigError> {
+        Self::with_variables(providers, |variable| std::env::var(variable).ok())
+    }
+
+    /// The same, where `variable` says which keys there are.
+    fn with_variables(
+        providers: &BTreeMap<String, ProviderConfig>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let mut registry = Self::default();
         let mut client = None;
         for (name, config) in providers {
             check(name, config)?;
+            if let Some(missing) = key::missing(config, &variable).filter(|_| config.only_with_key) {
+                registry.left_out.insert(name.clone(), missing.to_owned());
+                continue;
+            }
             let adapter: Arc<dyn Adapter> = match config.kind {
                 Kind::Simulated => Arc::new(Simulated::new(name, config)?),
                 Kind::OpenaiCompatible => {
@@ -132,6 +147,11 @@ impl Registry {
         self.models.iter().find(|model| model.provider == provider && model.upstream == upstream)
     }
 
+    /// The providers that are left out, each with the variable that its key would stand in.
+    pub const fn left_out(&self) -> &BTreeMap<String, String> {
+        &self.left_out
+    }
+
     /// Every model, by the names of the providers, then by its own.
     pub fn models(&self) -> &[Model] {
         &self.models
@@ -184,6 +204,10 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
     if config.tokens_per_minute == Some(0) {
         let why = "must be at least 1; leave it out where there is no limit";
         return Err(ConfigError::new(path("tokens_per_minute"), why));
+    }
+    if config.only_with_key && config.api_key_env.is_none() {
+        let why = "needs the variable to look at: name it by api_key_env, or remove this";
+        return Err(ConfigError::new(path("only_with_key"), why));
     }
     if !is_dynamic {
         refuse(&format!("providers.{name}"), "this kind of provider", &[("file", config.file.is_some())])?;
