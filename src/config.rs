@@ -139,7 +139,8 @@ impl Sources {
         drop_providers(&mut layers.table);
         lend_listen(&mut layers)?;
         let mut config = read(&mut layers)?;
-        let registry = check::check(&mut config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
+        let registry =
+            check::check(&mut config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
         let (resolved, origins) = (Resolved(layers.table), layers.origins);
         let registry = Arc::new(registry);
         let files = files.into_iter().map(|file| file.path).collect();

@@ -27,5 +27,6 @@ mod trouble;
 mod upstream;
 mod vendor_sdks;
 mod waterfalls;
+mod webhook;
 mod websocket;
 mod workers;

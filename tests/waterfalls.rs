@@ -195,7 +195,8 @@ async fn a_provider_without_a_key_is_left_out_and_told() {
         "payload": {"messages": [{"role": "user", "content": "hello"}]}});
     dynode.post("/v1/requests", &body).await;
     let outcome = dynode.outcome("one").await;
-    let asked: Vec<_> = outcome["attempts"].as_array().unwrap().iter().map(|call| &call["provider"]).collect();
+    let asked: Vec<_> =
+        outcome["attempts"].as_array().unwrap().iter().map(|call| &call["provider"]).collect();
     assert_eq!(asked, [&json!("openai")], "{outcome:#}");
     assert_eq!(dynode.get("/v1/models/claude-sonnet-5-5").await.0, 404);
 }

@@ -6,6 +6,7 @@ mod fence;
 mod keep;
 mod midstream;
 mod sniff;
+mod webhook;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,6 +31,7 @@ use crate::{
 use attempt::Attempt;
 pub use keep::Store;
 use parking_lot::RwLock;
+pub use webhook::Webhooks;
 
 /// After the deadline the work has this long to write its end.
 const DEADLINE_GRACE: Duration = Duration::from_secs(5);
@@ -101,6 +103,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where the files go that providers make.
     pub assets: Store,
+    /// Where providers tell the end of long work, if they can reach us.
+    pub webhooks: Option<Webhooks>,
     /// What was seen of them.
     pub measured: Arc<Measured>,
 }

@@ -61,6 +61,10 @@ pub struct ProviderConfig {
     /// Over HTTP: the key itself, from the environment overlay; never write it into the file.
     #[serde(default)]
     pub api_key: Option<SecretString>,
+    /// `dynamic`: the environment variable that holds the secret by which the provider signs its webhooks, where it is not
+    /// the one that the file names.
+    #[serde(default)]
+    pub webhook_secret_env: Option<String>,
     /// Over HTTP: further headers of every call. Their values may be keys, so they are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,

@@ -51,7 +51,7 @@ pub mod simulated;
 pub mod sse;
 
 pub use ability::{Abilities, Lack, Needs};
-pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
+pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed, Webhook};
 pub use anthropic::Anthropic;
 pub use chat::estimate;
 pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
@@ -62,5 +62,5 @@ pub use limits::{Left, Limits};
 pub use ollama::Ollama;
 pub use openai_compatible::OpenaiCompatible;
 pub use price::Price;
-pub use registry::{ConfigError, Model, Registry};
+pub use registry::{ConfigError, Model, Registry, Webhooks};
 pub use simulated::Simulated;

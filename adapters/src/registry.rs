@@ -6,13 +6,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use reqwest::Client;
-use schemas::{Action, Tenant};
+use schemas::{Action, Secret, Tenant};
 
 use crate::{
     Abilities, Adapter, Anthropic, Dynamic, Gemini, Kind, ModelConfig, Ollama, OpenaiCompatible, Price,
-    ProviderConfig, Simulated,
-    endpoint::key,
-    http,
+    ProviderConfig, Simulated, endpoint::key, http,
 };
 
 /// A model that a configured provider serves.
@@ -55,6 +53,16 @@ pub struct Registry {
     adapters: BTreeMap<String, Arc<dyn Adapter>>,
     models: Vec<Model>,
     left_out: BTreeMap<String, String>,
+    webhooks: BTreeMap<String, Webhooks>,
+}
+
+/// What a provider wants to know of webhooks, or lets be known.
+#[derive(Debug, Clone, Default)]
+pub struct Webhooks {
+    /// It tells the end of work in no other way.
+    pub are_needed: bool,
+    /// By which it signs them; `None` where it does not, or where the secret is not known.
+    pub secret: Option<Secret>,
 }
 
 /// A provider's configuration makes no sense: `path` is the key (`providers.NAME.KEY`), `why` how to mend it.
@@ -103,6 +111,7 @@ impl Registry {
                 Kind::Dynamic => {
                     let dynamic = Dynamic::new(name, config, shared(&mut client, name)?)?;
                     registry.models.extend_from_slice(dynamic.models());
+                    registry.webhooks.extend(dynamic.webhooks().map(|webhooks| (name.clone(), webhooks)));
                     registry.adapters.insert(name.clone(), Arc::new(dynamic));
                     continue;
                 }
@@ -145,6 +154,11 @@ impl Registry {
     /// The model that `provider` calls `upstream`.
     pub fn model(&self, provider: &str, upstream: &str) -> Option<&Model> {
         self.models.iter().find(|model| model.provider == provider && model.upstream == upstream)
+    }
+
+    /// The providers that may tell the end of their work by webhooks.
+    pub const fn webhooks(&self) -> &BTreeMap<String, Webhooks> {
+        &self.webhooks
     }
 
     /// The providers that are left out, each with the variable that its key would stand in.
@@ -210,7 +224,9 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
         return Err(ConfigError::new(path("only_with_key"), why));
     }
     if !is_dynamic {
-        refuse(&format!("providers.{name}"), "this kind of provider", &[("file", config.file.is_some())])?;
+        let settings =
+            [("file", config.file.is_some()), ("webhook_secret_env", config.webhook_secret_env.is_some())];
+        refuse(&format!("providers.{name}"), "this kind of provider", &settings)?;
     }
     for (id, model) in &config.models {
         let path = |key: &str| format!("providers.{name}.models.{id}{key}");

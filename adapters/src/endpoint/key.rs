@@ -43,10 +43,7 @@ impl KeyPlace<'_> {
 }
 
 /// The variable of the key, where it is the only place for one and is not set.
-pub(crate) fn missing(
-    config: &ProviderConfig,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Option<&str> {
+pub(crate) fn missing(config: &ProviderConfig, variable: impl Fn(&str) -> Option<String>) -> Option<&str> {
     let elsewhere = config.api_key.is_some()
         || config.api_key_file.is_some()
         || !config.api_key_envs.is_empty()

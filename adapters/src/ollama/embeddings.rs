@@ -61,6 +61,7 @@ mod tests {
             idempotency_key: "k".into(),
             key: 0,
             traceparent: None,
+            webhook: None,
         };
         let (ask, request) = Ask::new("p", &call)?;
         Ok((ask, body(&endpoint(), &call, &request)?))

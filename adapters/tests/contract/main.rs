@@ -40,6 +40,7 @@ fn chat(fields: Value) -> Call {
         idempotency_key: "acme.req-1".into(),
         key: 0,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        webhook: None,
     }
 }
 
