@@ -192,7 +192,7 @@ async fn a_provider_without_a_key_is_left_out_and_told() {
     let told = log.lines().find(|line| line.contains("ANTHROPIC_API_KEY")).unwrap_or_default();
     assert!(told.contains("left out"), "{log}");
     let body = json!({"id": "one", "action": "chat.completion",
-        "payload": {"messages": [{"role": "user", "content": "hello"}]}});
+        "payload": {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}});
     dynode.post("/v1/requests", &body).await;
     let outcome = dynode.outcome("one").await;
     let asked: Vec<_> =

@@ -9,6 +9,8 @@ mod gemini;
 mod media;
 mod ollama;
 mod server;
+mod usage;
+mod webhook;
 mod wire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
