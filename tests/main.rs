@@ -6,6 +6,7 @@
 mod support;
 
 mod assets;
+mod bad_days;
 mod bad_input;
 mod bus;
 mod callback;
