@@ -55,11 +55,11 @@ struct Rig {
 impl Rig {
     /// A simulator whose webhooks have this fate, and Dynode within its reach.
     async fn start(broker: &Broker, fate: &str) -> Self {
-        Self::asking(broker, fate, 15_000).await
+        Self::asking(broker, fate, 15_000, &[]).await
     }
 
     /// The same, and its videos are asked after every so many milliseconds nevertheless.
-    async fn asking(broker: &Broker, fate: &str, every_ms: u32) -> Self {
+    async fn asking(broker: &Broker, fate: &str, every_ms: u32, flags: &[&str]) -> Self {
         http::install_crypto();
         let config = Config { api_key: Some("k-upstream".into()), ..Config::default() };
         let provider = Provider::bind(config).await.unwrap();
@@ -73,7 +73,8 @@ impl Rig {
                  api_key_env = \"UPSTREAM_KEY\"\nheaders = {{ \"x-sim-media\" = \"{NEVER},hook={fate}\" }}\n"
             )
         };
-        let launch = Launch::on(broker).listen(own).flags(["--log-format", "json"]);
+        let launch =
+            Launch::on(broker).listen(own).flags(["--log-format", "json"]).flags(flags.iter().copied());
         let write = |name: &str, text: &str| std::fs::write(launch.dir().join(name), text).unwrap();
         write("told.toml", &TOLD_ONLY.replace("ADDRESS", &upstream.to_string()));
         write("video.toml", &video_file(every_ms));
@@ -154,6 +155,13 @@ async fn what_is_told_is_done_at_once(broker: Broker) {
 }
 
 #[tokio::test]
+async fn a_worker_process_hears_what_its_gateway_took() {
+    let rig = Rig::asking(&Broker::Managed, "once", 15_000, &["--workers", "1"]).await;
+    succeeded(&rig.image("j", "told").await);
+    assert_eq!(rig.answers("/_hook", 1).await, [Some(200)]);
+}
+
+#[tokio::test]
 async fn a_webhook_that_is_forged_is_refused_and_logged_without_what_it_says() {
     let rig = Rig::start(&Broker::Memory, "forged").await;
     succeeded(&rig.image("i", "told").await);
@@ -176,7 +184,7 @@ async fn a_webhook_that_comes_twice_has_no_further_effect() {
 
 #[tokio::test]
 async fn a_webhook_that_is_lost_is_made_good_by_asking() {
-    let rig = Rig::asking(&Broker::Memory, "lost", 500).await;
+    let rig = Rig::asking(&Broker::Memory, "lost", 500, &[]).await;
     succeeded(&rig.video("v").await);
     assert!(rig.polls("/edit/v1/render/") >= 1);
     assert!(rig.answers("/_hook", 0).await.is_empty());
