@@ -66,7 +66,7 @@ pub(crate) struct UpArgs {
     /// Where a managed broker keeps its files
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
-    /// The configuration file [default: dynode.toml, where it exists]
+    /// The configuration file, or `everything`: each provider whose key is set [default: dynode.toml, where it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The nats-server that a managed broker starts [default: the one on PATH]

@@ -34,6 +34,8 @@ use layer::Layers;
 
 /// The default configuration, with a comment on every key: its own reference.
 pub(crate) const DEFAULT: &str = include_str!("../config/default.toml");
+/// Every provider and the default waterfall of each action, for whoever names `everything` as the file.
+pub(crate) const EVERYTHING: &str = include_str!("../config/everything.toml");
 /// The file that is read where none is named, if it is there.
 const FILE: &str = "dynode.toml";
 /// The variable that names the file.
@@ -136,8 +138,9 @@ impl Sources {
         }
         drop_providers(&mut layers.table);
         lend_listen(&mut layers)?;
-        let config = read(&mut layers)?;
-        let registry = check::check(&config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
+        let mut config = read(&mut layers)?;
+        let registry =
+            check::check(&mut config).map_err(|fault| layers.origins.blame(&fault.path, fault.why))?;
         let (resolved, origins) = (Resolved(layers.table), layers.origins);
         let registry = Arc::new(registry);
         let files = files.into_iter().map(|file| file.path).collect();
@@ -152,13 +155,19 @@ impl Loaded {
         let read = serde_path_to_error::deserialize(settings);
         self.config = read.map_err(|error| Error::from_serde(&self.origins, error))?;
         let registry =
-            check::check(&self.config).map_err(|fault| self.origins.blame(&fault.path, fault.why))?;
+            check::check(&mut self.config).map_err(|fault| self.origins.blame(&fault.path, fault.why))?;
         self.registry = Arc::new(registry);
         Ok(())
     }
 }
 
 impl Config {
+    /// Leaves out the providers whose keys are missing and need not be there, and the steps that they would serve.
+    pub(crate) fn settle(&mut self, registry: &Registry) {
+        self.providers.retain(|name, _| !registry.left_out().contains_key(name));
+        self.waterfalls = self.waterfalls.settled(registry);
+    }
+
     /// The files that settings name and that are read with them: keys and provider files.
     pub(crate) fn files_named(&self) -> Vec<PathBuf> {
         let named = |provider: &ProviderConfig| {

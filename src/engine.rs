@@ -116,6 +116,7 @@ impl Ground {
                 .collect(),
             assets: config.assets.limits(),
             waterfalls: config.waterfalls.clone(),
+            public_url: Some(config.gateway.public_url.clone()).filter(|url| !url.is_empty()),
             seams: self.seams.clone(),
             node,
         };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use adapters::Registry;
-use gateway::{Catalogue, Gateway, ModelInfo, Standby};
+use gateway::{Catalogue, Gateway, ModelInfo, Signers, Standby};
 use schemas::Action;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
@@ -39,6 +39,9 @@ pub(crate) async fn run(
     let ground = Ground::of(&config, registry)?;
     for file in files {
         info!(file = %file.display(), "configuration read");
+    }
+    for (provider, variable) in ground.registry.left_out() {
+        info!(provider, variable, "a provider is left out: the variable of its key is not set");
     }
 
     // Before the broker: a probe is answered from the first moment on, and an address in use is told at once.
@@ -106,12 +109,15 @@ async fn serve(
         _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
     let catalogue = Catalogue::new(models(&config, &ground.registry));
+    let signers = Signers::default();
+    set_signers(&signers, &ground.registry);
     let parts = gateway::Parts {
         broker: Arc::clone(&carrier.broker),
         topology: ground.topology.clone(),
         assets: config.assets.limits(),
         seams: ground.seams.clone(),
         catalogue: catalogue.clone(),
+        signers: signers.clone(),
         metrics: engine.metrics(metrics),
         standing: engine.standing(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,7 +143,7 @@ async fn serve(
                 break 0;
             }
             loaded = reload.next() => tokio::select! {
-                () = renew(&mut engine, loaded, &ground, carrier, &catalogue) => {}
+                () = renew(&mut engine, loaded, &ground, carrier, (&catalogue, &signers)) => {}
                 signal = signals.next() => {
                     info!(%signal, "draining; a second signal ends it at once");
                     break 0;
@@ -167,14 +173,26 @@ async fn renew(
     loaded: Loaded,
     ground: &Ground,
     carrier: &Carrier,
-    catalogue: &Catalogue,
+    (catalogue, signers): (&Catalogue, &Signers),
 ) {
     let Loaded { config, registry, resolved, .. } = loaded;
     let ground = Ground { registry, ..ground.clone() };
     let settings = || resolved.handed_down(carrier.url().map_or("", |url| url.expose()));
     match engine.renew(&config, &ground, &carrier.broker, settings).await {
-        Ok(()) => catalogue.replace(models(&config, &ground.registry)),
+        Ok(()) => {
+            catalogue.replace(models(&config, &ground.registry));
+            set_signers(signers, &ground.registry);
+        }
         Err(fault) => error!(%fault, "the changed configuration could not be started; the one before stays"),
+    }
+}
+
+/// From now on webhooks are checked by the secrets of the providers in `registry`.
+fn set_signers(signers: &Signers, registry: &Registry) {
+    let secrets = registry.webhooks().iter();
+    let secrets = secrets.filter_map(|(name, webhooks)| Some((name.clone(), webhooks.secret.clone()?)));
+    if let Err((provider, fault)) = signers.replace(&secrets.collect()) {
+        error!(provider, %fault, "the secret of a provider's webhooks is none; they are not checked by it");
     }
 }
 

@@ -22,10 +22,13 @@ use crate::{
 };
 
 /// Runs until it is asked to stop, or must.
-pub(crate) async fn run(config: Config, args: WorkerArgs, parent: Parent) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(mut config: Config, args: WorkerArgs, parent: Parent) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let ground = match Registry::build(&config.providers) {
-        Ok(registry) => Ground::of(&config, Arc::new(registry))?,
+        Ok(registry) => {
+            config.settle(&registry);
+            Ground::of(&config, Arc::new(registry))?
+        }
         Err(fault) => {
             complain(&fault.to_string());
             return Ok(exit::CONFIG.into());

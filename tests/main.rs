@@ -6,6 +6,7 @@
 mod support;
 
 mod assets;
+mod bad_days;
 mod bad_input;
 mod bus;
 mod callback;
@@ -26,5 +27,7 @@ mod translated;
 mod trouble;
 mod upstream;
 mod vendor_sdks;
+mod waterfalls;
+mod webhook;
 mod websocket;
 mod workers;

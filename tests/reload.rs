@@ -3,7 +3,10 @@
 
 use std::{fs, path::Path};
 
+use adapters::http;
+use chaos::provider::{Config, Provider};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::{
     support::{Broker, Dynode, Events, Launch, client, within},
@@ -71,6 +74,43 @@ async fn a_provider_is_added_by_one_file_and_what_runs_goes_on() {
         models.iter().find(|model| model["id"] == id).unwrap()["owned_by"].clone()
     };
     assert_eq!((owner("any"), owner("other")), (json!("dynode"), json!("second")));
+}
+
+#[tokio::test]
+async fn a_vendor_is_added_by_one_file_and_changed_by_its_provider_file() {
+    http::install_crypto();
+    let vendor = Provider::bind(Config::default()).await.unwrap();
+    let address = vendor.local_addr();
+    let mut serving = JoinSet::new();
+    serving.spawn(vendor.serve(std::future::pending()));
+    let dynode = Launch::on(&Broker::Memory).start().await;
+    let search = async |id: &str, model: &str| {
+        let payload = json!({"model": model, "query": "sea", "per_page": 2});
+        let body = json!({"id": id, "action": "media.search", "payload": payload});
+        dynode.post("/v1/requests", &body).await;
+        dynode.outcome(id).await
+    };
+    let table = |file: &str| {
+        format!(
+            "[providers.stock]\nkind = \"dynamic\"\nfile = \"{file}\"\napi_key = \"k\"\n\
+             base_url = \"http://{address}/pexels\"\n"
+        )
+    };
+    add(&dynode, &table("pexels"));
+    is_served(&dynode, "pexels").await;
+    let found = search("shipped", "pexels").await;
+    assert_eq!(found["output"]["items"].as_array().map(Vec::len), Some(2), "{found:#}");
+
+    // Of one's own: what the file says changes with it.
+    let shipped = include_str!("../config/providers/pexels.toml");
+    let own = |model: &str| shipped.replace("pexels = { call", &format!("{model} = {{ call"));
+    write(&dynode.dir().join("own.toml"), &own("mine"));
+    add(&dynode, &table("./own.toml"));
+    is_served(&dynode, "mine").await;
+    assert_eq!(search("own", "mine").await["status"], "succeeded");
+    write(&dynode.dir().join("own.toml"), &own("mine-too"));
+    is_served(&dynode, "mine-too").await;
+    assert_eq!(search("changed", "mine-too").await["status"], "succeeded");
 }
 
 #[tokio::test]

@@ -5,14 +5,13 @@
 
 pub mod courier;
 mod egress;
-mod signature;
 
 use std::{sync::Arc, time::Duration};
 
 use adapters::retry_after;
 use async_trait::async_trait;
 use reqwest::{StatusCode, Url};
-use schemas::{CallbackJob, Error, ErrorCode, Secret};
+use schemas::{CallbackJob, Error, ErrorCode, Secret, signature::SigningKey};
 use serde_json::json;
 use tracing::debug;
 
@@ -25,7 +24,6 @@ use crate::{
     stage::{Stage, Task, Verdict},
 };
 use courier::{CONNECT_TIMEOUT, Courier, Parcel, Reply};
-use signature::Key;
 
 /// A callback that is delivered more often than tried ended its worker each time.
 const SPARE_TRIES: u32 = 8;
@@ -87,12 +85,13 @@ impl Delivery {
         }
     }
 
-    fn target(&self, job: &CallbackJob) -> Result<(Url, Key), String> {
+    fn target(&self, job: &CallbackJob) -> Result<(Url, SigningKey), String> {
         let url = Url::parse(&job.callback.url).map_err(|error| format!("callback.url: {error}"))?;
         self.courier.check(&url)?;
         let secret = job.callback.secret.as_ref().or(self.config.default_secret.as_ref());
         let secret: &Secret = secret.ok_or("callback.secret: there is none, and no default key")?;
-        Ok((url, Key::parse(secret)?))
+        let key = SigningKey::parse(secret).map_err(|error| format!("callback.secret: {error}"))?;
+        Ok((url, key))
     }
 
     fn park(&self, task: &Task<'_>, job: &CallbackJob, why: String) -> Verdict {

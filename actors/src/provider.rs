@@ -6,6 +6,7 @@ mod fence;
 mod keep;
 mod midstream;
 mod sniff;
+mod webhook;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,12 +31,13 @@ use crate::{
 use attempt::Attempt;
 pub use keep::Store;
 use parking_lot::RwLock;
+pub use webhook::Webhooks;
 
 /// After the deadline the work has this long to write its end.
 const DEADLINE_GRACE: Duration = Duration::from_secs(5);
 
 /// A token that is written takes a provider about as long as so many that are read.
-const OUTPUT_WEIGHT: u64 = 4;
+const OUTPUT_WEIGHT: f64 = 4.0;
 
 /// The governors by the name of their provider. One that takes the place of a dead one is told which keys want no calls.
 #[derive(Debug, Default)]
@@ -101,6 +103,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where the files go that providers make.
     pub assets: Store,
+    /// Where providers tell the end of long work, if they can reach us.
+    pub webhooks: Option<Webhooks>,
     /// What was seen of them.
     pub measured: Arc<Measured>,
 }
@@ -258,9 +262,10 @@ impl Stage for ProviderStage {
     }
 
     fn cost(&self, outcome: Option<&Outcome>, _: Duration) -> f64 {
-        let tokens = outcome
-            .map_or(0, |Outcome { usage, .. }| usage.input_tokens + OUTPUT_WEIGHT * usage.output_tokens);
-        (tokens as f64).max(1.0)
+        let tokens = outcome.map_or(0.0, |Outcome { usage, .. }| {
+            usage.input_tokens as f64 + OUTPUT_WEIGHT * usage.output_tokens as f64
+        });
+        tokens.max(1.0)
     }
 
     fn first_silence(&self) -> Duration {

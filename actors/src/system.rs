@@ -31,7 +31,7 @@ use crate::{
     outbox::Outbox,
     pool::{self, Pool},
     pressure::{Band, Pressure},
-    provider::{Governors, ProviderStage, Shared, Store},
+    provider::{Governors, ProviderStage, Shared, Store, Webhooks},
     queue::Queue,
     stage::{Runner, Stage},
     supervisor::{Child, Message, Supervisor},
@@ -56,6 +56,8 @@ pub struct Parts {
     pub assets: AssetLimits,
     /// Which of them are tried one after the other.
     pub waterfalls: Waterfalls,
+    /// Where providers reach the gateways, for webhooks.
+    pub public_url: Option<String>,
     /// Time and randomness.
     pub seams: Seams,
     /// The name of this engine among those on the same broker: a subject token of its own.
@@ -71,9 +73,9 @@ pub enum Error {
     /// There can be no client for callbacks.
     #[error("no HTTP client for callbacks: {0}")]
     Client(#[from] reqwest::Error),
-    /// The store of assets cannot be opened.
-    #[error("cannot open the store of assets: {0}; its size is assets.store_bytes_max")]
-    Assets(#[from] broker::Error),
+    /// The store of assets, or the keys of the installation, cannot be opened.
+    #[error("cannot open the store of assets and keys: {0}; its size is assets.store_bytes_max")]
+    Store(#[from] broker::Error),
     /// An actor did not start.
     #[error("an actor did not start: {0}")]
     Spawn(#[from] ractor::SpawnErr),
@@ -124,6 +126,10 @@ impl System {
         let (broker, spec) = (Arc::clone(&parts.broker), parts.topology.assets(&parts.assets));
         let objects = Objects::open(broker, spec, parts.seams.clone()).await?;
         let outbox = Outbox::new(Arc::clone(&parts.broker), Arc::new(parts.topology), parts.seams);
+        let webhooks = match &parts.public_url {
+            Some(base) => Some(Webhooks::open(base, outbox.clone()).await?),
+            None => None,
+        };
         let control = Arc::new(Control::new(outbox.clone()));
         let governors = Arc::new(Governors::default());
         let keys = |name: &String| parts.registry.adapter(name).map_or(1, |adapter| adapter.keys());
@@ -147,6 +153,7 @@ impl System {
             engine: engine.clone(),
             metrics: Arc::clone(&metrics),
             assets: Store { objects, limits: parts.assets },
+            webhooks,
             measured: Arc::clone(&measured),
         });
 

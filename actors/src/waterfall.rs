@@ -9,11 +9,15 @@ use serde::Deserialize;
 /// The name by which a request asks for the waterfall of its action without knowing any.
 pub const AUTO: &str = "auto";
 
+/// Behind a step: it is left out where nobody serves it.
+const OPTIONAL: char = '?';
+
 /// One `[waterfalls."ACTION".NAME]`: clients ask for it by its name, as for a model.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WaterfallConfig {
-    /// The models, each `provider/model`, in the order in which they are tried.
+    /// The models, each `provider/model`, in the order in which they are tried. One with a `?` behind it is left out where
+    /// nobody serves it.
     pub steps: Vec<String>,
     /// What is preferred where the request prefers nothing; without it the order is kept.
     #[serde(default)]
@@ -54,6 +58,19 @@ impl Waterfalls {
         self.0.keys().copied()
     }
 
+    /// The same without the steps that are left out, and without the waterfalls of which nothing is left.
+    pub fn settled(&self, registry: &Registry) -> Self {
+        let of_action = |(action, waterfalls): (&Action, &BTreeMap<String, WaterfallConfig>)| {
+            let left = waterfalls.iter().filter_map(|(name, waterfall)| {
+                let settled = waterfall.settled(*action, registry);
+                let is_asked = waterfall.steps.is_empty() || !settled.steps.is_empty();
+                is_asked.then(|| (name.clone(), settled))
+            });
+            (*action, left.collect())
+        };
+        Self(self.0.iter().map(of_action).collect())
+    }
+
     /// Checks every step against what is configured.
     pub fn check(&self, registry: &Registry) -> Result<(), BadWaterfall> {
         self.actions().try_for_each(|action| {
@@ -66,6 +83,20 @@ impl WaterfallConfig {
     /// The steps of `tenant`.
     pub fn steps_of(&self, tenant: &Tenant) -> &[String] {
         self.tenants.get(tenant.as_str()).unwrap_or(&self.steps)
+    }
+
+    fn settled(&self, action: Action, registry: &Registry) -> Self {
+        let settle = |steps: &Vec<String>| {
+            let serves = |step: &&String| {
+                step.strip_suffix(OPTIONAL).is_none_or(|step| model(registry, action, step).is_some())
+            };
+            let steps = steps.iter().filter(serves);
+            steps.map(|step| step.strip_suffix(OPTIONAL).unwrap_or(step).to_owned()).collect::<Vec<_>>()
+        };
+        let of_tenants = self.tenants.iter().map(|(tenant, steps)| (tenant.clone(), settle(steps)));
+        // A tenant of whose steps none is left has those of all.
+        let tenants = of_tenants.filter(|(tenant, left)| self.tenants[tenant].is_empty() || !left.is_empty());
+        Self { steps: settle(&self.steps), prefer: self.prefer, tenants: tenants.collect() }
     }
 
     fn check(&self, action: Action, name: &str, registry: &Registry) -> Result<(), BadWaterfall> {
@@ -145,6 +176,23 @@ mod tests {
             let fault = fault(table);
             assert!(fault.contains(why), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_step_that_is_optional_is_left_out_where_nobody_serves_it() {
+        let table = json!({"chat.completion": {
+            "auto": {"steps": ["c/m?", "a/m?", "b/m"], "tenants": {"acme": ["c/m?"], "other": ["c/m?", "b/m?"]}},
+            "w": {"steps": ["c/m?"]}, "x": {"steps": ["c/m"]},
+        }});
+        let waterfalls: Waterfalls = serde_json::from_value(table).unwrap();
+        let settled = waterfalls.settled(&registry());
+        let auto = settled.get(Action::ChatCompletion, AUTO).unwrap();
+        assert_eq!(auto.steps, ["a/m", "b/m"]);
+        assert_eq!(auto.steps_of(&Tenant::new("acme").unwrap()), ["a/m", "b/m"]);
+        assert_eq!(auto.steps_of(&Tenant::new("other").unwrap()), ["b/m"]);
+        assert_eq!(settled.get(Action::ChatCompletion, "w"), None);
+        let fault = settled.check(&registry()).unwrap_err().to_string();
+        assert!(fault.contains("x.steps[0]: no provider serves `c/m`"), "one that is not is missed: {fault}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The trait that every provider fills.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,6 +28,17 @@ pub struct Call {
     pub traceparent: Option<String>,
     /// By which of the provider's keys, from 0; below [`Adapter::keys`].
     pub key: usize,
+    /// Where the provider may tell the end of long work, if it can reach us.
+    pub webhook: Option<Arc<dyn Webhook>>,
+}
+
+/// A place at which a provider can tell the end of one call. Filled by the engine.
+pub trait Webhook: Send + Sync + fmt::Debug {
+    /// The URL that the provider is given.
+    fn url(&self) -> &str;
+
+    /// What is told there, from the first on, also before this was called; the same may be told twice. Does not end.
+    fn told(&self) -> BoxStream<'static, Value>;
 }
 
 /// What a provider answers, in order: any number of pieces, then `Finished`, and nothing after it. A stream that ends

@@ -37,6 +37,9 @@ pub struct ProviderConfig {
     /// Whether it is asked only while it has a free slot: a machine of one's own that is faster than any queue before it.
     #[serde(default)]
     pub only_when_idle: bool,
+    /// Whether it is left out where the variable of its key is not set: a configuration for many may name what each has.
+    #[serde(default)]
+    pub only_with_key: bool,
     /// `dynamic`: the provider file: one that is shipped, by its name, or any other, by its path.
     #[serde(default)]
     pub file: Option<String>,
@@ -58,6 +61,10 @@ pub struct ProviderConfig {
     /// Over HTTP: the key itself, from the environment overlay; never write it into the file.
     #[serde(default)]
     pub api_key: Option<SecretString>,
+    /// `dynamic`: the environment variable that holds the secret by which the provider signs its webhooks, where it is not
+    /// the one that the file names.
+    #[serde(default)]
+    pub webhook_secret_env: Option<String>,
     /// Over HTTP: further headers of every call. Their values may be keys, so they are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,

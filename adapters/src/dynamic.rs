@@ -22,12 +22,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use reqwest::{Client, Response};
-use schemas::{Action, ErrorCode};
+use schemas::{Action, ErrorCode, Secret, signature::SigningKey};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    Adapter, Call, ConfigError, Error, Model, Progressed, ProviderConfig, Remedy, deadline,
+    Adapter, Call, ConfigError, Error, Model, Progressed, ProviderConfig, Remedy, Webhooks, deadline,
     endpoint::{Endpoint, KeyPlace, Manners},
 };
 
@@ -56,6 +56,7 @@ use template::Scope;
 pub struct Dynamic {
     provider: Arc<Provider>,
     served: Vec<Model>,
+    webhooks: Option<Webhooks>,
 }
 
 /// What all calls share.
@@ -65,6 +66,8 @@ struct Provider {
     program: Program,
     /// By their names at the provider.
     models: BTreeMap<String, program::Model>,
+    /// Whether its webhooks are heard: it signs none, or the secret is here.
+    hears: bool,
 }
 
 impl Dynamic {
@@ -86,7 +89,8 @@ impl Dynamic {
         };
         let (file, text) = shipped::read(config.file.as_deref().ok_or_else(missing)?).map_err(wrong)?;
         let program = Program::read(&file, &text).map_err(|error| wrong(error.to_string()))?;
-        let endpoint = endpoint(name, config, &program, client, variable)?;
+        let endpoint = endpoint(name, config, &program, client, &variable)?;
+        let webhooks = webhooks(name, config, &program, &variable)?;
         let models = models(name, config, &program)?;
         let served = models.iter().map(|(id, model)| {
             let said = config.models.get(id);
@@ -107,8 +111,14 @@ impl Dynamic {
                 return Err(ConfigError::new(format!("providers.{name}.models"), why));
             }
         }
-        let provider = Provider { endpoint: Arc::new(endpoint), program, models: by_upstream };
-        Ok(Self { provider: Arc::new(provider), served })
+        let hears = webhooks.is_some();
+        let provider = Provider { endpoint: Arc::new(endpoint), program, models: by_upstream, hears };
+        Ok(Self { provider: Arc::new(provider), served, webhooks })
+    }
+
+    /// What it wants to know of webhooks, where it may tell the end of work by them.
+    pub fn webhooks(&self) -> Option<Webhooks> {
+        self.webhooks.clone()
     }
 
     /// What it serves.
@@ -144,6 +154,35 @@ fn endpoint(
         headers: &headers,
     };
     Endpoint::new(name, &config, &manners, client, variable)
+}
+
+/// Of a file whose calls may be waited for by webhook: whether they must, and by which secret the provider signs. None as well
+/// where that is not known and they need not.
+fn webhooks(
+    name: &str,
+    config: &ProviderConfig,
+    program: &Program,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Webhooks>, ConfigError> {
+    let are_needed = program.calls.values().any(|plan| plan.needs_webhooks());
+    if program.calls.values().all(|plan| plan.webhook.is_none()) {
+        return Ok(None);
+    }
+    let wrong = |why: String| ConfigError::new(format!("providers.{name}.webhook_secret_env"), why);
+    let of_file = program.webhook_secret.as_ref().map(|secret| &secret.variable);
+    let Some(holder) = config.webhook_secret_env.as_ref().or(of_file) else {
+        return Ok(Some(Webhooks { are_needed, secret: None }));
+    };
+    let secret = variable(holder).map(|secret| Secret::new(secret.trim()));
+    let Some(secret) = secret.filter(|secret| !secret.expose().is_empty()) else {
+        if are_needed || config.webhook_secret_env.is_some() {
+            let what = "set it to the secret by which the provider signs its webhooks";
+            return Err(wrong(format!("the environment variable `{holder}` is not set; {what}")));
+        }
+        return Ok(None);
+    };
+    SigningKey::parse(&secret).map_err(|error| wrong(format!("in the variable `{holder}`: {error}")))?;
+    Ok(Some(Webhooks { are_needed, secret: Some(secret) }))
 }
 
 /// The models of the file, or those of the configuration in their place: each is one of the file under another name, or a
@@ -191,7 +230,10 @@ impl Provider {
     /// What the templates of a call see from its beginning.
     fn scope(&self, call: &Call) -> Scope {
         let left = call.deadline.saturating_duration_since(Instant::now()).as_secs();
+        let webhook = call.webhook.as_ref().filter(|_| self.hears);
+        let webhook = webhook.map_or_else(|| json!({}), |webhook| json!({"url": webhook.url()}));
         Scope::default()
+            .with("webhook", &webhook)
             .with("payload", &call.payload)
             .with("model", &call.model.as_str().into())
             .with("variables", &self.program.variables)

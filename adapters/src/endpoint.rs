@@ -18,7 +18,7 @@ use crate::{
 };
 
 mod fetch;
-mod key;
+pub(crate) mod key;
 
 pub(crate) use key::KeyPlace;
 

@@ -14,6 +14,7 @@
 //! | `files` | how the bytes of a file become pieces |
 //! | `failure` | the table of errors: what a provider's refusal means, and what to do about it |
 //! | `chat` | how a chat answer is read, whoever sends it; how a question is read, for those who say it in other words |
+//! | `counts` | what is believed of what providers say was used |
 //! | `embeddings` | how vectors are handed on, whoever makes them |
 //! | [`sse`], `lines` | how foreign servers cut a stream into frames, with limits |
 //! | [`retry_after`], [`limits`] | when a server wants to be asked again, and how much it will still do |
@@ -31,6 +32,7 @@ pub mod adapter;
 pub mod anthropic;
 mod chat;
 pub mod config;
+mod counts;
 mod deadline;
 pub mod dynamic;
 mod embeddings;
@@ -51,7 +53,7 @@ pub mod simulated;
 pub mod sse;
 
 pub use ability::{Abilities, Lack, Needs};
-pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed};
+pub use adapter::{Adapter, Call, FilePiece, Finished, Progress, Progressed, Webhook};
 pub use anthropic::Anthropic;
 pub use chat::estimate;
 pub use config::{Adaptive, Kind, ModelConfig, ProviderConfig};
@@ -62,5 +64,5 @@ pub use limits::{Left, Limits};
 pub use ollama::Ollama;
 pub use openai_compatible::OpenaiCompatible;
 pub use price::Price;
-pub use registry::{ConfigError, Model, Registry};
+pub use registry::{ConfigError, Model, Registry, Webhooks};
 pub use simulated::Simulated;

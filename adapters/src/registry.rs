@@ -6,11 +6,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use reqwest::Client;
-use schemas::{Action, Tenant};
+use schemas::{Action, Secret, Tenant};
 
 use crate::{
     Abilities, Adapter, Anthropic, Dynamic, Gemini, Kind, ModelConfig, Ollama, OpenaiCompatible, Price,
-    ProviderConfig, Simulated, http,
+    ProviderConfig, Simulated, endpoint::key, http,
 };
 
 /// A model that a configured provider serves.
@@ -52,6 +52,17 @@ impl Model {
 pub struct Registry {
     adapters: BTreeMap<String, Arc<dyn Adapter>>,
     models: Vec<Model>,
+    left_out: BTreeMap<String, String>,
+    webhooks: BTreeMap<String, Webhooks>,
+}
+
+/// What a provider wants to know of webhooks, or lets be known.
+#[derive(Debug, Clone, Default)]
+pub struct Webhooks {
+    /// It tells the end of work in no other way.
+    pub are_needed: bool,
+    /// By which it signs them; `None` where it does not, or where the secret is not known.
+    pub secret: Option<Secret>,
 }
 
 /// A provider's configuration makes no sense: `path` is the key (`providers.NAME.KEY`), `why` how to mend it.
@@ -73,10 +84,22 @@ impl ConfigError {
 impl Registry {
     /// Builds every provider; the first that cannot be built is the error.
     pub fn build(providers: &BTreeMap<String, ProviderConfig>) -> Result<Self, ConfigError> {
+        Self::with_variables(providers, |variable| std::env::var(variable).ok())
+    }
+
+    /// The same, where `variable` says which keys there are.
+    fn with_variables(
+        providers: &BTreeMap<String, ProviderConfig>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let mut registry = Self::default();
         let mut client = None;
         for (name, config) in providers {
             check(name, config)?;
+            if let Some(missing) = key::missing(config, &variable).filter(|_| config.only_with_key) {
+                registry.left_out.insert(name.clone(), missing.to_owned());
+                continue;
+            }
             let adapter: Arc<dyn Adapter> = match config.kind {
                 Kind::Simulated => Arc::new(Simulated::new(name, config)?),
                 Kind::OpenaiCompatible => {
@@ -88,6 +111,7 @@ impl Registry {
                 Kind::Dynamic => {
                     let dynamic = Dynamic::new(name, config, shared(&mut client, name)?)?;
                     registry.models.extend_from_slice(dynamic.models());
+                    registry.webhooks.extend(dynamic.webhooks().map(|webhooks| (name.clone(), webhooks)));
                     registry.adapters.insert(name.clone(), Arc::new(dynamic));
                     continue;
                 }
@@ -130,6 +154,16 @@ impl Registry {
     /// The model that `provider` calls `upstream`.
     pub fn model(&self, provider: &str, upstream: &str) -> Option<&Model> {
         self.models.iter().find(|model| model.provider == provider && model.upstream == upstream)
+    }
+
+    /// The providers that may tell the end of their work by webhooks.
+    pub const fn webhooks(&self) -> &BTreeMap<String, Webhooks> {
+        &self.webhooks
+    }
+
+    /// The providers that are left out, each with the variable that its key would stand in.
+    pub const fn left_out(&self) -> &BTreeMap<String, String> {
+        &self.left_out
     }
 
     /// Every model, by the names of the providers, then by its own.
@@ -185,8 +219,14 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
         let why = "must be at least 1; leave it out where there is no limit";
         return Err(ConfigError::new(path("tokens_per_minute"), why));
     }
+    if config.only_with_key && config.api_key_env.is_none() {
+        let why = "needs the variable to look at: name it by api_key_env, or remove this";
+        return Err(ConfigError::new(path("only_with_key"), why));
+    }
     if !is_dynamic {
-        refuse(&format!("providers.{name}"), "this kind of provider", &[("file", config.file.is_some())])?;
+        let settings =
+            [("file", config.file.is_some()), ("webhook_secret_env", config.webhook_secret_env.is_some())];
+        refuse(&format!("providers.{name}"), "this kind of provider", &settings)?;
     }
     for (id, model) in &config.models {
         let path = |key: &str| format!("providers.{name}.models.{id}{key}");

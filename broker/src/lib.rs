@@ -11,6 +11,7 @@
 //! | [`memory`] | the same behaviour in this process, with its clock, its randomness and its faults from outside |
 //! | [`managed`] | a `nats-server` as a child process |
 //! | [`trace`] | W3C trace context in message headers |
+//! | [`secrets`] | keys of the installation |
 //! | [`seams`] | time, randomness and ids, passed in |
 //!
 //! Types of the NATS client never leave this crate. It knows no actor, no provider and no HTTP.
@@ -24,6 +25,7 @@ pub mod memory;
 pub mod message;
 pub mod objects;
 pub mod seams;
+pub mod secrets;
 mod subject;
 #[cfg(feature = "testing")]
 pub mod testing;

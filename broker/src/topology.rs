@@ -20,6 +20,13 @@ const CLOSINGS_BYTES_MAX: u64 = 1 << 20;
 /// A cancel says all with its subject; what is written beside it must not fill the disk.
 const CANCELS_BYTES_MAX: u64 = 32 << 20;
 
+/// How long a webhook is kept for whoever waits: the longest deadline.
+const WEBHOOKS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most of these; each goes when it was heard.
+const WEBHOOKS_MAX: u64 = 65_536;
+/// What they take at most. What comes when they are full is refused, and its provider may try again.
+const WEBHOOKS_BYTES_MAX: u64 = 64 << 20;
+
 /// How much longer an asset is kept than is promised.
 const ASSET_GRACE: Duration = Duration::from_secs(60);
 
@@ -191,6 +198,8 @@ pub struct Topology {
     pub dead: String,
     /// Cancels whose requests have not ended.
     pub cancels: String,
+    /// What providers have told of long work, for the workers that wait.
+    pub webhooks: String,
     /// A bucket: what each engine has been given of the providers' limits.
     pub leases: String,
     /// Providers that want no calls for a while.
@@ -209,6 +218,7 @@ impl Topology {
             callbacks: name("CB"),
             dead: name("DEAD"),
             cancels: name("CTL"),
+            webhooks: name("HOOK"),
             leases: name("LEASES"),
             closings: name("LIM"),
             subjects,
@@ -284,6 +294,12 @@ impl Topology {
                 bytes_max: Some(CANCELS_BYTES_MAX),
                 first_wins: true,
                 ..stream(&self.cancels, "ctl", Retention::Limits, Storage::File)
+            },
+            StreamSpec {
+                age_max: Some(WEBHOOKS_AGE),
+                messages_max: Some(WEBHOOKS_MAX),
+                bytes_max: Some(WEBHOOKS_BYTES_MAX),
+                ..stream(&self.webhooks, "hook", Retention::Limits, Storage::File)
             },
             StreamSpec {
                 age_max: Some(CLOSINGS_AGE),

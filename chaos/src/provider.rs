@@ -47,6 +47,7 @@ use tokio::net::TcpListener;
 pub use behaviour::Behaviour;
 pub use calls::{Call, CallOutcome};
 pub use dial::Dial;
+pub use vendors::WEBHOOK_SECRET;
 
 use crate::connections::{self};
 use crate::scribe::Scribe;

@@ -4,7 +4,7 @@
 mod board;
 mod casting;
 mod harvest;
-mod load;
+pub(crate) mod load;
 mod nemesis;
 mod play;
 mod rig;

@@ -10,8 +10,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Catalogue, Config, Standing, assets::Assets, hub::Hub, linger::Lingers, metrics::Meters, pools::Pools,
-    record::Recent, room::Room,
+    Catalogue, Config, Signers, Standing, assets::Assets, hub::Hub, linger::Lingers, metrics::Meters,
+    pools::Pools, record::Recent, room::Room, webhooks::Webhooks,
 };
 
 /// What a refused sender is told to wait where nothing better is known, in milliseconds.
@@ -35,6 +35,8 @@ pub struct Parts {
     pub seams: Seams,
     /// What can be asked for; `GET /v1/models` lists it.
     pub catalogue: Catalogue,
+    /// By which keys providers sign their webhooks.
+    pub signers: Signers,
     /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// How those who do the work are, as far as whoever started them knows.
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) parts: Parts,
     pub(crate) assets: Assets,
+    pub(crate) webhooks: Webhooks,
     pub(crate) hub: Arc<Hub>,
     pub(crate) pools: Pools,
     pub(crate) recent: Recent,
@@ -81,7 +84,20 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, parts: Parts, assets: Assets, hub: Arc<Hub>, meters: Meters) -> Self {
+    /// Opens what the broker keeps for the doors.
+    pub(crate) async fn open(config: Config, parts: Parts, hub: Arc<Hub>) -> Result<Self, broker::Error> {
+        let (assets, webhooks) = (Assets::open(&parts).await?, Webhooks::open(&parts).await?);
+        Ok(Self::new(config, parts, assets, webhooks, hub, Meters::new()))
+    }
+
+    fn new(
+        config: Config,
+        parts: Parts,
+        assets: Assets,
+        webhooks: Webhooks,
+        hub: Arc<Hub>,
+        meters: Meters,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
         let pools = Pools::new(parts.catalogue.clone(), &config);
@@ -93,6 +109,7 @@ impl Shared {
             config,
             parts,
             assets,
+            webhooks,
             hub,
             pools,
             recent,

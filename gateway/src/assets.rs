@@ -6,7 +6,7 @@ mod link;
 
 use std::{sync::Arc, time::Duration};
 
-use broker::{ErrorKind, ObjectInfo, Objects};
+use broker::{ErrorKind, ObjectInfo, Objects, secrets};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use schemas::{Asset, AssetRecord, Error, ErrorCode, Tenant};
@@ -19,9 +19,6 @@ use crate::{
 
 pub(crate) use answer::{get, link_to};
 use link::{Link, Signer};
-
-/// The key of the signer in the bucket of secrets.
-const KEY: &str = "asset-links";
 
 /// The store of assets, and the key that signs links into it.
 #[derive(Debug)]
@@ -41,23 +38,11 @@ pub(crate) struct Found {
 }
 
 impl Assets {
-    /// Opens the store. The key is made by whichever gateway is the first, and shared by all.
+    /// Opens the store.
     pub(crate) async fn open(parts: &Parts) -> Result<Self, broker::Error> {
         let spec = parts.topology.assets(&parts.assets);
         let objects = Objects::open(Arc::clone(&parts.broker), spec, parts.seams.clone()).await?;
-        let secrets = parts.broker.bucket(&parts.topology.secrets()).await?;
-        let fresh: Vec<u8> = (0..4).flat_map(|_| parts.seams.random.next_u64().to_le_bytes()).collect();
-        let key = match secrets.get(KEY).await? {
-            Some((key, _)) => key,
-            None => match secrets.create(KEY, fresh.clone().into()).await {
-                Ok(_) => fresh.into(),
-                Err(error) if error.kind() == ErrorKind::Exists => {
-                    let made = secrets.get(KEY).await?;
-                    made.map(|(key, _)| key).ok_or(error)?
-                }
-                Err(error) => return Err(error),
-            },
-        };
+        let key = secrets::key(&*parts.broker, &parts.topology, &parts.seams, secrets::ASSET_LINKS).await?;
         Ok(Self { objects, signer: Signer::new(&key), link: parts.assets.link })
     }
 

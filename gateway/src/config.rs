@@ -13,6 +13,8 @@ pub struct Config {
     pub listen: String,
     /// Whose work everything is, while there are no keys.
     pub tenant: Tenant,
+    /// Where providers reach the gateways, for webhooks; nowhere where it is empty.
+    pub public_url: String,
     /// The largest HTTP body.
     pub body_bytes_max: usize,
     /// The largest WebSocket message.
@@ -79,6 +81,10 @@ impl Config {
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("gateway.{key}: must be at least 1"));
         }
+        if !self.public_url.is_empty() && !is_base(&self.public_url) {
+            let why = "expected an http:// or https:// URL without `?` and `#`, as in \"https://ai.example.com\", or nothing";
+            return Err(format!("gateway.public_url: {why}"));
+        }
         if self.socket_idle_timeout_ms <= self.ping_interval_ms {
             let why = "must be longer than gateway.ping_interval_ms, or every quiet client is closed";
             return Err(format!("gateway.socket_idle_timeout_ms: {why}"));
@@ -111,6 +117,14 @@ impl Config {
     pub(crate) const fn ping_interval(&self) -> Duration {
         Duration::from_millis(self.ping_interval_ms)
     }
+}
+
+/// Whether paths can be put behind `url`.
+fn is_base(url: &str) -> bool {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    host.is_some_and(|host| !host.trim_start_matches('/').is_empty())
+        && !url.contains(['?', '#', '@'])
+        && url.chars().all(|c| c.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -171,6 +185,23 @@ mod tests {
         assert_eq!(read("linger_ms = \"never\""), Ok(None));
         for bad in ["linger_ms = -1", "linger_ms = \"always\"", "linger_ms = true", ""] {
             assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_is_one() {
+        for (url, is_good) in [
+            ("", true),
+            ("https://ai.example.com", true),
+            ("http://127.0.0.1:8321/dynode/", true),
+            ("ai.example.com", false),
+            ("https://", false),
+            ("https://a?b", false),
+            ("https://user:key@a", false),
+            ("https://a b", false),
+        ] {
+            let config = Config { public_url: url.into(), ..Config::sample() };
+            assert_eq!(config.check().is_ok(), is_good, "{url}: {:?}", config.check());
         }
     }
 

@@ -103,7 +103,11 @@ pub(crate) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Er
 
 /// The whole body, within the limits of size and time, and the room that it takes.
 pub(crate) async fn read_body(app: &App, body: Body) -> Result<(Bytes, Share), Error> {
-    let limit = app.config.body_bytes_max;
+    read_body_within(app, body, app.config.body_bytes_max).await
+}
+
+/// The same within `limit` bytes.
+pub(crate) async fn read_body_within(app: &App, body: Body, limit: usize) -> Result<(Bytes, Share), Error> {
     let discard = limit.saturating_mul(DISCARD_FACTOR);
     if body.size_hint().lower() > discard as u64 {
         return Err(too_large(limit));

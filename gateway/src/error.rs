@@ -17,9 +17,9 @@ pub enum Error {
     /// The broker refused the subscriptions without which no door can answer.
     #[error("cannot subscribe to events: {0}")]
     Subscribe(#[from] broker::Error),
-    /// The store of assets cannot be opened.
-    #[error("cannot open the store of assets: {0}; its size is assets.store_bytes_max")]
-    Assets(broker::Error),
+    /// The store of assets, or the keys of the installation, cannot be opened.
+    #[error("cannot open the store of assets and keys: {0}; its size is assets.store_bytes_max")]
+    Store(broker::Error),
     /// A task without which the doors do not do as they promise ended: the event hub, or who looks after chats.
     #[error("a part of the gateway stopped: {0}")]
     Hub(String),

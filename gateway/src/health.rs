@@ -66,7 +66,7 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
         ],
         "native": [
             "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events",
-            "/v1/assets/{id}", "/v1/assets/{id}/link",
+            "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
         ],
         "websocket": "/ws",
         "operations": ["/v1/status", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay"],

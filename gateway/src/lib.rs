@@ -13,6 +13,7 @@
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
 //! | `assets` | the files that were made, for their tenant and by signed links |
+//! | `webhooks` | what providers tell of long work, stored for whoever waits |
 //! | `dead` | the operator's door: what was parked |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | [`standby`] | the doors while there is no broker yet |
@@ -53,6 +54,7 @@ mod sse;
 mod status;
 mod submit;
 mod waiting;
+mod webhooks;
 mod ws;
 
 #[cfg(feature = "fuzzing")]
@@ -67,3 +69,4 @@ pub use error::Error;
 pub use health::Standing;
 pub use server::Gateway;
 pub use standby::Standby;
+pub use webhooks::Signers;

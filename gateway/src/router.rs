@@ -17,7 +17,7 @@ use crate::{
     app::App,
     assets, dead, door, events, health, native, openai,
     refusal::{self, Refusal, Refused},
-    status, ws,
+    status, webhooks, ws,
 };
 
 /// Every route of every door.
@@ -39,6 +39,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/requests/{id}/events", get(events::of_request))
         .route("/v1/assets/{id}", get(assets::get))
         .route("/v1/assets/{id}/link", get(assets::link_to))
+        .route("/v1/webhooks/{token}", post(webhooks::receive))
         .route("/v1/events", get(events::of_tenant))
         .route("/v1/dead", get(dead::list))
         .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))

@@ -15,12 +15,10 @@ use tracing::{info, warn};
 use crate::{
     Config, Error, Parts, Standby,
     app::{App, Shared},
-    assets::Assets,
     connection,
     hub::{self, Ears, Hub},
     linger,
     listener::{Incoming, Listener},
-    metrics::Meters,
     router,
 };
 
@@ -108,8 +106,8 @@ impl Gateway {
 }
 
 async fn shared(config: Config, parts: Parts) -> Result<App, Error> {
-    let assets = Assets::open(&parts).await.map_err(Error::Assets)?;
-    Ok(Arc::new(Shared::new(config, parts, assets, Arc::new(Hub::new()), Meters::new())))
+    let shared = Shared::open(config, parts, Arc::new(Hub::new())).await;
+    shared.map(Arc::new).map_err(Error::Store)
 }
 
 fn died(ended: Result<(), tokio::task::JoinError>) -> Error {

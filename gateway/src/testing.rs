@@ -11,10 +11,8 @@ use tokio::task::JoinSet;
 use crate::{
     Config, Parts, Standing,
     app::{App, Shared},
-    assets::Assets,
     hub::{self, Ears, Hub},
     linger,
-    metrics::Meters,
     record::Key,
 };
 
@@ -40,13 +38,13 @@ impl Rig {
             assets: AssetLimits::default(),
             seams: Seams::simulated(7, Timestamp::UNIX_EPOCH),
             catalogue: crate::Catalogue::default(),
+            signers: crate::Signers::default(),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
             standing: Arc::new(Standing::default),
             version: String::new(),
         };
         let ears = Ears::open(broker, &parts.topology.subjects).await.unwrap();
-        let assets = Assets::open(&parts).await.unwrap();
-        let app = Arc::new(Shared::new(config, parts, assets, Arc::new(Hub::new()), Meters::new()));
+        let app = Arc::new(Shared::open(config, parts, Arc::new(Hub::new())).await.unwrap());
         let mut tasks = JoinSet::new();
         tasks.spawn(hub::run(app.clone(), ears));
         tasks.spawn(linger::run(app.clone()));

@@ -13,6 +13,7 @@
 //! | [`error`] | the one table of error codes |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
 //! | [`census`] | what heartbeats tell of the pools: who lives, how long work waits |
+//! | [`webhook`], [`signature`] | where providers tell the end of long work, and what Standard Webhooks sign |
 //! | [`codec`] | JSON and MessagePack, told apart and checked to the last byte |
 //! | [`export`] | JSON Schemas of all of the above |
 //!
@@ -33,8 +34,10 @@ pub mod media;
 pub mod outcome;
 pub mod request;
 pub mod secret;
+pub mod signature;
 pub mod subject;
 pub mod token;
+pub mod webhook;
 pub mod work;
 
 pub use action::Action;

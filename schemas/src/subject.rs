@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Action, Error, InvalidToken, Priority, RequestId, Tenant};
+use crate::{Action, Error, InvalidToken, Priority, RequestId, Tenant, webhook::Place};
 
 /// The subjects under one prefix (`dynode` by default). Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,12 @@ impl Subjects {
         format!("{}.ctl.{tenant}.{id}", self.prefix)
     }
 
+    /// `dynode.hook.<tenant>.<id>.<attempt>.<call>`: a provider tells the end of its work.
+    pub fn webhook(&self, place: &Place) -> String {
+        let Place { tenant, id, attempt, call, .. } = place;
+        format!("{}.hook.{tenant}.{id}.{attempt}.{call}", self.prefix)
+    }
+
     /// `dynode.att.<tenant>.<id>`: a client reads a request that another gateway has accepted.
     pub fn attendance(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.att.{tenant}.{id}", self.prefix)
@@ -120,7 +126,7 @@ impl Subjects {
         format!("{}.bell.{path}", self.prefix)
     }
 
-    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`, `lim`).
+    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `hook`, `att`, `hb`, `sig`, `lim`).
     pub fn all(&self, kind: &str) -> String {
         format!("{}.{kind}.>", self.prefix)
     }

@@ -31,7 +31,7 @@ impl Fault {
 
 /// Checks everything that can be checked without a broker and a network; the first fault is returned, or else the
 /// providers, which cannot be checked but by making them.
-pub(super) fn check(config: &Config) -> Result<Registry, Fault> {
+pub(super) fn check(config: &mut Config) -> Result<Registry, Fault> {
     if config
         .listen
         .rsplit_once(':')
@@ -55,6 +55,16 @@ pub(super) fn check(config: &Config) -> Result<Registry, Fault> {
         return Err(Fault::new("telemetry.otlp_endpoint", "expected an http:// or https:// URL, or nothing"));
     }
     let registry = Registry::build(&config.providers).map_err(|error| Fault::new(error.path, error.why))?;
+    if config.gateway.public_url.is_empty()
+        && let Some((name, _)) = registry.webhooks().iter().find(|(_, webhooks)| webhooks.are_needed)
+    {
+        let why = format!(
+            "is needed by `providers.{name}`, which tells the end of its work by webhooks: set it to the address under \
+             which providers reach this gateway, such as \"https://ai.example.com\""
+        );
+        return Err(Fault::new("gateway.public_url", why));
+    }
+    config.settle(&registry);
     config.waterfalls.check(&registry).map_err(|error| Fault::new(error.path, error.why))?;
     Ok(registry)
 }

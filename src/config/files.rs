@@ -12,6 +12,11 @@ use super::{Error, FILE, FILE_VARIABLE, Place, Sources};
 /// The ending of the directory beside a file.
 const DIRECTORY: &str = "d";
 
+/// The configuration inside the program that names every provider, and how it is asked for in place of a file.
+const EVERYTHING: &str = "everything";
+/// Where it stands in the sources.
+const EVERYTHING_PATH: &str = "config/everything.toml";
+
 /// A file that was read.
 #[derive(Debug)]
 pub(super) struct Read {
@@ -39,6 +44,9 @@ impl Sources {
     pub(super) fn read_files(&self) -> Result<Vec<Read>, Error> {
         let (main, place) = self.main_file();
         let mut files = Vec::new();
+        if self.wants_everything() {
+            files.push(Read { path: EVERYTHING_PATH.into(), text: super::EVERYTHING.to_owned() });
+        }
         match fs::read_to_string(&main) {
             Ok(text) => files.push(Read { path: main.clone(), text }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && place.is_none() => {}
@@ -60,11 +68,24 @@ impl Sources {
 
     /// The main file, and where it is named, if it is.
     fn main_file(&self) -> (PathBuf, Option<Place>) {
-        let named = self.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty());
-        match (&self.file, named) {
-            (Some(path), _) => (path.clone(), Some(Place::Flag("--config"))),
-            (None, Some(path)) => (path.into(), Some(Place::Variable(FILE_VARIABLE.to_owned()))),
-            (None, None) => (FILE.into(), None),
+        match self.named() {
+            Some((path, place)) if path != Path::new(EVERYTHING) => (path.to_owned(), Some(place)),
+            _ => (FILE.into(), None),
+        }
+    }
+
+    /// Whether the shipped configuration lies below the main file.
+    fn wants_everything(&self) -> bool {
+        self.named().is_some_and(|(path, _)| path == Path::new(EVERYTHING))
+    }
+
+    /// What is named as the main file, and where.
+    fn named(&self) -> Option<(&Path, Place)> {
+        let by_variable = self.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty());
+        match (&self.file, by_variable) {
+            (Some(path), _) => Some((path, Place::Flag("--config"))),
+            (None, Some(path)) => Some((Path::new(path), Place::Variable(FILE_VARIABLE.to_owned()))),
+            (None, None) => None,
         }
     }
 

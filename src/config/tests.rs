@@ -42,6 +42,44 @@ fn the_defaults_are_a_configuration() {
 }
 
 #[test]
+fn a_provider_that_only_tells_needs_to_reach_us() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("telling.toml");
+    let text = "base_url = \"http://h\"\nmodels.m = { call = \"c\" }\n[calls.c]\naction = \"tool.invoke\"\n\
+        [calls.c.request]\npath = \"p\"\njson = { hook = \"{{ webhook.url }}\" }\n[calls.c.webhook]\n\
+        [calls.c.reply]\noutput = \"{{ reply }}\"\n";
+    std::fs::write(&file, text).unwrap();
+    let provider = format!("[providers.p]\nkind = \"dynamic\"\nfile = {file:?}\n");
+    let error = of_file(&provider).unwrap_err();
+    assert!(error.contains("gateway.public_url: is needed by `providers.p`"), "{error}");
+    of_file(&format!("{provider}[gateway]\npublic_url = \"https://ai.test\"\n")).unwrap();
+}
+
+#[test]
+fn everything_is_a_configuration_and_without_keys_it_is_the_default_one() {
+    let sources = Sources { file: Some("everything".into()), ..Sources::default() };
+    let loaded = sources.load().unwrap();
+    let mut left_out = loaded.registry.left_out().keys().cloned().collect::<Vec<_>>();
+    left_out.extend(loaded.config.providers.into_keys());
+    left_out.sort();
+    let all = [
+        "anthropic",
+        "elevenlabs",
+        "gemini",
+        "ideogram",
+        "openai",
+        "pexels",
+        "replicate",
+        "shotstack",
+        "sim",
+        "stability",
+        "zai",
+    ];
+    assert_eq!(left_out, all);
+    assert!(loaded.files.iter().any(|file| file.ends_with("config/everything.toml")));
+}
+
+#[test]
 fn a_later_layer_wins_and_leaves_the_rest() {
     let file = "listen = \"127.0.0.1:1\"\nlog = \"debug\"\nprefix = \"a\"\n[engine]\nretries = 7\n";
     let variables = [("DYNODE_LISTEN", "127.0.0.1:2"), ("DYNODE_LOG", "warn"), ("RUST_LOG", "trace")];

@@ -1,12 +1,13 @@
 //! One attempt at a piece of work: down the plan, with retries, until a provider answers or nobody will.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use adapters::{Adapter, Call, Finished, Price, Progress as Answer, Progressed, Remedy, estimate};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use schemas::{
     AttemptRecord, ChatOutput, Error, ErrorCode, EventBody, MidstreamFailure, Output, Step, Usage, Work,
+    webhook::Place,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, debug, info_span};
@@ -399,7 +400,22 @@ impl<'a> Attempt<'a> {
             idempotency_key: format!("{}.{}", self.work.tenant, self.work.id),
             key,
             traceparent: headers.get(broker::message::TRACEPARENT).map(Into::into),
+            webhook: self.webhook(step),
         }
+    }
+
+    /// Where the provider may tell the end of this call: a place that no other call has.
+    fn webhook(&self, step: &Step) -> Option<Arc<dyn adapters::Webhook>> {
+        let webhooks = self.shared.webhooks.as_ref()?;
+        let place = Place {
+            tenant: self.work.tenant.clone(),
+            id: self.work.id.clone(),
+            attempt: self.emitter.next().0,
+            call: self.shared.outbox.seams().random.next_u64(),
+            // The registry takes no name that is none.
+            provider: step.provider.parse().ok()?,
+        };
+        Some(webhooks.of(&place))
     }
 }
 

@@ -207,6 +207,7 @@ impl Engine {
             providers: self.providers.clone(),
             assets: asset_limits(),
             waterfalls: Waterfalls::default(),
+            public_url: None,
             seams: self.seams.clone(),
             node: node.into(),
         };

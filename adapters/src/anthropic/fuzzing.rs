@@ -68,5 +68,6 @@ fn ask() -> Ask {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     })
 }

@@ -110,7 +110,9 @@ impl Events {
     fn end(&mut self, ending: Ending, usage: Option<UsageReply>) -> ChatDelta {
         if let Some(usage) = usage {
             self.usage.update(usage);
-            self.answer.used(self.usage.into());
+            if self.usage.is_told() {
+                self.answer.used(self.usage.into());
+            }
         }
         let explanation = ending.stop_details.and_then(|details| details.explanation);
         ChatDelta {

@@ -3,23 +3,36 @@
 use schemas::Usage;
 use serde::Deserialize;
 
+use crate::counts;
+
 /// One report. What a later one does not name stands.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) struct UsageReply {
     /// Without those of the cache.
+    #[serde(default, deserialize_with = "counts::count")]
     input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::count")]
     cache_creation_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::count")]
     cache_read_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::count")]
     output_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::part")]
     output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct OutputDetails {
+    #[serde(default, deserialize_with = "counts::count")]
     thinking_tokens: Option<u64>,
 }
 
 impl UsageReply {
+    /// Whether both sides are told.
+    pub(super) const fn is_told(&self) -> bool {
+        self.input_tokens.is_some() && self.output_tokens.is_some()
+    }
+
     /// Lays a later report over this one.
     pub(super) const fn update(&mut self, later: Self) {
         const fn over<T: Copy>(later: Option<T>, earlier: Option<T>) -> Option<T> {

@@ -1,6 +1,8 @@
 //! What `dynode provider check` does with a file: reads it, shows what each model would be sent, and sends it.
 
-use futures_util::StreamExt;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -10,12 +12,16 @@ use super::{
     request::{Body, Request, part::Part},
     sample, shipped,
 };
-use crate::{Adapter, Call, ConfigError, Error, Model, Progress, ProviderConfig, http};
+use crate::{Adapter, Call, ConfigError, Error, Model, Progress, ProviderConfig, Webhook, http};
 
 /// The name of the provider while it is looked at.
 const NAME: &str = "check";
 /// A key that is none, for a look at a file without sending anything.
 pub(super) const NO_KEY: &str = "the-key-would-stand-here";
+/// A secret that is none, likewise.
+const NO_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// Where the provider would be told to send its webhook.
+const NO_WEBHOOK: &str = "https://the-gateway/v1/webhooks/the-token";
 /// The longest text of a body that is shown.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
@@ -66,7 +72,10 @@ impl Check {
         let client = http::client_builder().build();
         let client =
             client.map_err(|error| Refused::Unreadable(format!("no HTTP client could be made: {error}")))?;
-        Ok(Self { dynamic: Dynamic::new(NAME, &config, client).map_err(Refused::Config)?, deadline })
+        let variable =
+            |name: &str| std::env::var(name).ok().or_else(|| against.is_none().then(|| NO_SECRET.to_owned()));
+        let dynamic = Dynamic::with_variables(NAME, &config, client, variable).map_err(Refused::Config)?;
+        Ok(Self { dynamic, deadline })
     }
 
     /// What it serves.
@@ -77,7 +86,7 @@ impl Check {
     /// What `model` would be sent for `payload`, or for a sample of its action: without the key.
     pub fn request(&self, model: &Model, payload: Option<&Value>) -> Result<String, String> {
         let provider = &self.dynamic.provider;
-        let call = self.call(model, payload);
+        let call = Call { webhook: Some(Arc::new(Nowhere)), ..self.call(model, payload) };
         let of_model = provider.models.get(&model.upstream).ok_or("it has no such model")?;
         let scope = provider.scope(&call);
         let request = of_model.plan.request.render(&provider.endpoint, &scope);
@@ -139,6 +148,7 @@ impl Check {
             idempotency_key: "dynode-provider-check".to_owned(),
             key: 0,
             traceparent: None,
+            webhook: None,
         }
     }
 
@@ -164,6 +174,20 @@ impl Check {
             }
         }
         self.dynamic.provider.endpoint.redact(&text)
+    }
+}
+
+/// A place for webhooks to which none comes.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Webhook for Nowhere {
+    fn url(&self) -> &str {
+        NO_WEBHOOK
+    }
+
+    fn told(&self) -> BoxStream<'static, Value> {
+        futures_util::stream::pending().boxed()
     }
 }
 

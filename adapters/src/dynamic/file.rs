@@ -35,6 +35,8 @@ pub(super) struct File {
     /// Where the API begins; the configuration may say another place.
     pub(super) base_url: Option<String>,
     pub(super) key: Option<Key>,
+    /// By which the provider signs its webhooks, as Standard Webhooks say; nothing where it does not.
+    pub(super) webhook_secret: Option<WebhookSecret>,
     /// Of every call.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
@@ -63,6 +65,14 @@ pub(super) struct Key {
     pub(super) variable: String,
 }
 
+/// The secret of a provider's webhooks.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookSecret {
+    /// The environment variable that holds it, where the configuration names none.
+    pub(super) variable: String,
+}
+
 /// A model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,8 +93,8 @@ pub(super) struct CallFile {
     pub(super) poll: Option<Poll>,
     /// Asked once the work is done, where the reply to the poll does not hold what was made.
     pub(super) result: Option<Request>,
-    /// `webhook` is known, and refused.
-    pub(super) wait: Option<String>,
+    /// The provider tells the end of the work itself.
+    pub(super) webhook: Option<Webhook>,
     #[serde(default)]
     pub(super) reply: Reply,
     pub(super) stream: Option<Stream>,
@@ -138,6 +148,30 @@ pub(super) struct Poll {
 
 const fn default_every_ms() -> u64 {
     1_000
+}
+
+/// What comes by webhook. Beside a poll it only says that it is time to ask; without one it is the reply.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Webhook {
+    /// The state of the work; without it the first webhook says that it is done.
+    pub(super) state: Option<String>,
+    /// States in which it goes on.
+    #[serde(default)]
+    pub(super) pending: Vec<String>,
+    /// States in which it is done.
+    #[serde(default)]
+    pub(super) done: Vec<String>,
+    /// States in which it has failed.
+    #[serde(default)]
+    pub(super) failed: Vec<String>,
+    /// Milliseconds between two questions of the poll nevertheless, since a webhook can get lost.
+    #[serde(default = "default_webhook_every_ms")]
+    pub(super) every_ms: u64,
+}
+
+const fn default_webhook_every_ms() -> u64 {
+    15_000
 }
 
 /// Where in the reply stands what was asked for. One of `files`, `bytes`, `text`, `vectors` and `output`.

@@ -17,7 +17,7 @@ use super::{
     template::{Scope, told},
 };
 use crate::{
-    Call, Error, Finished, Progress, Progressed,
+    Call, Error, Finished, Progress, Progressed, Webhook,
     chat::{self, Ask},
     embeddings, http, limits,
 };
@@ -38,6 +38,10 @@ impl Job {
         call: Call,
     ) -> Result<Progressed, Error> {
         let plan = model.plan;
+        if plan.needs_webhooks() && (call.webhook.is_none() || !provider.hears) {
+            let why = "tells the end of its work by a webhook, and cannot reach us: set gateway.public_url";
+            return Err(provider.endpoint.cannot(why));
+        }
         let scope = provider.scope(&call);
         let response = provider.send(&plan.request, &scope, &call).await?;
         let streamed = call.payload.get("stream") == Some(&Value::Bool(true));
@@ -57,12 +61,12 @@ impl Job {
         }
         let mut scope = self.scope.clone();
         let mut response = Some(response);
-        if let Some(poll) = &self.plan.poll {
+        if self.plan.is_long() {
             scope = match response.take() {
                 Some(submitted) => self.hear(&scope, submitted).await?,
                 None => scope,
             };
-            scope = self.wait(poll, scope, &outlet).await?;
+            scope = self.wait(scope, &outlet).await?;
             if let Some(result) = &self.plan.result {
                 response = Some(self.provider.send(result, &scope, &self.call).await?);
             }
@@ -89,7 +93,18 @@ impl Job {
         self.refuse(&scope, status, &headers, &body).map(|()| scope)
     }
 
-    fn refuse(&self, scope: &Scope, status: u16, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+    /// Where the provider may tell the end of this call, if its file says that it does.
+    pub(super) fn webhook(&self) -> Option<&dyn Webhook> {
+        self.call.webhook.as_deref().filter(|_| self.plan.webhook.is_some() && self.provider.hears)
+    }
+
+    pub(super) fn refuse(
+        &self,
+        scope: &Scope,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), Error> {
         let said = Said { status, headers, body };
         self.provider.program.errors.in_reply(&self.provider.endpoint, scope, &said).map_or(Ok(()), Err)
     }

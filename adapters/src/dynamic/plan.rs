@@ -15,6 +15,8 @@ use crate::Kind;
 
 /// What a request's templates see.
 const ASKING: [&str; 5] = ["payload", "model", "variables", "id", "seconds_left"];
+/// The same of a request whose end comes by webhook.
+const ASKING_FOR_A_WEBHOOK: [&str; 6] = ["payload", "model", "variables", "id", "seconds_left", "webhook"];
 /// What a poll's and a result's templates see: the reply to the request too.
 const WAITING: [&str; 6] = ["payload", "model", "variables", "id", "seconds_left", "submitted"];
 /// What the templates that read a reply see.
@@ -32,6 +34,7 @@ pub(super) struct Plan {
     pub(super) action: Action,
     pub(super) request: request::Template,
     pub(super) poll: Option<Poll>,
+    pub(super) webhook: Option<Webhook>,
     pub(super) result: Option<request::Template>,
     pub(super) answer: Answer,
     pub(super) stream: Option<Stream>,
@@ -41,6 +44,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Whether the first reply only says that the work has begun.
+    pub(super) const fn is_long(&self) -> bool {
+        self.poll.is_some() || self.webhook.is_some()
+    }
+
+    /// Whether its end is told by a webhook and in no other way.
+    pub(super) const fn needs_webhooks(&self) -> bool {
+        self.webhook.is_some() && self.poll.is_none()
+    }
+
     /// The model that answers, where the reply says it.
     pub(super) fn model_in(&self, scope: &Scope) -> Option<String> {
         match self.model.as_ref()?.render(scope).ok()? {
@@ -50,17 +63,32 @@ impl Plan {
     }
 }
 
-/// How the end of the work is waited for.
+/// How the end of the work is asked for.
 #[derive(Debug)]
 pub(super) struct Poll {
     pub(super) request: request::Template,
+    pub(super) states: States,
+    pub(super) every: Duration,
+}
+
+/// How the end of the work is told.
+#[derive(Debug)]
+pub(super) struct Webhook {
+    /// In what is told; beside a poll, and where whatever is told means that the work is done, there are none.
+    pub(super) states: Option<States>,
+    /// How often is asked nevertheless.
+    pub(super) every: Duration,
+}
+
+/// Where a reply says how far the work is, and what it says.
+#[derive(Debug)]
+pub(super) struct States {
     pub(super) state: Json,
     pub(super) pending: Vec<String>,
     pub(super) done: Vec<String>,
     pub(super) failed: Vec<String>,
     pub(super) fraction: Option<Json>,
     pub(super) message: Option<Json>,
-    pub(super) every: Duration,
 }
 
 /// Where in the reply stands what was asked for.
@@ -105,45 +133,39 @@ impl Plan {
         if !Kind::Dynamic.actions().contains(&call.action) {
             return Err(("action".into(), format!("a provider file cannot describe `{}`", call.action)));
         }
-        if let Some(wait) = &call.wait {
-            let why = match wait.as_str() {
-                "webhook" => "waiting for a webhook is not supported; ask for the state with `poll`",
-                _ => "there is no such way to wait; ask for the state with `poll`",
-            };
-            return Err(("wait".into(), why.into()));
-        }
         let answer = Answer::new(&call.reply, call.action).map_err(below("reply"))?;
-        let is_first = call.poll.is_none();
-        let accept = if is_first && matches!(answer, Answer::Bytes) { "*/*" } else { "application/json" };
-        let request = request::Template::new(&call.request, accept, &ASKING).map_err(below("request"))?;
+        let is_long = call.poll.is_some() || call.webhook.is_some();
+        let accept = if !is_long && matches!(answer, Answer::Bytes) { "*/*" } else { "application/json" };
+        let asking: &[&str] = if call.webhook.is_some() { &ASKING_FOR_A_WEBHOOK } else { &ASKING };
+        let request = request::Template::new(&call.request, accept, asking).map_err(below("request"))?;
         let poll = call.poll.as_ref().map(Poll::new).transpose().map_err(below("poll"))?;
+        let webhook = call.webhook.as_ref().map(|webhook| Webhook::new(webhook, poll.is_some()));
+        let webhook = webhook.transpose().map_err(below("webhook"))?;
         let result = call.result.as_ref().map(|request| request::Template::new(request, "*/*", &WAITING));
         let result = result.transpose().map_err(below("result"))?;
-        if result.is_some() && poll.is_none() {
-            return Err(("result".into(), "is asked for after a poll; there is no `poll`".into()));
+        if result.is_some() && !is_long {
+            let why = "is asked for after a poll or a webhook; there is no `poll` and no `webhook`";
+            return Err(("result".into(), why.into()));
         }
-        if matches!(answer, Answer::Bytes) && poll.is_some() && result.is_none() {
-            let why = "the reply to a poll is JSON; add a `result` whose reply is the file, or read `files`";
+        if matches!(answer, Answer::Bytes) && is_long && result.is_none() {
+            let why = "what tells the end is JSON; add a `result` whose reply is the file, or read `files`";
             return Err(("reply.bytes".into(), why.into()));
         }
         let stream = call.stream.as_ref().map(Stream::new).transpose().map_err(below("stream"))?;
-        if stream.is_some() && (poll.is_some() || call.action != Action::ChatCompletion) {
-            return Err(("stream".into(), "only a chat answer without a poll comes in frames".into()));
+        if stream.is_some() && (is_long || call.action != Action::ChatCompletion) {
+            return Err(("stream".into(), "only a chat answer that nobody waits for comes in frames".into()));
         }
-        let lenient = |text: &Option<String>, key: &str| {
-            let value = text.as_deref().map(|text| Json::value(text, Manner::Lenient, &READING));
-            value.transpose().map_err(|why| (key.to_owned(), why))
-        };
         let details = call.reply.details.as_ref().map(|details| Json::new(details, &READING));
         Ok(Self {
             action: call.action,
             request,
             poll,
+            webhook,
             result,
             answer,
             stream,
             details: details.transpose().map_err(|why| ("reply.details".into(), why))?,
-            model: lenient(&call.reply.model, "reply.model")?,
+            model: call.reply.model.as_deref().map(|text| lenient(text, "reply.model")).transpose()?,
             usage: Counts::new(&call.reply.usage).map_err(below("reply.usage"))?,
         })
     }
@@ -160,29 +182,70 @@ impl Poll {
             form: None,
             multipart: None,
         };
-        let optional = |text: &Option<String>, key: &str| {
-            let value = text.as_deref().map(|text| Json::value(text, Manner::Lenient, &READING));
-            value.transpose().map_err(|why| (key.to_owned(), why))
+        Ok(Self {
+            request: request::Template::new(&get, "application/json", &WAITING)?,
+            states: States::new(&poll.state, [&poll.pending, &poll.done, &poll.failed])?
+                .told(poll.fraction.as_deref(), poll.message.as_deref())?,
+            every: every(poll.every_ms)?,
+        })
+    }
+}
+
+/// From one question to the next.
+fn every(every_ms: u64) -> Result<Duration, (String, String)> {
+    if (EVERY_MS_MIN..=EVERY_MS_MAX).contains(&every_ms) {
+        return Ok(Duration::from_millis(every_ms));
+    }
+    Err(("every_ms".into(), format!("{every_ms} is not between {EVERY_MS_MIN} and {EVERY_MS_MAX}")))
+}
+
+impl Webhook {
+    fn new(webhook: &file::Webhook, has_poll: bool) -> Result<Self, (String, String)> {
+        let lists = [&webhook.pending, &webhook.done, &webhook.failed];
+        let states = match &webhook.state {
+            None if lists.iter().all(|list| list.is_empty()) => None,
+            None => {
+                return Err((
+                    "state".into(),
+                    "is missing: where in the webhook do these states stand?".into(),
+                ));
+            }
+            Some(_) if has_poll => {
+                let why = "beside a poll a webhook only says that it is time to ask; remove it, or the poll";
+                return Err(("state".into(), why.into()));
+            }
+            Some(state) => Some(States::new(state, lists)?),
         };
-        if !(EVERY_MS_MIN..=EVERY_MS_MAX).contains(&poll.every_ms) {
-            let why = format!("{} is not between {EVERY_MS_MIN} and {EVERY_MS_MAX}", poll.every_ms);
-            return Err(("every_ms".into(), why));
-        }
-        if poll.done.is_empty() {
+        Ok(Self { states, every: every(webhook.every_ms)? })
+    }
+}
+
+impl States {
+    fn new(state: &str, [pending, done, failed]: [&Vec<String>; 3]) -> Result<Self, (String, String)> {
+        if done.is_empty() {
             return Err(("done".into(), "names no state; without one the work would never end".into()));
         }
         Ok(Self {
-            request: request::Template::new(&get, "application/json", &WAITING)?,
-            state: Json::value(&poll.state, Manner::Lenient, &READING)
-                .map_err(|why| ("state".into(), why))?,
-            pending: poll.pending.clone(),
-            done: poll.done.clone(),
-            failed: poll.failed.clone(),
-            fraction: optional(&poll.fraction, "fraction")?,
-            message: optional(&poll.message, "message")?,
-            every: Duration::from_millis(poll.every_ms),
+            state: lenient(state, "state")?,
+            pending: pending.clone(),
+            done: done.clone(),
+            failed: failed.clone(),
+            fraction: None,
+            message: None,
         })
     }
+
+    /// The same with what is told of work that goes on.
+    fn told(self, fraction: Option<&str>, message: Option<&str>) -> Result<Self, (String, String)> {
+        let fraction = fraction.map(|text| lenient(text, "fraction")).transpose()?;
+        let message = message.map(|text| lenient(text, "message")).transpose()?;
+        Ok(Self { fraction, message, ..self })
+    }
+}
+
+/// What is read of a reply, where it is there.
+fn lenient(text: &str, key: &str) -> Result<Json, (String, String)> {
+    Json::value(text, Manner::Lenient, &READING).map_err(|why| (key.to_owned(), why))
 }
 
 impl Answer {
@@ -240,9 +303,6 @@ impl Answer {
 
 impl Stream {
     fn new(stream: &file::Stream) -> Result<Self, (String, String)> {
-        let lenient = |text: &str, key: &str| {
-            Json::value(text, Manner::Lenient, &READING).map_err(|why| (key.to_owned(), why))
-        };
         let reasoning = stream.reasoning.as_deref().map(|text| lenient(text, "reasoning"));
         Ok(Self {
             framing: stream.framing,

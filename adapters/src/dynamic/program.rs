@@ -15,6 +15,7 @@ use super::{
 pub(super) struct Program {
     pub(super) base_url: Option<String>,
     pub(super) key: Option<file::Key>,
+    pub(super) webhook_secret: Option<file::WebhookSecret>,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) variables: Value,
     pub(super) models: BTreeMap<String, Model>,
@@ -46,8 +47,8 @@ impl Program {
         let models = models(&file, &calls, &places)?;
         check_limits(&file.limits, &places)?;
         let errors = Rows::new(&file.refusal, &file.errors).map_err(|(key, why)| places.blame(&key, why))?;
-        let File { base_url, key, headers, variables, limits, .. } = file;
-        Ok(Self { base_url, key, headers, variables, models, calls, errors, limits })
+        let File { base_url, key, webhook_secret, headers, variables, limits, .. } = file;
+        Ok(Self { base_url, key, webhook_secret, headers, variables, models, calls, errors, limits })
     }
 }
 

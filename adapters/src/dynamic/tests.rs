@@ -73,12 +73,7 @@ fn a_bad_file_is_told_with_line_and_reason() {
             "there is no call `made`; the calls here are `make`",
         ),
         ("[models]\nm = { call = \"make\" }", "models = {}", "p.toml:4:1", "models: names no model"),
-        (
-            "[calls.make.request]",
-            "wait = \"webhook\"\n[calls.make.request]",
-            "p.toml:8:1",
-            "a webhook is not supported",
-        ),
+        ("path = \"make\"", "path = \"{{ webhook.url }}\"", "p.toml:9:", "there is no `webhook` here"),
     ];
     for (from, to, place, why) in rows {
         assert!(MINIMAL.contains(from), "{from}");
@@ -110,6 +105,14 @@ fn what_is_added_is_checked_as_well() {
         (
             "[calls.make.poll]\npath = \"x\"\nstate = \"{{ reply.s }}\"\npending = []\ndone = [\"d\"]\nevery_ms = 1",
             "calls.make.poll.every_ms: 1 is not between 50 and 20000",
+        ),
+        ("[calls.make.webhook]\nevery_ms = 1", "calls.make.webhook.every_ms: 1 is not between"),
+        ("[calls.make.webhook]\ndone = [\"d\"]", "calls.make.webhook.state: is missing"),
+        ("[calls.make.webhook]\nstate = \"{{ reply.s }}\"", "calls.make.webhook.done: names no state"),
+        (
+            "[calls.make.webhook]\nstate = \"{{ reply.s }}\"\ndone = [\"d\"]\n[calls.make.poll]\npath = \"x\"\n\
+             state = \"{{ reply.s }}\"\npending = []\ndone = [\"d\"]",
+            "calls.make.webhook.state: beside a poll a webhook only says that it is time to ask",
         ),
         (
             "[calls.make.stream]\nframing = \"lines\"\ntext = \"{{ reply.t }}\"\nfinish_reason = \"{{ reply.f }}\"",
@@ -157,6 +160,39 @@ fn a_missing_key_is_named_with_the_variable_to_set() {
     let shown = format!("{dynamic:?}");
     assert!(!shown.contains("canary"), "{shown}");
     built("p", json!({"file": "ideogram", "api_key": "k"}), None).unwrap();
+}
+
+#[test]
+fn the_secret_of_webhooks_is_needed_where_there_is_no_other_way_and_named_with_its_variable() {
+    let webhooks = |text: &str, more: Value, secret: Option<&str>| {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        let mut config =
+            json!({"kind": "dynamic", "file": file.path(), "api_key": "k", "base_url": "http://h"});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let secret = secret.map(str::to_owned);
+        let client = http::client_builder().build().unwrap();
+        let config: ProviderConfig = serde_json::from_value(config).unwrap();
+        let dynamic = Dynamic::with_variables("p", &config, client, move |name| {
+            secret.clone().filter(|_| matches!(name, "HOOK" | "OTHER"))
+        });
+        dynamic.map(|dynamic| dynamic.webhooks())
+    };
+    const GOOD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let only = format!("webhook_secret = {{ variable = \"HOOK\" }}\n{MINIMAL}\n[calls.make.webhook]\n");
+    let beside = only.clone()
+        + "[calls.make.poll]\npath = \"x\"\nstate = \"{{ reply.s }}\"\npending = []\ndone = [\"d\"]\n";
+    let error = webhooks(&only, json!({}), None).unwrap_err();
+    assert_eq!(error.path, "providers.p.webhook_secret_env");
+    assert!(error.why.contains("`HOOK` is not set"), "{error}");
+    let error = webhooks(&only, json!({}), Some("canary")).unwrap_err();
+    assert!(error.why.contains("whsec_") && !error.why.contains("canary"), "{error}");
+    let known = webhooks(&only, json!({"webhook_secret_env": "OTHER"}), Some(GOOD)).unwrap().unwrap();
+    assert!(known.are_needed && known.secret.is_some());
+    assert!(webhooks(&beside, json!({}), None).unwrap().is_none(), "it can be asked instead");
+    assert!(!webhooks(&beside, json!({}), Some(GOOD)).unwrap().unwrap().are_needed);
+    assert!(webhooks(&beside, json!({"webhook_secret_env": "NOT_SET"}), Some(GOOD)).is_err());
+    assert!(webhooks(MINIMAL, json!({}), Some(GOOD)).unwrap().is_none());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{
     plan::READING,
     template::{Json, Manner, Scope},
 };
+use crate::counts;
 
 /// Where each count stands.
 #[derive(Debug, Default)]
@@ -51,8 +52,8 @@ impl Counts {
                 Value::String(text) => text.trim().parse().ok(),
                 _ => None,
             });
-            if let Some(number) = number.filter(|number: &f64| number.is_finite() && *number >= 0.0) {
-                *count(&mut usage) = number.round() as u64;
+            if let Some(number) = number.and_then(counts::believable) {
+                *count(&mut usage) = number;
                 told = true;
             }
         }

@@ -1,15 +1,21 @@
-//! How the end of long work is waited for: its state is asked again and again.
+//! How the end of long work is waited for: its state is asked again and again, or the provider tells it, or both.
+//!
+//! Where both are there, a webhook only says that it is time to ask: what it says itself is not believed, since not every
+//! provider signs. Where there is no poll it is the reply.
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::BoxStream};
+use reqwest::header::HeaderMap;
 use schemas::ErrorCode;
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
+    heard,
     job::{Job, words},
     outlet::Outlet,
-    plan::Poll,
+    plan::{Poll, States, Webhook},
     template::Scope,
 };
 use crate::{Error, Progress, Remedy};
@@ -21,28 +27,54 @@ const POLL_FAILURES_MAX: u32 = 5;
 /// The longest pause between two questions that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// What is told of work whose webhook has not come.
+const WAITING: &str = "waiting for its webhook";
+
+/// What a provider tells by itself.
+type Told = BoxStream<'static, Value>;
+
 impl Job {
-    /// Asks for the state until the work is done. The deadline and the engine's clocks end what never does.
-    pub(super) async fn wait(&self, poll: &Poll, submitted: Scope, outlet: &Outlet) -> Result<Scope, Error> {
-        let mut scope = submitted.copied("reply", "submitted");
+    /// Waits until the work is done, and returns the reply that says so. The deadline and the engine's clocks end what never
+    /// does.
+    pub(super) async fn wait(&self, submitted: Scope, outlet: &Outlet) -> Result<Scope, Error> {
+        let scope = submitted.copied("reply", "submitted");
+        let webhook =
+            self.plan.webhook.as_ref().zip(self.webhook()).map(|(plan, place)| (plan, place.told()));
+        match (&self.plan.poll, webhook) {
+            (Some(poll), webhook) => self.ask(poll, webhook, scope, outlet).await,
+            (None, Some((webhook, told))) => self.listen(webhook, told, scope, outlet).await,
+            (None, None) => Ok(scope),
+        }
+    }
+
+    /// Asks for the state until the work is done; slowly, as long as a webhook may come.
+    async fn ask(
+        &self,
+        poll: &Poll,
+        mut webhook: Option<(&Webhook, Told)>,
+        mut scope: Scope,
+        outlet: &Outlet,
+    ) -> Result<Scope, Error> {
         let asking = scope.clone();
         let mut failures = 0;
         // The first reply may know the state already; where it does not, that is no fault.
-        let mut state = poll.state(&scope).filter(|state| poll.knows(state));
+        let mut state = poll.states.read(&scope).filter(|state| poll.states.know(state));
         loop {
-            if let Some(state) = state.take() {
-                if poll.done.contains(&state) {
-                    return Ok(scope);
-                }
-                if poll.failed.contains(&state) {
-                    return Err(self.failed(&scope, &state));
-                }
-                if !poll.pending.contains(&state) {
-                    return Err(self.unknown_state(&state));
-                }
-                outlet.give(poll.moved(&scope, state)).await;
+            if let Some(state) = state.take()
+                && self.is_done(&poll.states, &scope, state, outlet).await?
+            {
+                return Ok(scope);
             }
-            sleep(poll.every.max(PAUSE_MAX.min(poll.every * 2_u32.pow(failures)))).await;
+            let pause = poll.every.max(PAUSE_MAX.min(poll.every * 2_u32.pow(failures)));
+            match &mut webhook {
+                Some((plan, told)) => {
+                    if timeout(pause.max(plan.every), told.next()).await.is_ok() {
+                        // It is time to ask. Whatever comes after it is found by asking.
+                        webhook = None;
+                    }
+                }
+                None => sleep(pause).await,
+            }
             match self.state(poll, &asking).await {
                 Ok((heard, told)) => (scope, state, failures) = (heard, Some(told), 0),
                 Err(error) => {
@@ -58,13 +90,68 @@ impl Job {
         }
     }
 
+    /// Hears what is told until the work is done.
+    async fn listen(
+        &self,
+        webhook: &Webhook,
+        mut told: Told,
+        submitted: Scope,
+        outlet: &Outlet,
+    ) -> Result<Scope, Error> {
+        if let Some(states) = &webhook.states
+            && let Some(state) = states.read(&submitted).filter(|state| states.know(state))
+            && self.is_done(states, &submitted, state, outlet).await?
+        {
+            return Ok(submitted);
+        }
+        loop {
+            let Ok(reply) = timeout(webhook.every, told.next()).await else {
+                outlet.give(Progress::Moved { fraction: None, message: Some(WAITING.to_owned()) }).await;
+                continue;
+            };
+            let reply = reply.ok_or_else(|| self.provider.nonsense("told nothing of the work"))?;
+            let scope = heard(&submitted, 200, &HeaderMap::new(), &reply);
+            self.refuse(&scope, 200, &HeaderMap::new(), reply.to_string().as_bytes())?;
+            let Some(states) = &webhook.states else { return Ok(scope) };
+            let state = states.read(&scope).ok_or_else(|| self.stateless())?;
+            if self.is_done(states, &scope, state, outlet).await? {
+                return Ok(scope);
+            }
+        }
+    }
+
+    /// Whether `state` is the end of work that went well. That it goes on is told.
+    async fn is_done(
+        &self,
+        states: &States,
+        scope: &Scope,
+        state: String,
+        outlet: &Outlet,
+    ) -> Result<bool, Error> {
+        if states.done.contains(&state) {
+            return Ok(true);
+        }
+        if states.failed.contains(&state) {
+            return Err(self.failed(scope, &state));
+        }
+        if !states.pending.contains(&state) {
+            return Err(self.unknown_state(&state));
+        }
+        outlet.give(states.moved(scope, state)).await;
+        Ok(false)
+    }
+
     async fn state(&self, poll: &Poll, scope: &Scope) -> Result<(Scope, String), Error> {
         let response = self.provider.send(&poll.request, scope, &self.call).await?;
         let scope = self.hear(scope, response).await?;
-        match poll.state(&scope) {
+        match poll.states.read(&scope) {
             Some(state) => Ok((scope, state)),
-            None => Err(self.provider.nonsense("told no state of the work")),
+            None => Err(self.stateless()),
         }
+    }
+
+    fn stateless(&self) -> Error {
+        self.provider.nonsense("told no state of the work")
     }
 
     fn failed(&self, scope: &Scope, state: &str) -> Error {
@@ -85,9 +172,9 @@ impl Job {
     }
 }
 
-impl Poll {
+impl States {
     /// The state that a reply tells.
-    fn state(&self, scope: &Scope) -> Option<String> {
+    fn read(&self, scope: &Scope) -> Option<String> {
         match self.state.render(scope).ok()? {
             Value::String(state) if !state.is_empty() => Some(state),
             Value::Number(number) => Some(number.to_string()),
@@ -96,7 +183,7 @@ impl Poll {
         }
     }
 
-    fn knows(&self, state: &String) -> bool {
+    fn know(&self, state: &String) -> bool {
         [&self.pending, &self.done, &self.failed].into_iter().any(|states| states.contains(state))
     }
 

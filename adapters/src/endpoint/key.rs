@@ -42,6 +42,16 @@ impl KeyPlace<'_> {
     }
 }
 
+/// The variable of the key, where it is the only place for one and is not set.
+pub(crate) fn missing(config: &ProviderConfig, variable: impl Fn(&str) -> Option<String>) -> Option<&str> {
+    let elsewhere = config.api_key.is_some()
+        || config.api_key_file.is_some()
+        || !config.api_key_envs.is_empty()
+        || !config.api_key_files.is_empty();
+    let name = config.api_key_env.as_deref().filter(|_| !elsewhere)?;
+    variable(name).is_none_or(|key| key.trim().is_empty()).then_some(name)
+}
+
 /// The keys, each with the setting that it came from. No key at all is fine: local servers need none.
 pub(super) fn read(
     root: &str,

@@ -76,6 +76,7 @@ mod tests {
             idempotency_key: "k".into(),
             key: 0,
             traceparent: None,
+            webhook: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use schemas::{
-    ChatDelta, ErrorCode,
+    ChatDelta, ErrorCode, Usage,
     chat::{CHOICES_MAX, FinishReason, ToolCallDelta},
 };
 use serde_json::{Value, json};
@@ -63,8 +63,9 @@ impl Chunks {
         if let Some(error) = reply.error {
             return Err(failure::in_reply(&self.endpoint, json!({ "error": error }).to_string().as_bytes()));
         }
-        if let Some(told) = reply.usage_metadata {
-            self.answer.used(told.into());
+        let told = reply.usage_metadata.map(Usage::from);
+        if let Some(told) = told.filter(|told| *told != Usage::default()) {
+            self.answer.used(told);
         }
         self.answer.by(reply.model_version.unwrap_or_default());
         let candidates = reply.candidates.unwrap_or_default();

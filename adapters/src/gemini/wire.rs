@@ -4,6 +4,8 @@ use schemas::Usage;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::counts;
+
 /// A whole reply, or a chunk of a stream.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,10 +67,15 @@ pub(super) struct PromptFeedback {
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
 pub(super) struct UsageMetadata {
+    #[serde(deserialize_with = "counts::count_or_zero")]
     prompt_token_count: u64,
+    #[serde(deserialize_with = "counts::count_or_zero")]
     cached_content_token_count: u64,
+    #[serde(deserialize_with = "counts::count_or_zero")]
     tool_use_prompt_token_count: u64,
+    #[serde(deserialize_with = "counts::count_or_zero")]
     candidates_token_count: u64,
+    #[serde(deserialize_with = "counts::count_or_zero")]
     thoughts_token_count: u64,
 }
 

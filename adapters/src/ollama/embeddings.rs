@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Call, Error, Finished,
+    Call, Error, Finished, counts,
     embeddings::{Ask, texts},
     endpoint::Endpoint,
     failure,
@@ -18,6 +18,7 @@ const OWN: [&str; 3] = ["truncate", "keep_alive", "options"];
 struct Reply {
     model: Option<String>,
     embeddings: Vec<Vec<f32>>,
+    #[serde(default, deserialize_with = "counts::count")]
     prompt_eval_count: Option<u64>,
 }
 
@@ -61,6 +62,7 @@ mod tests {
             idempotency_key: "k".into(),
             key: 0,
             traceparent: None,
+            webhook: None,
         };
         let (ask, request) = Ask::new("p", &call)?;
         Ok((ask, body(&endpoint(), &call, &request)?))

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     Error, Finished,
     chat::{Answer, Ask, Decoder},
+    counts,
     endpoint::Endpoint,
     failure,
 };
@@ -25,7 +26,9 @@ struct Reply {
     done: bool,
     done_reason: Option<String>,
     /// Absent where the whole question was still in memory.
+    #[serde(default, deserialize_with = "counts::count")]
     prompt_eval_count: Option<u64>,
+    #[serde(default, deserialize_with = "counts::count")]
     eval_count: Option<u64>,
     error: Option<Value>,
 }

@@ -1,9 +1,12 @@
 //! `POST embeddings`: the body, and the vectors in the order of the inputs.
 
-use schemas::{Usage, embedding::Vector};
+use schemas::embedding::Vector;
 use serde_json::Value;
 
-use super::{outgoing, wire::EmbeddingReply};
+use super::{
+    outgoing,
+    wire::{EmbeddingReply, UsageReply},
+};
 use crate::{Call, Error, Finished, embeddings::Ask, endpoint::Endpoint, failure};
 
 /// The body. Asks for base64, whatever the client wants to see: a third of the bytes, and no digits to parse.
@@ -26,7 +29,7 @@ pub(super) fn read(endpoint: &Endpoint, ask: Ask, body: &[u8]) -> Result<Finishe
             _ => return Err(endpoint.nonsense("sent an embedding that was not asked for")),
         }
     }
-    ask.finish(endpoint, embeddings, reply.usage.as_ref().map(Usage::from), reply.model)
+    ask.finish(endpoint, embeddings, reply.usage.as_ref().and_then(UsageReply::of_vectors), reply.model)
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ fn call(action: Action, payload: Value) -> Call {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     }
 }
 

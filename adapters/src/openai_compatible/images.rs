@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::outgoing;
-use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, failure, files, http, limits};
+use crate::{
+    Call, Error, Finished, Progress, Progressed, counts, endpoint::Endpoint, failure, files, http, limits,
+};
 
 /// What a reply says beside its images, and is passed on.
 const DETAILS: [&str; 5] = ["created", "background", "output_format", "quality", "size"];
@@ -18,6 +20,7 @@ const DETAILS: [&str; 5] = ["created", "background", "output_format", "quality",
 #[derive(Debug, Deserialize)]
 struct Reply {
     data: Vec<Image>,
+    #[serde(default, deserialize_with = "counts::part")]
     usage: Option<UsageReply>,
     #[serde(flatten)]
     other: Map<String, Value>,
@@ -32,7 +35,9 @@ struct Image {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct UsageReply {
+    #[serde(default, deserialize_with = "counts::count")]
     input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::count")]
     output_tokens: Option<u64>,
 }
 

@@ -7,7 +7,7 @@ use schemas::{
 };
 use serde_json::Value;
 
-use super::wire::{ChatReply, Choice, Function, ToolCall};
+use super::wire::{ChatReply, Choice, Function, ToolCall, UsageReply};
 use crate::chat::Answer;
 
 /// The most tool calls in one answer; the same bound as of the strictest client library.
@@ -15,8 +15,8 @@ const TOOL_CALLS_MAX: u32 = 128;
 
 /// Takes one chunk, or a whole reply, into `answer` and returns what it adds. The error says what is wrong with it.
 pub(super) fn absorb(answer: &mut Answer, reply: ChatReply) -> Result<Vec<ChatDelta>, String> {
-    if let Some(usage) = &reply.usage {
-        answer.used(usage.into());
+    if let Some(usage) = reply.usage.as_ref().and_then(UsageReply::of_chat) {
+        answer.used(usage);
     }
     answer.by(reply.model.unwrap_or_default());
     let mut deltas = Vec::new();

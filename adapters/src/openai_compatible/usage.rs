@@ -6,7 +6,7 @@ use super::wire::UsageReply;
 
 impl From<&UsageReply> for Usage {
     fn from(reply: &UsageReply) -> Self {
-        let input = reply.prompt_tokens.or(reply.total_tokens).unwrap_or(0);
+        let input = reply.asked().unwrap_or(0);
         let cached = reply.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
         let reasoning = reply.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
         Self {
@@ -16,6 +16,22 @@ impl From<&UsageReply> for Usage {
             reasoning_tokens: reasoning.unwrap_or(0),
             ..Self::default()
         }
+    }
+}
+
+impl UsageReply {
+    /// What a chat used, where both sides of it are told.
+    pub(super) fn of_chat(&self) -> Option<Usage> {
+        (self.asked().is_some() && self.completion_tokens.is_some()).then(|| self.into())
+    }
+
+    /// What a question for vectors used, where that is told.
+    pub(super) fn of_vectors(&self) -> Option<Usage> {
+        self.asked().is_some().then(|| self.into())
+    }
+
+    fn asked(&self) -> Option<u64> {
+        self.prompt_tokens.or(self.total_tokens)
     }
 }
 

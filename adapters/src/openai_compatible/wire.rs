@@ -8,11 +8,14 @@ use schemas::{chat::Content, embedding::Vector};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
+use crate::counts;
+
 /// A chunk of a streamed chat, or a whole chat reply.
 #[derive(Debug, Deserialize)]
 pub(super) struct ChatReply {
     pub(super) model: Option<String>,
     pub(super) choices: Option<Vec<Choice>>,
+    #[serde(default, deserialize_with = "counts::part")]
     pub(super) usage: Option<UsageReply>,
     /// `error` where the whole is an error in an older form.
     pub(super) object: Option<String>,
@@ -75,22 +78,29 @@ pub(super) struct Function {
 /// What was used.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct UsageReply {
+    #[serde(default, deserialize_with = "counts::count")]
     pub(super) prompt_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::count")]
     pub(super) completion_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::count")]
     pub(super) total_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "counts::part")]
     pub(super) prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default, deserialize_with = "counts::part")]
     pub(super) completion_tokens_details: Option<CompletionDetails>,
 }
 
 /// Of what was read.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct PromptDetails {
+    #[serde(default, deserialize_with = "counts::count")]
     pub(super) cached_tokens: Option<u64>,
 }
 
 /// Of what was written.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct CompletionDetails {
+    #[serde(default, deserialize_with = "counts::count")]
     pub(super) reasoning_tokens: Option<u64>,
 }
 
@@ -99,6 +109,7 @@ pub(super) struct CompletionDetails {
 pub(super) struct EmbeddingReply {
     pub(super) data: Vec<EmbeddingItem>,
     pub(super) model: Option<String>,
+    #[serde(default, deserialize_with = "counts::part")]
     pub(super) usage: Option<UsageReply>,
 }
 

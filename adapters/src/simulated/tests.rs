@@ -23,6 +23,7 @@ fn call(key: &str, simulate: Value) -> Call {
         idempotency_key: key.into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     }
 }
 

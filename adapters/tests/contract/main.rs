@@ -9,6 +9,8 @@ mod gemini;
 mod media;
 mod ollama;
 mod server;
+mod usage;
+mod webhook;
 mod wire;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -40,6 +42,7 @@ fn chat(fields: Value) -> Call {
         idempotency_key: "acme.req-1".into(),
         key: 0,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        webhook: None,
     }
 }
 

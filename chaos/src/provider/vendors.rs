@@ -7,6 +7,7 @@
 
 mod elevenlabs;
 mod files;
+mod hook;
 mod ideogram;
 mod pexels;
 mod play;
@@ -23,6 +24,7 @@ use axum::Router;
 
 use super::sim::Sim;
 
+pub use hook::SECRET as WEBHOOK_SECRET;
 pub(super) use twist::Job;
 
 /// The routes of all vendors.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use broker::{Broker, Seams};
-use gateway::{Catalogue, ModelInfo, Parts, Standing};
+use gateway::{Catalogue, ModelInfo, Parts, Signers, Standing};
 use schemas::{Action, Tenant};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -63,6 +63,7 @@ impl Gateway {
                 model(CHAT, Action::ChatCompletion, NAMES[0]),
                 model(EMBED, Action::EmbeddingQuery, NAMES[0]),
             ]),
+            signers: Signers::default(),
             metrics: Arc::new(|| Box::pin(std::future::ready(String::new()))),
             standing: Arc::new(Standing::default),
             version: "simulated".into(),

@@ -97,6 +97,7 @@ fn call(action: Action, model: &str, payload: Value, patience: Duration) -> Call
         idempotency_key: "acme.req-1".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     }
 }
 

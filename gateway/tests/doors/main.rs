@@ -14,4 +14,5 @@ mod linger;
 mod native;
 mod rig;
 mod socket;
+mod webhooks;
 mod worker;

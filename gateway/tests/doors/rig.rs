@@ -4,8 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use broker::{AssetLimits, Broker, Limits, Seams, Topology, memory::Memory};
 use futures_util::StreamExt;
-use gateway::{Catalogue, Config, Gateway, ModelInfo, Parts, Standing};
-use schemas::{Action, RequestId, Subjects, Tenant};
+use gateway::{Catalogue, Config, Gateway, ModelInfo, Parts, Signers, Standing};
+use schemas::{Action, RequestId, Secret, Subjects, Tenant};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -13,6 +13,9 @@ use crate::worker::Worker;
 
 /// Longer than anything takes on a busy machine: no test waits for it unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// By which the provider `signing` signs its webhooks.
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
@@ -69,6 +72,7 @@ impl Rig {
                 model("lab/sim-image", Action::ImageGenerate),
                 model("lab/sim-speech", Action::AudioSynthesize),
             ]),
+            signers: signers(),
             metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
             standing: Arc::new(Standing::default),
             version: "0.0.0".into(),
@@ -111,6 +115,11 @@ impl Rig {
     }
 }
 
+/// One provider signs its webhooks, all others do not.
+fn signers() -> Signers {
+    Signers::new(&[("signing".to_owned(), Secret::new(WEBHOOK_SECRET))].into()).unwrap()
+}
+
 pub(crate) fn tenant() -> Tenant {
     Tenant::new("default").unwrap()
 }
@@ -119,6 +128,7 @@ fn config(changes: Value) -> Config {
     let mut config = json!({
         "listen": "127.0.0.1:0",
         "tenant": "default",
+        "public_url": "",
         "body_bytes_max": 1 << 20,
         "frame_bytes_max": 1 << 20,
         "header_read_timeout_ms": 30_000,

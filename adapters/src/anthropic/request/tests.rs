@@ -13,6 +13,7 @@ fn of(version: Version, payload: Value) -> Result<Value, String> {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     };
     let payload = Payload::read(&call.payload).map_err(|error| error.to_string())?;
     body(&Ask::new(&call), payload, version)

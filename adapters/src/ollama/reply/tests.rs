@@ -25,6 +25,7 @@ fn ask() -> Ask {
         idempotency_key: "acme.r1".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     })
 }
 

@@ -12,6 +12,7 @@ fn of(payload: Value, streamed: bool) -> Result<Value, Error> {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     };
     body(&endpoint(), &call, streamed)
 }

@@ -22,6 +22,7 @@ fn ask_with(payload: Value, fields: &BTreeMap<String, Value>) -> (Ask, Value) {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     };
     let ask = Ask::new(&call);
     let body = body(&ask, &call, fields);

@@ -13,6 +13,7 @@ fn call(payload: Value) -> Call {
         idempotency_key: "k".into(),
         key: 0,
         traceparent: None,
+        webhook: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Replicate: predictions are created, asked after and cancelled, below `/replicate/v1`. A wait (`Prefer: wait`) is over at
+//! Replicate: predictions are created, asked after, told of and cancelled, below `/replicate/v1`. A wait (`Prefer: wait`) is over at
 //! once, as if its time had passed.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::hook::{self, Hook};
 use super::twist::{self, Job};
 use super::visit::{Answer, Refusal, Reply, Vendor, Visit, look, work};
 use crate::provider::sim::Sim;
@@ -28,12 +29,14 @@ pub(super) fn routes() -> Router<Arc<Sim>> {
     let state = |State(sim): State<Arc<Sim>>, request: Request| look(sim, &VENDOR, request, state);
     let cancel = |State(sim): State<Arc<Sim>>, request: Request| look(sim, &VENDOR, request, cancel);
     let version = |State(sim): State<Arc<Sim>>, request: Request| look(sim, &VENDOR, request, version);
+    let secret = |State(sim): State<Arc<Sim>>, request: Request| look(sim, &VENDOR, request, secret);
     Router::new()
         .route("/replicate/v1/predictions", post(create))
         .route("/replicate/v1/models/{owner}/{name}/predictions", post(create))
         .route("/replicate/v1/models/{owner}/{name}/versions/{version}", get(version))
         .route("/replicate/v1/predictions/{id}", get(state))
         .route("/replicate/v1/predictions/{id}/cancel", post(cancel))
+        .route("/replicate/v1/webhooks/default/secret", get(secret))
 }
 
 fn words(status: u16) -> (&'static str, &'static str) {
@@ -61,8 +64,11 @@ fn create(visit: &Visit<'_>) -> Answer {
     if model == "no/such" {
         return Err(Refusal::new(404, "Not Found", "The requested resource could not be found."));
     }
-    let job =
-        Job { twist: visit.twist.clone(), asked: 0, cancelled: false, payload: visit.payload.clone(), model };
+    let job = Job { twist: visit.twist.clone(), payload: visit.payload.clone(), model, ..Job::default() };
+    if let Some(url) = visit.text("webhook") {
+        let body = prediction(visit, &visit.id, &job, &job.end());
+        hook::promise(visit, Hook { url: url.to_owned(), body, signs: true });
+    }
     let mut jobs = visit.sim.jobs.lock();
     let slot = jobs.of(&visit.id);
     *slot = job;
@@ -96,6 +102,10 @@ fn cancel(visit: &Visit<'_>) -> Answer {
         job.clone()
     };
     Ok(Reply::json(StatusCode::OK, &prediction(visit, id, &job, &twist::State::Cancelled)))
+}
+
+fn secret(_: &Visit<'_>) -> Answer {
+    Ok(Reply::json(StatusCode::OK, &json!({"key": hook::SECRET})))
 }
 
 fn version(visit: &Visit<'_>) -> Answer {

@@ -1,4 +1,4 @@
-//! Shotstack: `POST /shotstack/edit/{v1|stage}/render`, then `GET …/render/{id}` until it is done.
+//! Shotstack: `POST /shotstack/edit/{v1|stage}/render`, then `GET …/render/{id}` until it is done, or a callback.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::hook::{self, Hook};
 use super::twist::{self, Job};
 use super::visit::{Answer, Refusal, Reply, Vendor, Visit, look, work};
 use crate::provider::sim::Sim;
@@ -58,6 +59,16 @@ fn render(visit: &Visit<'_>) -> Answer {
         return Err(invalid("\"output.format\" is required"));
     }
     let job = Job { twist: visit.twist.clone(), payload: visit.payload.clone(), ..Job::default() };
+    if let Some(url) = visit.text("callback") {
+        let (status, error) = match job.end() {
+            twist::State::Done => ("done", Value::Null),
+            _ => ("failed", "Asset could not be downloaded".into()),
+        };
+        let file = visit.file(&job.twist, &format!("{}.mp4", visit.id));
+        let body = json!({"type": "edit", "action": "render", "id": visit.id, "owner": "sim", "status": status,
+            "url": file, "error": error, "completed": Timestamp::now().to_string()});
+        hook::promise(visit, Hook { url: url.to_owned(), body, signs: false });
+    }
     *visit.sim.jobs.lock().of(&visit.id) = job;
     let queued = json!({"message": "Render Successfully Queued", "id": visit.id});
     Ok(Reply::json(StatusCode::CREATED, &json!({"success": true, "message": "Created", "response": queued})))

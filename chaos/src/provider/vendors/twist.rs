@@ -8,7 +8,9 @@
 //!        | "failed"              the work fails
 //!        | "withheld"            what was made is withheld by moderation
 //!        | "expired" | "moved" | "huge" | "page" | "empty"   what comes in place of the files
+//!        | "hook=" HOOK          what becomes of the webhook of work for which one was asked
 //!        | "elsewhere"           files are at another host, which takes no key
+//! HOOK   = "once" | "twice" | "lost" | "forged"   (forged: by others first, and then the true one)
 //! ```
 
 /// How many questions for its state the work takes.
@@ -28,6 +30,17 @@ pub(in crate::provider) struct Twist {
     /// What comes in place of the files.
     pub(super) files: &'static str,
     pub(super) elsewhere: bool,
+    pub(super) hook: Fate,
+}
+
+/// What becomes of a webhook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::provider) enum Fate {
+    #[default]
+    Once,
+    Twice,
+    Lost,
+    Forged,
 }
 
 impl Default for Twist {
@@ -40,6 +53,7 @@ impl Default for Twist {
             withheld: false,
             files: "whole",
             elsewhere: false,
+            hook: Fate::Once,
         }
     }
 }
@@ -56,6 +70,10 @@ impl Twist {
             match word.split_once('=') {
                 Some(("polls", value)) => twist.polls = count(value).ok_or(word)?,
                 Some(("poll-fails", value)) => twist.poll_fails = count(value).ok_or(word)?,
+                Some(("hook", "once")) => twist.hook = Fate::Once,
+                Some(("hook", "twice")) => twist.hook = Fate::Twice,
+                Some(("hook", "lost")) => twist.hook = Fate::Lost,
+                Some(("hook", "forged")) => twist.hook = Fate::Forged,
                 Some(("state", value)) => twist.state = Some(value.to_owned()),
                 None => match word {
                     "failed" => twist.failed = true,
@@ -82,6 +100,8 @@ pub(in crate::provider) struct Job {
     /// How often its state was asked.
     pub(super) asked: u32,
     pub(super) cancelled: bool,
+    /// It has ended, however often it was asked after: its end is told.
+    pub(super) ended: bool,
     /// What was asked for.
     pub(super) payload: serde_json::Value,
     /// Of which model.
@@ -109,11 +129,16 @@ impl Job {
         match (&self.twist.state, self.cancelled) {
             (_, true) => State::Cancelled,
             (Some(word), _) => State::Strange(word.clone()),
+            _ if self.ended => self.end(),
             _ if self.asked < self.twist.polls && self.asked == 0 => State::Waiting,
             _ if self.asked < self.twist.polls => State::Working,
-            _ if self.twist.failed => State::Failed,
-            _ => State::Done,
+            _ => self.end(),
         }
+    }
+
+    /// How it ends.
+    pub(super) const fn end(&self) -> State {
+        if self.twist.failed { State::Failed } else { State::Done }
     }
 
     /// Where it stands after one more question.
@@ -140,6 +165,9 @@ mod tests {
         assert_eq!(states, [State::Unavailable, State::Working, State::Done]);
         job.twist = Twist::read("state=dreaming").unwrap();
         assert_eq!(job.ask(), State::Strange("dreaming".into()));
+        let twist = Twist::read("polls=2,hook=lost").unwrap();
+        let mut job = Job { ended: true, twist, ..Job::default() };
+        assert_eq!((job.ask(), job.twist.hook), (State::Done, Fate::Lost), "told, and never asked after");
         assert_eq!(Twist::read("polls=2,oops").unwrap_err(), "oops");
     }
 }

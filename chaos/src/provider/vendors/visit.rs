@@ -37,7 +37,7 @@ pub(super) struct Vendor {
 
 /// A call that was let in.
 pub(super) struct Visit<'a> {
-    pub(super) sim: &'a Sim,
+    pub(super) sim: &'a Arc<Sim>,
     pub(super) twist: Twist,
     pub(super) headers: HeaderMap,
     /// The body: of a form of parts, its texts by their names.
@@ -144,7 +144,7 @@ pub(super) async fn look(
 }
 
 async fn visit(
-    sim: &Sim,
+    sim: &Arc<Sim>,
     vendor: &'static Vendor,
     request: Request,
     answer: fn(&Visit<'_>) -> Answer,

@@ -1,0 +1,135 @@
+//! `POST /v1/webhooks/{token}`: a provider tells the end of long work. What it says is stored for the worker that waits, and
+//! read by nobody here.
+//!
+//! The token names the call that waits, and is signed with the key of the installation; where the provider signs its
+//! webhooks, the signature is checked too. What is forged is a 401, with nothing said of it but that.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+};
+use broker::{ErrorKind, Message, Publication, secrets};
+use parking_lot::RwLock;
+use schemas::{
+    Error, ErrorCode, Format, Secret,
+    signature::{NoKey, SigningKey},
+    webhook::{Place, TokenKey},
+};
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Parts,
+    app::{App, Shared},
+    door,
+    refusal::{self, Refusal},
+};
+
+/// No provider says more: what was made is fetched, and not told here.
+const BODY_BYTES_MAX: usize = 512 * 1024;
+/// How far from now a signed time may be, in seconds, either way; as the specification's own libraries have it.
+const TOLERANCE_S: u64 = 300;
+
+/// The keys by which providers sign their webhooks, by the names of the providers; of those that do not sign there is none.
+/// Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Signers(Arc<RwLock<BTreeMap<String, SigningKey>>>);
+
+impl Signers {
+    /// These `secrets`; the error names the provider whose secret is none.
+    pub fn new(secrets: &BTreeMap<String, Secret>) -> Result<Self, (String, NoKey)> {
+        let signers = Self::default();
+        signers.replace(secrets)?;
+        Ok(signers)
+    }
+
+    /// From now on it is these.
+    pub fn replace(&self, secrets: &BTreeMap<String, Secret>) -> Result<(), (String, NoKey)> {
+        let parse = |(name, secret): (&String, &Secret)| match SigningKey::parse(secret) {
+            Ok(key) => Ok((name.clone(), key)),
+            Err(why) => Err((name.clone(), why)),
+        };
+        let keys = secrets.iter().map(parse).collect::<Result<_, _>>()?;
+        *self.0.write() = keys;
+        Ok(())
+    }
+
+    fn of(&self, provider: &str) -> Option<SigningKey> {
+        self.0.read().get(provider).cloned()
+    }
+}
+
+/// The key of the tokens.
+#[derive(Debug)]
+pub(crate) struct Webhooks(TokenKey);
+
+impl Webhooks {
+    /// Reads the key, or makes it.
+    pub(crate) async fn open(parts: &Parts) -> Result<Self, broker::Error> {
+        let key = secrets::key(&*parts.broker, &parts.topology, &parts.seams, secrets::WEBHOOKS).await?;
+        Ok(Self(TokenKey::new(&key)))
+    }
+}
+
+/// `POST /v1/webhooks/{token}` → 200, also for what comes again or too late.
+pub(crate) async fn receive(
+    State(app): State<App>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Refusal> {
+    let place = app.webhooks.0.read(&token).ok_or_else(forged)?;
+    let (body, _share) = door::read_body_within(&app, body, BODY_BYTES_MAX).await?;
+    if let Some(key) = app.parts.signers.of(place.provider.as_str())
+        && !is_signed(&app, &key, &headers, &body)
+    {
+        return Err(forged().into());
+    }
+    if serde_json::from_slice::<IgnoredAny>(&body).is_err() {
+        return Err(Error::new(ErrorCode::InvalidRequest, "expected a webhook whose body is JSON").into());
+    }
+    if !has_ended(&app, &place).await? {
+        store(&app, &place, body).await?;
+    }
+    Ok(Json(json!({"received": true})))
+}
+
+fn is_signed(app: &Shared, key: &SigningKey, headers: &HeaderMap, body: &[u8]) -> bool {
+    let header = |name| door::text(headers, name);
+    let (Some(id), Some(signatures)) = (header("webhook-id"), header("webhook-signature")) else {
+        return false;
+    };
+    let timestamp = header("webhook-timestamp").and_then(|text| text.parse::<i64>().ok());
+    timestamp.is_some_and(|timestamp| {
+        let is_recent = timestamp.abs_diff(app.broker().now().as_second()) <= TOLERANCE_S;
+        key.has_signed(&id, timestamp, body, &signatures) && is_recent
+    })
+}
+
+/// Whether the request has its outcome: nobody waits any more.
+async fn has_ended(app: &Shared, place: &Place) -> Result<bool, Error> {
+    let topology = &app.parts.topology;
+    let subject = topology.subjects.outcome(&place.tenant, &place.id);
+    let outcome = app.broker().last(&topology.outcomes, &subject).await;
+    outcome.map(|outcome| outcome.is_some()).map_err(|error| refusal::of_broker(&error))
+}
+
+/// Stores it for whoever waits. The same once more is known by its id.
+async fn store(app: &Shared, place: &Place, body: bytes::Bytes) -> Result<(), Error> {
+    let subject = app.parts.topology.subjects.webhook(place);
+    let digest: String = Sha256::digest(&body)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = Some(format!("{subject}.{digest}"));
+    match app.broker().publish(Publication { message: Message::new(subject, Format::Json, body), id }).await {
+        Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
+        stored => stored.map(drop).map_err(|error| refusal::of_broker(&error)),
+    }
+}
+
+fn forged() -> Error {
+    Error::new(ErrorCode::Unauthorized, "this webhook does not come from whom it says")
+}
