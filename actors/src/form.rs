@@ -1,9 +1,12 @@
 //! The form that an answer is asked to have (`response_format`): any, JSON, or JSON by a schema; and the one repair that
 //! cannot change what an answer means. Pure.
 //!
-//! A schema sees nothing but itself: what lies outside is never fetched, and its patterns are matched in linear time.
+//! A schema sees nothing but itself: what lies outside is never fetched; its patterns are matched in linear time, and how
+//! much work it is to hold an answer against it is known before.
 
-use jsonschema::{PatternOptions, ValidationError, Validator};
+mod effort;
+
+use jsonschema::{PatternOptions, Validator};
 use schemas::{Action, Error};
 use serde_json::Value;
 
@@ -20,7 +23,14 @@ pub(crate) enum Form {
     /// A JSON object.
     Object,
     /// JSON that this accepts.
-    Schema(Box<Validator>),
+    Schema(Box<Schema>),
+}
+
+/// A schema, and the same in the form that judges.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    text: Value,
+    validator: Validator,
 }
 
 /// What is wrong with an answer.
@@ -72,7 +82,10 @@ impl Form {
         match self {
             Self::Object if !value.is_object() => Err(Flaw::whole("is JSON, but no object")),
             Self::Any | Self::Object => Ok(()),
-            Self::Schema(schema) => schema.validate(value).map_err(|error| Flaw {
+            Self::Schema(schema) if !effort::is_bearable(&schema.text, value) => {
+                Err(Flaw::whole("is JSON, and too involved to be held against the schema"))
+            }
+            Self::Schema(schema) => schema.validator.validate(value).map_err(|error| Flaw {
                 path: error.instance_path().to_string(),
                 why: shortened(&error.masked_with("it").to_string()).to_owned(),
             }),
@@ -112,20 +125,17 @@ fn unfenced(text: &str) -> Option<&str> {
     Some(inside.trim())
 }
 
-fn compile(schema: &Value) -> Result<Validator, Error> {
-    let options = jsonschema::options().with_pattern_options(PatternOptions::regex()).offline();
-    options.build(schema).map_err(|error| {
-        let param = format!("{SCHEMA}{}", dotted(&place(&error)));
-        Error::invalid(param, shortened(&error.masked_with("it").to_string()))
-    })
-}
-
-/// Where a schema is at fault, as a JSON pointer.
-fn place(error: &ValidationError<'_>) -> String {
-    match error.instance_path().as_str() {
-        "" => String::new(),
-        path => path.to_owned(),
+fn compile(schema: &Value) -> Result<Schema, Error> {
+    let invalid =
+        |pointer: &str, why: &str| Error::invalid(format!("{SCHEMA}{}", dotted(pointer)), shortened(why));
+    if let Some((pointer, why)) = effort::objection(schema) {
+        return Err(invalid(&pointer, &why));
     }
+    let options = jsonschema::options().with_pattern_options(PatternOptions::regex()).offline();
+    let validator = options.build(schema);
+    let validator = validator
+        .map_err(|error| invalid(error.instance_path().as_str(), &error.masked_with("it").to_string()))?;
+    Ok(Schema { text: schema.clone(), validator })
 }
 
 /// A JSON pointer as a path: `/a/0/b` is `.a[0].b`.

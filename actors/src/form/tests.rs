@@ -135,15 +135,51 @@ fn nothing_outside_of_a_schema_is_fetched() {
 }
 
 #[test]
-fn a_schema_that_leads_back_to_itself_ends() {
+fn a_schema_that_leads_back_to_itself_on_the_spot_is_refused() {
     let round = json!({"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}});
-    for schema in [json!({"$ref": "#"}), json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}), round] {
-        by_schema(schema).unwrap().read("{\"a\":1}").unwrap();
+    let inside = json!({"properties": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#/properties/a"}]}}});
+    let mut doubled = json!({"$defs": {"d0": {"type": "object"}}, "$ref": "#/$defs/d40"});
+    for level in 0..40 {
+        let below = json!({"$ref": format!("#/$defs/d{level}")});
+        doubled["$defs"][format!("d{}", level + 1)] = json!({"allOf": [below, below]});
     }
+    for schema in
+        [json!({"$ref": "#"}), json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}), round, inside, doubled]
+    {
+        let error = by_schema(schema.clone()).unwrap_err();
+        assert!(error.message.contains("leads back to itself"), "{error} {schema}");
+    }
+    for name in ["$dynamicRef", "$recursiveRef", "$id"] {
+        let error = by_schema(json!({"properties": {"a": {name: "#b"}}})).unwrap_err();
+        assert_eq!(error.param, Some(format!("{SCHEMA}.properties.a.{name}")));
+    }
+}
+
+#[test]
+fn a_tree_is_held_against_a_schema_of_trees() {
+    let tree = json!({
+        "$id": "https://example.com/tree",
+        "type": "object",
+        "properties": {"left": {"$ref": "#/$defs/branch"}, "right": {"$ref": "#/$defs/branch"}},
+        "additionalProperties": false,
+        "$defs": {"branch": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+    });
+    let form = by_schema(tree).unwrap();
+    let tree = (0..10).fold(json!({}), |tree, _| json!({"left": tree, "right": tree}));
+    assert_eq!(form.read(&tree.to_string()), Ok(None), "of 2047 nodes");
+    let deep = (0..40).fold(json!({"middle": 1}), |tree, _| json!({"left": tree, "right": null}));
+    assert!(form.read(&deep.to_string()).is_err());
+}
+
+#[test]
+fn what_would_take_for_ever_is_not_begun() {
     // Each level is asked twice for each of the level below.
-    let twice = json!({"allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]});
-    let deep = (0..100).fold("1".to_owned(), |inner, _| format!("{{\"a\":{inner}}}"));
-    by_schema(twice).unwrap().read(&deep).unwrap();
+    let twice =
+        json!({"allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}]});
+    let form = by_schema(twice).unwrap();
+    let deep = |levels: usize| (0..levels).fold("1".to_owned(), |inner, _| format!("{{\"a\":{inner}}}"));
+    assert_eq!(form.read(&deep(10)), Ok(None));
+    assert!(form.read(&deep(60)).unwrap_err().why.contains("too involved"));
 }
 
 #[test]

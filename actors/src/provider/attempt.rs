@@ -282,11 +282,9 @@ impl<'a> Attempt<'a> {
                 let delay = RETRY_BACKOFF.delay(tries.failures, self.shared.outbox.seams().fraction());
                 Some(error.retry_after.map_or(delay, |after| after.max(delay)))
             }
-            Remedy::Throttle
-            | Remedy::Retry
-            | Remedy::DisableKey(_)
-            | Remedy::FallBack
-            | Remedy::Fatal => None,
+            Remedy::Throttle | Remedy::Retry | Remedy::DisableKey(_) | Remedy::FallBack | Remedy::Fatal => {
+                None
+            }
         }
     }
 

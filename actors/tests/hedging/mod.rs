@@ -107,7 +107,11 @@ async fn a_hedge_is_one_of_the_tries_of_whoever_is_asked() {
     let second = Scripted::new("two", [Said::failure(Remedy::Retry)]);
     let (outcome, _) = race(&first, &second).await;
     assert_eq!(outcome.status, Status::Failed);
-    assert_eq!((first.asked().len(), second.asked().len()), (3, 3), "once and two retries, as without a hedge");
+    assert_eq!(
+        (first.asked().len(), second.asked().len()),
+        (3, 3),
+        "once and two retries, as without a hedge"
+    );
     // It breaks off after it has won.
     let breaks = Scripted::new("two", [Said::text("tw").failing(Remedy::Retry)]);
     let (outcome, _) = race(&provider("one", 99_000), &breaks).await;

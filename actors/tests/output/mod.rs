@@ -167,8 +167,7 @@ async fn a_refusal_is_the_answer_or_the_next_is_asked_or_the_request_fails() {
         let (outcome, _) = ask_for_text(&[&refuses(), &answers], json!({})).await;
         assert_eq!((outcome.provider.as_deref(), reasons(&outcome)), (Some("one"), vec![None]));
 
-        let (outcome, events) =
-            ask_for_text(&[&refuses(), &answers], json!({"on_refusal": "next"})).await;
+        let (outcome, events) = ask_for_text(&[&refuses(), &answers], json!({"on_refusal": "next"})).await;
         assert_eq!((outcome.provider.as_deref(), answer(&outcome).text.as_str()), (Some("two"), "Gladly."));
         assert_eq!(reasons(&outcome), [Some(ErrorCode::InvalidOutput), None]);
         assert_eq!(shown(&events), "Gladly.");
@@ -186,18 +185,24 @@ async fn a_refusal_stands_where_nobody_has_a_better_answer() {
     );
     let (outcome, events) = ask_for_text(&[&first, &second], json!({"on_refusal": "next"})).await;
     assert_eq!(outcome.status, Status::Succeeded, "{outcome:?}");
-    assert_eq!((outcome.provider.as_deref(), answer(&outcome).refusal.as_str()), (Some("one"), "I will not."));
+    assert_eq!(
+        (outcome.provider.as_deref(), answer(&outcome).refusal.as_str()),
+        (Some("one"), "I will not.")
+    );
     assert_eq!(names(&events)[names(&events).len() - 3..], ["chat.delta", "chat.delta", "chat.complete"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_an_empty_answer_nothing_is_told_and_the_next_is_asked() {
-    let (first, second) =
-        (Scripted::new("one", [Said::text("")]), Scripted::new("two", [Said::text("Hi")]));
+    let (first, second) = (Scripted::new("one", [Said::text("")]), Scripted::new("two", [Said::text("Hi")]));
     let (outcome, events) = ask_for_text(&[&first, &second], json!({})).await;
     assert_eq!((outcome.provider.as_deref(), answer(&outcome).text.as_str()), (Some("two"), "Hi"));
     assert_eq!(reasons(&outcome), [Some(ErrorCode::InvalidOutput), None]);
-    assert_eq!(names(&events)[..4], ["queued", "running", "running", "chat.delta"], "nothing was shown of it");
+    assert_eq!(
+        names(&events)[..4],
+        ["queued", "running", "running", "chat.delta"],
+        "nothing was shown of it"
+    );
 
     let down = Scripted::new("two", [Said::failure(Remedy::FallBack)]);
     for others in [vec![&first], vec![&first, &down]] {

@@ -174,7 +174,8 @@ impl Adapter for Scripted {
             sleep(after).await;
             None
         });
-        let shown = deltas.into_iter().filter(move |_| is_streamed).map(|delta| Some(Ok(Progress::Delta(delta))));
+        let shown =
+            deltas.into_iter().filter(move |_| is_streamed).map(|delta| Some(Ok(Progress::Delta(delta))));
         let end = stream::once(async move {
             guard.end();
             Some(match fails {

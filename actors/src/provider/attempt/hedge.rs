@@ -110,7 +110,8 @@ impl<'a> Attempt<'a> {
             estimated: true,
             ..Usage::default()
         };
-        let why = format!("{provider}: cancelled, because another provider that was asked beside it was quicker");
+        let why =
+            format!("{provider}: cancelled, because another provider that was asked beside it was quicker");
         self.record(loser, usage, false, Some(Error::new(ErrorCode::Cancelled, why)));
     }
 }

@@ -2,8 +2,7 @@
 
 use adapters::Finished;
 use schemas::{
-    ChatDelta, ChatOutput, Error, ErrorCode, MidstreamFailure, Output, Step, Unanswered,
-    chat::ToolCallDelta,
+    ChatDelta, ChatOutput, Error, ErrorCode, MidstreamFailure, Output, Step, Unanswered, chat::ToolCallDelta,
 };
 use serde_json::Value;
 
@@ -139,10 +138,7 @@ impl Attempt<'_> {
         tries: &Tries,
     ) -> Judgement {
         let reason = failed(step, &format!("not what `response_format` asks for: {flaw}"));
-        if self.has_asked_again
-            || tries.failures >= self.shared.engine.retries
-            || !self.may_take_back()
-        {
+        if self.has_asked_again || tries.failures >= self.shared.engine.retries || !self.may_take_back() {
             return self.reject(answer, reason);
         }
         self.has_asked_again = true;
