@@ -1,17 +1,17 @@
 //! One attempt at a piece of work: down the plan, with retries, until a provider answers or nobody will.
 
+mod account;
 mod caller;
 mod hedge;
 mod judge;
 
 use std::time::Duration;
 
-use adapters::{Finished, Price, Progress as Answer, Remedy, estimate};
+use adapters::{Finished, Progress as Answer, Remedy};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use schemas::{
-    AttemptRecord, ChatDelta, ChatOutput, Error, ErrorCode, EventBody, MidstreamFailure, Output, Step, Usage,
-    Work,
+    AttemptRecord, ChatDelta, ChatOutput, Error, ErrorCode, EventBody, MidstreamFailure, Output, Step, Work,
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -22,7 +22,7 @@ use crate::{
     backoff::Backoff,
     emitter::Emitter,
     form::Form,
-    governor::{End, Permit, Refusal},
+    governor::{Permit, Refusal},
     progress::Progress,
 };
 use caller::{Caller, Calling, Mark, Opened, broken_off, stalled};
@@ -34,8 +34,6 @@ const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration
 const THROTTLED_MAX: u32 = 20;
 /// A silence is ended by the call's own clock before the watcher of the lease sees it.
 const CLOCK_MARGIN: Duration = Duration::from_secs(5);
-/// Letters a token has, where a provider says nothing of the tokens of a broken answer.
-const LETTERS_PER_TOKEN: u64 = 4;
 
 /// What one attempt does and remembers.
 pub(super) struct Attempt<'a> {
@@ -133,42 +131,6 @@ impl<'a> Attempt<'a> {
 
     pub(super) const fn next_event(&self) -> (u32, u64) {
         self.emitter.next()
-    }
-
-    /// What its calls have used and cost; of one that runs, as far as it can be told.
-    pub(super) fn bill(&self) -> Bill {
-        let mut bill = self.bill;
-        if let Some((step, begun)) = &self.calling {
-            let usage = self.usage_of_broken(*begun);
-            bill.add(&usage, self.price_of(step, &usage, false));
-        }
-        bill
-    }
-
-    /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
-    /// were there before it.
-    fn usage_of_broken(&self, begun: usize) -> Usage {
-        let letters = self.letters().saturating_sub(begun) as u64;
-        if letters == 0 {
-            return Usage::default();
-        }
-        Usage {
-            input_tokens: estimate::input(&self.work.request.payload),
-            output_tokens: letters.div_ceil(LETTERS_PER_TOKEN),
-            estimated: true,
-            ..Usage::default()
-        }
-    }
-
-    /// How much of the answer has come.
-    fn letters(&self) -> usize {
-        self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
-    }
-
-    /// What such a call costs, where that is known. One that was refused before it used anything costs nothing.
-    fn price_of(&self, step: &Step, usage: &Usage, has_finished: bool) -> Option<&'a Price> {
-        let price = self.shared.registry.model(&step.provider, &step.model)?.price.as_ref();
-        price.filter(|_| has_finished || *usage != Usage::default())
     }
 
     /// Tells readers that what they show of an attempt before this one is void. No other attempt has this number then.
@@ -366,58 +328,6 @@ impl<'a> Attempt<'a> {
             answer.text.insert_str(0, &begun);
         }
         Ok(finished)
-    }
-
-    /// A call that has shown something goes on; one that has failed before is over.
-    async fn opened(
-        &mut self,
-        calling: Calling<'a>,
-        opened: Result<Opened, adapters::Error>,
-    ) -> Result<(Calling<'a>, Opened), adapters::Error> {
-        match opened {
-            Ok(opened) => Ok((calling, opened)),
-            Err(error) => Err(self.settle_failed(calling, error).await),
-        }
-    }
-
-    /// A call has been answered.
-    fn settle(&mut self, calling: Calling<'a>, finished: &Finished) {
-        let Calling { mark, permit, .. } = calling;
-        self.calling = None;
-        permit.settle(End::answered(&finished.usage));
-        self.shared.metrics.call(&mark.step.provider, &mark.step.model, "ok", mark.clock.elapsed());
-        self.record(mark, finished.usage, true, None);
-    }
-
-    /// A call has failed; returns why.
-    async fn settle_failed(&mut self, calling: Calling<'a>, error: adapters::Error) -> adapters::Error {
-        let Calling { mark, permit, .. } = calling;
-        let (Step { provider, model }, key) = (mark.step, permit.key());
-        permit.settle(End::failed(&error));
-        self.shared.metrics.call(provider, model, error.code.as_str(), mark.clock.elapsed());
-        let before = self.calling.take().map_or_else(|| self.letters(), |(_, before)| before);
-        self.record(mark, self.usage_of_broken(before), false, Some(error.to_public()));
-        if let (Remedy::Throttle, Some(pause)) = (error.remedy, error.retry_after) {
-            self.shared.closings.close(provider, key, pause).await;
-        }
-        error
-    }
-
-    /// A call is over and has its price.
-    fn record(&mut self, mark: Mark<'a>, usage: Usage, has_finished: bool, error: Option<Error>) {
-        let Mark { step, started_at, .. } = mark;
-        self.shared.metrics.used(&step.provider, &step.model, &usage);
-        let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, has_finished));
-        self.records.push(AttemptRecord {
-            attempt: self.emitter.next().0,
-            provider: step.provider.clone(),
-            model: step.model.clone(),
-            started_at,
-            ended_at: self.shared.outbox.seams().clock.now(),
-            usage,
-            cost_usd,
-            error,
-        });
     }
 
     /// Passes on what comes of a call that has shown something, each silence bounded by its own clock.
