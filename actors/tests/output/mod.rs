@@ -1,5 +1,4 @@
 //! What becomes of an answer: of JSON that is none, of a refusal, of nothing at all.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::sync::Arc;
 
