@@ -5,6 +5,7 @@
 #[macro_use]
 mod support;
 
+mod answers;
 mod assets;
 mod bad_days;
 mod bad_input;

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::{
     EngineConfig, RuleConfig,
     control::Control,
+    form::Form,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
     stage::{FIRST_WITHIN, Stage, Task, Verdict},
@@ -184,7 +185,8 @@ impl Classifier {
                 let why = "is required: this server has no default key (`callbacks.default_secret`)";
                 return Err(Error::invalid("callback.secret", why));
             }
-            request.check()
+            request.check()?;
+            Form::of(request.action, &request.payload).map(drop)
         };
         match checked() {
             Ok(()) => Ok(request),

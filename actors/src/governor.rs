@@ -63,6 +63,11 @@ impl Handle {
         self.retries.may_retry()
     }
 
+    /// Takes a try from those that are left, for a call of another provider beside one of this that has not failed.
+    pub fn spend_retry(&self) -> bool {
+        self.retries.spend()
+    }
+
     /// The provider wants no call by `key` before `until`, as another engine has heard.
     pub fn close(&self, key: usize, until: Instant) {
         // To a governor that is gone nothing can be told; whoever takes its place is.

@@ -20,6 +20,7 @@
 //! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
 //! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
+//! | `form` | what an answer is asked to look like |
 //! | [`intensity`], [`backoff`] | pure parts |
 //!
 //! Reading order is file order is time order. Nothing here knows HTTP servers or sockets.
@@ -33,6 +34,7 @@ pub mod delivery;
 mod dispatch;
 pub mod emitter;
 pub mod fair;
+mod form;
 pub mod governor;
 pub mod heartbeat;
 pub mod intensity;

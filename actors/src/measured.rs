@@ -28,6 +28,14 @@ impl Measured {
             .or_insert(newest_ms);
     }
 
+    /// A call of `model` had brought nothing after this time, and was given up: it is no quicker than that.
+    pub fn outran(&self, provider: &str, model: &str, after: Duration) {
+        let known_ms = self.first_output_ms(provider, model);
+        if known_ms.is_none_or(|average| average < after.as_secs_f64() * 1e3) {
+            self.began(provider, model, after);
+        }
+    }
+
     /// The average time to the first output, in milliseconds; `None` where there was no call yet.
     pub fn first_output_ms(&self, provider: &str, model: &str) -> Option<f64> {
         self.first_output_ms.read().get(&(provider.to_owned(), model.to_owned())).copied()

@@ -7,13 +7,14 @@ mod keep;
 mod midstream;
 mod sniff;
 mod webhook;
+mod worth;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use adapters::Registry;
 use async_trait::async_trait;
 use broker::{Lease, Publication};
-use schemas::{Error, ErrorCode, Format, Outcome, Status, Timings, VERSION, Work, outcome};
+use schemas::{Error, ErrorCode, Format, Outcome, Output, Status, Timings, VERSION, Work, outcome};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -150,36 +151,32 @@ impl ProviderStage {
         let format = work.format.into();
         let (broker, fingerprint) = (self.shared.outbox.broker(), work.fingerprint.clone());
         let emitter = Emitter::new(broker, subject, format, work.id.clone(), number, fingerprint);
-        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter);
+        let deadline = deadline(&work, self.shared.outbox.now());
+        let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, deadline);
         if is_spent {
             attempt.claim().await;
             return Ok(self.give_up(&work, &attempt));
         }
         let registration = self.shared.control.register(&work.tenant, &work.id);
-        let deadline = deadline(&work, self.shared.outbox.now());
         task.progress.expect_within(deadline.saturating_duration_since(Instant::now()) + DEADLINE_GRACE);
         let ending = tokio::select! {
             biased;
             () = registration.cancelled() => Ending::Cancelled,
             () = sleep_until(deadline) => Ending::Expired,
-            answer = self.run(&mut attempt, deadline) => answer.map_or_else(Ending::Failed, Ending::Answered),
+            answer = self.run(&mut attempt) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
         let outcome = self.outcome(&work, &attempt, ending);
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }
 
     /// A cancel from before this engine ends the work before its first call, and what a provider asked for is heeded.
-    async fn run(
-        &self,
-        attempt: &mut Attempt<'_>,
-        deadline: Instant,
-    ) -> Result<Box<adapters::Finished>, Error> {
+    async fn run(&self, attempt: &mut Attempt<'_>) -> Result<Box<adapters::Finished>, Error> {
         if attempt.next_event().0 > 1 {
             attempt.claim().await;
         }
         self.shared.control.caught_up().await;
         self.shared.closings.caught_up().await;
-        attempt.run(deadline).await
+        attempt.run().await
     }
 
     /// Work that ended its worker, or was silent, each time.
@@ -224,7 +221,11 @@ impl ProviderStage {
                 outcome.model = Some(finished.model);
                 outcome.output = Some(finished.output);
             }
-            Ending::Failed(error) => outcome.error = Some(error),
+            Ending::Failed(error) => {
+                let rejected = attempt.rejected().filter(|_| error.code == ErrorCode::InvalidOutput);
+                outcome.output = rejected.cloned().map(Output::Chat);
+                outcome.error = Some(error);
+            }
             Ending::Cancelled => {
                 outcome.status = Status::Cancelled;
                 outcome.error = Some(Error::new(ErrorCode::Cancelled, "cancelled by its sender"));

@@ -4,7 +4,9 @@ mod assets;
 mod fairness;
 mod fencing;
 mod governing;
+mod hedging;
 mod midstream;
+mod output;
 mod signs;
 mod support;
 

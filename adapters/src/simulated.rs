@@ -4,7 +4,8 @@
 //! A chat answer echoes the last message (`You said: …`) or, where the model's `output_tokens` is set, is that many words.
 //! A token is a word with the white space before it. `n`, `stop`, `max_tokens` and `max_completion_tokens` are honoured.
 //! Where the payload has `tools`, one is called if `tool_choice` demands it or the user writes `call NAME`; its arguments
-//! are made up from its schema. Embeddings are unit vectors; texts that share words are near each other. Images are PNGs of a
+//! are made up from its schema. So is the answer where `response_format` asks for JSON by one; without one it is an object that
+//! holds the last message. Embeddings are unit vectors; texts that share words are near each other. Images are PNGs of a
 //! pattern, up to 1024 pixels a side; speech is a WAV with a tone for each letter, half a minute at most.
 //!
 //! The models' settings are in [`ModelConfig`]. A request overrides them, and asks for failures, by the payload's

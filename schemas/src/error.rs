@@ -37,6 +37,8 @@ pub enum ErrorCode {
     Stalled,
     /// The id is in use by a different request.
     Conflict,
+    /// The model answered, and not in the form that was asked for.
+    InvalidOutput,
     /// A fault of Dynode itself.
     Internal,
 }
@@ -67,7 +69,7 @@ const fn row(
 }
 
 /// The table, in the order of the enum.
-pub const TABLE: [Row; 15] = [
+pub const TABLE: [Row; 16] = [
     row(ErrorCode::InvalidRequest, "invalid_request", 400, "invalid_request_error", false),
     row(ErrorCode::Unauthorized, "unauthorized", 401, "authentication_error", false),
     row(ErrorCode::Forbidden, "forbidden", 403, "permission_error", false),
@@ -82,6 +84,7 @@ pub const TABLE: [Row; 15] = [
     row(ErrorCode::ProviderUnavailable, "provider_unavailable", 503, "service_unavailable_error", true),
     row(ErrorCode::Stalled, "stalled", 504, "timeout_error", true),
     row(ErrorCode::Conflict, "conflict", 409, "invalid_request_error", false),
+    row(ErrorCode::InvalidOutput, "invalid_output", 502, "server_error", false),
     row(ErrorCode::Internal, "internal", 500, "server_error", true),
 ];
 

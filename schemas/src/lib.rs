@@ -51,7 +51,7 @@ pub use event::{Event, EventBody, EventHead};
 pub use heartbeat::{AsideKey, Backpressure, Flow, Governing, Heartbeat};
 pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
-pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route};
+pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
 pub use subject::Subjects;
 pub use token::{InvalidToken, RequestId, Tenant};

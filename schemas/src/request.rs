@@ -108,6 +108,28 @@ pub struct Route {
     /// What happens when a provider fails after something of its answer was shown; `restart` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_midstream_failure: Option<MidstreamFailure>,
+    /// What becomes of a chat that the model refuses; `return` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_refusal: Option<Unanswered>,
+    /// What becomes of a chat whose answer is empty: no text, no call of a tool, no refusal; `next` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_empty: Option<Unanswered>,
+    /// Where nothing of the answer has come after so many milliseconds, the next of the plan is called as well, and
+    /// whichever shows something first is the answer. Only of a chat, and once; never where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge_ms: Option<u64>,
+}
+
+/// What becomes of an answer that answers nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unanswered {
+    /// It is the answer.
+    Return,
+    /// The next provider is asked. Where none has a better answer, this one stands.
+    Next,
+    /// The request fails.
+    Fail,
 }
 
 /// What happens when a provider fails after something of its answer was shown.
@@ -194,6 +216,14 @@ impl Request {
         if self.route.max_cost_usd.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
             return Err(Error::invalid("route.max_cost_usd", "expected an amount of US dollars, 0 or more"));
         }
+        match self.route.hedge_ms {
+            Some(0) => return Err(Error::invalid("route.hedge_ms", "expected at least 1 millisecond")),
+            Some(_) if self.action != Action::ChatCompletion => {
+                let why = format!("`{}` is not hedged, only `{}`", self.action, Action::ChatCompletion);
+                return Err(Error::invalid("route.hedge_ms", why));
+            }
+            _ => {}
+        }
         if !nests_within(&self.payload, PAYLOAD_DEPTH_MAX) {
             return Err(Error::invalid("payload", format!("nests deeper than {PAYLOAD_DEPTH_MAX} levels")));
         }
@@ -250,6 +280,11 @@ mod tests {
             let route = Route { max_cost_usd: Some(cost), ..Route::default() };
             assert_eq!(at(Request { route, ..chat() }), "route.max_cost_usd");
         }
+        let route = Route { hedge_ms: Some(0), ..Route::default() };
+        assert_eq!(at(Request { route, ..chat() }), "route.hedge_ms");
+        let route = Route { hedge_ms: Some(9), ..Route::default() };
+        let embedding = Request::new(Action::EmbeddingQuery, serde_json::json!({"model": "m", "input": "x"}));
+        assert_eq!(at(Request { route, ..embedding }), "route.hedge_ms");
         let mut payload = chat().payload;
         payload["deep"] = (0..PAYLOAD_DEPTH_MAX).fold(json!(0), |inner, _| json!([inner]));
         assert_eq!(at(Request { payload, ..chat() }), "payload");

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemas::{
     Action, AttemptRecord, Backpressure, Callback, ChatDelta, ChatOutput, DeadLetter, EmbeddingOutput, Error,
     ErrorCode, Event, EventBody, Flow, Format, Heartbeat, MidstreamFailure, Outcome, Output, Prefer,
-    Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Usage,
+    Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Unanswered, Usage,
     chat::{FinishReason, ToolCall, ToolCallDelta},
     embedding::Vector,
     event::Completion,
@@ -60,6 +60,9 @@ fn request() {
             waterfall: vec!["a/x".into(), "b/y".into()],
             max_cost_usd: Some(0.05),
             on_midstream_failure: Some(MidstreamFailure::Continue),
+            on_refusal: Some(Unanswered::Next),
+            on_empty: Some(Unanswered::Fail),
+            hedge_ms: Some(800),
         },
         callback: Some(Callback {
             url: "https://example.com/hook".into(),

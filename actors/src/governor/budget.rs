@@ -24,6 +24,11 @@ impl Retries {
     pub(super) fn may_retry(&self) -> bool {
         self.0.lock().may_retry()
     }
+
+    /// Takes a try for a call beside one that has not failed, where there is one left.
+    pub(super) fn spend(&self) -> bool {
+        self.0.lock().spend()
+    }
 }
 
 #[derive(Debug)]
@@ -41,6 +46,14 @@ impl Budget {
     fn record(&mut self, answered: bool) {
         let change = if answered { PER_ANSWER } else { -1.0 };
         self.tokens = (self.tokens + change).clamp(0.0, TOKENS_MAX);
+    }
+
+    fn spend(&mut self) -> bool {
+        let may_spend = self.may_retry();
+        if may_spend {
+            self.record(false);
+        }
+        may_spend
     }
 
     const fn may_retry(&self) -> bool {
@@ -70,6 +83,18 @@ mod tests {
         assert!(!budget.may_retry(), "trust comes back slowly");
         (0..100).for_each(|_| budget.record(true));
         assert!(budget.may_retry());
+    }
+
+    #[test]
+    fn of_a_provider_that_is_slow_only_few_calls_are_made_twice() {
+        let mut budget = Budget::default();
+        let hedged = (0..1_000)
+            .filter(|_| {
+                budget.record(true);
+                budget.spend()
+            })
+            .count();
+        assert!((100..=111).contains(&hedged), "{hedged} of 1000 answered calls");
     }
 
     #[test]

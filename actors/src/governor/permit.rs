@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use adapters::{Error, Finished, KeyFault, Limits, Remedy, estimate};
+use adapters::{Error, KeyFault, Limits, Remedy, estimate};
 use ractor::ActorRef;
-use schemas::{ErrorCode, Step};
+use schemas::{ErrorCode, Step, Usage};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -135,15 +135,13 @@ pub(super) const fn reason(fault: KeyFault) -> &'static str {
 }
 
 impl End {
-    /// How a call ended that came to this.
-    pub fn of(called: &Result<Box<Finished>, Error>) -> Self {
-        let error = match called {
-            Ok(finished) => {
-                let usage = &finished.usage;
-                return Self::Answered { input: usage.input_tokens, output: usage.output_tokens };
-            }
-            Err(error) => error,
-        };
+    /// How a call ended that was answered, and used so much.
+    pub const fn answered(usage: &Usage) -> Self {
+        Self::Answered { input: usage.input_tokens, output: usage.output_tokens }
+    }
+
+    /// How a call ended that failed.
+    pub fn failed(error: &Error) -> Self {
         match error.remedy {
             Remedy::Throttle => Self::Throttled { pause: error.retry_after.unwrap_or(THROTTLED_PAUSE) },
             Remedy::Retry => Self::Failed,

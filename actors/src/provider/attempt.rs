@@ -1,24 +1,32 @@
 //! One attempt at a piece of work: down the plan, with retries, until a provider answers or nobody will.
 
-use std::{sync::Arc, time::Duration};
+mod account;
+mod caller;
+mod hedge;
+mod judge;
 
-use adapters::{Adapter, Call, Finished, Price, Progress as Answer, Progressed, Remedy, estimate};
+use std::time::Duration;
+
+use adapters::{Finished, Progress as Answer, Remedy};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use schemas::{
-    AttemptRecord, ChatOutput, Error, ErrorCode, EventBody, MidstreamFailure, Output, Step, Usage, Work,
-    webhook::Place,
+    AttemptRecord, ChatDelta, ChatOutput, Error, ErrorCode, EventBody, MidstreamFailure, Output, Step, Work,
 };
-use tokio::time::{Instant, sleep, timeout};
-use tracing::{Instrument, debug, info_span};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{Instrument, debug};
 
-use super::{Shared, bill::Bill, keep::Keep, midstream};
+use super::{Shared, bill::Bill, keep::Keep, midstream, worth};
 use crate::{
     backoff::Backoff,
     emitter::Emitter,
-    governor::{End, Need, Permit, Refusal},
+    form::Form,
+    governor::{Permit, Refusal},
     progress::Progress,
 };
+use caller::{Caller, Calling, Mark, Opened, broken_off, stalled};
+use judge::{Held, Judgement, Question};
 
 /// Between two calls of a provider that failed.
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
@@ -26,39 +34,74 @@ const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration
 const THROTTLED_MAX: u32 = 20;
 /// A silence is ended by the call's own clock before the watcher of the lease sees it.
 const CLOCK_MARGIN: Duration = Duration::from_secs(5);
-/// Letters a token has, where a provider says nothing of the tokens of a broken answer.
-const LETTERS_PER_TOKEN: u64 = 4;
 
 /// What one attempt does and remembers.
 pub(super) struct Attempt<'a> {
     shared: &'a Shared,
     progress: &'a Progress,
     work: &'a Work,
+    caller: Caller<'a>,
     emitter: Emitter,
     started_at: Timestamp,
+    /// What the answer is to look like.
+    form: Form,
+    /// Which step of the plan is being tried.
+    at: usize,
+    /// Which one was asked beside the one before it.
+    hedged: Option<usize>,
     records: Vec<AttemptRecord>,
     served_by: Option<Step>,
     shown: ChatOutput,
     has_shown: bool,
+    /// That the answer has ended, in which nothing was yet: told when it is the answer.
+    unsaid: Vec<ChatDelta>,
+    held: Option<Held>,
+    /// The last answer that was no good.
+    rejected: Option<ChatOutput>,
+    has_asked_again: bool,
     bill: Bill,
     /// The call that runs, and how many letters of the answer were there before it.
     calling: Option<(Step, usize)>,
     first_event_ms: Option<u64>,
 }
 
+/// How often one step of the plan was tried, and why in vain.
+#[derive(Default)]
+struct Tries {
+    failures: u32,
+    throttled: u32,
+    keys_lost: usize,
+    said: Option<adapters::Error>,
+    question: Option<Question>,
+}
+
 impl<'a> Attempt<'a> {
-    pub(super) fn new(shared: &'a Shared, progress: &'a Progress, work: &'a Work, emitter: Emitter) -> Self {
+    pub(super) fn new(
+        shared: &'a Shared,
+        progress: &'a Progress,
+        work: &'a Work,
+        emitter: Emitter,
+        deadline: Instant,
+    ) -> Self {
         let started_at = shared.outbox.now();
         Self {
             shared,
             progress,
             work,
+            caller: Caller { shared, progress, work, attempt: emitter.next().0, deadline },
             emitter,
             started_at,
+            form: Form::Any,
+            at: 0,
+            hedged: None,
             records: Vec::new(),
             served_by: None,
             shown: ChatOutput::default(),
             has_shown: false,
+            unsaid: Vec::new(),
+            held: None,
+            rejected: None,
+            has_asked_again: false,
             bill: Bill::default(),
             calling: None,
             first_event_ms: None,
@@ -81,163 +124,143 @@ impl<'a> Attempt<'a> {
         self.first_event_ms
     }
 
+    /// What the model said, and not in the form that was asked for, where the request fails of it.
+    pub(super) fn rejected(&self) -> Option<&ChatOutput> {
+        self.rejected.as_ref()
+    }
+
     pub(super) const fn next_event(&self) -> (u32, u64) {
         self.emitter.next()
-    }
-
-    /// What its calls have used and cost; of one that runs, as far as it can be told.
-    pub(super) fn bill(&self) -> Bill {
-        let mut bill = self.bill;
-        if let Some((step, begun)) = &self.calling {
-            let usage = self.usage_of_broken(*begun);
-            bill.add(&usage, self.price_of(step, &usage, false));
-        }
-        bill
-    }
-
-    /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
-    /// were there before it.
-    fn usage_of_broken(&self, begun: usize) -> Usage {
-        let letters = self.letters().saturating_sub(begun) as u64;
-        if letters == 0 {
-            return Usage::default();
-        }
-        Usage {
-            input_tokens: estimate::input(&self.work.request.payload),
-            output_tokens: letters.div_ceil(LETTERS_PER_TOKEN),
-            estimated: true,
-            ..Usage::default()
-        }
-    }
-
-    /// How much of the answer has come.
-    fn letters(&self) -> usize {
-        self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
-    }
-
-    /// What such a call costs, where that is known. One that was refused before it used anything costs nothing.
-    fn price_of(&self, step: &Step, usage: &Usage, has_finished: bool) -> Option<&'a Price> {
-        let price = self.shared.registry.model(&step.provider, &step.model)?.price.as_ref();
-        price.filter(|_| has_finished || *usage != Usage::default())
     }
 
     /// Tells readers that what they show of an attempt before this one is void. No other attempt has this number then.
     pub(super) async fn claim(&mut self) {
         self.progress.expect_within(self.shared.outbox.patience());
         self.emitter.claim(&self.shared.outbox, "the attempt before this one ended early").await;
+        self.caller.attempt = self.emitter.next().0;
     }
 
     /// Tells readers that what they show is void.
     async fn tell_restarted(&mut self, reason: &str) {
         self.shown = ChatOutput::default();
         self.has_shown = false;
+        self.unsaid.clear();
         self.emitter.emit(EventBody::Restarted { reason: reason.to_owned() }).await;
     }
 
     /// Goes down the plan. The error is that of the last provider that was asked.
-    pub(super) async fn run(&mut self, deadline: Instant) -> Result<Box<Finished>, Error> {
+    pub(super) async fn run(&mut self) -> Result<Box<Finished>, Error> {
+        self.form = Form::of(self.work.request.action, &self.work.request.payload)?;
         let mut last = Error::new(ErrorCode::Internal, "the plan names no provider");
-        for step in &self.work.plan.steps {
-            match self.try_provider(step, deadline).await {
+        while let Some(step) = self.step() {
+            match self.try_provider(step).await {
                 Ok(finished) => return Ok(finished),
-                Err((error, Remedy::Fatal)) => return Err(error),
-                Err((error, _)) => last = error,
+                Err((error, remedy)) => {
+                    last = error;
+                    if remedy == Remedy::Fatal {
+                        break;
+                    }
+                }
             }
+            self.at += 1;
         }
-        Err(last)
+        match self.held.take() {
+            Some(held) => Ok(self.tell_held(held).await),
+            None => Err(last),
+        }
     }
 
-    async fn try_provider(
-        &mut self,
-        step: &Step,
-        deadline: Instant,
-    ) -> Result<Box<Finished>, (Error, Remedy)> {
-        let Some(adapter) = self.shared.registry.adapter(&step.provider) else {
-            let why = format!("the provider `{}` is not configured any more", step.provider);
-            return Err((Error::new(ErrorCode::ProviderUnavailable, why), Remedy::FallBack));
-        };
-        self.served_by = Some(step.clone());
-        let (mut failures, mut throttled, mut keys_lost) = (0, 0, 0);
-        let mut said = None;
+    /// The step of the plan that is being tried.
+    fn step(&self) -> Option<&'a Step> {
+        self.work.plan.steps.get(self.at)
+    }
+
+    async fn try_provider(&mut self, mut step: &'a Step) -> Result<Box<Finished>, (Error, Remedy)> {
+        // A hedge that failed was a try.
+        let failures = u32::from(self.hedged == Some(self.at));
+        let mut tries = Tries { failures, ..Tries::default() };
         loop {
-            let permit = match self.permit(step, deadline).await {
+            let Some(adapter) = self.shared.registry.adapter(&step.provider) else {
+                return Err((caller::unknown(step).to_public(), Remedy::FallBack));
+            };
+            self.served_by = Some(step.clone());
+            let question = tries.question.as_ref().map(|question| &question.payload);
+            let permit = match self.permit(step, question).await {
                 Ok(permit) => permit,
                 Err(refusal) => {
-                    let error = said.unwrap_or_else(|| refusal.to_error(&step.provider));
+                    let error = tries.said.unwrap_or_else(|| refusal.to_error(&step.provider));
                     return Err((error.to_public(), Remedy::FallBack));
                 }
             };
-            let key = permit.key();
-            let called = self.call(&*adapter, step, deadline, permit).await;
+            let called = self.call(step, permit, question).await;
+            // Another one may have answered in its place.
+            if let Some(by) = self.step().filter(|by| *by != step) {
+                (step, tries) = (by, Tries::default());
+            }
             let error = match called {
-                Ok(finished) => return Ok(finished),
+                Ok(finished) => match self.judge(finished, step, &tries).await {
+                    Judgement::Accepted(finished) => return Ok(finished),
+                    Judgement::PassedOver(reason) => return Err((reason, Remedy::FallBack)),
+                    Judgement::Rejected(reason) => return Err((reason, Remedy::Fatal)),
+                    Judgement::AskAgain(question) => {
+                        tries.failures += 1;
+                        tries.question = Some(question);
+                        continue;
+                    }
+                },
                 Err(error) => error,
             };
             debug!(%error, remedy = ?error.remedy, "provider failed");
-            let again = match error.remedy {
-                Remedy::Throttle if throttled < THROTTLED_MAX => {
-                    throttled += 1;
-                    if let Some(pause) = error.retry_after {
-                        self.shared.closings.close(&step.provider, key, pause).await;
-                    }
-                    Some(Duration::ZERO)
-                }
-                // Another key is asked at once; where there is none, the governor says so.
-                Remedy::DisableKey(_) if keys_lost < adapter.keys() => {
-                    keys_lost += 1;
-                    Some(Duration::ZERO)
-                }
-                Remedy::Retry if failures < self.shared.engine.retries && self.may_retry(step) => {
-                    failures += 1;
-                    let delay = RETRY_BACKOFF.delay(failures, self.shared.outbox.seams().fraction());
-                    Some(error.retry_after.map_or(delay, |after| after.max(delay)))
-                }
-                Remedy::Throttle
-                | Remedy::Retry
-                | Remedy::DisableKey(_)
-                | Remedy::FallBack
-                | Remedy::Fatal => None,
-            };
+            let again = self.again(&error, step, &mut tries, adapter.keys());
             if self.has_shown && self.policy() == MidstreamFailure::Fail {
                 return Err((error.to_public(), Remedy::Fatal));
             }
-            let Some(delay) = again else { return Err((error.to_public(), error.remedy)) };
-            said = Some(error);
-            self.expect_by(deadline);
+            let Some(delay) = again else { return Err(tries.end(error)) };
+            tries.said = Some(error);
+            self.caller.expect_by_deadline();
             sleep(delay).await;
         }
     }
 
-    /// Waits in line for the right to call; waiting there is no stall.
-    async fn permit(&self, step: &Step, deadline: Instant) -> Result<Permit, Refusal> {
-        self.expect_by(deadline);
-        let need = Need::of(step, &self.work.request.payload, deadline);
-        loop {
-            // Without a governor (it is being restarted) the line forms again at the next one.
-            let refusal = match self.shared.governors.get(&step.provider) {
-                Some(governor) => match governor.permit(need.clone()).await {
-                    Ok(permit) => return Ok(permit),
-                    Err(refusal) => refusal,
-                },
-                None => Refusal::Gone,
-            };
-            let pause = match refusal {
-                Refusal::Gone => RETRY_BACKOFF.delay(1, 1.0),
-                // There is nobody else to ask: the work waits until the provider is better.
-                Refusal::Open { retry_after } if self.work.plan.steps.last() == Some(step) => retry_after,
-                Refusal::Open { .. } | Refusal::Busy { .. } | Refusal::NoKey(_) => return Err(refusal),
-            };
-            sleep(pause).await;
+    /// After which time to call the same provider again that failed so; none: not at all.
+    fn again(
+        &self,
+        error: &adapters::Error,
+        step: &Step,
+        tries: &mut Tries,
+        keys: usize,
+    ) -> Option<Duration> {
+        match error.remedy {
+            Remedy::Throttle if tries.throttled < THROTTLED_MAX => {
+                tries.throttled += 1;
+                Some(Duration::ZERO)
+            }
+            // Another key is asked at once; where there is none, the governor says so.
+            Remedy::DisableKey(_) if tries.keys_lost < keys => {
+                tries.keys_lost += 1;
+                Some(Duration::ZERO)
+            }
+            Remedy::Retry if tries.failures < self.shared.engine.retries && self.may_retry(step) => {
+                tries.failures += 1;
+                let delay = RETRY_BACKOFF.delay(tries.failures, self.shared.outbox.seams().fraction());
+                Some(error.retry_after.map_or(delay, |after| after.max(delay)))
+            }
+            Remedy::Throttle | Remedy::Retry | Remedy::DisableKey(_) | Remedy::FallBack | Remedy::Fatal => {
+                None
+            }
         }
+    }
+
+    /// Waits in line for the right to call; waiting there is no stall.
+    async fn permit(&self, step: &Step, question: Option<&Value>) -> Result<Permit, Refusal> {
+        self.caller.expect_by_deadline();
+        let payload = question.unwrap_or(&self.work.request.payload);
+        self.caller.permit(step, payload, self.work.plan.steps.last() == Some(step)).await
     }
 
     /// Whether a failed call of `step` is worth another one; not while nearly all of them fail.
     fn may_retry(&self, step: &Step) -> bool {
         self.shared.governors.get(&step.provider).is_none_or(|governor| governor.may_retry())
-    }
-
-    fn expect_by(&self, deadline: Instant) {
-        self.progress.expect_within(deadline.saturating_duration_since(Instant::now()) + CLOCK_MARGIN);
     }
 
     fn policy(&self) -> MidstreamFailure {
@@ -247,6 +270,7 @@ impl<'a> Attempt<'a> {
     /// Before a call of `step`: what was shown of an answer that broke off is the beginning of the next one, where that is
     /// wanted and can be; else it is void, and readers are told.
     async fn take_up(&mut self, step: &Step) -> Option<String> {
+        self.unsaid.clear();
         if !self.has_shown {
             self.shown = ChatOutput::default();
             return None;
@@ -262,114 +286,110 @@ impl<'a> Attempt<'a> {
         None
     }
 
+    /// Calls `step`, or asks it the `question` that follows an answer which was no good.
     async fn call(
         &mut self,
-        adapter: &dyn Adapter,
-        step: &Step,
-        deadline: Instant,
-        mut permit: Permit,
+        step: &'a Step,
+        permit: Permit,
+        question: Option<&Value>,
     ) -> Result<Box<Finished>, adapters::Error> {
         let begun = self.take_up(step).await;
+        let payload = question.unwrap_or(&self.work.request.payload).clone();
+        let hedge = match (&begun, question) {
+            (None, None) => self.hedge(&payload),
+            _ => None,
+        };
+        let payload = match &begun {
+            None => payload,
+            Some(begun) => midstream::continued(payload, begun),
+        };
+        let (provider, model) = (step.provider.clone(), step.model.clone());
+        self.emitter.emit(EventBody::Running { provider, model }).await;
+        let calling = self.caller.begin(step, permit);
+        let mark = calling.mark;
+        let opening = self.caller.open(calling, payload);
+        let (mut calling, opened) = match hedge {
+            Some(hedge) => Box::pin(self.race(mark, opening, hedge)).await?,
+            None => {
+                let (calling, opened) = opening.await;
+                self.opened(calling, opened).await?
+            }
+        };
+        let Mark { step, clock, .. } = calling.mark;
         self.calling = Some((step.clone(), self.letters()));
-        let (started_at, clock) = (self.shared.outbox.seams().clock.now(), Instant::now());
-        let running = EventBody::Running { provider: step.provider.clone(), model: step.model.clone() };
-        self.emitter.emit(running).await;
-        let span = info_span!("provider", otel.name = step.provider, model = step.model);
-        let total = self.shared.engine.total();
-        let listening =
-            self.listen(adapter, step, deadline, clock, &mut permit, begun.as_deref()).instrument(span);
-        let mut called = timeout(total, listening).await.unwrap_or_else(|_| Err(stalled(step, total)));
-        permit.settle(End::of(&called));
-        let result = called.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
-        self.shared.metrics.call(&step.provider, &step.model, result, clock.elapsed());
-        let (_, before) = self.calling.take().unwrap_or_else(|| (step.clone(), 0));
-        let usage = called.as_ref().map_or_else(|_| self.usage_of_broken(before), |finished| finished.usage);
-        self.shared.metrics.used(&step.provider, &step.model, &usage);
-        let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, called.is_ok()));
-        if let (Ok(finished), Some(begun)) = (&mut called, begun)
-            && let Output::Chat(answer) = &mut finished.output
-        {
+        let (total, span) = (self.shared.engine.total(), calling.span.clone());
+        let listening = self.listen(&mut calling, opened).instrument(span);
+        let called = timeout_at(clock + total, listening).await;
+        let mut finished = match called.unwrap_or_else(|_| Err(stalled(step, total))) {
+            Ok(finished) => finished,
+            Err(error) => return Err(self.settle_failed(calling, error).await),
+        };
+        self.settle(calling, &finished);
+        if let (Some(begun), Output::Chat(answer)) = (begun, &mut finished.output) {
             answer.text.insert_str(0, &begun);
         }
-        self.records.push(AttemptRecord {
-            attempt: self.emitter.next().0,
-            provider: step.provider.clone(),
-            model: step.model.clone(),
-            started_at,
-            ended_at: self.shared.outbox.seams().clock.now(),
-            usage,
-            cost_usd,
-            error: called.as_ref().err().map(adapters::Error::to_public),
-        });
-        called
+        Ok(finished)
     }
 
-    /// Calls, and passes on what comes, each silence bounded by its own clock.
+    /// Passes on what comes of a call that has shown something, each silence bounded by its own clock.
     async fn listen(
         &mut self,
-        adapter: &dyn Adapter,
-        step: &Step,
-        deadline: Instant,
-        clock: Instant,
-        permit: &mut Permit,
-        begun: Option<&str>,
+        calling: &mut Calling<'a>,
+        opened: Opened,
     ) -> Result<Box<Finished>, adapters::Error> {
-        let engine = &self.shared.engine;
-        // What is not streamed gives no sign of life before its end.
-        let (first, between) = match self.work.request.wants_stream() {
-            true => (engine.first_event(), engine.between_events()),
-            false => (engine.total(), engine.total()),
-        };
+        let Calling { mark: Mark { step, clock, .. }, permit, .. } = calling;
+        let Opened { mut first, rest: mut answer } = opened;
+        let (_, silence) = self.caller.silences();
         let mut keep = Keep::new(self.shared, self.work, step);
-        self.progress.expect_within(first + CLOCK_MARGIN);
-        let called = timeout(first, adapter.call(self.request(step, deadline, permit.key(), begun))).await;
-        let mut answer: Progressed = called.map_err(|_| stalled(step, first))??;
-        let mut silence = first.saturating_sub(clock.elapsed());
         loop {
-            self.progress.expect_within(silence + CLOCK_MARGIN);
-            let next = timeout(silence, answer.next()).await.map_err(|_| stalled(step, silence))?;
-            match next.transpose()? {
-                Some(Answer::Started) => continue,
-                Some(Answer::Limits(limits)) => {
-                    permit.limits(limits);
-                    continue;
+            match first {
+                Answer::Started => {}
+                Answer::Limits(limits) => permit.limits(limits),
+                Answer::Delta(delta) => {
+                    self.first_output(step, *clock, permit);
+                    self.pass_on(delta).await;
                 }
-                Some(Answer::Delta(delta)) => {
-                    self.first_output(step, clock, permit);
-                    self.shown.absorb(&delta);
-                    if self.work.request.wants_stream() {
-                        self.has_shown = true;
-                        self.emitter.emit(EventBody::ChatDelta(delta)).await;
-                    }
-                }
-                Some(Answer::Moved { fraction, message }) => {
+                Answer::Moved { fraction, message } => {
                     self.emitter.emit(EventBody::Progress { fraction, message }).await;
                 }
-                Some(Answer::File(piece)) => {
-                    self.first_output(step, clock, permit);
+                Answer::File(piece) => {
+                    self.first_output(step, *clock, permit);
                     // A broker that is slow to store it is no silence of the provider.
-                    self.progress.expect_within(between + CLOCK_MARGIN);
+                    self.progress.expect_within(silence + CLOCK_MARGIN);
                     if let Some(asset) = keep.take(piece).await? {
                         self.has_shown = true;
                         self.emitter.emit(EventBody::Artifact { data: asset.clone() }).await;
                     }
                 }
-                Some(Answer::Finished(mut finished)) => {
-                    self.first_output(step, clock, permit);
+                Answer::Finished(mut finished) => {
+                    self.first_output(step, *clock, permit);
                     keep.finish(&mut finished)?;
                     return Ok(finished);
                 }
-                None => {
-                    let why = "the answer ended before it was complete";
-                    return Err(adapters::Error::new(
-                        &step.provider,
-                        ErrorCode::ProviderError,
-                        Remedy::Retry,
-                        why,
-                    ));
-                }
             }
-            silence = between;
+            self.progress.expect_within(silence + CLOCK_MARGIN);
+            let next = timeout(silence, answer.next()).await.map_err(|_| stalled(step, silence))?;
+            first = next.transpose()?.ok_or_else(|| broken_off(step))?;
+        }
+    }
+
+    /// A piece of the answer has come.
+    async fn pass_on(&mut self, delta: ChatDelta) {
+        self.shown.absorb(&delta);
+        if !self.work.request.wants_stream() {
+            return;
+        }
+        self.unsaid.push(delta);
+        if worth::is_blank(&self.shown) {
+            return;
+        }
+        self.has_shown = true;
+        self.tell_unsaid().await;
+    }
+
+    async fn tell_unsaid(&mut self) {
+        for delta in std::mem::take(&mut self.unsaid) {
+            self.emitter.emit(EventBody::ChatDelta(delta)).await;
         }
     }
 
@@ -385,41 +405,15 @@ impl<'a> Attempt<'a> {
             }
         }
     }
-
-    fn request(&self, step: &Step, deadline: Instant, key: usize, begun: Option<&str>) -> Call {
-        let mut headers = broker::Headers::new();
-        broker::trace::inject(&mut headers);
-        Call {
-            action: self.work.request.action,
-            model: step.model.clone(),
-            payload: match begun {
-                None => self.work.request.payload.clone(),
-                Some(begun) => midstream::continued(self.work.request.payload.clone(), begun),
-            },
-            deadline,
-            idempotency_key: format!("{}.{}", self.work.tenant, self.work.id),
-            key,
-            traceparent: headers.get(broker::message::TRACEPARENT).map(Into::into),
-            webhook: self.webhook(step),
-        }
-    }
-
-    /// Where the provider may tell the end of this call: a place that no other call has.
-    fn webhook(&self, step: &Step) -> Option<Arc<dyn adapters::Webhook>> {
-        let webhooks = self.shared.webhooks.as_ref()?;
-        let place = Place {
-            tenant: self.work.tenant.clone(),
-            id: self.work.id.clone(),
-            attempt: self.emitter.next().0,
-            call: self.shared.outbox.seams().random.next_u64(),
-            // The registry takes no name that is none.
-            provider: step.provider.parse().ok()?,
-        };
-        Some(webhooks.of(&place))
-    }
 }
 
-fn stalled(step: &Step, silence: Duration) -> adapters::Error {
-    let why = format!("no sign of life for {silence:?}");
-    adapters::Error::new(&step.provider, ErrorCode::Stalled, Remedy::Retry, why)
+impl Tries {
+    /// The error of a provider that is not asked again. One that refuses the question after an answer which was no good has
+    /// answered nevertheless.
+    fn end(self, error: adapters::Error) -> (Error, Remedy) {
+        match self.question {
+            Some(Question { reason, .. }) if error.remedy == Remedy::Fatal => (reason, Remedy::Fatal),
+            _ => (error.to_public(), error.remedy),
+        }
+    }
 }

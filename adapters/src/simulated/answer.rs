@@ -6,7 +6,7 @@ use schemas::{
     chat::{FinishReason, Role, ToolCallDelta},
     codec,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{seed::Seed, settings::OUTPUT_TOKENS_MAX, tool_call, words};
 
@@ -95,6 +95,9 @@ fn body(
         let id = format!("call_{:016x}", seed.next());
         return Body::ToolCall { id, name, arguments: tool_call::arguments(function) };
     }
+    if let Some(text) = form(payload, said) {
+        return Body::Text(text);
+    }
     let text = match (tokens, role) {
         (Some(tokens), _) => words::made_up(tokens.min(OUTPUT_TOKENS_MAX), seed),
         (None, Role::Tool | Role::Function) => format!("The tool said: {said}"),
@@ -109,6 +112,18 @@ fn body(
     let found = stops.into_iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop));
     let end = found.min().unwrap_or(text.len());
     Body::Text(text[..end].to_owned())
+}
+
+/// The answer where JSON is asked for: made up by the schema, or what was said in an object.
+fn form(payload: &Value, said: &str) -> Option<String> {
+    let format = payload.get("response_format")?;
+    match format.get("type")?.as_str()? {
+        "json_object" => Some(json!({"said": said}).to_string()),
+        "json_schema" => {
+            Some(tool_call::arguments(&json!({"parameters": format.pointer("/json_schema/schema")?})))
+        }
+        _ => None,
+    }
 }
 
 impl Iterator for Answer {

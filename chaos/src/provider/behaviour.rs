@@ -25,6 +25,9 @@
 //!            | "error-after=" COUNT   COUNT chunks, then an error event and the end (not streamed: 500)
 //!            | "no-usage"             the answer lacks its `usage`
 //!            | "no-done"              the stream lacks its `[DONE]`
+//!            | "prose"                words where JSON was asked for (Gemini's and Ollama's API)
+//!            | "fenced"               the answer stands in a code fence (as above)
+//!            | "empty"                an answer with nothing in it (as above)
 //!            | "none"                 no fault
 //! DURATION   = digits ( "ms" | "s" | "m" )
 //! ```
@@ -86,6 +89,9 @@ pub enum Fault {
     ErrorAfter(u32),
     NoUsage,
     NoDone,
+    Prose,
+    Fenced,
+    Empty,
 }
 
 /// A setting that the grammar does not know.
@@ -214,6 +220,9 @@ impl fmt::Display for Fault {
             Self::ErrorAfter(chunks) => write!(f, "error-after={chunks}"),
             Self::NoUsage => f.write_str("no-usage"),
             Self::NoDone => f.write_str("no-done"),
+            Self::Prose => f.write_str("prose"),
+            Self::Fenced => f.write_str("fenced"),
+            Self::Empty => f.write_str("empty"),
         }
     }
 }
@@ -237,6 +246,9 @@ fn fault(text: &str) -> Result<Option<Fault>, &'static str> {
             "malformed" => Fault::Malformed,
             "no-usage" => Fault::NoUsage,
             "no-done" => Fault::NoDone,
+            "prose" => Fault::Prose,
+            "fenced" => Fault::Fenced,
+            "empty" => Fault::Empty,
             _ if text.starts_with(|first: char| first.is_ascii_digit()) => Fault::Status(status(text)?),
             _ => return Err("unknown name, or a name that needs a value"),
         },

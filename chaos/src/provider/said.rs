@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::behaviour::Fault;
 use super::exchange::Ask;
 use super::text;
 use super::tool::{Tool, ToolCall};
@@ -35,7 +36,9 @@ impl Said {
         if let Some(tool) = wish.tool {
             return Self::Call(ToolCall::new(call_id, tool));
         }
-        let pieces: Vec<String> = match wish.schema {
+        let fault = ask.behaviour.fault;
+        let mut pieces: Vec<String> = match wish.schema.filter(|_| fault != Some(Fault::Prose)) {
+            _ if fault == Some(Fault::Empty) => Vec::new(),
             Some(schema) => {
                 let schema = Some(schema).filter(|schema| schema.is_object());
                 ToolCall::new(String::new(), Tool { name: "", parameters: schema }).pieces
@@ -49,6 +52,10 @@ impl Said {
                 pieces
             }
         };
+        if fault == Some(Fault::Fenced) {
+            pieces.insert(0, "```json\n".to_owned());
+            pieces.push("\n```".to_owned());
+        }
         let most = wish.tokens_max.map_or(usize::MAX, |most| most as usize);
         let is_whole = pieces.len() <= most;
         Self::Text { pieces: pieces.into_iter().take(most).collect(), is_whole }

@@ -115,8 +115,7 @@ pub(crate) fn chat_output(output: Output) -> Result<ChatOutput, Error> {
 }
 
 fn restarted() -> Error {
-    let why =
-        "the worker was lost in the middle and the answer started again; its outcome is at /v1/requests/{id}";
+    let why = "a part of the answer was taken back and it started again; its outcome is at /v1/requests/{id}";
     Error::new(ErrorCode::ProviderUnavailable, why)
 }
 

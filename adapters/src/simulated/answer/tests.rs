@@ -95,3 +95,19 @@ fn nobody_can_ask_for_more_than_fits() {
         Some("payload.messages")
     );
 }
+
+#[test]
+fn json_is_answered_where_it_is_asked_for() {
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let rows = [
+        (json!({"type": "json_object"}), json!({"said": "hello"})),
+        (
+            json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}),
+            json!({"city": "city"}),
+        ),
+    ];
+    for (format, expected) in rows {
+        let (output, _) = answer("hello", json!({"response_format": format}), Some(40));
+        assert_eq!(serde_json::from_str::<Value>(&output.text).unwrap(), expected);
+    }
+}

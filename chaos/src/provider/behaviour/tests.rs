@@ -42,6 +42,9 @@ fn each_setting_changes_its_field_and_no_other() {
         ("error-after=5", faulty(Fault::ErrorAfter(5))),
         ("no-usage", faulty(Fault::NoUsage)),
         ("no-done", faulty(Fault::NoDone)),
+        ("prose", faulty(Fault::Prose)),
+        ("fenced", faulty(Fault::Fenced)),
+        ("empty", faulty(Fault::Empty)),
         ("500,none", base()),
     ];
     for (text, expected) in table {
@@ -115,6 +118,9 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         Just(Fault::Malformed),
         Just(Fault::NoUsage),
         Just(Fault::NoDone),
+        Just(Fault::Prose),
+        Just(Fault::Fenced),
+        Just(Fault::Empty),
     ]
 }
 

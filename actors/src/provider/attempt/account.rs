@@ -1,0 +1,107 @@
+//! What the calls of an attempt have come to: their records, and what they have used and cost.
+
+use adapters::{Finished, Price, Remedy, estimate};
+use schemas::{AttemptRecord, Error, Step, Usage};
+
+use super::{
+    Attempt,
+    caller::{Calling, Mark, Opened},
+};
+use crate::{governor::End, provider::bill::Bill};
+
+/// Letters a token has, where a provider says nothing of the tokens of a broken answer.
+const LETTERS_PER_TOKEN: u64 = 4;
+
+impl<'a> Attempt<'a> {
+    /// What its calls have used and cost; of one that runs, as far as it can be told.
+    pub(in crate::provider) fn bill(&self) -> Bill {
+        let mut bill = self.bill;
+        if let Some((step, begun)) = &self.calling {
+            let usage = self.usage_of_broken(*begun);
+            bill.add(&usage, self.price_of(step, &usage, false));
+        }
+        bill
+    }
+
+    /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
+    /// were there before it.
+    fn usage_of_broken(&self, begun: usize) -> Usage {
+        let letters = self.letters().saturating_sub(begun) as u64;
+        if letters == 0 {
+            return Usage::default();
+        }
+        Usage {
+            input_tokens: estimate::input(&self.work.request.payload),
+            output_tokens: letters.div_ceil(LETTERS_PER_TOKEN),
+            estimated: true,
+            ..Usage::default()
+        }
+    }
+
+    /// How much of the answer has come.
+    pub(super) fn letters(&self) -> usize {
+        self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
+    }
+
+    /// What such a call costs, where that is known. One that was refused before it used anything costs nothing.
+    fn price_of(&self, step: &Step, usage: &Usage, has_finished: bool) -> Option<&'a Price> {
+        let price = self.shared.registry.model(&step.provider, &step.model)?.price.as_ref();
+        price.filter(|_| has_finished || *usage != Usage::default())
+    }
+
+    /// A call that has shown something goes on; one that has failed before is over.
+    pub(super) async fn opened(
+        &mut self,
+        calling: Calling<'a>,
+        opened: Result<Opened, adapters::Error>,
+    ) -> Result<(Calling<'a>, Opened), adapters::Error> {
+        match opened {
+            Ok(opened) => Ok((calling, opened)),
+            Err(error) => Err(self.settle_failed(calling, error).await),
+        }
+    }
+
+    /// A call has been answered.
+    pub(super) fn settle(&mut self, calling: Calling<'a>, finished: &Finished) {
+        let Calling { mark, permit, .. } = calling;
+        self.calling = None;
+        permit.settle(End::answered(&finished.usage));
+        self.shared.metrics.call(&mark.step.provider, &mark.step.model, "ok", mark.clock.elapsed());
+        self.record(mark, finished.usage, true, None);
+    }
+
+    /// A call has failed; returns why.
+    pub(super) async fn settle_failed(
+        &mut self,
+        calling: Calling<'a>,
+        error: adapters::Error,
+    ) -> adapters::Error {
+        let Calling { mark, permit, .. } = calling;
+        let (Step { provider, model }, key) = (mark.step, permit.key());
+        permit.settle(End::failed(&error));
+        self.shared.metrics.call(provider, model, error.code.as_str(), mark.clock.elapsed());
+        let before = self.calling.take().map_or_else(|| self.letters(), |(_, before)| before);
+        self.record(mark, self.usage_of_broken(before), false, Some(error.to_public()));
+        if let (Remedy::Throttle, Some(pause)) = (error.remedy, error.retry_after) {
+            self.shared.closings.close(provider, key, pause).await;
+        }
+        error
+    }
+
+    /// A call is over and has its price.
+    pub(super) fn record(&mut self, mark: Mark<'a>, usage: Usage, has_finished: bool, error: Option<Error>) {
+        let Mark { step, started_at, .. } = mark;
+        self.shared.metrics.used(&step.provider, &step.model, &usage);
+        let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, has_finished));
+        self.records.push(AttemptRecord {
+            attempt: self.emitter.next().0,
+            provider: step.provider.clone(),
+            model: step.model.clone(),
+            started_at,
+            ended_at: self.shared.outbox.seams().clock.now(),
+            usage,
+            cost_usd,
+            error,
+        });
+    }
+}

@@ -1,0 +1,176 @@
+//! One call up to its first output: the line before it, and how long it may be silent. It tells readers nothing, so that
+//! two may run beside each other.
+
+use std::{sync::Arc, time::Duration};
+
+use adapters::{Call, Progress as Answer, Progressed, Remedy};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use schemas::{ErrorCode, Step, Work, webhook::Place};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{Instrument, Span, info_span};
+
+use super::{CLOCK_MARGIN, RETRY_BACKOFF};
+use crate::{
+    governor::{Need, Permit, Refusal},
+    progress::Progress,
+    provider::Shared,
+};
+
+/// What every call of an attempt goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Caller<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) progress: &'a Progress,
+    pub(super) work: &'a Work,
+    /// The number of the attempt.
+    pub(super) attempt: u32,
+    pub(super) deadline: Instant,
+}
+
+/// A call that has begun.
+pub(super) struct Calling<'a> {
+    pub(super) mark: Mark<'a>,
+    pub(super) permit: Permit,
+    pub(super) span: Span,
+}
+
+/// Who is called, and since when.
+#[derive(Clone, Copy)]
+pub(super) struct Mark<'a> {
+    pub(super) step: &'a Step,
+    pub(super) started_at: Timestamp,
+    pub(super) clock: Instant,
+}
+
+/// The answer of a call, from its first output on.
+pub(super) struct Opened {
+    pub(super) first: Answer,
+    pub(super) rest: Progressed,
+}
+
+/// A call that has shown something, or has failed before.
+pub(super) type Called<'a> = (Calling<'a>, Result<Opened, adapters::Error>);
+
+impl<'a> Caller<'a> {
+    /// Waits in line for the right to call `step` with `payload`. `is_last`: there is nobody else to ask.
+    pub(super) async fn permit(
+        &self,
+        step: &Step,
+        payload: &Value,
+        is_last: bool,
+    ) -> Result<Permit, Refusal> {
+        let need = Need::of(step, payload, self.deadline);
+        loop {
+            // Without a governor (it is being restarted) the line forms again at the next one.
+            let refusal = match self.shared.governors.get(&step.provider) {
+                Some(governor) => match governor.permit(need.clone()).await {
+                    Ok(permit) => return Ok(permit),
+                    Err(refusal) => refusal,
+                },
+                None => Refusal::Gone,
+            };
+            let pause = match refusal {
+                Refusal::Gone => RETRY_BACKOFF.delay(1, 1.0),
+                // The work waits until the provider is better.
+                Refusal::Open { retry_after } if is_last => retry_after,
+                Refusal::Open { .. } | Refusal::Busy { .. } | Refusal::NoKey(_) => return Err(refusal),
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// A call of `step` begins now.
+    pub(super) fn begin(&self, step: &'a Step, permit: Permit) -> Calling<'a> {
+        let started_at = self.shared.outbox.seams().clock.now();
+        let span = info_span!("provider", otel.name = step.provider, model = step.model);
+        Calling { mark: Mark { step, started_at, clock: Instant::now() }, permit, span }
+    }
+
+    /// Calls, and listens until something comes that can be shown.
+    pub(super) async fn open(self, mut calling: Calling<'a>, payload: Value) -> Called<'a> {
+        let (step, span) = (calling.mark.step, calling.span.clone());
+        let (silence, _) = self.silences();
+        self.progress.expect_within(silence + CLOCK_MARGIN);
+        let opening = self.listen_for_first(&mut calling, payload).instrument(span);
+        let opened = timeout(silence, opening).await.unwrap_or_else(|_| Err(stalled(step, silence)));
+        (calling, opened)
+    }
+
+    async fn listen_for_first(
+        &self,
+        calling: &mut Calling<'a>,
+        payload: Value,
+    ) -> Result<Opened, adapters::Error> {
+        let step = calling.mark.step;
+        let adapter = self.shared.registry.adapter(&step.provider).ok_or_else(|| unknown(step))?;
+        let mut rest = adapter.call(self.request(step, calling.permit.key(), payload)).await?;
+        loop {
+            match rest.next().await.transpose()?.ok_or_else(|| broken_off(step))? {
+                Answer::Started => {}
+                Answer::Limits(limits) => calling.permit.limits(limits),
+                first => return Ok(Opened { first, rest }),
+            }
+        }
+    }
+
+    /// The longest silence before the first output, and between two. What is not streamed gives no sign of life before its
+    /// end.
+    pub(super) fn silences(&self) -> (Duration, Duration) {
+        let engine = &self.shared.engine;
+        match self.work.request.wants_stream() {
+            true => (engine.first_event().min(engine.total()), engine.between_events()),
+            false => (engine.total(), engine.total()),
+        }
+    }
+
+    /// The next sign of life may come as late as the deadline.
+    pub(super) fn expect_by_deadline(&self) {
+        self.progress.expect_within(self.deadline.saturating_duration_since(Instant::now()) + CLOCK_MARGIN);
+    }
+
+    fn request(&self, step: &Step, key: usize, payload: Value) -> Call {
+        let mut headers = broker::Headers::new();
+        broker::trace::inject(&mut headers);
+        Call {
+            action: self.work.request.action,
+            model: step.model.clone(),
+            payload,
+            deadline: self.deadline,
+            idempotency_key: format!("{}.{}", self.work.tenant, self.work.id),
+            key,
+            traceparent: headers.get(broker::message::TRACEPARENT).map(Into::into),
+            webhook: self.webhook(step),
+        }
+    }
+
+    /// Where the provider may tell the end of this call: a place that no other call has.
+    fn webhook(&self, step: &Step) -> Option<Arc<dyn adapters::Webhook>> {
+        let webhooks = self.shared.webhooks.as_ref()?;
+        let place = Place {
+            tenant: self.work.tenant.clone(),
+            id: self.work.id.clone(),
+            attempt: self.attempt,
+            call: self.shared.outbox.seams().random.next_u64(),
+            // The registry takes no name that is none.
+            provider: step.provider.parse().ok()?,
+        };
+        Some(webhooks.of(&place))
+    }
+}
+
+pub(super) fn unknown(step: &Step) -> adapters::Error {
+    let (code, why) = (ErrorCode::ProviderUnavailable, "is not configured any more");
+    adapters::Error::new(&step.provider, code, Remedy::FallBack, why)
+}
+
+pub(super) fn broken_off(step: &Step) -> adapters::Error {
+    let why = "the answer ended before it was complete";
+    adapters::Error::new(&step.provider, ErrorCode::ProviderError, Remedy::Retry, why)
+}
+
+pub(super) fn stalled(step: &Step, silence: Duration) -> adapters::Error {
+    let why = format!("no sign of life for {silence:?}");
+    adapters::Error::new(&step.provider, ErrorCode::Stalled, Remedy::Retry, why)
+}

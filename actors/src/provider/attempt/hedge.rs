@@ -1,0 +1,137 @@
+//! A second call beside the first, of the next in the plan, where the first is silent for too long. Whichever shows
+//! something first is the answer; the other is cancelled, and paid for as far as it can be told.
+
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use adapters::{Remedy, estimate};
+use schemas::{Error, ErrorCode, EventBody, Step, Usage};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::{
+    Attempt,
+    caller::{Called, Caller, Calling, Mark, Opened},
+};
+
+/// Whom to ask beside a call that is silent.
+pub(super) struct Hedge<'a> {
+    /// For so long.
+    after: Duration,
+    /// Who is silent.
+    first: &'a Step,
+    /// Who is asked.
+    second: &'a Step,
+    payload: Value,
+}
+
+impl<'a> Attempt<'a> {
+    /// Whom to ask beside the call that begins, where that is wanted. It counts as a retry of whoever is asked, so that
+    /// nobody is called more often for it.
+    pub(super) fn hedge(&self, payload: &Value) -> Option<Hedge<'a>> {
+        let after = Duration::from_millis(self.work.request.route.hedge_ms?);
+        let (first, second) = (self.step()?, self.work.plan.steps.get(self.at + 1)?);
+        let may = self.hedged.is_none() && self.shared.engine.retries > 0 && first != second;
+        may.then(|| Hedge { after, first, second, payload: payload.clone() })
+    }
+
+    /// The call that shows something first: `opening`, of the step that is being tried, or that of `hedge`. An error is that
+    /// of the former, and every call that is over has been settled.
+    pub(super) async fn race(
+        &mut self,
+        first: Mark<'a>,
+        opening: impl Future<Output = Called<'a>> + Send,
+        hedge: Hedge<'a>,
+    ) -> Result<(Calling<'a>, Opened), adapters::Error> {
+        let began = OnceLock::new();
+        let (mut opening, mut beside) = (pin!(opening), pin!(self.caller.beside(hedge, &began)));
+        let (is_first, (calling, opened)) = tokio::select! {
+            biased;
+            called = &mut opening => (true, called),
+            called = &mut beside => (false, called),
+        };
+        let second = began.get().copied();
+        self.hedged = second.map(|_| self.at + 1);
+        match (opened, second) {
+            (Ok(opened), second) if is_first => {
+                second.into_iter().for_each(|second| self.outran(second));
+                Ok((calling, opened))
+            }
+            (Ok(opened), _) => {
+                self.outran(first);
+                Ok((self.take_over(calling).await, opened))
+            }
+            (Err(error), _) if !is_first => {
+                self.settle_failed(calling, error).await;
+                let (calling, opened) = opening.await;
+                self.opened(calling, opened).await
+            }
+            (Err(error), Some(second)) if error.remedy == Remedy::Fatal => {
+                self.outran(second);
+                Err(self.settle_failed(calling, error).await)
+            }
+            (Err(error), None) => Err(self.settle_failed(calling, error).await),
+            (Err(error), Some(_)) => {
+                let error = self.settle_failed(calling, error).await;
+                match beside.await {
+                    (calling, Ok(opened)) => Ok((self.take_over(calling).await, opened)),
+                    (calling, Err(of_second)) => {
+                        self.settle_failed(calling, of_second).await;
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next step of the plan is the one that is being tried: its call has answered first.
+    async fn take_over(&mut self, calling: Calling<'a>) -> Calling<'a> {
+        self.at += 1;
+        let Step { provider, model } = calling.mark.step.clone();
+        self.served_by = Some(calling.mark.step.clone());
+        self.emitter.emit(EventBody::Running { provider, model }).await;
+        calling
+    }
+
+    /// A call is given up because the one beside it was quicker. Whether its question was read nobody knows: it counts.
+    fn outran(&mut self, loser: Mark<'a>) {
+        let Step { provider, model } = loser.step;
+        let took = loser.clock.elapsed();
+        self.shared.metrics.call(provider, model, ErrorCode::Cancelled.as_str(), took);
+        if self.work.request.wants_stream() {
+            self.shared.measured.outran(provider, model, took);
+        }
+        let usage = Usage {
+            input_tokens: estimate::input(&self.work.request.payload),
+            estimated: true,
+            ..Usage::default()
+        };
+        let why =
+            format!("{provider}: cancelled, because another provider that was asked beside it was quicker");
+        self.record(loser, usage, false, Some(Error::new(ErrorCode::Cancelled, why)));
+    }
+}
+
+impl<'a> Caller<'a> {
+    /// The call of a hedge, when it is time for it. Where it may not be made, this does not end. `began` is told.
+    async fn beside(self, hedge: Hedge<'a>, began: &OnceLock<Mark<'a>>) -> Called<'a> {
+        let Hedge { after, first, second, payload } = hedge;
+        sleep(after).await;
+        // While the first fails nearly always, or has been hedged for many of its calls, there is no call to spare.
+        let governor = self.shared.governors.get(&first.provider);
+        let may_hedge = governor.as_ref().is_none_or(|governor| governor.may_retry());
+        let permit = match may_hedge {
+            true => self.permit(second, &payload, false).await.ok(),
+            false => None,
+        };
+        let permit = permit.filter(|_| governor.is_none_or(|governor| governor.spend_retry()));
+        let Some(permit) = permit else { return pending().await };
+        let calling = self.begin(second, permit);
+        began.get_or_init(|| calling.mark);
+        self.open(calling, payload).await
+    }
+}
