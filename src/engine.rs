@@ -116,6 +116,7 @@ impl Ground {
                 .collect(),
             assets: config.assets.limits(),
             waterfalls: config.waterfalls.clone(),
+            budgets: config.budgets.clone(),
             seams: self.seams.clone(),
             node,
         };

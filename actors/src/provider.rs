@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     EngineConfig,
+    budgets::Budgets,
     closings::Closings,
     control::Control,
     emitter::Emitter,
@@ -89,6 +90,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Who may call them, and when.
     pub governors: Arc<Governors>,
+    /// What may be spent.
+    pub budgets: Arc<Budgets>,
     /// Which of them want no calls.
     pub closings: Arc<Closings>,
     /// Cancels.
@@ -160,6 +163,7 @@ impl ProviderStage {
             () = sleep_until(deadline) => Ending::Expired,
             answer = self.run(&mut attempt, deadline) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
+        attempt.close();
         let outcome = self.outcome(&work, &attempt, ending);
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }

@@ -193,6 +193,8 @@ pub struct Topology {
     pub cancels: String,
     /// A bucket: what each engine has been given of the providers' limits.
     pub leases: String,
+    /// A bucket: what tenants have spent of their budgets.
+    pub budgets: String,
     /// Providers that want no calls for a while.
     pub closings: String,
 }
@@ -210,6 +212,7 @@ impl Topology {
             dead: name("DEAD"),
             cancels: name("CTL"),
             leases: name("LEASES"),
+            budgets: name("BUDGETS"),
             closings: name("LIM"),
             subjects,
         }

@@ -1,5 +1,6 @@
 //! What types do not say: ranges, and settings that must agree with each other.
 
+use actors::BudgetConfig;
 use adapters::Registry;
 use schemas::{Subjects, request::DEADLINE_MS_MAX};
 use tracing_subscriber::EnvFilter;
@@ -56,6 +57,7 @@ pub(super) fn check(config: &Config) -> Result<Registry, Fault> {
     }
     let registry = Registry::build(&config.providers).map_err(|error| Fault::new(error.path, error.why))?;
     config.waterfalls.check(&registry).map_err(|error| Fault::new(error.path, error.why))?;
+    BudgetConfig::check(&config.budgets).map_err(|error| Fault::new(error.path, error.why))?;
     Ok(registry)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adapters::{Adapter, Call, Finished, Price, Progress as Answer, Progressed, Remedy, estimate};
+use adapters::{Adapter, Call, Finished, Needs, Price, Progress as Answer, Progressed, Remedy, estimate};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use schemas::{
@@ -14,6 +14,7 @@ use tracing::{Instrument, debug, info_span};
 use super::{Shared, bill::Bill, keep::Keep, midstream};
 use crate::{
     backoff::Backoff,
+    budgets::Hold,
     emitter::Emitter,
     governor::{End, Need, Permit, Refusal},
     progress::Progress,
@@ -40,9 +41,17 @@ pub(super) struct Attempt<'a> {
     shown: ChatOutput,
     has_shown: bool,
     bill: Bill,
-    /// The call that runs, and how many letters of the answer were there before it.
-    calling: Option<(Step, usize)>,
+    calling: Option<Calling>,
     first_event_ms: Option<u64>,
+}
+
+/// The call that runs.
+struct Calling {
+    step: Step,
+    /// How many letters of the answer were there before it.
+    begun: usize,
+    /// What is held for it.
+    hold: Hold,
 }
 
 impl<'a> Attempt<'a> {
@@ -84,14 +93,18 @@ impl<'a> Attempt<'a> {
         self.emitter.next()
     }
 
-    /// What its calls have used and cost; of one that runs, as far as it can be told.
-    pub(super) fn bill(&self) -> Bill {
-        let mut bill = self.bill;
-        if let Some((step, begun)) = &self.calling {
-            let usage = self.usage_of_broken(*begun);
-            bill.add(&usage, self.price_of(step, &usage, false));
+    /// What its calls have used and cost.
+    pub(super) const fn bill(&self) -> Bill {
+        self.bill
+    }
+
+    /// Nothing more will be done: a call that ran until now is paid for, as far as it can be told.
+    pub(super) fn close(&mut self) {
+        if let Some(Calling { step, begun, hold }) = self.calling.take() {
+            let usage = self.usage_of_broken(begun);
+            let cost_usd = self.bill.add(&usage, self.price_of(&step, &usage, false));
+            hold.settle(cost_usd.unwrap_or(0.0));
         }
-        bill
     }
 
     /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
@@ -159,6 +172,7 @@ impl<'a> Attempt<'a> {
         let (mut failures, mut throttled, mut keys_lost) = (0, 0, 0);
         let mut said = None;
         loop {
+            let hold = self.hold(step, deadline).await.map_err(|spent| (spent, Remedy::Fatal))?;
             let permit = match self.permit(step, deadline).await {
                 Ok(permit) => permit,
                 Err(refusal) => {
@@ -167,7 +181,7 @@ impl<'a> Attempt<'a> {
                 }
             };
             let key = permit.key();
-            let called = self.call(&*adapter, step, deadline, permit).await;
+            let called = self.call(&*adapter, step, deadline, permit, hold).await;
             let error = match called {
                 Ok(finished) => return Ok(finished),
                 Err(error) => error,
@@ -205,6 +219,18 @@ impl<'a> Attempt<'a> {
             self.expect_by(deadline);
             sleep(delay).await;
         }
+    }
+
+    /// Holds the most that a call of `step` may cost in the budgets of its tenant. What has no price costs nothing.
+    async fn hold(&self, step: &Step, deadline: Instant) -> Result<Hold, Error> {
+        let request = &self.work.request;
+        let model = self.shared.registry.model(&step.provider, &step.model);
+        let cost_usd =
+            model.and_then(|model| Needs::of(request.action, &request.payload, None).cost_usd_max(model));
+        let Some(cost_usd) = cost_usd else { return Ok(Hold::default()) };
+        // A broker that does not say what is left is waited for.
+        self.expect_by(deadline);
+        self.shared.budgets.hold(&self.work.tenant, cost_usd).await
     }
 
     /// Waits in line for the right to call; waiting there is no stall.
@@ -267,9 +293,11 @@ impl<'a> Attempt<'a> {
         step: &Step,
         deadline: Instant,
         mut permit: Permit,
+        mut hold: Hold,
     ) -> Result<Box<Finished>, adapters::Error> {
         let begun = self.take_up(step).await;
-        self.calling = Some((step.clone(), self.letters()));
+        hold.begin();
+        self.calling = Some(Calling { step: step.clone(), begun: self.letters(), hold });
         let (started_at, clock) = (self.shared.outbox.seams().clock.now(), Instant::now());
         let running = EventBody::Running { provider: step.provider.clone(), model: step.model.clone() };
         self.emitter.emit(running).await;
@@ -281,10 +309,12 @@ impl<'a> Attempt<'a> {
         permit.settle(End::of(&called));
         let result = called.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         self.shared.metrics.call(&step.provider, &step.model, result, clock.elapsed());
-        let (_, before) = self.calling.take().unwrap_or_else(|| (step.clone(), 0));
+        let (before, hold) =
+            self.calling.take().map_or_else(Default::default, |call| (call.begun, call.hold));
         let usage = called.as_ref().map_or_else(|_| self.usage_of_broken(before), |finished| finished.usage);
         self.shared.metrics.used(&step.provider, &step.model, &usage);
         let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, called.is_ok()));
+        hold.settle(cost_usd.unwrap_or(0.0));
         if let (Ok(finished), Some(begun)) = (&mut called, begun)
             && let Output::Chat(answer) = &mut finished.output
         {

@@ -42,6 +42,7 @@ impl Engine {
             providers: BTreeMap::from(NAMES.map(|name| (name.to_owned(), limits))),
             assets: broker::AssetLimits::default(),
             waterfalls: Waterfalls::default(),
+            budgets: Vec::new(),
             seams,
             node: name.clone(),
         };
