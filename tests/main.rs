@@ -7,6 +7,7 @@ mod support;
 
 mod assets;
 mod bad_input;
+mod budgets;
 mod bus;
 mod callback;
 mod command_line;
