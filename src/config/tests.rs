@@ -162,6 +162,22 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
     }
 }
 
+#[test]
+fn what_is_wrong_with_a_budget_is_told_with_its_line() {
+    let table = [
+        (
+            "tenant = \"a\"\nper = \"week\"\nusd = 1",
+            "dynode.toml:3:1: budgets[0].per: unknown variant `week`",
+        ),
+        ("tenant = \"a\"\nper = \"day\"\nusd = -1", "dynode.toml:4:1: budgets[0].usd: expected an amount"),
+        ("tenant = \"a b\"\nper = \"day\"\nusd = 1", "dynode.toml:2:1: budgets[0].tenant: `a b` is not"),
+    ];
+    for (text, expected) in table {
+        let error = of_file(&format!("[[budgets]]\n{text}")).expect_err(text);
+        assert!(error.starts_with(expected), "{text}\n  told:     {error}\n  expected: {expected}");
+    }
+}
+
 /// The gateway has a copy of it, which nobody has written down.
 #[test]
 fn a_listen_that_is_no_string_is_told_where_it_stands() {

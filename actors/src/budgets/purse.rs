@@ -130,7 +130,7 @@ impl Purse {
     fn count_anew_if_closed(&mut self, book: &Book, now_ms: i64) {
         let is_closed = |line: &Line| now_ms.saturating_sub(line.at_ms) > LAPSE_MS && !book.has(&self.holder);
         if let Some(line) = self.written.filter(is_closed) {
-            self.spent = self.spent.minus(line.spent);
+            self.spent = self.spent.minus(line.total());
             self.written = None;
         }
     }
@@ -204,12 +204,18 @@ mod tests {
         let mut lost = Book::default();
         purse.draw(&mut lost, LIMIT, Money::ZERO, LAPSE_MS).unwrap();
         assert_eq!(lost.spent(), money(50));
-        book.close_lapsed(2 * LAPSE_MS);
+        let (late, mut own) = (2 * LAPSE_MS + 1, book.clone());
+        purse.draw(&mut own, LIMIT, Money::ZERO, late).unwrap();
+        assert!(own.has("a") && own.spent() == money(50), "nobody closes its own");
+        assert!(purse.draw(&mut book, LIMIT, money(40), 0).map(|entry| purse.entered(entry)).is_ok());
+        assert!(purse.hold(money(30)));
+        purse.settle(money(30), money(10));
+        book.close_lapsed(late - 1);
         assert!(book.has("a"));
-        book.close_lapsed(2 * LAPSE_MS + 1);
+        book.close_lapsed(late);
         assert!(!book.has("a"));
-        purse.draw(&mut book, LIMIT, Money::ZERO, 2 * LAPSE_MS + 1).unwrap();
-        assert_eq!(book.spent(), money(50));
+        purse.draw(&mut book, LIMIT, Money::ZERO, late).unwrap();
+        assert_eq!(book.spent(), money(90), "fifty, and all of the forty: ten of them are not spent twice");
     }
 
     #[test]
