@@ -61,7 +61,9 @@ async fn ask_all(engine: &Engine, tenant: &str, name: &str, count: usize) -> Vec
 }
 
 fn cost(outcomes: &[Outcome]) -> f64 {
-    outcomes.iter().filter_map(|outcome| outcome.cost_usd).sum()
+    let cost: f64 = outcomes.iter().filter_map(|outcome| outcome.cost_usd).sum();
+    // What adding has made of it beyond a billionth is no money.
+    (cost * 1e9).round() / 1e9
 }
 
 fn succeeded(outcomes: &[Outcome]) -> usize {
