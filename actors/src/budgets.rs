@@ -90,7 +90,11 @@ impl Budgets {
                         return Err(account.refusal(cost, shortage, self.store.now()));
                     }
                     Err(Reason::Unknown(error)) => {
-                        debug!(%error, tenant = tenant.as_str(), "it is not known what is left of a budget");
+                        let tenant = tenant.as_str();
+                        match error.is_transient() {
+                            true => debug!(%error, tenant, "it is not known what is left of a budget"),
+                            false => warn!(%error, tenant, "a budget cannot be asked; its calls wait"),
+                        }
                         sleep(PAUSE).await;
                     }
                 }

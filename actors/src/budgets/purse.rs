@@ -30,6 +30,8 @@ pub(super) struct Purse {
     unused: Money,
     /// Its line, as far as is known.
     written: Option<Line>,
+    /// Whether more may stand there: of a write that was not answered.
+    is_in_doubt: bool,
 }
 
 /// What is written down, and how much of it is new.
@@ -52,7 +54,7 @@ impl Purse {
     /// An empty one, of an engine and for a period that has none in the book under the name `holder`.
     pub(super) const fn new(holder: String) -> Self {
         let (spent, held, spare, unused) = (Money::ZERO, Money::ZERO, Money::ZERO, Money::ZERO);
-        Self { holder, spent, held, spare, unused, written: None }
+        Self { holder, spent, held, spare, unused, written: None, is_in_doubt: false }
     }
 
     /// Holds `cost` for a call, where there is so much.
@@ -96,6 +98,7 @@ impl Purse {
         let mut line = self.line(now_ms);
         line.reserved = line.reserved.plus(drawn);
         book.write(&self.holder, line);
+        self.is_in_doubt = true;
         Ok(Entry { line, drawn })
     }
 
@@ -103,6 +106,7 @@ impl Purse {
     pub(super) fn entered(&mut self, entry: Entry) {
         self.spare = self.spare.plus(entry.drawn);
         self.written = Some(entry.line);
+        self.is_in_doubt = false;
     }
 
     /// Takes out what was not needed since the last time, or all that is spare; the next entry gives it back.
@@ -114,11 +118,12 @@ impl Purse {
     /// Whether the book says what it should.
     pub(super) fn is_told(&self, now_ms: i64) -> bool {
         let line = self.line(now_ms);
-        self.written.map_or(line.total() == Money::ZERO, |written| {
+        let is_known = self.written.map_or(line.total() == Money::ZERO, |written| {
             let is_old = now_ms.saturating_sub(written.at_ms) >= RENEW_MS;
             (written.spent, written.reserved) == (line.spent, line.reserved)
                 && (line.reserved == Money::ZERO || !is_old)
-        })
+        });
+        is_known && !self.is_in_doubt
     }
 
     fn line(&self, now_ms: i64) -> Line {
@@ -189,6 +194,18 @@ mod tests {
         let entry = purse.draw(&mut book, LIMIT, Money::ZERO, 0).unwrap();
         purse.entered(entry);
         assert!(purse.is_told(i64::MAX), "what is spent need not be");
+    }
+
+    #[test]
+    fn a_write_that_was_not_answered_is_made_good_by_the_next() {
+        let money = Money::billionths;
+        let (mut purse, mut book) = (Purse::new("a".into()), Book::default());
+        let entry = purse.draw(&mut book, LIMIT, money(500), 0).unwrap();
+        assert!(!purse.hold(money(500)) && !purse.is_told(0), "nobody knows what was stored: {entry:?}");
+        assert_eq!(book.total(), money(500));
+        let entry = purse.draw(&mut book, LIMIT, Money::ZERO, 0).unwrap();
+        purse.entered(entry);
+        assert!(purse.is_told(0) && book.total() == Money::ZERO);
     }
 
     #[test]
