@@ -80,6 +80,9 @@ pub(crate) struct Config {
     /// `[waterfalls."ACTION".NAME]`.
     #[serde(default)]
     pub(crate) waterfalls: actors::Waterfalls,
+    /// `[[budgets]]`.
+    #[serde(default)]
+    pub(crate) budgets: Vec<actors::BudgetConfig>,
     /// `[watchdog]`.
     pub(crate) watchdog: WatchdogConfig,
     /// `[telemetry]`.

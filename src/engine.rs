@@ -117,6 +117,7 @@ impl Ground {
             assets: config.assets.limits(),
             waterfalls: config.waterfalls.clone(),
             public_url: Some(config.gateway.public_url.clone()).filter(|url| !url.is_empty()),
+            budgets: config.budgets.clone(),
             seams: self.seams.clone(),
             node,
         };

@@ -16,6 +16,7 @@
 //! | [`queue`], [`fair`], `dispatch` | the lanes of a stage, who is next, and what a pool takes on |
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
+//! | [`budgets`] | what each tenant may spend |
 //! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
 //! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
@@ -26,6 +27,7 @@
 //! Reading order is file order is time order. Nothing here knows HTTP servers or sockets.
 
 pub mod backoff;
+pub mod budgets;
 pub mod classifier;
 pub mod closings;
 pub mod config;
@@ -53,6 +55,7 @@ pub mod vitals;
 pub mod waterfall;
 pub mod worker;
 
+pub use budgets::BudgetConfig;
 pub use config::{CallbackConfig, EngineConfig, ProviderLimits, Providers, RuleConfig};
 pub use system::{Error, Parts, System};
 pub use vitals::Vitals;

@@ -30,6 +30,10 @@ pub struct Metrics {
     waiting: Gauge<u64>,
     rejecting: Gauge<f64>,
     keys_aside: Gauge<u64>,
+    budget_spent: Gauge<f64>,
+    budget_limit: Gauge<f64>,
+    budget_warnings: Counter<u64>,
+    budget_refused: Counter<u64>,
 }
 
 impl Default for Metrics {
@@ -37,6 +41,7 @@ impl Default for Metrics {
         let meter = opentelemetry::global::meter("dynode");
         let counter = |name, what| meter.u64_counter(name).with_description(what).build();
         let gauge = |name, what| meter.u64_gauge(name).with_description(what).build();
+        let amount = |name, what| meter.f64_gauge(name).with_description(what).build();
         let seconds = |name, what| {
             let histogram = meter.f64_histogram(name).with_unit("s").with_description(what);
             histogram.with_boundaries(SECONDS.to_vec()).build()
@@ -55,11 +60,15 @@ impl Default for Metrics {
             rejected: counter("dynode.governor.rejected", "Calls that were not made, by the reason"),
             limit: gauge("dynode.governor.limit", "The most calls at once, as far as was found"),
             waiting: gauge("dynode.governor.waiting", "Calls that wait for their turn"),
-            rejecting: meter
-                .f64_gauge("dynode.governor.rejecting")
-                .with_description("The share of calls that a breaker rejects, of the worst model and key")
-                .build(),
+            rejecting: amount(
+                "dynode.governor.rejecting",
+                "The share of calls that a breaker rejects, of the worst model and key",
+            ),
             keys_aside: gauge("dynode.governor.keys_aside", "Keys that are not used: spent, or rejected"),
+            budget_spent: amount("dynode.budget.spent_usd", "What is spent of a budget in this period"),
+            budget_limit: amount("dynode.budget.limit_usd", "The most that a budget allows in a period"),
+            budget_warnings: counter("dynode.budget.warnings", "Budgets that were nearly spent"),
+            budget_refused: counter("dynode.budget.refused", "Calls that a budget did not allow"),
         }
     }
 }
@@ -133,8 +142,29 @@ impl Metrics {
         self.keys_aside.record(look.aside.len() as u64, &labels);
     }
 
+    /// How a budget is, in US dollars.
+    pub fn budget(&self, tenant: &str, per: &'static str, spent: f64, limit: f64) {
+        let labels = budget_labels(tenant, per);
+        self.budget_spent.record(spent, &labels);
+        self.budget_limit.record(limit, &labels);
+    }
+
+    /// A budget is nearly spent.
+    pub fn budget_warned(&self, tenant: &str, per: &'static str) {
+        self.budget_warnings.add(1, &budget_labels(tenant, per));
+    }
+
+    /// A budget did not allow a call.
+    pub fn budget_refused(&self, tenant: &str, per: &'static str) {
+        self.budget_refused.add(1, &budget_labels(tenant, per));
+    }
+
     /// A callback was tried.
     pub fn callback(&self, result: &'static str) {
         self.callbacks.add(1, &[KeyValue::new("result", result)]);
     }
+}
+
+fn budget_labels(tenant: &str, per: &'static str) -> [KeyValue; 2] {
+    [KeyValue::new("tenant", tenant.to_owned()), KeyValue::new("per", per)]
 }

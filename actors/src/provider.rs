@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     EngineConfig,
+    budgets::Budgets,
     closings::Closings,
     control::Control,
     emitter::Emitter,
@@ -92,6 +93,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Who may call them, and when.
     pub governors: Arc<Governors>,
+    /// What may be spent.
+    pub budgets: Arc<Budgets>,
     /// Which of them want no calls.
     pub closings: Arc<Closings>,
     /// Cancels.
@@ -165,6 +168,7 @@ impl ProviderStage {
             () = sleep_until(deadline) => Ending::Expired,
             answer = self.run(&mut attempt) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
+        attempt.cut(None);
         let outcome = self.outcome(&work, &attempt, ending);
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    CallbackConfig, EngineConfig, ProviderLimits, RuleConfig, Waterfalls,
+    BudgetConfig, CallbackConfig, EngineConfig, ProviderLimits, RuleConfig, Waterfalls,
+    budgets::Budgets,
     classifier::{BadRule, Classifier, Router},
     closings::Closings,
     config::Providers,
@@ -58,6 +59,8 @@ pub struct Parts {
     pub waterfalls: Waterfalls,
     /// Where providers reach the gateways, for webhooks.
     pub public_url: Option<String>,
+    /// What tenants may spend.
+    pub budgets: Vec<BudgetConfig>,
     /// Time and randomness.
     pub seams: Seams,
     /// The name of this engine among those on the same broker: a subject token of its own.
@@ -91,7 +94,8 @@ pub struct System {
     hand_back: CancellationToken,
     vitals: Arc<Vitals>,
     slots: Vec<(Arc<Semaphore>, u32)>,
-    /// Heartbeats and signals; they end with the engine, after its drain.
+    budgets: Arc<Budgets>,
+    /// Heartbeats, signals, and what was spent; they end with the engine, after its drain.
     _signs: JoinSet<()>,
 }
 
@@ -137,6 +141,8 @@ impl System {
         let closings = Arc::new(Closings::new(outbox.clone(), Arc::clone(&governors), known));
         let listening = [control.listen(), closings.listen()];
 
+        let budgets = Budgets::new(&parts.budgets, &outbox, parts.node.clone(), Arc::clone(&metrics));
+        let budgets = Arc::new(budgets);
         let can_sign = callbacks.default_secret.is_some();
         let measured = Arc::new(Measured::default());
         let router = Router::new(Arc::clone(&parts.registry), parts.waterfalls, Arc::clone(&measured));
@@ -147,6 +153,7 @@ impl System {
         let shared = Arc::new(Shared {
             registry: parts.registry,
             governors,
+            budgets: Arc::clone(&budgets),
             closings,
             control,
             outbox: outbox.clone(),
@@ -182,10 +189,13 @@ impl System {
         }
         let vitals = Arc::new(Vitals::new(tree.watched.iter().map(|(pool, _)| Arc::clone(pool)).collect()));
         let governors = Arc::clone(&shared.governors);
-        let signs = tree.signs(parts.node, parts.providers.into_keys(), governors);
+        let mut signs = tree.signs(parts.node, parts.providers.into_keys(), governors);
+        let keeping = Arc::clone(&budgets);
+        signs.spawn(async move { keeping.keep().await });
         let Tree { children, metrics, stop, hand_back, slots, .. } = tree;
         let (supervisor, supervising) = Actor::spawn(None, Supervisor, (children, metrics)).await?;
-        Ok(Self { supervisor, supervising, listening, stop, hand_back, vitals, slots, _signs: signs })
+        let _signs = signs;
+        Ok(Self { supervisor, supervising, listening, stop, hand_back, vitals, slots, budgets, _signs })
     }
 
     /// Resolves when the engine has given up: too many of its actors died.
@@ -229,6 +239,7 @@ impl System {
             let _ = timeout(HAND_BACK_TIME, self.idle()).await;
         }
         self.supervisor.kill();
+        self.budgets.close().await;
         finished
     }
 

@@ -1,6 +1,7 @@
 //! The whole engine on the memory broker and a paused clock: what goes in on the bus, what comes out.
 
 mod assets;
+mod budgets;
 mod fairness;
 mod fencing;
 mod governing;

@@ -20,13 +20,26 @@ pub struct Abilities {
     pub continues: bool,
     /// The most tokens of a question and its answer together.
     pub context_tokens: Option<u64>,
+    /// The most tokens of an answer.
+    pub output_tokens_max: Option<u64>,
     /// How good its answers are, from 0 to 1.
     pub quality: Option<f64>,
 }
 
+/// An answer of which nobody has said how long it may become is expected to have no more tokens.
+const OUTPUT_TOKENS_UNSAID: u64 = 4_096;
+
 impl Default for Abilities {
     fn default() -> Self {
-        Self { tools: true, vision: true, json: true, continues: false, context_tokens: None, quality: None }
+        Self {
+            tools: true,
+            vision: true,
+            json: true,
+            continues: false,
+            context_tokens: None,
+            output_tokens_max: None,
+            quality: None,
+        }
     }
 }
 
@@ -39,6 +52,7 @@ impl From<&ModelConfig> for Abilities {
             json: config.json.unwrap_or(unsaid.json),
             continues: config.continues.unwrap_or(unsaid.continues),
             context_tokens: config.context_tokens,
+            output_tokens_max: config.output_tokens_max,
             quality: config.quality,
         }
     }
@@ -53,7 +67,10 @@ pub struct Needs {
     vision: bool,
     json: bool,
     input_tokens: u64,
-    output_tokens: u64,
+    /// Where the request says how long an answer may become.
+    output_tokens: Option<u64>,
+    /// How many answers there will be.
+    answers: u64,
     images: u64,
     characters: u64,
     cost_usd_max: Option<f64>,
@@ -106,7 +123,8 @@ impl Needs {
             vision: has_images(payload),
             json: matches!(format, Some("json_object" | "json_schema")),
             input_tokens: estimate::messages(payload),
-            output_tokens: estimate::output_max(payload).unwrap_or(0),
+            output_tokens: estimate::output_max(payload),
+            answers: payload.get("n").and_then(Value::as_u64).unwrap_or(1),
             cost_usd_max,
             ..Self::default()
         }
@@ -122,7 +140,7 @@ impl Needs {
         let Some(price) = price else { return Some(Lack::Unpriced) };
         let expected = price.of(&Usage {
             input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens,
+            output_tokens: self.output_tokens.unwrap_or(0),
             images: self.images,
             characters: self.characters,
             ..Usage::default()
@@ -130,8 +148,27 @@ impl Needs {
         (expected > cost_usd_max).then_some(Lack::Dear { expected })
     }
 
+    /// What a call of `model` is expected to cost at most, in US dollars, where it has a price: each token by the dearest
+    /// of its prices, and answers as long as the request, the model or its context allow, or `OUTPUT_TOKENS_UNSAID`.
+    ///
+    /// An estimate still: the tokens of the question follow a rule of thumb, images in it and seconds count nothing.
+    pub fn cost_usd_max(self, model: &Model) -> Option<f64> {
+        let price = model.price.as_ref()?;
+        let Abilities { context_tokens, output_tokens_max, .. } = model.abilities;
+        let room = context_tokens.map_or(u64::MAX, |held| held.saturating_sub(self.input_tokens));
+        let unsaid = || output_tokens_max.unwrap_or(OUTPUT_TOKENS_UNSAID).min(room);
+        let of_answer = if self.is_chat { self.output_tokens.unwrap_or_else(unsaid) } else { 0 };
+        Some(price.dearest().of(&Usage {
+            input_tokens: self.input_tokens,
+            output_tokens: of_answer.saturating_mul(self.answers),
+            images: self.images,
+            characters: self.characters,
+            ..Usage::default()
+        }))
+    }
+
     fn unable(self, abilities: &Abilities) -> Option<Lack> {
-        let tokens = self.input_tokens.saturating_add(self.output_tokens);
+        let tokens = self.input_tokens.saturating_add(self.output_tokens.unwrap_or(0));
         match abilities.context_tokens {
             _ if self.tools && !abilities.tools => Some(Lack::Tools),
             _ if self.vision && !abilities.vision => Some(Lack::Vision),
@@ -223,5 +260,34 @@ mod tests {
         assert_eq!(needs(0.01).unmet(&priced), None);
         assert!(matches!(needs(0.0099).unmet(&priced), Some(Lack::Dear { .. })));
         assert_eq!(needs(1.0).unmet(&model(Abilities::default())), Some(Lack::Unpriced));
+    }
+
+    #[test]
+    fn the_most_that_a_call_may_cost_is_that_of_its_longest_answers_at_the_dearest_price() {
+        let price = json!({"input": 1, "cache_write": 2, "output": 10, "reasoning": 20, "request": 1});
+        let price: Price = serde_json::from_value(price).unwrap();
+        let model = |abilities| Model { price: Some(price.clone()), ..model(abilities) };
+        let (plain, short) =
+            (Abilities::default(), Abilities { output_tokens_max: Some(500), ..Abilities::default() });
+        let tight = Abilities { context_tokens: Some(1_100), ..Abilities::default() };
+        let question = |fields: Value| {
+            let mut payload = json!({"messages": [{"content": "x".repeat(4_000)}]});
+            payload.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            needs(payload)
+        };
+        let rows = [
+            (json!({"max_tokens": 1_000}), plain, 1_000),
+            (json!({"max_tokens": 1_000, "n": 3}), plain, 3_000),
+            (json!({}), plain, OUTPUT_TOKENS_UNSAID),
+            (json!({}), short, 500),
+            (json!({}), tight, 100),
+        ];
+        for (fields, abilities, output) in rows {
+            let most = question(fields.clone()).cost_usd_max(&model(abilities)).unwrap();
+            let expected = 1.0 + 0.002 + output as f64 * 20.0 / 1e6;
+            assert!((most - expected).abs() < 1e-9, "{fields}: {most}, not {expected}");
+        }
+        let unpriced = Model::new("p", "m", Action::ChatCompletion);
+        assert_eq!(question(json!({})).cost_usd_max(&unpriced), None);
     }
 }

@@ -168,6 +168,8 @@ pub struct ModelConfig {
     pub continues: Option<bool>,
     /// The most tokens of a question and its answer together; none means that nobody knows.
     pub context_tokens: Option<u64>,
+    /// The most tokens of an answer; none means that nobody knows.
+    pub output_tokens_max: Option<u64>,
     /// How good its answers are, from 0 to 1, for requests that prefer quality.
     pub quality: Option<f64>,
     /// What it costs.

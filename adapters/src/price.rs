@@ -64,6 +64,13 @@ impl Price {
             + self.request
     }
 
+    /// The same with each token by the dearest of the prices that it may have.
+    pub(crate) fn dearest(&self) -> Self {
+        let of_input = [self.cached_input, self.cache_write].into_iter().flatten().fold(self.input, f64::max);
+        let of_output = self.reasoning.map_or(self.output, |reasoning| reasoning.max(self.output));
+        Self { input: of_input, output: of_output, ..self.clone() }
+    }
+
     /// What a typical call costs: for comparing models, not for bills.
     pub fn typical(&self) -> f64 {
         self.of(&Usage {

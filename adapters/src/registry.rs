@@ -246,9 +246,13 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
         if model.quality.is_some_and(|quality| !(0.0..=1.0).contains(&quality)) {
             return Err(ConfigError::new(path(".quality"), "must be from 0 to 1"));
         }
-        if model.context_tokens == Some(0) {
-            let why = "must be at least 1; leave it out where it is not known";
-            return Err(ConfigError::new(path(".context_tokens"), why));
+        for (key, tokens) in
+            [(".context_tokens", model.context_tokens), (".output_tokens_max", model.output_tokens_max)]
+        {
+            if tokens == Some(0) {
+                let why = "must be at least 1; leave it out where it is not known";
+                return Err(ConfigError::new(path(key), why));
+            }
         }
         let (does, wanted) = (config.kind.actions(), model.action_or_chat());
         let by_file = is_dynamic && model.action.is_none();

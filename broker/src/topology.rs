@@ -202,6 +202,8 @@ pub struct Topology {
     pub webhooks: String,
     /// A bucket: what each engine has been given of the providers' limits.
     pub leases: String,
+    /// A bucket: what tenants have spent of their budgets.
+    pub budgets: String,
     /// Providers that want no calls for a while.
     pub closings: String,
 }
@@ -220,6 +222,7 @@ impl Topology {
             cancels: name("CTL"),
             webhooks: name("HOOK"),
             leases: name("LEASES"),
+            budgets: name("BUDGETS"),
             closings: name("LIM"),
             subjects,
         }

@@ -23,7 +23,7 @@ pub enum ErrorCode {
     RateLimited,
     /// The engine is full; nothing was accepted; `retry_after_ms` says when to return.
     Overloaded,
-    /// A budget is spent.
+    /// A budget does not allow it; `retry_after_ms` says when that begins anew.
     BudgetExceeded,
     /// The deadline passed before the work was done.
     DeadlineExceeded,

@@ -1,5 +1,6 @@
 //! What types do not say: ranges, and settings that must agree with each other.
 
+use actors::BudgetConfig;
 use adapters::Registry;
 use schemas::{Subjects, request::DEADLINE_MS_MAX};
 use tracing_subscriber::EnvFilter;
@@ -66,6 +67,7 @@ pub(super) fn check(config: &mut Config) -> Result<Registry, Fault> {
     }
     config.settle(&registry);
     config.waterfalls.check(&registry).map_err(|error| Fault::new(error.path, error.why))?;
+    BudgetConfig::check(&config.budgets).map_err(|error| Fault::new(error.path, error.why))?;
     Ok(registry)
 }
 

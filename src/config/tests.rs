@@ -200,6 +200,22 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
     }
 }
 
+#[test]
+fn what_is_wrong_with_a_budget_is_told_with_its_line() {
+    let table = [
+        (
+            "tenant = \"a\"\nper = \"week\"\nusd = 1",
+            "dynode.toml:3:1: budgets[0].per: unknown variant `week`",
+        ),
+        ("tenant = \"a\"\nper = \"day\"\nusd = -1", "dynode.toml:4:1: budgets[0].usd: expected an amount"),
+        ("tenant = \"a b\"\nper = \"day\"\nusd = 1", "dynode.toml:2:1: budgets[0].tenant: `a b` is not"),
+    ];
+    for (text, expected) in table {
+        let error = of_file(&format!("[[budgets]]\n{text}")).expect_err(text);
+        assert!(error.starts_with(expected), "{text}\n  told:     {error}\n  expected: {expected}");
+    }
+}
+
 /// The gateway has a copy of it, which nobody has written down.
 #[test]
 fn a_listen_that_is_no_string_is_told_where_it_stands() {
@@ -261,8 +277,9 @@ fn every_key_of_the_default_configuration_has_a_comment() {
 #[test]
 fn every_key_that_is_known_stands_in_the_default_configuration() {
     /// Keys that hold tables: they stand in no line of their own.
-    const TABLES: [&str; 11] = [
+    const TABLES: [&str; 12] = [
         "assets",
+        "budgets",
         "waterfalls",
         "gateway",
         "streams",
@@ -281,6 +298,7 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         ("engine", "[engine]\nnonsense = 1"),
         ("classifier", "[classifier]\nnonsense = 1"),
         ("callbacks", "[callbacks]\nnonsense = 1"),
+        ("budgets", "[[budgets]]\nnonsense = 1"),
         ("assets", "[assets]\nnonsense = 1"),
         ("telemetry", "[telemetry]\nnonsense = 1"),
         ("watchdog", "[watchdog]\nnonsense = 1"),

@@ -20,11 +20,13 @@ use tracing::{Instrument, debug};
 use super::{Shared, bill::Bill, keep::Keep, midstream, worth};
 use crate::{
     backoff::Backoff,
+    budgets::Hold,
     emitter::Emitter,
     form::Form,
     governor::{Permit, Refusal},
     progress::Progress,
 };
+use account::Running;
 use caller::{Caller, Calling, Mark, Opened, broken_off, stalled};
 use judge::{Held, Judgement, Question};
 
@@ -60,8 +62,7 @@ pub(super) struct Attempt<'a> {
     rejected: Option<ChatOutput>,
     has_asked_again: bool,
     bill: Bill,
-    /// The call that runs, and how many letters of the answer were there before it.
-    calling: Option<(Step, usize)>,
+    calling: Option<Running<'a>>,
     first_event_ms: Option<u64>,
 }
 
@@ -185,14 +186,16 @@ impl<'a> Attempt<'a> {
             };
             self.served_by = Some(step.clone());
             let question = tries.question.as_ref().map(|question| &question.payload);
-            let permit = match self.permit(step, question).await {
+            let payload = question.unwrap_or(&self.work.request.payload);
+            let hold = self.caller.hold(step, payload).await.map_err(|spent| (spent, Remedy::Fatal))?;
+            let permit = match self.permit(step, payload).await {
                 Ok(permit) => permit,
                 Err(refusal) => {
                     let error = tries.said.unwrap_or_else(|| refusal.to_error(&step.provider));
                     return Err((error.to_public(), Remedy::FallBack));
                 }
             };
-            let called = self.call(step, permit, question).await;
+            let called = self.call(step, (permit, hold), question).await;
             // Another one may have answered in its place.
             if let Some(by) = self.step().filter(|by| *by != step) {
                 (step, tries) = (by, Tries::default());
@@ -252,9 +255,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// Waits in line for the right to call; waiting there is no stall.
-    async fn permit(&self, step: &Step, question: Option<&Value>) -> Result<Permit, Refusal> {
+    async fn permit(&self, step: &Step, payload: &Value) -> Result<Permit, Refusal> {
         self.caller.expect_by_deadline();
-        let payload = question.unwrap_or(&self.work.request.payload);
         self.caller.permit(step, payload, self.work.plan.steps.last() == Some(step)).await
     }
 
@@ -290,7 +292,7 @@ impl<'a> Attempt<'a> {
     async fn call(
         &mut self,
         step: &'a Step,
-        permit: Permit,
+        (permit, hold): (Permit, Hold),
         question: Option<&Value>,
     ) -> Result<Box<Finished>, adapters::Error> {
         let begun = self.take_up(step).await;
@@ -305,7 +307,8 @@ impl<'a> Attempt<'a> {
         };
         let (provider, model) = (step.provider.clone(), step.model.clone());
         self.emitter.emit(EventBody::Running { provider, model }).await;
-        let calling = self.caller.begin(step, permit);
+        let mut calling = self.caller.begin(step, permit, hold);
+        self.runs(&mut calling);
         let mark = calling.mark;
         let opening = self.caller.open(calling, payload);
         let (mut calling, opened) = match hedge {
@@ -316,7 +319,6 @@ impl<'a> Attempt<'a> {
             }
         };
         let Mark { step, clock, .. } = calling.mark;
-        self.calling = Some((step.clone(), self.letters()));
         let (total, span) = (self.shared.engine.total(), calling.span.clone());
         let listening = self.listen(&mut calling, opened).instrument(span);
         let called = timeout_at(clock + total, listening).await;

@@ -13,8 +13,8 @@ use std::{
 };
 
 use actors::{
-    CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System, Waterfalls,
-    classifier::FRESH, fair::Lane, queue::Queue,
+    BudgetConfig, CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System,
+    Waterfalls, classifier::FRESH, fair::Lane, queue::Queue,
 };
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
@@ -56,6 +56,7 @@ pub(crate) struct Engine {
     seams: Seams,
     registry: Registry,
     providers: Providers,
+    budgets: Vec<BudgetConfig>,
     /// None while it stands still.
     system: Option<System>,
     /// Further engines on the same broker.
@@ -151,17 +152,24 @@ impl Engine {
         let registry = Registry::build(&BTreeMap::from([("sim".to_owned(), provider)])).unwrap();
         let registry = registry.with(Arc::new(Fragile::default()), [Fragile::model()]);
         let providers = BTreeMap::from(["sim", "fragile"].map(|name| (name.to_owned(), of_each)));
-        Self::made_of(registry, providers, limits, sync_interval).await
+        Self::made_of(registry, providers, Vec::new(), limits, sync_interval).await
     }
 
     /// With these providers in the place of its own.
     pub(crate) async fn with_providers(registry: Registry, providers: Providers, limits: Limits) -> Self {
-        Self::made_of(registry, providers, limits, None).await
+        Self::made_of(registry, providers, Vec::new(), limits, None).await
+    }
+
+    /// The same, with budgets.
+    pub(crate) async fn with_budgets(registry: Registry, providers: Providers, budgets: Value) -> Self {
+        let budgets = serde_json::from_value(budgets).unwrap();
+        Self::made_of(registry, providers, budgets, Limits::default(), None).await
     }
 
     async fn made_of(
         registry: Registry,
         providers: Providers,
+        budgets: Vec<BudgetConfig>,
         limits: Limits,
         sync_interval: Option<Duration>,
     ) -> Self {
@@ -170,8 +178,9 @@ impl Engine {
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
         let topology = Topology::new(Subjects::default());
         broker.ensure(&topology.streams(&limits)).await.unwrap();
+        let (system, others) = (None, Vec::new());
         let mut engine =
-            Self { broker, memory, topology, seams, registry, providers, system: None, others: Vec::new() };
+            Self { broker, memory, topology, seams, registry, providers, budgets, system, others };
         engine.start_again().await;
         engine
     }
@@ -210,6 +219,7 @@ impl Engine {
             assets: asset_limits(),
             waterfalls: Waterfalls::default(),
             public_url: None,
+            budgets: self.budgets.clone(),
             seams: self.seams.clone(),
             node: node.into(),
         };

@@ -43,6 +43,7 @@ impl Engine {
             assets: broker::AssetLimits::default(),
             waterfalls: Waterfalls::default(),
             public_url: None,
+            budgets: Vec::new(),
             seams,
             node: name.clone(),
         };

@@ -7,20 +7,45 @@ use super::{
     Attempt,
     caller::{Calling, Mark, Opened},
 };
-use crate::{governor::End, provider::bill::Bill};
+use crate::{budgets::Hold, governor::End, provider::bill::Bill};
 
 /// Letters a token has, where a provider says nothing of the tokens of a broken answer.
 const LETTERS_PER_TOKEN: u64 = 4;
 
+/// The call whose answer is shown.
+pub(super) struct Running<'a> {
+    mark: Mark<'a>,
+    /// How many letters of the answer were there before it.
+    begun: usize,
+    hold: Hold,
+}
+
 impl<'a> Attempt<'a> {
-    /// What its calls have used and cost; of one that runs, as far as it can be told.
-    pub(in crate::provider) fn bill(&self) -> Bill {
-        let mut bill = self.bill;
-        if let Some((step, begun)) = &self.calling {
-            let usage = self.usage_of_broken(*begun);
-            bill.add(&usage, self.price_of(step, &usage, false));
+    /// What its calls have used and cost.
+    pub(in crate::provider) const fn bill(&self) -> Bill {
+        self.bill
+    }
+
+    /// A call is the one whose answer is shown.
+    pub(super) fn runs(&mut self, calling: &mut Calling<'a>) {
+        let (begun, hold) = (self.letters(), std::mem::take(&mut calling.hold));
+        self.calling = Some(Running { mark: calling.mark, begun, hold });
+    }
+
+    /// A call is over: how many letters were there before it, and what is held for it, which is `hold` where it is not the
+    /// one that runs.
+    pub(super) fn ended(&mut self, mark: Mark<'a>, hold: Hold) -> (usize, Hold) {
+        match self.calling.take_if(|running| running.mark == mark) {
+            Some(Running { begun, hold, .. }) => (begun, hold),
+            None => (self.letters(), hold),
         }
-        bill
+    }
+
+    /// The request has come to its end for this reason, whatever runs: a call that does has used what can be told of it.
+    pub(in crate::provider) fn cut(&mut self, why: Option<&Error>) {
+        if let Some(Running { mark, begun, hold }) = self.calling.take() {
+            self.record(mark, hold, self.usage_of_broken(begun), false, why.cloned());
+        }
     }
 
     /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
@@ -63,11 +88,11 @@ impl<'a> Attempt<'a> {
 
     /// A call has been answered.
     pub(super) fn settle(&mut self, calling: Calling<'a>, finished: &Finished) {
-        let Calling { mark, permit, .. } = calling;
-        self.calling = None;
+        let Calling { mark, permit, hold, .. } = calling;
+        let (_, hold) = self.ended(mark, hold);
         permit.settle(End::answered(&finished.usage));
         self.shared.metrics.call(&mark.step.provider, &mark.step.model, "ok", mark.clock.elapsed());
-        self.record(mark, finished.usage, true, None);
+        self.record(mark, hold, finished.usage, true, None);
     }
 
     /// A call has failed; returns why.
@@ -76,12 +101,12 @@ impl<'a> Attempt<'a> {
         calling: Calling<'a>,
         error: adapters::Error,
     ) -> adapters::Error {
-        let Calling { mark, permit, .. } = calling;
+        let Calling { mark, permit, hold, .. } = calling;
         let (Step { provider, model }, key) = (mark.step, permit.key());
         permit.settle(End::failed(&error));
         self.shared.metrics.call(provider, model, error.code.as_str(), mark.clock.elapsed());
-        let before = self.calling.take().map_or_else(|| self.letters(), |(_, before)| before);
-        self.record(mark, self.usage_of_broken(before), false, Some(error.to_public()));
+        let (before, hold) = self.ended(mark, hold);
+        self.record(mark, hold, self.usage_of_broken(before), false, Some(error.to_public()));
         if let (Remedy::Throttle, Some(pause)) = (error.remedy, error.retry_after) {
             self.shared.closings.close(provider, key, pause).await;
         }
@@ -89,10 +114,18 @@ impl<'a> Attempt<'a> {
     }
 
     /// A call is over and has its price.
-    pub(super) fn record(&mut self, mark: Mark<'a>, usage: Usage, has_finished: bool, error: Option<Error>) {
+    pub(super) fn record(
+        &mut self,
+        mark: Mark<'a>,
+        hold: Hold,
+        usage: Usage,
+        has_finished: bool,
+        error: Option<Error>,
+    ) {
         let Mark { step, started_at, .. } = mark;
         self.shared.metrics.used(&step.provider, &step.model, &usage);
         let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, has_finished));
+        hold.settle(cost_usd.unwrap_or(0.0));
         self.records.push(AttemptRecord {
             attempt: self.emitter.next().0,
             provider: step.provider.clone(),

@@ -3,16 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adapters::{Call, Progress as Answer, Progressed, Remedy};
+use adapters::{Call, Needs, Progress as Answer, Progressed, Remedy};
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use schemas::{ErrorCode, Step, Work, webhook::Place};
+use schemas::{Error, ErrorCode, Step, Work, webhook::Place};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, Span, info_span};
 
 use super::{CLOCK_MARGIN, RETRY_BACKOFF};
 use crate::{
+    budgets::Hold,
     governor::{Need, Permit, Refusal},
     progress::Progress,
     provider::Shared,
@@ -33,11 +34,12 @@ pub(super) struct Caller<'a> {
 pub(super) struct Calling<'a> {
     pub(super) mark: Mark<'a>,
     pub(super) permit: Permit,
+    pub(super) hold: Hold,
     pub(super) span: Span,
 }
 
 /// Who is called, and since when.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Mark<'a> {
     pub(super) step: &'a Step,
     pub(super) started_at: Timestamp,
@@ -54,6 +56,16 @@ pub(super) struct Opened {
 pub(super) type Called<'a> = (Calling<'a>, Result<Opened, adapters::Error>);
 
 impl<'a> Caller<'a> {
+    /// Holds the most that a call of `step` may cost in the budgets of its tenant. What has no price costs nothing.
+    pub(super) async fn hold(&self, step: &Step, payload: &Value) -> Result<Hold, Error> {
+        let model = self.shared.registry.model(&step.provider, &step.model);
+        let needs = |model| Needs::of(self.work.request.action, payload, None).cost_usd_max(model);
+        let Some(cost_usd) = model.and_then(needs) else { return Ok(Hold::default()) };
+        // A broker that does not say what is left is waited for.
+        self.expect_by_deadline();
+        self.shared.budgets.hold(&self.work.tenant, cost_usd).await
+    }
+
     /// Waits in line for the right to call `step` with `payload`. `is_last`: there is nobody else to ask.
     pub(super) async fn permit(
         &self,
@@ -82,10 +94,11 @@ impl<'a> Caller<'a> {
     }
 
     /// A call of `step` begins now.
-    pub(super) fn begin(&self, step: &'a Step, permit: Permit) -> Calling<'a> {
+    pub(super) fn begin(&self, step: &'a Step, permit: Permit, mut hold: Hold) -> Calling<'a> {
+        hold.begin();
         let started_at = self.shared.outbox.seams().clock.now();
         let span = info_span!("provider", otel.name = step.provider, model = step.model);
-        Calling { mark: Mark { step, started_at, clock: Instant::now() }, permit, span }
+        Calling { mark: Mark { step, started_at, clock: Instant::now() }, permit, hold, span }
     }
 
     /// Calls, and listens until something comes that can be shown.

@@ -17,6 +17,7 @@ use super::{
     Attempt,
     caller::{Called, Caller, Calling, Mark, Opened},
 };
+use crate::budgets::Hold;
 
 /// Whom to ask beside a call that is silent.
 pub(super) struct Hedge<'a> {
@@ -89,15 +90,17 @@ impl<'a> Attempt<'a> {
     }
 
     /// The next step of the plan is the one that is being tried: its call has answered first.
-    async fn take_over(&mut self, calling: Calling<'a>) -> Calling<'a> {
+    async fn take_over(&mut self, mut calling: Calling<'a>) -> Calling<'a> {
         self.at += 1;
+        self.runs(&mut calling);
         let Step { provider, model } = calling.mark.step.clone();
         self.served_by = Some(calling.mark.step.clone());
         self.emitter.emit(EventBody::Running { provider, model }).await;
         calling
     }
 
-    /// A call is given up because the one beside it was quicker. Whether its question was read nobody knows: it counts.
+    /// A call is given up because the one beside it was quicker. Whether its question was read nobody knows: it counts. Of
+    /// a hedge all that was held is spent.
     fn outran(&mut self, loser: Mark<'a>) {
         let Step { provider, model } = loser.step;
         let took = loser.clock.elapsed();
@@ -112,7 +115,8 @@ impl<'a> Attempt<'a> {
         };
         let why =
             format!("{provider}: cancelled, because another provider that was asked beside it was quicker");
-        self.record(loser, usage, false, Some(Error::new(ErrorCode::Cancelled, why)));
+        let (_, hold) = self.ended(loser, Hold::default());
+        self.record(loser, hold, usage, false, Some(Error::new(ErrorCode::Cancelled, why)));
     }
 }
 
@@ -124,13 +128,15 @@ impl<'a> Caller<'a> {
         // While the first fails nearly always, or has been hedged for many of its calls, there is no call to spare.
         let governor = self.shared.governors.get(&first.provider);
         let may_hedge = governor.as_ref().is_none_or(|governor| governor.may_retry());
-        let permit = match may_hedge {
-            true => self.permit(second, &payload, false).await.ok(),
+        let held = match may_hedge {
+            true => self.hold(second, &payload).await.ok(),
             false => None,
         };
+        let Some(hold) = held else { return pending().await };
+        let permit = self.permit(second, &payload, false).await.ok();
         let permit = permit.filter(|_| governor.is_none_or(|governor| governor.spend_retry()));
         let Some(permit) = permit else { return pending().await };
-        let calling = self.begin(second, permit);
+        let calling = self.begin(second, permit, hold);
         began.get_or_init(|| calling.mark);
         self.open(calling, payload).await
     }

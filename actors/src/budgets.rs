@@ -1,0 +1,190 @@
+//! What tenants may spend: each call holds the most that it may cost before it starts, and what it has cost after it has ended
+//! is spent. So the calls that have started never cost more together than was expected of them and the budget allows, however
+//! many start at once and at however many engines.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `rules` | which budgets there are, and their periods |
+//! | `account` | one budget in one period, as this engine has it |
+//! | `purse` | the part of it that this engine has, from which calls are paid |
+//! | `book` | what all engines have spent and reserved of it |
+//! | `store` | the books in the broker |
+//! | `money` | amounts |
+//!
+//! A tenant without a budget costs nothing here, nor does a model without a price.
+
+mod account;
+mod book;
+mod money;
+mod purse;
+mod rules;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use broker::Seams;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use schemas::{Error, Tenant};
+use tokio::time::{self, MissedTickBehavior, sleep};
+use tracing::{debug, warn};
+
+use crate::{metrics::Metrics, outbox::Outbox};
+use account::{Account, Reason};
+use money::Money;
+pub use rules::{BadBudget, BudgetConfig, Per};
+use rules::{Budget, Rules};
+use store::Store;
+
+/// How often it is told what was spent, and given back what was not needed.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+/// Before a broker is asked again that did not say what is left.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The budgets of all tenants.
+#[derive(Debug)]
+pub struct Budgets {
+    rules: Rules,
+    store: Store,
+    node: String,
+    seams: Seams,
+    metrics: Arc<Metrics>,
+    /// By tenant, period and its beginning.
+    accounts: Mutex<BTreeMap<(String, Per, Timestamp), Arc<Account>>>,
+}
+
+/// What is held for one call in each budget that it falls under. Dropped before the call has begun it comes back; after that,
+/// all of it is spent: nobody can tell what the call has cost.
+#[derive(Debug, Default)]
+pub struct Hold {
+    accounts: Vec<(Arc<Account>, Money)>,
+    has_begun: bool,
+}
+
+impl Budgets {
+    /// What `rules` say, for the engine `node`.
+    pub fn new(rules: &[BudgetConfig], outbox: &Outbox, node: String, metrics: Arc<Metrics>) -> Self {
+        let (rules, seams) = (Rules::new(rules), outbox.seams().clone());
+        let store = Store::new(outbox.broker(), outbox.topology().budgets.clone());
+        Self { rules, store, node, seams, metrics, accounts: Mutex::default() }
+    }
+
+    /// Holds `cost_usd` for a call of `tenant` that is to start. The error is `budget_exceeded` where a budget does not
+    /// allow it. While the broker does not say what is left, this waits.
+    pub async fn hold(&self, tenant: &Tenant, cost_usd: f64) -> Result<Hold, Error> {
+        let cost = Money::of_usd(cost_usd).max(Money::LEAST);
+        let mut hold = Hold::default();
+        for budget in self.rules.of(tenant.as_str()) {
+            loop {
+                let account = self.account(tenant.as_str(), budget);
+                match account.hold(&self.store, cost).await {
+                    Ok(()) => {
+                        hold.accounts.push((account, cost));
+                        break;
+                    }
+                    Err(Reason::Spent(shortage)) => {
+                        self.metrics.budget_refused(&account.tenant, budget.per.as_str());
+                        return Err(account.refusal(cost, shortage, self.store.now()));
+                    }
+                    Err(Reason::Unknown(error)) => {
+                        let tenant = tenant.as_str();
+                        match error.is_transient() {
+                            true => debug!(%error, tenant, "it is not known what is left of a budget"),
+                            false => warn!(%error, tenant, "a budget cannot be asked; its calls wait"),
+                        }
+                        sleep(PAUSE).await;
+                    }
+                }
+            }
+        }
+        Ok(hold)
+    }
+
+    /// Tells from time to time what was spent, until it is dropped. Without it what was spent stays reserved.
+    pub async fn keep(&self) {
+        if self.rules.is_empty() {
+            return;
+        }
+        let mut ticks = time::interval(TELL_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.tell(false).await;
+        }
+    }
+
+    /// Tells what was spent and gives back what was not: the engine ends. What could not be told stays reserved.
+    pub async fn close(&self) {
+        self.tell(true).await;
+    }
+
+    async fn tell(&self, gives_all: bool) {
+        let accounts: Vec<_> = self.accounts.lock().values().cloned().collect();
+        join_all(accounts.iter().map(async |account| {
+            if let Err(error) = account.tell(&self.store, gives_all).await {
+                debug!(%error, tenant = account.tenant, "other engines do not hear what was spent of a budget");
+            }
+        }))
+        .await;
+        let now = self.store.now();
+        for account in accounts {
+            self.show(&account, now);
+        }
+        // Whoever holds something of it has it from here: none comes between.
+        self.accounts.lock().retain(|_, account| {
+            account.period.end > now || Arc::strong_count(account) > 1 || !account.is_told(now)
+        });
+    }
+
+    /// A period that is over shows as one of which nothing is spent, until the next one is shown.
+    fn show(&self, account: &Account, now: Timestamp) {
+        let Budget { per, limit, .. } = account.budget;
+        let (tenant, per) = (account.tenant.as_str(), per.as_str());
+        let is_over = account.period.end <= now;
+        let spent = if is_over { Money::ZERO } else { account.spent() };
+        self.metrics.budget(tenant, per, spent.usd(), limit.usd());
+        if !is_over && account.must_warn() {
+            let (until, limit) = (account.period.end, limit.to_string());
+            warn!(tenant, per, %spent, limit, %until, "a budget is nearly spent");
+            self.metrics.budget_warned(tenant, per);
+        }
+    }
+
+    fn account(&self, tenant: &str, budget: Budget) -> Arc<Account> {
+        let period = budget.per.period(self.store.now());
+        let open = || {
+            let holder = format!("{}-{:x}", self.node, self.seams.random.next_u64());
+            Arc::new(Account::new(tenant.to_owned(), budget, period, holder))
+        };
+        let name = (tenant.to_owned(), budget.per, period.start);
+        Arc::clone(self.accounts.lock().entry(name).or_insert_with(open))
+    }
+}
+
+impl Hold {
+    /// The call begins: from here on it may cost something.
+    pub fn begin(&mut self) {
+        self.has_begun = true;
+    }
+
+    /// The call has ended and has cost so much.
+    pub fn settle(mut self, cost_usd: f64) {
+        self.pay(|_| Money::of_usd(cost_usd));
+    }
+
+    fn pay(&mut self, cost: impl Fn(Money) -> Money) {
+        for (account, held) in self.accounts.drain(..) {
+            account.settle(held, cost(held));
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let has_begun = self.has_begun;
+        self.pay(|held| if has_begun { held } else { Money::ZERO });
+    }
+}
