@@ -152,6 +152,8 @@ pub struct Limits {
     pub outcomes_age: Duration,
     /// How long parked work is kept.
     pub dead_age: Duration,
+    /// How long it is kept what each request has used.
+    pub ledger_age: Duration,
     /// How long the broker itself recognises a repeated id.
     pub duplicate_window: Duration,
 }
@@ -167,6 +169,7 @@ impl Default for Limits {
             events_bytes_max: GIB / 4,
             outcomes_age: DAY,
             dead_age: 30 * DAY,
+            ledger_age: 400 * DAY,
             duplicate_window: Duration::from_secs(2 * 60),
         }
     }
@@ -189,6 +192,8 @@ pub struct Topology {
     pub callbacks: String,
     /// Parked work.
     pub dead: String,
+    /// What each request has used, where that is kept.
+    pub ledger: Option<String>,
     /// Cancels whose requests have not ended.
     pub cancels: String,
     /// A bucket: what each engine has been given of the providers' limits.
@@ -208,11 +213,18 @@ impl Topology {
             outcomes: name("RES"),
             callbacks: name("CB"),
             dead: name("DEAD"),
+            ledger: Some(name("USE")),
             cancels: name("CTL"),
             leases: name("LEASES"),
             closings: name("LIM"),
             subjects,
         }
+    }
+
+    /// The same, but nothing is kept of what requests have used.
+    #[must_use]
+    pub fn without_ledger(self) -> Self {
+        Self { ledger: None, ..self }
     }
 
     /// Where assets are kept: a little longer than is promised, so that none loses its first piece before its time.
@@ -257,7 +269,7 @@ impl Topology {
             bells: Some(self.bells()),
             ..stream(name, kind, Retention::WorkQueue, Storage::File)
         };
-        vec![
+        let mut streams = vec![
             // Without an action it is no request: its publisher hears that nobody takes it.
             StreamSpec { subjects: vec![self.subjects.queue("req.*.>")], ..queue(&self.requests, "req") },
             queue(&self.work, "work"),
@@ -292,6 +304,12 @@ impl Topology {
                 discard_old: true,
                 ..stream(&self.closings, "lim", Retention::Limits, Storage::File)
             },
-        ]
+        ];
+        streams.extend(self.ledger.as_ref().map(|ledger| StreamSpec {
+            age_max: Some(limits.ledger_age),
+            first_wins: true,
+            ..stream(ledger, "use", Retention::Limits, Storage::File)
+        }));
+        streams
     }
 }

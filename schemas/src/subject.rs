@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::{Action, Error, InvalidToken, Priority, RequestId, Tenant};
 
 /// The subjects under one prefix (`dynode` by default). Cheap to clone.
@@ -55,6 +57,17 @@ impl Subjects {
     /// `dynode.res.<tenant>.<id>`: the outcome.
     pub fn outcome(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.res.{tenant}.{id}", self.prefix)
+    }
+
+    /// `dynode.use.<tenant>.<id>.<at>`: what a request has used that ended at `at`. An id may be used again once its outcome
+    /// is forgotten, which is long before the ledger is.
+    pub fn ledger(&self, tenant: &Tenant, id: &RequestId, at: Timestamp) -> String {
+        format!("{}.use.{tenant}.{id}.{}", self.prefix, at.as_millisecond())
+    }
+
+    /// `dynode.use.<tenant>.>`: what one tenant has used.
+    pub fn ledger_of(&self, tenant: &Tenant) -> String {
+        format!("{}.use.{tenant}.>", self.prefix)
     }
 
     /// `dynode.cb.<tenant>.<id>`: the outcome is to be delivered.
@@ -120,7 +133,7 @@ impl Subjects {
         format!("{}.bell.{path}", self.prefix)
     }
 
-    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`, `lim`).
+    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `use`, `cb`, `dead`, `ctl`, `att`, `hb`, `sig`, `lim`).
     pub fn all(&self, kind: &str) -> String {
         format!("{}.{kind}.>", self.prefix)
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use schemas::{
     Action, AttemptRecord, Backpressure, Callback, ChatDelta, ChatOutput, DeadLetter, EmbeddingOutput, Error,
-    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, MidstreamFailure, Outcome, Output, Prefer,
+    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, LedgerEntry, MidstreamFailure, Outcome, Output, Prefer,
     Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Usage,
     chat::{FinishReason, ToolCall, ToolCallDelta},
     embedding::Vector,
@@ -128,6 +128,7 @@ fn outcomes() {
         id: id("req-123"),
         tenant: Tenant::new("acme").unwrap(),
         action: Action::ChatCompletion,
+        session: Some(id("s-1")),
         status: Status::Succeeded,
         output: Some(Output::Chat(chat)),
         usage: Usage {
@@ -149,6 +150,7 @@ fn outcomes() {
         ended: (1, 7),
     };
     check("outcome-chat", &outcome);
+    check("ledger-entry", &LedgerEntry::of(&outcome).unwrap());
     let vectors = EmbeddingOutput { embeddings: vec![Vector(vec![0.5, -1.0])] };
     let embeddings = Outcome {
         action: Action::EmbeddingQuery,
@@ -157,6 +159,7 @@ fn outcomes() {
         ..outcome.clone()
     };
     check("outcome-embeddings", &embeddings);
+    assert_eq!(LedgerEntry::of(&embeddings), None, "nobody was called");
     let error = Some(Error::invalid("payload.model", "expected a string"));
     check("outcome-failed", &Outcome { status: Status::Failed, output: None, error, ..outcome });
 }
