@@ -18,6 +18,7 @@
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
 //! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
 //! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
+//! | [`estimator`] | what a request would cost, without asking anybody |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
 //! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
 //! | [`intensity`], [`backoff`] | pure parts |
@@ -32,6 +33,7 @@ pub mod control;
 pub mod delivery;
 mod dispatch;
 pub mod emitter;
+pub mod estimator;
 pub mod fair;
 pub mod governor;
 pub mod heartbeat;
@@ -52,6 +54,7 @@ pub mod waterfall;
 pub mod worker;
 
 pub use config::{CallbackConfig, EngineConfig, ProviderLimits, Providers, RuleConfig};
+pub use estimator::Estimator;
 pub use system::{Error, Parts, System};
 pub use vitals::Vitals;
 pub use waterfall::Waterfalls;

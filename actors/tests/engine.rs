@@ -4,6 +4,7 @@ mod assets;
 mod fairness;
 mod fencing;
 mod governing;
+mod ledger;
 mod midstream;
 mod signs;
 mod support;

@@ -57,12 +57,7 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
 
     /// The sequence of the first message of `stream` that matches `pattern` and was stored at `since` or later: where a
     /// replay of what is newer begins.
-    async fn first_since(
-        &self,
-        stream: &str,
-        pattern: &str,
-        since: Timestamp,
-    ) -> Result<Option<u64>, Error>;
+    async fn first_since(&self, stream: &str, pattern: &str, since: Timestamp) -> Result<Option<u64>, Error>;
 
     /// The messages of `stream` that match `pattern` and have a sequence of at least `from`.
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error>;

@@ -190,12 +190,7 @@ impl Broker for JetStream {
         self.keeper.healing(stream, || read::next(&self.connection, stream, subject, from)).await
     }
 
-    async fn first_since(
-        &self,
-        stream: &str,
-        pattern: &str,
-        since: Timestamp,
-    ) -> Result<Option<u64>, Error> {
+    async fn first_since(&self, stream: &str, pattern: &str, since: Timestamp) -> Result<Option<u64>, Error> {
         self.keeper.healing(stream, || read::first_since(&self.connection, stream, pattern, since)).await
     }
 

@@ -232,12 +232,7 @@ impl Broker for Memory {
         Ok(stream.next(subject, from, Instant::now(), effects))
     }
 
-    async fn first_since(
-        &self,
-        stream: &str,
-        pattern: &str,
-        since: Timestamp,
-    ) -> Result<Option<u64>, Error> {
+    async fn first_since(&self, stream: &str, pattern: &str, since: Timestamp) -> Result<Option<u64>, Error> {
         let parsed = parse(pattern)?;
         let mut state = self.handle.ask(|| format!("read {stream}")).await?;
         let (_, stream, effects) = state.stream(stream)?;

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use broker::{AssetLimits, Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use schemas::{Error, ErrorCode, RequestId, Tenant};
+use schemas::{Error, ErrorCode, Estimate, Request, RequestId, Tenant};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -35,6 +35,8 @@ pub struct Parts {
     pub seams: Seams,
     /// What can be asked for; `GET /v1/models` lists it.
     pub catalogue: Catalogue,
+    /// What a request would cost, without sending it.
+    pub estimate: Arc<dyn Fn(&Tenant, Request) -> Result<Estimate, Error> + Send + Sync>,
     /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// How those who do the work are, as far as whoever started them knows.

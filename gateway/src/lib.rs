@@ -13,6 +13,7 @@
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
 //! | `assets` | the files that were made, for their tenant and by signed links |
+//! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `dead` | the operator's door: what was parked |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | [`standby`] | the doors while there is no broker yet |
@@ -32,6 +33,7 @@ mod connection;
 mod dead;
 mod door;
 mod ending;
+mod estimate;
 mod events;
 mod feed;
 mod frame;
@@ -52,6 +54,7 @@ mod router;
 mod sse;
 mod status;
 mod submit;
+mod usage;
 mod waiting;
 mod ws;
 

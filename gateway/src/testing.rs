@@ -40,6 +40,7 @@ impl Rig {
             assets: AssetLimits::default(),
             seams: Seams::simulated(7, Timestamp::UNIX_EPOCH),
             catalogue: crate::Catalogue::default(),
+            estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing is served"))),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
             standing: Arc::new(Standing::default),
             version: String::new(),

@@ -70,6 +70,11 @@ impl Subjects {
         format!("{}.use.{tenant}.>", self.prefix)
     }
 
+    /// Whether it is a `use` subject.
+    pub fn is_ledger(&self, subject: &str) -> bool {
+        self.strip(subject, "use").is_some()
+    }
+
     /// `dynode.cb.<tenant>.<id>`: the outcome is to be delivered.
     pub fn callback(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.cb.{tenant}.{id}", self.prefix)

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    ops::Range,
     str::FromStr,
 };
 
@@ -68,9 +67,7 @@ impl FromStr for Dimension {
 }
 
 /// What a row is about: what was asked for is there, but for the session of requests that have none.
-#[derive(
-    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct UsageKey {
     /// The beginning of the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,8 +123,9 @@ pub struct UsageReport {
     pub object: String,
     /// The beginning of the time that is summed.
     pub since: Timestamp,
-    /// Its end, which is not in it.
-    pub until: Timestamp,
+    /// Its end, which is not in it; none means up to now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// What the rows are told apart by.
     pub by: Vec<Dimension>,
     /// The rows, sorted.
@@ -140,25 +138,22 @@ pub struct UsageReport {
 #[derive(Debug, Clone)]
 pub struct Sums {
     by: BTreeSet<Dimension>,
-    time: Range<Timestamp>,
+    since: Timestamp,
+    until: Option<Timestamp>,
     rows: BTreeMap<UsageKey, UsageSum>,
     total: UsageSum,
 }
 
 impl Sums {
-    /// Nothing yet: what ended within `time` will be told apart `by` this.
-    pub fn new(by: impl IntoIterator<Item = Dimension>, time: Range<Timestamp>) -> Self {
-        Self {
-            by: by.into_iter().collect(),
-            time,
-            rows: BTreeMap::new(),
-            total: UsageSum::default(),
-        }
+    /// Nothing yet: what ended from `since` on and before `until` will be told apart `by` this.
+    pub fn new(by: impl IntoIterator<Item = Dimension>, since: Timestamp, until: Option<Timestamp>) -> Self {
+        let by = by.into_iter().collect();
+        Self { by, since, until, rows: BTreeMap::new(), total: UsageSum::default() }
     }
 
     /// One more entry; nothing happens where it is of another time.
     pub fn add(&mut self, entry: &LedgerEntry) {
-        if !self.time.contains(&entry.at) {
+        if entry.at < self.since || self.until.is_some_and(|until| entry.at >= until) {
             return;
         }
         self.total.requests += 1;
@@ -184,11 +179,11 @@ impl Sums {
 
     /// All of it.
     pub fn report(self) -> UsageReport {
-        let Self { by, time, rows, total } = self;
+        let Self { by, since, until, rows, total } = self;
         UsageReport {
             object: "list".into(),
-            since: time.start,
-            until: time.end,
+            since,
+            until,
             by: by.into_iter().collect(),
             data: rows.into_iter().map(|(key, sum)| UsageRow { key, sum }).collect(),
             total,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use schemas::{
     Action, AttemptRecord, Backpressure, Callback, ChatDelta, ChatOutput, DeadLetter, EmbeddingOutput, Error,
-    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, LedgerEntry, MidstreamFailure, Outcome, Output, Prefer,
-    Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Usage,
+    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, LedgerEntry, MidstreamFailure, Outcome, Output,
+    Prefer, Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Usage,
     chat::{FinishReason, ToolCall, ToolCallDelta},
     embedding::Vector,
     event::Completion,

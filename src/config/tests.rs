@@ -36,7 +36,7 @@ fn the_defaults_are_a_configuration() {
     let config = of_variables(&[]).unwrap();
     assert_eq!(config.gateway.listen, "127.0.0.1:8321");
     assert_eq!(config.broker, BrokerChoice::Auto);
-    assert_eq!(config.streams.limits(), broker::Limits::default());
+    assert_eq!(config.limits(), broker::Limits::default());
     let models: Vec<_> = config.providers["sim"].models.keys().map(String::as_str).collect();
     assert_eq!(models, ["sim-chat", "sim-embed", "sim-fast", "sim-image", "sim-speech"]);
 }

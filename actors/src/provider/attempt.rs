@@ -40,9 +40,16 @@ pub(super) struct Attempt<'a> {
     shown: ChatOutput,
     has_shown: bool,
     bill: Bill,
-    /// The call that runs, and how many letters of the answer were there before it.
-    calling: Option<(Step, usize)>,
+    calling: Option<Calling>,
     first_event_ms: Option<u64>,
+}
+
+/// The call that runs.
+struct Calling {
+    step: Step,
+    started_at: Timestamp,
+    /// How many letters of the answer were there before it.
+    begun: usize,
 }
 
 impl<'a> Attempt<'a> {
@@ -84,14 +91,34 @@ impl<'a> Attempt<'a> {
         self.emitter.next()
     }
 
-    /// What its calls have used and cost; of one that runs, as far as it can be told.
-    pub(super) fn bill(&self) -> Bill {
-        let mut bill = self.bill;
-        if let Some((step, begun)) = &self.calling {
-            let usage = self.usage_of_broken(*begun);
-            bill.add(&usage, self.price_of(step, &usage, false));
+    /// What its calls have used and cost.
+    pub(super) const fn bill(&self) -> Bill {
+        self.bill
+    }
+
+    /// The request has come to its end for this reason, whatever runs: a call that does has used what can be told of it.
+    pub(super) fn cut(&mut self, why: Option<&Error>) {
+        if let Some(calling) = self.calling.take() {
+            let usage = self.usage_of_broken(calling.begun);
+            self.charge(calling, usage, false, why.cloned());
         }
-        bill
+    }
+
+    /// A call has ended: what it used goes on the bill and into the records.
+    fn charge(&mut self, calling: Calling, usage: Usage, has_finished: bool, error: Option<Error>) {
+        let Calling { step, started_at, .. } = calling;
+        let cost_usd = self.bill.add(&usage, self.price_of(&step, &usage, has_finished));
+        self.shared.metrics.used(&step.provider, &step.model, &usage, cost_usd);
+        self.records.push(AttemptRecord {
+            attempt: self.emitter.next().0,
+            provider: step.provider,
+            model: step.model,
+            started_at,
+            ended_at: self.shared.outbox.seams().clock.now(),
+            usage,
+            cost_usd,
+            error,
+        });
     }
 
     /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
@@ -269,8 +296,8 @@ impl<'a> Attempt<'a> {
         mut permit: Permit,
     ) -> Result<Box<Finished>, adapters::Error> {
         let begun = self.take_up(step).await;
-        self.calling = Some((step.clone(), self.letters()));
         let (started_at, clock) = (self.shared.outbox.seams().clock.now(), Instant::now());
+        self.calling = Some(Calling { step: step.clone(), started_at, begun: self.letters() });
         let running = EventBody::Running { provider: step.provider.clone(), model: step.model.clone() };
         self.emitter.emit(running).await;
         let span = info_span!("provider", otel.name = step.provider, model = step.model);
@@ -281,25 +308,17 @@ impl<'a> Attempt<'a> {
         permit.settle(End::of(&called));
         let result = called.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         self.shared.metrics.call(&step.provider, &step.model, result, clock.elapsed());
-        let (_, before) = self.calling.take().unwrap_or_else(|| (step.clone(), 0));
-        let usage = called.as_ref().map_or_else(|_| self.usage_of_broken(before), |finished| finished.usage);
-        self.shared.metrics.used(&step.provider, &step.model, &usage);
-        let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, called.is_ok()));
+        if let Some(calling) = self.calling.take() {
+            let broken = |_: &adapters::Error| self.usage_of_broken(calling.begun);
+            let usage = called.as_ref().map_or_else(broken, |finished| finished.usage);
+            let error = called.as_ref().err().map(adapters::Error::to_public);
+            self.charge(calling, usage, called.is_ok(), error);
+        }
         if let (Ok(finished), Some(begun)) = (&mut called, begun)
             && let Output::Chat(answer) = &mut finished.output
         {
             answer.text.insert_str(0, &begun);
         }
-        self.records.push(AttemptRecord {
-            attempt: self.emitter.next().0,
-            provider: step.provider.clone(),
-            model: step.model.clone(),
-            started_at,
-            ended_at: self.shared.outbox.seams().clock.now(),
-            usage,
-            cost_usd,
-            error: called.as_ref().err().map(adapters::Error::to_public),
-        });
         called
     }
 

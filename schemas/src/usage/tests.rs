@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use proptest::{prelude::*, sample::select};
 
 use super::*;
@@ -30,20 +32,25 @@ fn entry(second: i64, session: Option<&str>, lines: Vec<LedgerLine>) -> LedgerEn
 }
 
 fn sum(entries: &[LedgerEntry], by: &[Dimension], time: Range<i64>) -> UsageReport {
-    let mut sums = Sums::new(by.iter().copied(), at(time.start)..at(time.end));
+    let mut sums = Sums::new(by.iter().copied(), at(time.start), Some(at(time.end)));
     entries.iter().for_each(|entry| sums.add(entry));
     sums.report()
 }
 
 #[test]
 fn a_request_that_fell_over_counts_where_it_was() {
-    let fell_over =
-        entry(10, None, vec![line("a", "m", 4, None), line("a", "m", 4, Some(1)), line("b", "n", 8, Some(3))]);
+    let fell_over = entry(
+        10,
+        None,
+        vec![line("a", "m", 4, None), line("a", "m", 4, Some(1)), line("b", "n", 8, Some(3))],
+    );
     let report = sum(&[fell_over], &[Dimension::Provider], 0..100);
     let rows: Vec<_> = report
         .data
         .iter()
-        .map(|UsageRow { key, sum }| (key.provider.as_deref().unwrap(), sum.requests, sum.calls, sum.cost_usd))
+        .map(|UsageRow { key, sum }| {
+            (key.provider.as_deref().unwrap(), sum.requests, sum.calls, sum.cost_usd)
+        })
         .collect();
     assert_eq!(rows, [("a", 1, 2, CENT), ("b", 1, 1, 3.0 * CENT)]);
     assert_eq!(report.data[0].sum.unpriced_calls, 1);
