@@ -223,8 +223,9 @@ fn every_key_of_the_default_configuration_has_a_comment() {
 #[test]
 fn every_key_that_is_known_stands_in_the_default_configuration() {
     /// Keys that hold tables: they stand in no line of their own.
-    const TABLES: [&str; 11] = [
+    const TABLES: [&str; 12] = [
         "assets",
+        "ledger",
         "waterfalls",
         "gateway",
         "streams",
@@ -243,6 +244,7 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         ("engine", "[engine]\nnonsense = 1"),
         ("classifier", "[classifier]\nnonsense = 1"),
         ("callbacks", "[callbacks]\nnonsense = 1"),
+        ("ledger", "[ledger]\nnonsense = 1"),
         ("assets", "[assets]\nnonsense = 1"),
         ("telemetry", "[telemetry]\nnonsense = 1"),
         ("watchdog", "[watchdog]\nnonsense = 1"),
