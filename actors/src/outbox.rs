@@ -172,13 +172,9 @@ impl Outbox {
         let Some(entry) = LedgerEntry::of(outcome).filter(|_| self.topology.ledger.is_some()) else {
             return Ok(());
         };
-        let subject = self.topology.subjects.ledger(&entry.tenant, &entry.id, entry.at);
-        let id = Some(subject.clone());
+        let (subject, id) = (self.topology.subjects.ledger(&entry.tenant), Some(entry.message_id()));
         let message = message(subject, Format::MessagePack, encode(Format::MessagePack, &entry)?);
-        match self.publish(Publication { message, id }).await {
-            Err(error) if error.kind() != ErrorKind::Exists => Err(error),
-            _ => Ok(()),
-        }
+        self.publish(Publication { message, id }).await.map(drop)
     }
 
     /// Returns the outcome that stands.

@@ -11,6 +11,8 @@ use crate::ObjectsSpec;
 pub const CANCELS_MAX: usize = 65_536;
 /// How long a cancel is kept: the longest deadline, after which no request needs it.
 pub const CANCELS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a repeated entry of the ledger is recognised: the longest deadline, after which nobody concludes its request.
+const LEDGER_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long it is kept that a provider wants no calls: longer than any asks for.
 const CLOSINGS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most of these; only the last of each provider is read.
@@ -307,7 +309,7 @@ impl Topology {
         ];
         streams.extend(self.ledger.as_ref().map(|ledger| StreamSpec {
             age_max: Some(limits.ledger_age),
-            first_wins: true,
+            duplicate_window: LEDGER_WINDOW,
             ..stream(ledger, "use", Retention::Limits, Storage::File)
         }));
         streams

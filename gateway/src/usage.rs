@@ -56,7 +56,7 @@ async fn read(app: &Shared, mut sums: Sums, since: Timestamp) -> Result<Sums, Er
         let why = "this server keeps no ledger (ledger.keep_days is 0)";
         return Err(Error::new(ErrorCode::NotFound, why));
     };
-    let pattern = topology.subjects.ledger_of(app.tenant());
+    let pattern = topology.subjects.ledger(app.tenant());
     let since = since.checked_sub(CLOCKS_APART).unwrap_or(since).max(Timestamp::UNIX_EPOCH);
     let of_broker = |error: broker::Error| refusal::of_broker(&error);
     let Some(first) = app.broker().first_since(ledger, &pattern, since).await.map_err(of_broker)? else {

@@ -1,7 +1,7 @@
-//! What a request has used and cost: one entry for each that called a provider, on `dynode.use.<tenant>.<id>.<at>`.
+//! What a request has used and cost: one entry for each that called a provider, on `dynode.use.<tenant>`.
 //!
 //! An entry follows from the recorded outcome and from nothing else, so that whoever writes it, and however often, writes
-//! the same.
+//! the same under the same message id: the broker keeps the first.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -66,6 +66,12 @@ impl LedgerEntry {
             at,
             lines: lines.collect(),
         })
+    }
+
+    /// The id of its message. The time is in it since a request id may be used again once its outcome is forgotten, which
+    /// is long before the ledger is.
+    pub fn message_id(&self) -> String {
+        format!("{}.{}.{}", self.tenant, self.id, self.at.as_millisecond())
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::{Action, Error, InvalidToken, Priority, RequestId, Tenant};
 
 /// The subjects under one prefix (`dynode` by default). Cheap to clone.
@@ -59,15 +57,10 @@ impl Subjects {
         format!("{}.res.{tenant}.{id}", self.prefix)
     }
 
-    /// `dynode.use.<tenant>.<id>.<at>`: what a request has used that ended at `at`. An id may be used again once its outcome
-    /// is forgotten, which is long before the ledger is.
-    pub fn ledger(&self, tenant: &Tenant, id: &RequestId, at: Timestamp) -> String {
-        format!("{}.use.{tenant}.{id}.{}", self.prefix, at.as_millisecond())
-    }
-
-    /// `dynode.use.<tenant>.>`: what one tenant has used.
-    pub fn ledger_of(&self, tenant: &Tenant) -> String {
-        format!("{}.use.{tenant}.>", self.prefix)
+    /// `dynode.use.<tenant>`: what its requests have used. No subject for each, since a broker remembers every subject for as
+    /// long as there is a message, and the ledger is long.
+    pub fn ledger(&self, tenant: &Tenant) -> String {
+        format!("{}.use.{tenant}", self.prefix)
     }
 
     /// Whether it is a `use` subject.

@@ -26,7 +26,7 @@ impl Rig {
             at: Timestamp::now() - SignedDuration::from_hours(hours),
             lines: models.iter().map(line).collect(),
         };
-        let subject = self.topology.subjects.ledger(&entry.tenant, &entry.id, entry.at);
+        let subject = self.topology.subjects.ledger(&entry.tenant);
         self.publish_entry(&subject, &Format::MessagePack.encode(&entry).unwrap()).await;
     }
 
@@ -48,7 +48,7 @@ async fn what_was_used_is_summed_by_what_is_asked() {
     rig.used("default", "a", 0, &[("small", None), ("large", Some(0.5))]).await;
     rig.used("default", "b", 0, &[("large", Some(0.25))]).await;
     rig.used("other", "c", 0, &[("large", Some(100.0))]).await;
-    rig.publish_entry("dynode.use.default.x.1", b"\xc1").await;
+    rig.publish_entry("dynode.use.default", b"\xc1").await;
 
     let all = rig.usage("").await;
     let total = &all["total"];
