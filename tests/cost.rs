@@ -86,7 +86,8 @@ async fn costs_are_summed_as_the_outcomes_say(broker: Broker) {
     let counted = metrics.lines().find(|line| {
         line.starts_with("dynode_cost_usd_total") && line.contains("\"paid\"") && line.contains("\"large\"")
     });
-    let counted: f64 = counted.unwrap_or_else(|| panic!("{metrics}")).split(' ').next_back().unwrap().parse().unwrap();
+    let counted: f64 =
+        counted.unwrap_or_else(|| panic!("{metrics}")).split(' ').next_back().unwrap().parse().unwrap();
     assert!(same(counted, &json!(large)), "{counted} {large}");
 
     if matches!(broker, Broker::Managed) {

@@ -57,28 +57,29 @@ fn show(answer: Value) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A number of a sum, by its name; some are shown only where there are any.
+/// A number of a sum and its name.
 type Number = (&'static str, fn(&UsageSum) -> String);
 
-const ALWAYS: [Number; 4] = [
+const NUMBERS: [Number; 10] = [
     ("requests", |sum| sum.requests.to_string()),
     ("calls", |sum| sum.calls.to_string()),
     ("input", |sum| sum.usage.input_tokens.to_string()),
     ("output", |sum| sum.usage.output_tokens.to_string()),
+    ("cached", |sum| sum.usage.cached_tokens.to_string()),
+    ("reasoning", |sum| sum.usage.reasoning_tokens.to_string()),
+    ("images", |sum| sum.usage.images.to_string()),
+    ("characters", |sum| sum.usage.characters.to_string()),
+    ("seconds", |sum| format!("{:.1}", sum.usage.media_ms as f64 / 1e3)),
+    ("USD", |sum| format!("{:.6}", sum.cost_usd)),
 ];
-const WHERE_ANY: [(fn(&UsageSum) -> u64, Number); 5] = [
-    (|sum| sum.usage.cached_tokens, ("cached", |sum| sum.usage.cached_tokens.to_string())),
-    (|sum| sum.usage.reasoning_tokens, ("reasoning", |sum| sum.usage.reasoning_tokens.to_string())),
-    (|sum| sum.usage.images, ("images", |sum| sum.usage.images.to_string())),
-    (|sum| sum.usage.characters, ("characters", |sum| sum.usage.characters.to_string())),
-    (|sum| sum.usage.media_ms, ("seconds", |sum| format!("{:.1}", sum.usage.media_ms as f64 / 1e3))),
-];
-const COST: Number = ("USD", |sum| format!("{:.6}", sum.cost_usd));
+/// These are shown only where there are any.
+const RARE: [&str; 5] = ["cached", "reasoning", "images", "characters", "seconds"];
 
 /// One row each, and the total below.
 fn table(report: &UsageReport) -> Table {
-    let any = WHERE_ANY.iter().filter(|(count, _)| count(&report.total) > 0).map(|(_, number)| *number);
-    let numbers: Vec<Number> = ALWAYS.into_iter().chain(any).chain([COST]).collect();
+    let none = UsageSum::default();
+    let is_shown = |(name, of): &Number| !RARE.contains(name) || of(&report.total) != of(&none);
+    let numbers: Vec<Number> = NUMBERS.into_iter().filter(is_shown).collect();
     let numbers_of = |sum: &UsageSum| numbers.iter().map(|(_, of)| of(sum)).collect::<Vec<_>>();
     let names = report.by.iter().map(|dimension| dimension.as_str());
     let head = names.chain(numbers.iter().map(|(name, _)| *name)).map(str::to_owned);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use broker::{
-    Broker, Limits, Stored,
+    Limits, Stored,
     memory::{Fault, Memory, Rule, RuleId},
 };
 use futures_util::StreamExt;
