@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing about what it does.
 
 mod chaos;
+mod cost;
 mod provider;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use schemas::{Action, RequestId};
 
 pub(crate) use self::{
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
+    cost::{CostArgs, EstimateArgs},
     provider::{CheckArgs, ProviderCommand},
 };
 
@@ -36,6 +38,10 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Show the events of a running server as they happen
     Watch(WatchArgs),
+    /// Tell what a request would cost, without sending it
+    Estimate(EstimateArgs),
+    /// Sum what requests have used and cost
+    Cost(CostArgs),
     /// See what was parked, run it again, or drop it
     #[command(subcommand)]
     Dead(DeadCommand),
@@ -101,12 +107,8 @@ pub(crate) struct SendArgs {
     /// Where the server is
     #[arg(long, env = "DYNODE_URL", default_value = URL)]
     pub(crate) url: String,
-    /// The model [default: sim-chat, or sim-embed for embedding.query]
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// What is asked for
-    #[arg(long, default_value_t = Action::ChatCompletion)]
-    pub(crate) action: Action,
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
     /// The id of the request; one that was sent before shows that request again [default: a new one]
     #[arg(long)]
     pub(crate) id: Option<RequestId>,
@@ -114,9 +116,6 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) deadline: u64,
-    /// The payload as JSON from a file, or - for standard input, in place of TEXT
-    #[arg(long, value_name = "FILE", conflicts_with = "text")]
-    pub(crate) payload: Option<PathBuf>,
     /// Print every event as it came, one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -126,6 +125,20 @@ pub(crate) struct SendArgs {
     /// Tell model, usage and time even where standard error is no terminal
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+/// What is asked, of `dynode send` and `dynode estimate`.
+#[derive(Debug, Args)]
+pub(crate) struct QuestionArgs {
+    /// The model [default: sim-chat, or sim-embed for embedding.query]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// What is asked for
+    #[arg(long, default_value_t = Action::ChatCompletion)]
+    pub(crate) action: Action,
+    /// The payload as JSON from a file, or - for standard input, in place of TEXT
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub(crate) payload: Option<PathBuf>,
     /// What to say; - or nothing reads standard input
     #[arg(value_name = "TEXT")]
     pub(crate) text: Vec<String>,
@@ -287,6 +300,8 @@ mod tests {
             "dynode dead drop",
             "dynode dead drop --stage delivery",
             "dynode dead replay --all 7",
+            "dynode cost --by colour",
+            "dynode estimate --payload a hi",
             "dynode provider check",
             "dynode provider check ideogram --payload 7",
         ];

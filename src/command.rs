@@ -2,12 +2,17 @@
 
 use std::io::{self, Write};
 
+mod api;
 pub(crate) mod chaos;
 pub(crate) mod config;
+pub(crate) mod cost;
 pub(crate) mod dead;
+pub(crate) mod estimate;
 pub(crate) mod provider;
+mod question;
 pub(crate) mod schema;
 pub(crate) mod send;
+mod table;
 pub(crate) mod watch;
 
 /// Tells a person what is wrong. Where standard error is gone there is nobody to tell.

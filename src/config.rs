@@ -27,7 +27,7 @@ pub(crate) use error::Error;
 pub(crate) use files::Stamp;
 pub(crate) use handed::Resolved;
 pub(crate) use place::{Origins, Place};
-pub(crate) use sections::{Assets, BrokerChoice, Classifier, LogFormat, Streams, TelemetryConfig};
+pub(crate) use sections::{Assets, BrokerChoice, Classifier, Ledger, LogFormat, Streams, TelemetryConfig};
 
 use crate::watchdog::WatchdogConfig;
 use layer::Layers;
@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) gateway: gateway::Config,
     /// `[streams]`.
     pub(crate) streams: Streams,
+    /// `[ledger]`.
+    pub(crate) ledger: Ledger,
     /// `[assets]`.
     pub(crate) assets: Assets,
     /// `[engine]`.
@@ -169,6 +171,11 @@ impl Config {
     pub(crate) fn settle(&mut self, registry: &Registry) {
         self.providers.retain(|name, _| !registry.left_out().contains_key(name));
         self.waterfalls = self.waterfalls.settled(registry);
+    }
+
+    /// How much the streams hold, and for how long.
+    pub(crate) const fn limits(&self) -> broker::Limits {
+        self.streams.limits(&self.ledger)
     }
 
     /// The files that settings name and that are read with them: keys and provider files.

@@ -51,6 +51,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up(&args),
         Command::Send(args) => command::send::run(&args),
         Command::Watch(args) => command::watch::run(&args),
+        Command::Estimate(args) => command::estimate::run(&args),
+        Command::Cost(args) => command::cost::run(&args),
         Command::Dead(command) => command::dead::run(command),
         Command::Schema(args) => command::schema::run(&args),
         Command::Config(args) => command::config::run(args),

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
+use actors::{Estimator, classifier::BadRule};
 use adapters::Registry;
 use gateway::{Catalogue, Gateway, ModelInfo, Signers, Standby};
-use schemas::Action;
+use schemas::{Action, Tenant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
 
@@ -74,7 +75,7 @@ pub(crate) async fn run(
 /// Opens the broker and makes sure of the streams.
 async fn open(config: &Config, ground: &Ground) -> Result<Carrier, broker::Error> {
     let carrier = Carrier::open(config, &ground.seams).await?;
-    let mut streams = ground.topology.streams(&config.streams.limits());
+    let mut streams = ground.topology.streams(&config.limits());
     // With the others, so that where room is short each gets its share.
     streams.push(ground.topology.assets(&config.assets.limits()).as_stream());
     match carrier.ensure(&streams).await {
@@ -93,6 +94,26 @@ struct Plan {
     ground: Ground,
 }
 
+/// What the doors know of the providers; replaced when the configuration changes.
+struct Offer {
+    catalogue: Catalogue,
+    estimator: Estimator,
+    signers: Signers,
+}
+
+impl Offer {
+    fn of(config: &Config, registry: &Arc<Registry>) -> Result<Self, BadRule> {
+        let signers = Signers::default();
+        set_signers(&signers, registry);
+        let catalogue = Catalogue::new(models(config, registry));
+        Ok(Self { catalogue, estimator: Self::estimator(config, registry)?, signers })
+    }
+
+    fn estimator(config: &Config, registry: &Arc<Registry>) -> Result<Estimator, BadRule> {
+        Estimator::new(&config.classifier.rules, Arc::clone(registry), config.waterfalls.clone())
+    }
+}
+
 /// Runs the engine and its doors on an open broker.
 async fn serve(
     Plan { config, resolved, ground }: Plan,
@@ -108,16 +129,16 @@ async fn serve(
         }
         _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
-    let catalogue = Catalogue::new(models(&config, &ground.registry));
-    let signers = Signers::default();
-    set_signers(&signers, &ground.registry);
+    let offer = Offer::of(&config, &ground.registry)?;
+    let estimator = offer.estimator.clone();
     let parts = gateway::Parts {
         broker: Arc::clone(&carrier.broker),
         topology: ground.topology.clone(),
         assets: config.assets.limits(),
         seams: ground.seams.clone(),
-        catalogue: catalogue.clone(),
-        signers: signers.clone(),
+        catalogue: offer.catalogue.clone(),
+        signers: offer.signers.clone(),
+        estimate: Arc::new(move |tenant: &Tenant, request| estimator.estimate(tenant, request)),
         metrics: engine.metrics(metrics),
         standing: engine.standing(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -143,7 +164,7 @@ async fn serve(
                 break 0;
             }
             loaded = reload.next() => tokio::select! {
-                () = renew(&mut engine, loaded, &ground, carrier, (&catalogue, &signers)) => {}
+                () = renew(&mut engine, loaded, &ground, carrier, &offer) => {}
                 signal = signals.next() => {
                     info!(%signal, "draining; a second signal ends it at once");
                     break 0;
@@ -168,22 +189,20 @@ async fn serve(
 }
 
 /// Goes on by `loaded`. What fails leaves everything as it was.
-async fn renew(
-    engine: &mut Engine,
-    loaded: Loaded,
-    ground: &Ground,
-    carrier: &Carrier,
-    (catalogue, signers): (&Catalogue, &Signers),
-) {
+async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &Carrier, offer: &Offer) {
     let Loaded { config, registry, resolved, .. } = loaded;
     let ground = Ground { registry, ..ground.clone() };
     let settings = || resolved.handed_down(carrier.url().map_or("", |url| url.expose()));
-    match engine.renew(&config, &ground, &carrier.broker, settings).await {
-        Ok(()) => {
-            catalogue.replace(models(&config, &ground.registry));
-            set_signers(signers, &ground.registry);
-        }
-        Err(fault) => error!(%fault, "the changed configuration could not be started; the one before stays"),
+    let renewed = async {
+        let estimator = Offer::estimator(&config, &ground.registry)?;
+        engine.renew(&config, &ground, &carrier.broker, settings).await?;
+        offer.catalogue.replace(models(&config, &ground.registry));
+        offer.estimator.replace(&estimator);
+        set_signers(&offer.signers, &ground.registry);
+        anyhow::Ok(())
+    };
+    if let Err(fault) = renewed.await {
+        error!(%fault, "the changed configuration could not be started; the one before stays");
     }
 }
 

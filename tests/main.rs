@@ -14,6 +14,7 @@ mod bus;
 mod callback;
 mod command_line;
 mod configuration;
+mod cost;
 mod crash;
 mod late_broker;
 mod mutations;

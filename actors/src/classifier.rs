@@ -335,6 +335,7 @@ impl Classifier {
             id: id.clone(),
             tenant: tenant.clone(),
             action: request.map_or(Action::Auto, |request| request.action),
+            session: request.and_then(|request| request.session.clone()),
             status,
             output,
             usage: Usage::default(),

@@ -24,6 +24,7 @@ pub struct Metrics {
     call_seconds: Histogram<f64>,
     first_event_seconds: Histogram<f64>,
     tokens: Counter<u64>,
+    cost_usd: Counter<f64>,
     callbacks: Counter<u64>,
     rejected: Counter<u64>,
     limit: Gauge<u64>,
@@ -56,6 +57,10 @@ impl Default for Metrics {
             call_seconds: seconds("dynode.provider.duration", "Time of a provider's call"),
             first_event_seconds: seconds("dynode.provider.first_event", "Time to a provider's first output"),
             tokens: counter("dynode.provider.tokens", "Tokens used"),
+            cost_usd: meter
+                .f64_counter("dynode.cost_usd")
+                .with_description("What calls cost in US dollars, as far as prices are known")
+                .build(),
             callbacks: counter("dynode.callback.attempts", "Callback attempts, by result"),
             rejected: counter("dynode.governor.rejected", "Calls that were not made, by the reason"),
             limit: gauge("dynode.governor.limit", "The most calls at once, as far as was found"),
@@ -115,8 +120,8 @@ impl Metrics {
         self.first_event_seconds.record(took.as_secs_f64(), &labels);
     }
 
-    /// Tokens were used.
-    pub fn used(&self, provider: &str, model: &str, usage: &Usage) {
+    /// A call has used this, and cost so much where that is known.
+    pub fn used(&self, provider: &str, model: &str, usage: &Usage, cost_usd: Option<f64>) {
         for (direction, count) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
             let labels = [
                 KeyValue::new("provider", provider.to_owned()),
@@ -124,6 +129,11 @@ impl Metrics {
                 KeyValue::new("type", direction),
             ];
             self.tokens.add(count, &labels);
+        }
+        if let Some(cost_usd) = cost_usd {
+            let labels =
+                [KeyValue::new("provider", provider.to_owned()), KeyValue::new("model", model.to_owned())];
+            self.cost_usd.add(cost_usd, &labels);
         }
     }
 

@@ -9,8 +9,8 @@ use broker::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use schemas::{
-    Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, EventHead, Format, Outcome,
-    RequestId, Status, Tenant, VERSION,
+    Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, EventHead, Format, LedgerEntry,
+    Outcome, RequestId, Status, Tenant, VERSION,
 };
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -20,8 +20,9 @@ use crate::{backoff::Backoff, classifier::FINGERPRINT};
 /// How long a result that was paid for is kept in hand while the broker does not take it.
 const PATIENCE: Duration = Duration::from_secs(300);
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-/// How many outcomes go at once when there is no room: enough that it is rare, few beside what is kept.
-const OUTCOMES_TRIMMED: u64 = 1_000;
+/// How many outcomes or entries of the ledger go at once when there is no room: enough that it is rare, few beside what is
+/// kept.
+const MESSAGES_TRIMMED: u64 = 1_000;
 /// Room for subject and headers below the broker's largest message.
 const MESSAGE_OVERHEAD_BYTES: usize = 4096;
 
@@ -102,33 +103,58 @@ impl Outbox {
         }
     }
 
-    /// Waits, or makes room: a full stream of outcomes must not stop the work, so the oldest outcomes go before their time.
-    /// Of a full stream of work nothing goes; whoever brings more has to wait.
+    /// Waits, or makes room: a full stream of outcomes, or a full ledger, must not stop the work, so the oldest go before
+    /// their time. Of a full stream of work nothing goes; whoever brings more has to wait.
     async fn before_next_try(&self, publication: &Publication, error: &broker::Error, failures: u32) {
-        let Topology { outcomes, subjects, .. } = &*self.topology;
         let subject = &publication.message.subject;
-        if error.kind() == ErrorKind::Full && subjects.parse_request_key("res", subject).is_some() {
-            warn!(%error, "outcomes take all their room: the oldest are forgotten before their time");
-            match self.broker.trim(outcomes, OUTCOMES_TRIMMED).await {
+        if error.kind() == ErrorKind::Full
+            && let Some((stream, what)) = self.trimmed(subject)
+        {
+            warn!(%error, "{what} take all their room: the oldest are forgotten before their time");
+            match self.broker.trim(stream, MESSAGES_TRIMMED).await {
                 Ok(()) => return,
-                Err(error) => warn!(%error, "no room could be made for outcomes"),
+                Err(error) => warn!(%error, "no room could be made for {what}"),
             }
         }
         warn!(%error, subject, failures, "message not stored; trying again");
         sleep(RETRY_BACKOFF.delay(failures, self.seams.fraction())).await;
     }
 
-    /// Records an outcome, has it delivered, and tells it. The first outcome stands: where there is one already, that
+    /// The stream of `subject`, and what is in it, where the oldest may go.
+    fn trimmed(&self, subject: &str) -> Option<(&str, &'static str)> {
+        let Topology { outcomes, ledger, subjects, .. } = &*self.topology;
+        if subjects.parse_request_key("res", subject).is_some() {
+            return Some((outcomes, "outcomes"));
+        }
+        let ledger = ledger.as_deref().filter(|_| subjects.is_ledger(subject))?;
+        Some((ledger, "entries of the ledger"))
+    }
+
+    /// Records an outcome, has it delivered, tells it, and writes what it used into the ledger. The first outcome stands: where there is one already, that
     /// is the one delivered, told and returned.
     pub async fn conclude(&self, conclusion: Conclusion) -> Result<Outcome, broker::Error> {
         let Conclusion { outcome, format, callback, recorded } = conclusion;
         let own_end = recorded.unwrap_or(outcome.ended);
         let outcome = if recorded.is_some() { outcome } else { self.record(outcome, format).await? };
-        if let Some(callback) = callback {
-            self.hand_to_delivery(callback, &outcome).await?;
-        }
+        // At once: nobody waits for the ledger.
+        let told = async {
+            if let Some(callback) = callback {
+                self.hand_to_delivery(callback, &outcome).await?;
+            }
+            self.tell_end(&outcome, own_end, format).await
+        };
+        tokio::try_join!(told, self.write_ledger(&outcome))?;
+        Ok(outcome)
+    }
+
+    async fn tell_end(
+        &self,
+        outcome: &Outcome,
+        own_end: (u32, u64),
+        format: Format,
+    ) -> Result<(), broker::Error> {
         let subject = self.topology.subjects.event(&outcome.tenant, &outcome.id);
-        for event in end_after(&outcome, own_end) {
+        for event in end_after(outcome, own_end) {
             let mut message = Message::new(subject.clone(), format, encode(format, &event)?);
             if !outcome.fingerprint.is_empty() {
                 message.headers.set(FINGERPRINT, outcome.fingerprint.as_str());
@@ -138,7 +164,17 @@ impl Outbox {
                 warn!(%error, id = %outcome.id, "end of a request not told");
             }
         }
-        Ok(outcome)
+        Ok(())
+    }
+
+    /// Writes what a request used whose outcome stands. Whoever writes it again writes the same, and the first stands.
+    async fn write_ledger(&self, outcome: &Outcome) -> Result<(), broker::Error> {
+        let Some(entry) = LedgerEntry::of(outcome).filter(|_| self.topology.ledger.is_some()) else {
+            return Ok(());
+        };
+        let (subject, id) = (self.topology.subjects.ledger(&entry.tenant), Some(entry.message_id()));
+        let message = message(subject, Format::MessagePack, encode(Format::MessagePack, &entry)?);
+        self.publish(Publication { message, id }).await.map(drop)
     }
 
     /// Returns the outcome that stands.

@@ -128,6 +128,30 @@ enum Ending {
     Expired,
 }
 
+impl Ending {
+    const fn status(&self) -> Status {
+        match self {
+            Self::Answered(_) => Status::Succeeded,
+            Self::Failed(_) => Status::Failed,
+            Self::Cancelled => Status::Cancelled,
+            Self::Expired => Status::Expired,
+        }
+    }
+
+    /// Why there is no answer.
+    fn error(&self) -> Option<Error> {
+        match self {
+            Self::Answered(_) => None,
+            Self::Failed(error) => Some(error.clone()),
+            Self::Cancelled => Some(Error::new(ErrorCode::Cancelled, "cancelled by its sender")),
+            Self::Expired => {
+                let why = "the deadline passed before the work was done; allow more with `deadline_ms`";
+                Some(Error::new(ErrorCode::DeadlineExceeded, why))
+            }
+        }
+    }
+}
+
 impl ProviderStage {
     /// The stage of `pool`: the configured name of a provider.
     pub const fn new(pool: String, shared: Arc<Shared>) -> Self {
@@ -168,7 +192,7 @@ impl ProviderStage {
             () = sleep_until(deadline) => Ending::Expired,
             answer = self.run(&mut attempt) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
-        attempt.cut(None);
+        attempt.cut(ending.error().as_ref());
         let outcome = self.outcome(&work, &attempt, ending);
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }
@@ -202,7 +226,8 @@ impl ProviderStage {
             id: work.id.clone(),
             tenant: work.tenant.clone(),
             action: work.request.action,
-            status: Status::Failed,
+            session: work.request.session.clone(),
+            status: ending.status(),
             output: None,
             usage: attempt.bill().usage(),
             cost_usd: attempt.bill().cost_usd(),
@@ -214,31 +239,20 @@ impl ProviderStage {
                 first_event_ms: attempt.first_event_ms(),
                 total_ms: outcome::milliseconds(work.accepted_at, now),
             },
-            error: None,
+            error: ending.error(),
             metadata: work.request.metadata.clone(),
             fingerprint: work.fingerprint.clone(),
             ended: attempt.next_event(),
         };
         match ending {
             Ending::Answered(finished) => {
-                outcome.status = Status::Succeeded;
                 outcome.model = Some(finished.model);
                 outcome.output = Some(finished.output);
             }
-            Ending::Failed(error) => {
-                let rejected = attempt.rejected().filter(|_| error.code == ErrorCode::InvalidOutput);
-                outcome.output = rejected.cloned().map(Output::Chat);
-                outcome.error = Some(error);
+            Ending::Failed(error) if error.code == ErrorCode::InvalidOutput => {
+                outcome.output = attempt.rejected().cloned().map(Output::Chat);
             }
-            Ending::Cancelled => {
-                outcome.status = Status::Cancelled;
-                outcome.error = Some(Error::new(ErrorCode::Cancelled, "cancelled by its sender"));
-            }
-            Ending::Expired => {
-                outcome.status = Status::Expired;
-                let why = "the deadline passed before the work was done; allow more with `deadline_ms`";
-                outcome.error = Some(Error::new(ErrorCode::DeadlineExceeded, why));
-            }
+            Ending::Failed(_) | Ending::Cancelled | Ending::Expired => {}
         }
         outcome
     }

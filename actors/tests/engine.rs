@@ -6,6 +6,7 @@ mod fairness;
 mod fencing;
 mod governing;
 mod hedging;
+mod ledger;
 mod midstream;
 mod output;
 mod signs;

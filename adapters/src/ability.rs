@@ -67,9 +67,9 @@ pub struct Needs {
     vision: bool,
     json: bool,
     input_tokens: u64,
-    /// Where the request says how long an answer may become.
+    /// The most tokens of an answer, where the request says so.
     output_tokens: Option<u64>,
-    /// How many answers there will be.
+    /// How many answers to one question.
     answers: u64,
     images: u64,
     characters: u64,
@@ -124,7 +124,7 @@ impl Needs {
             json: matches!(format, Some("json_object" | "json_schema")),
             input_tokens: estimate::messages(payload),
             output_tokens: estimate::output_max(payload),
-            answers: payload.get("n").and_then(Value::as_u64).unwrap_or(1),
+            answers: given("n").and_then(Value::as_u64).unwrap_or(1),
             cost_usd_max,
             ..Self::default()
         }
@@ -135,16 +135,57 @@ impl Needs {
         self.unable(&model.abilities).or_else(|| self.unaffordable(model.price.as_ref()))
     }
 
-    fn unaffordable(self, price: Option<&Price>) -> Option<Lack> {
-        let cost_usd_max = self.cost_usd_max?;
-        let Some(price) = price else { return Some(Lack::Unpriced) };
-        let expected = price.of(&Usage {
+    /// The tokens of the question, by rule of thumb.
+    pub const fn input_tokens(self) -> u64 {
+        self.input_tokens
+    }
+
+    /// The most tokens that `model` may answer: what the request allows, or else the model, and no more than the model has
+    /// room for; for each of `n` answers.
+    pub fn output_tokens_max(self, model: &Model) -> Option<u64> {
+        self.longest(&model.abilities, None)
+    }
+
+    /// The same, where nobody says how long one answer may become but `unsaid`.
+    fn longest(self, abilities: &Abilities, unsaid: Option<u64>) -> Option<u64> {
+        let room = abilities.context_tokens.filter(|_| self.is_chat);
+        let room = room.map(|held| held.saturating_sub(self.input_tokens));
+        let said = self.output_tokens.or(abilities.output_tokens_max).or(unsaid);
+        said.into_iter().chain(room).min().map(|each| each.saturating_mul(self.answers))
+    }
+
+    /// What `model` costs without any answer, in US dollars, where it has a price.
+    pub fn cost_min(self, model: &Model) -> Option<f64> {
+        model.price.as_ref().map(|price| self.cost(price, 0))
+    }
+
+    /// What `model` costs with the longest answer, where it has a price and something bounds the answer.
+    pub fn cost_max(self, model: &Model) -> Option<f64> {
+        let price = model.price.as_ref()?;
+        if price.second > 0.0 {
+            // Nobody knows how long it plays, or how long the machine runs.
+            return None;
+        }
+        let output_tokens = if price.counts_output() { self.output_tokens_max(model)? } else { 0 };
+        Some(self.cost(price, output_tokens))
+    }
+
+    fn cost(self, price: &Price, output_tokens: u64) -> f64 {
+        price.of(&Usage {
             input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens.unwrap_or(0),
+            output_tokens,
+            // What is thought counts as written; where that is dearer, all may be thought.
+            reasoning_tokens: if price.thinks_dearly() { output_tokens } else { 0 },
             images: self.images,
             characters: self.characters,
             ..Usage::default()
-        });
+        })
+    }
+
+    fn unaffordable(self, price: Option<&Price>) -> Option<Lack> {
+        let cost_usd_max = self.cost_usd_max?;
+        let Some(price) = price else { return Some(Lack::Unpriced) };
+        let expected = self.cost(price, self.output_tokens.unwrap_or(0).saturating_mul(self.answers));
         (expected > cost_usd_max).then_some(Lack::Dear { expected })
     }
 
@@ -154,13 +195,10 @@ impl Needs {
     /// An estimate still: the tokens of the question follow a rule of thumb, images in it and seconds count nothing.
     pub fn cost_usd_max(self, model: &Model) -> Option<f64> {
         let price = model.price.as_ref()?;
-        let Abilities { context_tokens, output_tokens_max, .. } = model.abilities;
-        let room = context_tokens.map_or(u64::MAX, |held| held.saturating_sub(self.input_tokens));
-        let unsaid = || output_tokens_max.unwrap_or(OUTPUT_TOKENS_UNSAID).min(room);
-        let of_answer = if self.is_chat { self.output_tokens.unwrap_or_else(unsaid) } else { 0 };
+        let output_tokens = self.longest(&model.abilities, Some(OUTPUT_TOKENS_UNSAID)).unwrap_or(0);
         Some(price.dearest().of(&Usage {
             input_tokens: self.input_tokens,
-            output_tokens: of_answer.saturating_mul(self.answers),
+            output_tokens,
             images: self.images,
             characters: self.characters,
             ..Usage::default()
@@ -249,6 +287,48 @@ mod tests {
         let poor = Abilities { context_tokens: Some(1), ..Abilities::default() };
         let payload = json!({"input": "a long text", "max_tokens": 7});
         assert_eq!(Needs::of(Action::EmbeddingQuery, &payload, None).unmet(&model(poor)), None);
+    }
+
+    #[test]
+    fn the_longest_answer_is_what_is_allowed_or_what_there_is_room_for() {
+        let priced = |price: Value, context_tokens| Model {
+            price: serde_json::from_value(price).unwrap(),
+            ..model(Abilities { context_tokens, ..Abilities::default() })
+        };
+        let tokens = json!({"input": 1_000_000, "output": 2_000_000});
+        let rows = [
+            (json!({"max_tokens": 10}), tokens.clone(), None, Some(10), Some(22.0)),
+            (json!({"max_tokens": 10, "n": 3}), tokens.clone(), None, Some(30), Some(62.0)),
+            (json!({"max_tokens": 10}), tokens.clone(), Some(7), Some(5), Some(12.0)),
+            (json!({}), tokens.clone(), Some(7), Some(5), Some(12.0)),
+            (json!({}), tokens, None, None, None),
+            (json!({}), json!({"input": 1_000_000}), None, None, Some(2.0)),
+            (json!({"max_tokens": 10}), json!({"input": 1_000_000, "second": 1}), None, Some(10), None),
+            (
+                json!({"max_tokens": 1}),
+                json!({"output": 0, "reasoning": 3_000_000}),
+                None,
+                Some(1),
+                Some(3.0),
+            ),
+            (json!({"max_tokens": 1}), json!(null), None, Some(1), None),
+        ];
+        for (mut payload, price, context_tokens, longest, cost_max) in rows {
+            payload["messages"] = json!([{"content": "12345678"}]);
+            let (needs, model) = (needs(payload.clone()), priced(price, context_tokens));
+            assert_eq!(needs.input_tokens(), 2);
+            assert_eq!(needs.output_tokens_max(&model), longest, "{payload}");
+            assert_eq!(needs.cost_max(&model), cost_max, "{payload} {:?}", model.price);
+        }
+    }
+
+    #[test]
+    fn files_are_paid_by_what_is_asked_for() {
+        let needs = Needs::of(Action::ImageGenerate, &json!({"prompt": "a cat", "n": 3}), None);
+        let price = serde_json::from_value(json!({"image": 0.25})).unwrap();
+        let priced = Model { price: Some(price), ..model(Abilities::default()) };
+        assert_eq!((needs.cost_min(&priced), needs.cost_max(&priced)), (Some(0.75), Some(0.75)));
+        assert_eq!(needs.cost_min(&model(Abilities::default())), None);
     }
 
     #[test]

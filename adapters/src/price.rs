@@ -83,6 +83,16 @@ impl Price {
         })
     }
 
+    /// Whether what is written has a price.
+    pub(crate) fn counts_output(&self) -> bool {
+        self.output > 0.0 || self.thinks_dearly()
+    }
+
+    /// Whether a token of reasoning costs more than another that is written.
+    pub(crate) fn thinks_dearly(&self) -> bool {
+        self.reasoning.is_some_and(|reasoning| reasoning > self.output)
+    }
+
     /// The first price that is none: negative, or no number.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let optional = |price: Option<f64>| price.unwrap_or(0.0);

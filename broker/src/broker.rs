@@ -55,6 +55,10 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// The first message of `stream` on exactly `subject` with a sequence of at least `from`.
     async fn next(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Stored>, Error>;
 
+    /// The sequence of the first message of `stream` that matches `pattern` and was stored at `since` or later: where a
+    /// replay of what is newer begins.
+    async fn first_since(&self, stream: &str, pattern: &str, since: Timestamp) -> Result<Option<u64>, Error>;
+
     /// The messages of `stream` that match `pattern` and have a sequence of at least `from`.
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error>;
 

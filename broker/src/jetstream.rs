@@ -190,6 +190,10 @@ impl Broker for JetStream {
         self.keeper.healing(stream, || read::next(&self.connection, stream, subject, from)).await
     }
 
+    async fn first_since(&self, stream: &str, pattern: &str, since: Timestamp) -> Result<Option<u64>, Error> {
+        self.keeper.healing(stream, || read::first_since(&self.connection, stream, pattern, since)).await
+    }
+
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
         self.keeper.healing(stream, || read::replay(&self.connection, stream, pattern, from)).await
     }

@@ -232,6 +232,14 @@ impl Broker for Memory {
         Ok(stream.next(subject, from, Instant::now(), effects))
     }
 
+    async fn first_since(&self, stream: &str, pattern: &str, since: Timestamp) -> Result<Option<u64>, Error> {
+        let parsed = parse(pattern)?;
+        let mut state = self.handle.ask(|| format!("read {stream}")).await?;
+        let (_, stream, effects) = state.stream(stream)?;
+        stream.expire(Instant::now(), effects);
+        Ok(stream.first_since(&parsed, since))
+    }
+
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
         let parsed = parse(pattern)?;
         let to = {

@@ -11,6 +11,8 @@ use crate::ObjectsSpec;
 pub const CANCELS_MAX: usize = 65_536;
 /// How long a cancel is kept: the longest deadline, after which no request needs it.
 pub const CANCELS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a repeated entry of the ledger is recognised: the longest deadline, after which nobody concludes its request.
+const LEDGER_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long it is kept that a provider wants no calls: longer than any asks for.
 const CLOSINGS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most of these; only the last of each provider is read.
@@ -159,6 +161,8 @@ pub struct Limits {
     pub outcomes_age: Duration,
     /// How long parked work is kept.
     pub dead_age: Duration,
+    /// How long it is kept what each request has used.
+    pub ledger_age: Duration,
     /// How long the broker itself recognises a repeated id.
     pub duplicate_window: Duration,
 }
@@ -174,6 +178,7 @@ impl Default for Limits {
             events_bytes_max: GIB / 4,
             outcomes_age: DAY,
             dead_age: 30 * DAY,
+            ledger_age: 400 * DAY,
             duplicate_window: Duration::from_secs(2 * 60),
         }
     }
@@ -196,6 +201,8 @@ pub struct Topology {
     pub callbacks: String,
     /// Parked work.
     pub dead: String,
+    /// What each request has used, where that is kept.
+    pub ledger: Option<String>,
     /// Cancels whose requests have not ended.
     pub cancels: String,
     /// What providers have told of long work, for the workers that wait.
@@ -219,6 +226,7 @@ impl Topology {
             outcomes: name("RES"),
             callbacks: name("CB"),
             dead: name("DEAD"),
+            ledger: Some(name("USE")),
             cancels: name("CTL"),
             webhooks: name("HOOK"),
             leases: name("LEASES"),
@@ -226,6 +234,12 @@ impl Topology {
             closings: name("LIM"),
             subjects,
         }
+    }
+
+    /// The same, but nothing is kept of what requests have used.
+    #[must_use]
+    pub fn without_ledger(self) -> Self {
+        Self { ledger: None, ..self }
     }
 
     /// Where assets are kept: a little longer than is promised, so that none loses its first piece before its time.
@@ -270,7 +284,7 @@ impl Topology {
             bells: Some(self.bells()),
             ..stream(name, kind, Retention::WorkQueue, Storage::File)
         };
-        vec![
+        let mut streams = vec![
             // Without an action it is no request: its publisher hears that nobody takes it.
             StreamSpec { subjects: vec![self.subjects.queue("req.*.>")], ..queue(&self.requests, "req") },
             queue(&self.work, "work"),
@@ -311,6 +325,12 @@ impl Topology {
                 discard_old: true,
                 ..stream(&self.closings, "lim", Retention::Limits, Storage::File)
             },
-        ]
+        ];
+        streams.extend(self.ledger.as_ref().map(|ledger| StreamSpec {
+            age_max: Some(limits.ledger_age),
+            duplicate_window: LEDGER_WINDOW,
+            ..stream(ledger, "use", Retention::Limits, Storage::File)
+        }));
+        streams
     }
 }

@@ -151,6 +151,7 @@ conformance! {
         a_replay_gives_one_subject_in_order
         a_replay_of_a_pattern_gives_all_its_subjects_in_order
         a_replay_starts_where_it_is_told
+        what_is_newer_than_a_time_is_found
         a_long_replay_is_complete
         a_removed_message_is_gone
         a_trimmed_stream_has_lost_its_oldest_messages

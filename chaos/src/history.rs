@@ -223,6 +223,15 @@ pub enum Fact {
         /// The tokens it speaks of.
         tokens: u64,
     },
+    /// After the run: an entry of the ledger that the broker keeps.
+    Ledgered {
+        /// Which.
+        request: Key,
+        /// The calls it speaks of.
+        calls: u64,
+        /// The tokens it speaks of.
+        tokens: u64,
+    },
     /// After the run: work that was parked.
     Parked {
         /// Which.

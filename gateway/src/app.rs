@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use broker::{AssetLimits, Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use schemas::{Error, ErrorCode, RequestId, Tenant};
+use schemas::{Error, ErrorCode, Estimate, Request, RequestId, Tenant};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +22,9 @@ const RETRY_SPREAD: f64 = 0.5;
 /// waits longer is as rare as an id that is used again so late.
 const FORGETFUL: Duration = Duration::from_secs(10 * 60);
 
+/// Tells what a request of a tenant would cost; the error is that with which it would be refused.
+pub type Estimator = Arc<dyn Fn(&Tenant, Request) -> Result<Estimate, Error> + Send + Sync>;
+
 /// What the composition root hands to the gateway.
 #[derive(Clone)]
 pub struct Parts {
@@ -37,6 +40,8 @@ pub struct Parts {
     pub catalogue: Catalogue,
     /// By which keys providers sign their webhooks.
     pub signers: Signers,
+    /// What a request would cost, without sending it.
+    pub estimate: Estimator,
     /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// How those who do the work are, as far as whoever started them knows.

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::{
     app::{App, Shared},
+    door,
     record::{self, Key},
     refusal::{self, Refusal},
 };
@@ -77,7 +78,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Page>, Refusal> {
-    let Filter { stage, limit, after } = query(filter)?;
+    let Filter { stage, limit, after } = door::query(filter)?;
     if let Some(stage) = &stage {
         // A wildcard would be another question.
         Tenant::new(stage)
@@ -116,7 +117,7 @@ pub(crate) async fn replay(
     how: Result<Query<How>, QueryRejection>,
 ) -> Result<Json<Replayed>, Refusal> {
     app.check_open()?;
-    let How { new_id } = query(how)?;
+    let How { new_id } = door::query(how)?;
     let letter = find(&app, parse_sequence(&sequence)?).await?;
     let fresh = new_id || letter.needs_new_id() || has_ended(&app, &letter).await?;
     let Replay { publication, id, fresh } = replay::of(&letter, &app.parts.topology.subjects, fresh)?;
@@ -190,8 +191,4 @@ async fn has_ended(app: &Shared, letter: &Letter) -> Result<bool, Error> {
 
 fn parse_sequence(text: &str) -> Result<u64, Error> {
     text.parse().map_err(|_| Error::invalid("sequence", format!("`{text}` is not a number")))
-}
-
-fn query<T>(read: Result<Query<T>, QueryRejection>) -> Result<T, Error> {
-    read.map(|Query(read)| read).map_err(|error| Error::invalid("query", error.body_text()))
 }

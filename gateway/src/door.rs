@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::Response,
@@ -77,6 +77,11 @@ impl Extractor for Carrier<'_> {
 /// The value of a header that is text.
 pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The parameters of a query; the error names the one at fault.
+pub(crate) fn query<T>(read: Result<Query<T>, QueryRejection>) -> Result<T, Error> {
+    read.map(|Query(read)| read).map_err(|error| Error::invalid("query", error.body_text()))
 }
 
 /// The id that a client gives by `Idempotency-Key`.

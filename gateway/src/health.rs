@@ -65,11 +65,13 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
             "/v1/models", "/v1/models/{id}",
         ],
         "native": [
-            "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events",
+            "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events", "/v1/estimate",
             "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
         ],
         "websocket": "/ws",
-        "operations": ["/v1/status", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay"],
+        "operations": [
+            "/v1/status", "/v1/usage", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
+        ],
         "health": ["/health/live", "/health/ready", "/metrics"],
     }))
 }

@@ -13,6 +13,7 @@
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
 //! | `assets` | the files that were made, for their tenant and by signed links |
+//! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
 //! | `dead` | the operator's door: what was parked |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
@@ -33,6 +34,7 @@ mod connection;
 mod dead;
 mod door;
 mod ending;
+mod estimate;
 mod events;
 mod feed;
 mod frame;
@@ -53,6 +55,7 @@ mod router;
 mod sse;
 mod status;
 mod submit;
+mod usage;
 mod waiting;
 mod webhooks;
 mod ws;
@@ -62,7 +65,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 
-pub use app::Parts;
+pub use app::{Estimator, Parts};
 pub use catalogue::{Catalogue, ModelInfo};
 pub use config::Config;
 pub use error::Error;

@@ -15,9 +15,9 @@ use tracing::error;
 
 use crate::{
     app::App,
-    assets, dead, door, events, health, native, openai,
+    assets, dead, door, estimate, events, health, native, openai,
     refusal::{self, Refusal, Refused},
-    status, webhooks, ws,
+    status, usage, webhooks, ws,
 };
 
 /// Every route of every door.
@@ -41,6 +41,8 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/assets/{id}/link", get(assets::link_to))
         .route("/v1/webhooks/{token}", post(webhooks::receive))
         .route("/v1/events", get(events::of_tenant))
+        .route("/v1/estimate", post(estimate::create))
+        .route("/v1/usage", get(usage::get))
         .route("/v1/dead", get(dead::list))
         .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
         .route("/v1/dead/{sequence}/replay", post(dead::replay))

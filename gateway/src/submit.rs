@@ -118,7 +118,8 @@ fn deadline_ms(app: &Shared, request: &Request) -> u64 {
     request.deadline_ms.unwrap_or(app.config.default_deadline_ms)
 }
 
-fn check_tenant(app: &Shared, request: &Request) -> Result<(), Error> {
+/// Refuses work of another tenant.
+pub(crate) fn check_tenant(app: &Shared, request: &Request) -> Result<(), Error> {
     match &request.tenant {
         Some(tenant) if tenant != app.tenant() => {
             let why =

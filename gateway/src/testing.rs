@@ -39,6 +39,7 @@ impl Rig {
             seams: Seams::simulated(7, Timestamp::UNIX_EPOCH),
             catalogue: crate::Catalogue::default(),
             signers: crate::Signers::default(),
+            estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing is served"))),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
             standing: Arc::new(Standing::default),
             version: String::new(),

@@ -9,6 +9,8 @@
 //! | [`action`] | the kinds of work and the check of a payload against its action |
 //! | [`request`], [`work`] | what a publisher sends, what a worker receives |
 //! | [`event`], [`outcome`] | what happens on the way, how it ends |
+//! | [`ledger`], [`usage`] | what each request has used and cost; the sums of that |
+//! | [`estimate`] | what a request would cost |
 //! | [`chat`], [`embedding`], [`media`] | payloads and outputs, by action |
 //! | [`error`] | the one table of error codes |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
@@ -26,10 +28,12 @@ pub mod codec;
 pub mod dead;
 pub mod embedding;
 pub mod error;
+pub mod estimate;
 pub mod event;
 pub mod export;
 pub mod fingerprint;
 pub mod heartbeat;
+pub mod ledger;
 pub mod media;
 pub mod outcome;
 pub mod request;
@@ -37,6 +41,7 @@ pub mod secret;
 pub mod signature;
 pub mod subject;
 pub mod token;
+pub mod usage;
 pub mod webhook;
 pub mod work;
 
@@ -47,14 +52,17 @@ pub use codec::Format;
 pub use dead::DeadLetter;
 pub use embedding::{EmbeddingOutput, EmbeddingRequest};
 pub use error::{Error, ErrorCode};
+pub use estimate::{Estimate, EstimatedStep, LeftOut};
 pub use event::{Event, EventBody, EventHead};
 pub use heartbeat::{AsideKey, Backpressure, Flow, Governing, Heartbeat};
+pub use ledger::{LedgerEntry, LedgerLine};
 pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
 pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
 pub use subject::Subjects;
 pub use token::{InvalidToken, RequestId, Tenant};
+pub use usage::{Dimension, UsageKey, UsageReport, UsageRow, UsageSum};
 pub use work::{CallbackJob, Closing, Plan, Step, Work};
 
 /// The version of the contract that this build writes.

@@ -23,6 +23,9 @@ pub struct Outcome {
     pub tenant: Tenant,
     /// What was asked for, as decided by the classifier.
     pub action: Action,
+    /// The session of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<RequestId>,
     /// How it ended.
     pub status: Status,
     /// The answer, by action.
@@ -191,7 +194,8 @@ impl Usage {
         }
     }
 
-    fn is_zero(&self) -> bool {
+    /// Whether nothing was used.
+    pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 }

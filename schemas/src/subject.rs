@@ -57,6 +57,17 @@ impl Subjects {
         format!("{}.res.{tenant}.{id}", self.prefix)
     }
 
+    /// `dynode.use.<tenant>`: what its requests have used. No subject for each, since a broker remembers every subject for as
+    /// long as there is a message, and the ledger is long.
+    pub fn ledger(&self, tenant: &Tenant) -> String {
+        format!("{}.use.{tenant}", self.prefix)
+    }
+
+    /// Whether it is a `use` subject.
+    pub fn is_ledger(&self, subject: &str) -> bool {
+        self.strip(subject, "use").is_some()
+    }
+
     /// `dynode.cb.<tenant>.<id>`: the outcome is to be delivered.
     pub fn callback(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.cb.{tenant}.{id}", self.prefix)
@@ -126,7 +137,7 @@ impl Subjects {
         format!("{}.bell.{path}", self.prefix)
     }
 
-    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `cb`, `dead`, `ctl`, `hook`, `att`, `hb`, `sig`, `lim`).
+    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `use`, `cb`, `dead`, `ctl`, `hook`, `att`, `hb`, `sig`, `lim`).
     pub fn all(&self, kind: &str) -> String {
         format!("{}.{kind}.>", self.prefix)
     }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use schemas::{
     Action, AttemptRecord, Backpressure, Callback, ChatDelta, ChatOutput, DeadLetter, EmbeddingOutput, Error,
-    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, MidstreamFailure, Outcome, Output, Prefer,
-    Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Unanswered, Usage,
+    ErrorCode, Event, EventBody, Flow, Format, Heartbeat, LedgerEntry, MidstreamFailure, Outcome, Output,
+    Prefer, Priority, Request, RequestId, Route, Secret, Status, Tenant, Timings, Unanswered, Usage,
     chat::{FinishReason, ToolCall, ToolCallDelta},
     embedding::Vector,
     event::Completion,
@@ -131,6 +131,7 @@ fn outcomes() {
         id: id("req-123"),
         tenant: Tenant::new("acme").unwrap(),
         action: Action::ChatCompletion,
+        session: Some(id("s-1")),
         status: Status::Succeeded,
         output: Some(Output::Chat(chat)),
         usage: Usage {
@@ -152,6 +153,7 @@ fn outcomes() {
         ended: (1, 7),
     };
     check("outcome-chat", &outcome);
+    check("ledger-entry", &LedgerEntry::of(&outcome).unwrap());
     let vectors = EmbeddingOutput { embeddings: vec![Vector(vec![0.5, -1.0])] };
     let embeddings = Outcome {
         action: Action::EmbeddingQuery,
@@ -160,6 +162,7 @@ fn outcomes() {
         ..outcome.clone()
     };
     check("outcome-embeddings", &embeddings);
+    assert_eq!(LedgerEntry::of(&embeddings), None, "nobody was called");
     let error = Some(Error::invalid("payload.model", "expected a string"));
     check("outcome-failed", &Outcome { status: Status::Failed, output: None, error, ..outcome });
 }

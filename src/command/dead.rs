@@ -5,17 +5,19 @@ use std::{
     process::ExitCode,
 };
 
-use tokio::runtime;
-
 use crate::{
     cli::{DeadCommand, DeadListArgs, DeadReplayArgs, DeadSelection, DeadShowArgs},
-    command, exit,
+    command::{
+        self,
+        api::{self, Fault},
+    },
+    exit,
 };
 
-mod api;
+mod letters;
 mod print;
 
-use api::{Api, Fault};
+use letters::Letters;
 
 /// How many letters are asked for at once; the most that the server gives.
 const PAGE_LETTERS: usize = 1_000;
@@ -26,39 +28,32 @@ pub(crate) fn run(command: DeadCommand) -> anyhow::Result<ExitCode> {
     | DeadCommand::Show(DeadShowArgs { url, .. })
     | DeadCommand::Replay(DeadReplayArgs { selection: DeadSelection { url, .. }, .. })
     | DeadCommand::Drop(DeadSelection { url, .. })) = &command;
-    let api = Api::new(url)?;
-    let done = runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    let letters = Letters::new(url)?;
+    api::run(async {
         match command {
-            DeadCommand::List(args) => list(&api, &args).await,
-            DeadCommand::Show(args) => show(&api, &args).await,
+            DeadCommand::List(args) => list(&letters, &args).await,
+            DeadCommand::Show(args) => show(&letters, &args).await,
             DeadCommand::Replay(args) => {
                 let new_id = args.new_id;
-                let act = async |sequence| Ok(print::replayed(&api.replay(sequence, new_id).await?));
-                each(&api, &args.selection, "replayed", act).await
+                let act = async |sequence| Ok(print::replayed(&letters.replay(sequence, new_id).await?));
+                each(&letters, &args.selection, "replayed", act).await
             }
             DeadCommand::Drop(selection) => {
-                let act = async |sequence| api.remove(sequence).await.map(|_| format!("{sequence}: dropped"));
-                each(&api, &selection, "dropped", act).await
+                let act =
+                    async |sequence| letters.remove(sequence).await.map(|_| format!("{sequence}: dropped"));
+                each(&letters, &selection, "dropped", act).await
             }
         }
-    });
-    match done {
-        Ok(code) => Ok(code),
-        Err(Fault::Output(error)) => Err(error.into()),
-        Err(fault) => {
-            command::complain(&fault.to_string());
-            Ok(if matches!(fault, Fault::Unreachable(_)) { exit::UNAVAILABLE } else { exit::FAILED }.into())
-        }
-    }
+    })
 }
 
 /// One line a letter, as the pages come.
-async fn list(api: &Api, args: &DeadListArgs) -> Result<ExitCode, Fault> {
+async fn list(letters: &Letters, args: &DeadListArgs) -> Result<ExitCode, Fault> {
     let (mut after, mut left) = (args.after, args.limit.unwrap_or(usize::MAX));
     let mut out = io::stdout();
     let mut shown = 0;
     while left > 0 {
-        let page = api.page(args.stage.as_deref(), after, left.min(PAGE_LETTERS)).await?;
+        let page = letters.page(args.stage.as_deref(), after, left.min(PAGE_LETTERS)).await?;
         for letter in &page.letters {
             writeln!(out, "{}", if args.json { letter.to_string() } else { print::line(letter) })?;
         }
@@ -77,10 +72,10 @@ async fn list(api: &Api, args: &DeadListArgs) -> Result<ExitCode, Fault> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(api: &Api, args: &DeadShowArgs) -> Result<ExitCode, Fault> {
+async fn show(letters: &Letters, args: &DeadShowArgs) -> Result<ExitCode, Fault> {
     let mut failed = false;
     for sequence in &args.sequences {
-        match api.letter(*sequence).await {
+        match letters.letter(*sequence).await {
             Ok(letter) if args.json => writeln!(io::stdout(), "{letter}")?,
             Ok(letter) => writeln!(io::stdout(), "{}", print::whole(&letter))?,
             Err(fault) => failed |= tell(*sequence, fault)?,
@@ -91,12 +86,12 @@ async fn show(api: &Api, args: &DeadShowArgs) -> Result<ExitCode, Fault> {
 
 /// Does `act` with every letter that was selected, whatever becomes of the others, and counts.
 async fn each(
-    api: &Api,
+    letters: &Letters,
     selection: &DeadSelection,
     done: &str,
     act: impl AsyncFn(u64) -> Result<String, Fault>,
 ) -> Result<ExitCode, Fault> {
-    let sequences = selected(api, selection).await?;
+    let sequences = selected(letters, selection).await?;
     let mut count = 0;
     for sequence in &sequences {
         match act(*sequence).await {
@@ -117,13 +112,13 @@ async fn each(
 
 /// The letters to act on, all of them known before the first is touched: what a replay parks again is not replayed
 /// again for ever.
-async fn selected(api: &Api, selection: &DeadSelection) -> Result<Vec<u64>, Fault> {
+async fn selected(letters: &Letters, selection: &DeadSelection) -> Result<Vec<u64>, Fault> {
     if !selection.all {
         return Ok(selection.sequences.clone());
     }
     let (mut sequences, mut after) = (Vec::new(), None);
     loop {
-        let page = api.page(selection.stage.as_deref(), after, PAGE_LETTERS).await?;
+        let page = letters.page(selection.stage.as_deref(), after, PAGE_LETTERS).await?;
         sequences.extend(page.letters.iter().filter_map(|letter| letter["sequence"].as_u64()));
         after = page.next;
         if after.is_none() {

@@ -10,9 +10,13 @@ use broker::Seams;
 use schemas::{Error, Request};
 use tokio::runtime;
 
-use crate::{cli::SendArgs, command, exit, signal::Signals};
+use crate::{
+    cli::SendArgs,
+    command::{self, question},
+    exit,
+    signal::Signals,
+};
 
-mod question;
 mod screen;
 mod session;
 
@@ -55,13 +59,14 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
 
 /// The request that `args` and standard input describe; the inner error is the user's.
 fn request(args: &SendArgs) -> io::Result<Result<Request, Error>> {
-    let Some(payload) = question::payload(args, io::stdin(), io::stdin().is_terminal())? else {
-        return Ok(Err(Error::invalid("TEXT", "nothing to send; try: dynode send \"Hello\"")));
+    let (question, stream) = (&args.question, !args.no_stream);
+    let Some(payload) = question::payload(question, stream, io::stdin(), io::stdin().is_terminal())? else {
+        return Ok(Err(question::nothing("send")));
     };
     let id = args.id.clone().unwrap_or_else(|| Seams::system().request_id());
     Ok(payload.and_then(|payload| {
         let deadline_ms = Some(args.deadline.saturating_mul(1_000));
-        let request = Request { id: Some(id), deadline_ms, ..Request::new(args.action, payload) };
+        let request = Request { id: Some(id), deadline_ms, ..Request::new(question.action, payload) };
         request.check()?;
         Ok(request)
     }))

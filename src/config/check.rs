@@ -102,6 +102,7 @@ fn ranges(config: &Config) -> Result<(), Fault> {
         ("streams.outcomes_hours", streams.outcomes_hours, 1, 10 * 365 * 24),
         ("streams.dead_days", streams.dead_days, 1, 10 * 365),
         ("streams.duplicate_window_seconds", streams.duplicate_window_seconds, 1, 24 * 60 * 60),
+        ("ledger.keep_days", config.ledger.keep_days, 0, 10 * 365),
         ("assets.bytes_max", assets.bytes_max, 1, 1 << 40),
         ("assets.store_bytes_max", assets.store_bytes_max, 1 << 20, u64::MAX),
         ("assets.keep_hours", assets.keep_hours, 1, 10 * 365 * 24),

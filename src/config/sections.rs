@@ -80,15 +80,24 @@ pub(crate) struct Streams {
     pub(crate) duplicate_window_seconds: u64,
 }
 
+/// `[ledger]`: what each request has used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ledger {
+    /// How long that is kept; 0 keeps nothing.
+    pub(crate) keep_days: u64,
+}
+
 impl Streams {
-    /// The same, as the broker takes it.
-    pub(crate) const fn limits(&self) -> broker::Limits {
+    /// The same, as the broker takes it, beside a ledger that is kept so long.
+    pub(crate) const fn limits(&self, ledger: &Ledger) -> broker::Limits {
         broker::Limits {
             queued_max: self.queued_max,
             stream_bytes_max: self.stream_bytes_max,
             events_age: Duration::from_secs(self.events_minutes.saturating_mul(60)),
             events_bytes_max: self.events_bytes_max,
             outcomes_age: Duration::from_secs(self.outcomes_hours.saturating_mul(60 * 60)),
+            ledger_age: Duration::from_secs(ledger.keep_days.saturating_mul(24 * 60 * 60)),
             dead_age: Duration::from_secs(self.dead_days.saturating_mul(24 * 60 * 60)),
             duplicate_window: Duration::from_secs(self.duplicate_window_seconds),
         }

@@ -36,7 +36,7 @@ fn the_defaults_are_a_configuration() {
     let config = of_variables(&[]).unwrap();
     assert_eq!(config.gateway.listen, "127.0.0.1:8321");
     assert_eq!(config.broker, BrokerChoice::Auto);
-    assert_eq!(config.streams.limits(), broker::Limits::default());
+    assert_eq!(config.limits(), broker::Limits::default());
     let models: Vec<_> = config.providers["sim"].models.keys().map(String::as_str).collect();
     assert_eq!(models, ["sim-chat", "sim-embed", "sim-fast", "sim-image", "sim-speech"]);
 }
@@ -277,9 +277,10 @@ fn every_key_of_the_default_configuration_has_a_comment() {
 #[test]
 fn every_key_that_is_known_stands_in_the_default_configuration() {
     /// Keys that hold tables: they stand in no line of their own.
-    const TABLES: [&str; 12] = [
+    const TABLES: [&str; 13] = [
         "assets",
         "budgets",
+        "ledger",
         "waterfalls",
         "gateway",
         "streams",
@@ -299,6 +300,7 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         ("classifier", "[classifier]\nnonsense = 1"),
         ("callbacks", "[callbacks]\nnonsense = 1"),
         ("budgets", "[[budgets]]\nnonsense = 1"),
+        ("ledger", "[ledger]\nnonsense = 1"),
         ("assets", "[assets]\nnonsense = 1"),
         ("telemetry", "[telemetry]\nnonsense = 1"),
         ("watchdog", "[watchdog]\nnonsense = 1"),

@@ -3,8 +3,8 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use adapters::{Model, Needs, Registry};
-use schemas::{Error, ErrorCode, Plan, Prefer, Request, Step, Tenant};
+use adapters::{Lack, Model, Needs, Registry};
+use schemas::{Error, ErrorCode, Estimate, EstimatedStep, LeftOut, Plan, Prefer, Request, Step, Tenant};
 
 use crate::{
     measured::Measured,
@@ -28,15 +28,49 @@ impl Router {
     /// The plan for `request` of `tenant`; the error says what is not served and what is, or what each model lacks.
     pub(super) fn plan(&self, tenant: &Tenant, request: &Request) -> Result<Plan, Error> {
         let (models, prefer) = self.candidates(tenant, request)?;
-        let mut models = able(models, request)?;
+        let (mut models, unable) = able(models, needs(request));
+        if models.is_empty() {
+            return Err(nobody_is_able(&unable));
+        }
         self.leave_busy_out(&mut models);
-        match request.route.prefer.or(prefer) {
+        self.sort(&mut models, request.route.prefer.or(prefer));
+        Ok(Plan { steps: models.into_iter().map(step).collect() })
+    }
+
+    /// What `request` of `tenant` would cost: by each model that would be tried, whoever is busy now, and why others would
+    /// not. The error says what is not served.
+    pub(crate) fn estimate(&self, tenant: &Tenant, request: &Request) -> Result<Estimate, Error> {
+        let (models, prefer) = self.candidates(tenant, request)?;
+        let needs = needs(request);
+        let (mut models, unable) = able(models, needs);
+        self.sort(&mut models, request.route.prefer.or(prefer));
+        let step = |model: &Model| EstimatedStep {
+            provider: model.provider.clone(),
+            model: model.id.clone(),
+            output_tokens_max: needs.output_tokens_max(model),
+            cost_usd_min: needs.cost_min(model),
+            cost_usd_max: needs.cost_max(model),
+        };
+        let left_out = |(model, lack): (&Model, Lack)| LeftOut {
+            provider: model.provider.clone(),
+            model: model.id.clone(),
+            why: lack.to_string(),
+        };
+        Ok(Estimate {
+            action: request.action,
+            input_tokens: needs.input_tokens(),
+            steps: models.into_iter().map(step).collect(),
+            left_out: unable.into_iter().map(left_out).collect(),
+        })
+    }
+
+    fn sort(&self, models: &mut Vec<&Model>, prefer: Option<Prefer>) {
+        match prefer {
             None => {}
-            Some(Prefer::Latency) => self.sort_by_latency(&mut models),
+            Some(Prefer::Latency) => self.sort_by_latency(models),
             Some(Prefer::Cost) => models.sort_by(|a, b| ascending(cost(a), cost(b))),
             Some(Prefer::Quality) => models.sort_by(|a, b| ascending(quality(b), quality(a))),
         }
-        Ok(Plan { steps: models.into_iter().map(step).collect() })
     }
 
     /// Who is named, in order, and what is preferred where the request says nothing.
@@ -108,20 +142,26 @@ impl Router {
     }
 }
 
-/// Those of `models` that can do what is asked; the error says what each lacks.
-fn able<'a>(models: Vec<&'a Model>, request: &Request) -> Result<Vec<&'a Model>, Error> {
-    let needs = Needs::of(request.action, &request.payload, request.route.max_cost_usd);
-    let (able, unable): (Vec<_>, Vec<_>) = models.into_iter().partition(|model| needs.unmet(model).is_none());
-    if able.is_empty() {
-        let lack = |model: &&Model| {
-            let lack = needs.unmet(model)?;
-            Some(format!("`{}/{}` {lack}", model.provider, model.id))
-        };
-        let lacks: Vec<_> = unable.iter().filter_map(lack).collect();
-        let why = format!("no model that was named can do it: {}", lacks.join("; "));
-        return Err(Error::invalid("payload.model", why));
+fn needs(request: &Request) -> Needs {
+    Needs::of(request.action, &request.payload, request.route.max_cost_usd)
+}
+
+/// Those of `models` that can do what is asked, and those that cannot, with what each lacks.
+fn able(models: Vec<&Model>, needs: Needs) -> (Vec<&Model>, Vec<(&Model, Lack)>) {
+    let (mut able, mut unable) = (Vec::new(), Vec::new());
+    for model in models {
+        match needs.unmet(model) {
+            None => able.push(model),
+            Some(lack) => unable.push((model, lack)),
+        }
     }
-    Ok(able)
+    (able, unable)
+}
+
+fn nobody_is_able(unable: &[(&Model, Lack)]) -> Error {
+    let lack = |(model, lack): &(&Model, Lack)| format!("`{}/{}` {lack}", model.provider, model.id);
+    let lacks: Vec<_> = unable.iter().map(lack).collect();
+    Error::invalid("payload.model", format!("no model that was named can do it: {}", lacks.join("; ")))
 }
 
 fn step(model: &Model) -> Step {

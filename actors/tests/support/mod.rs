@@ -1,6 +1,7 @@
 //! An engine on a memory broker of its own, and the few questions that tests ask it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod ledger;
 pub(crate) mod scripted;
 
 use std::{

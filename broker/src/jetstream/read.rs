@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use async_nats::StatusCode;
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -36,6 +37,17 @@ pub(super) async fn next(
     from: u64,
 ) -> Result<Option<Stored>, Error> {
     get(connection, stream, &json!({ "seq": from.max(1), "next_by_subj": subject })).await
+}
+
+/// The sequence of the first message of `stream` that matches `pattern` and was stored at `since` or later.
+pub(super) async fn first_since(
+    connection: &Connection,
+    stream: &str,
+    pattern: &str,
+    since: Timestamp,
+) -> Result<Option<u64>, Error> {
+    let question = json!({ "start_time": since, "next_by_subj": pattern });
+    Ok(get(connection, stream, &question).await?.map(|stored| stored.sequence))
 }
 
 async fn get(connection: &Connection, stream: &str, question: &Value) -> Result<Option<Stored>, Error> {

@@ -300,6 +300,21 @@ impl Stream {
         Step { found: matching.map(|(sequence, entry)| entry.stored(*sequence)).collect(), next }
     }
 
+    /// The first message of `pattern` that was stored at `since` or later.
+    pub(super) fn first_since(&self, pattern: &Pattern, since: Timestamp) -> Option<u64> {
+        // What is stored later has the higher sequence.
+        let (mut low, mut high) = (0, self.sequence_last + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.entries.range(middle..).next() {
+                Some((sequence, entry)) if entry.stored_at < since => low = sequence + 1,
+                _ => high = middle,
+            }
+        }
+        let mut newer = self.entries.range(low..);
+        newer.find(|(_, entry)| pattern.matches(&entry.message.subject)).map(|(sequence, _)| *sequence)
+    }
+
     /// The highest sequence so far.
     pub(super) const fn sequence_last(&self) -> u64 {
         self.sequence_last

@@ -52,6 +52,22 @@ pub(crate) async fn a_replay_starts_where_it_is_told(broker: &dyn Broker) {
     }
 }
 
+pub(crate) async fn what_is_newer_than_a_time_is_found(broker: &dyn Broker) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    assert_eq!(broker.first_since("S", "s.a", jiff::Timestamp::UNIX_EPOCH).await.unwrap(), None);
+    for subject in ["s.a", "s.b", "s.a", "s.b"] {
+        publish(broker, subject, "").await.unwrap();
+    }
+    let times: Vec<_> = stored(broker, "S", "s.>").await.iter().map(|stored| stored.stored_at).collect();
+    let first = async |pattern, since| broker.first_since("S", pattern, since).await.unwrap();
+    assert_eq!(first("s.a", jiff::Timestamp::UNIX_EPOCH).await, Some(1));
+    assert_eq!(first("s.a", times[1]).await, Some(3));
+    assert_eq!(first("s.*", times[1]).await, Some(2));
+    assert_eq!(first("s.b", times[2]).await, Some(4));
+    assert_eq!(first("s.a", times[3]).await, None);
+    assert_eq!(first("s.>", times[3] + LONG).await, None);
+}
+
 pub(crate) async fn a_long_replay_is_complete(broker: &dyn Broker) {
     broker.ensure(&[stream("S", "s.>")]).await.unwrap();
     for body in 0..3000 {

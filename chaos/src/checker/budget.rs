@@ -1,10 +1,49 @@
-//! I10: the recorded use of a request covers what its provider put on the bill.
+//! I10: the recorded use of a request covers what its provider put on the bill, and stands once in the ledger.
 
 use schemas::Status;
 
-use super::{Bounds, Inquiry, index::Index};
+use super::{
+    Bounds, Inquiry,
+    index::{Index, Request},
+};
+use crate::history::Key;
 
 pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
+    check_bills(index, inquiry);
+    // Who reads no ledger after a run cannot miss anything there.
+    if index.requests.values().any(|request| !request.ledgered.is_empty()) {
+        for (key, request) in &index.requests {
+            check_ledger(key, request, inquiry);
+        }
+    }
+}
+
+/// The one outcome has one entry, which speaks of the same calls.
+fn check_ledger(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
+    let [record] = request.recorded.as_slice() else { return };
+    if record.calls == 0 && request.ledgered.is_empty() {
+        return;
+    }
+    inquiry.checked();
+    let lines = request.ledgered.iter().map(|(at, ..)| at.line).chain([record.at.line]);
+    match request.ledgered.as_slice() {
+        [] => inquiry.broken(key, "not_in_the_ledger", "its calls stand nowhere in the ledger".into(), lines),
+        [(_, calls, tokens)] if (*calls, *tokens) == (record.calls, record.tokens) => {}
+        [(_, calls, tokens)] => {
+            let sentence = format!(
+                "its outcome speaks of {} calls and {} tokens; the ledger has {calls} and {tokens}",
+                record.calls, record.tokens
+            );
+            inquiry.broken(key, "other_in_the_ledger", sentence, lines);
+        }
+        several => {
+            let sentence = format!("it stands in the ledger {} times", several.len());
+            inquiry.broken(key, "twice_in_the_ledger", sentence, lines);
+        }
+    }
+}
+
+fn check_bills(index: &Index<'_>, inquiry: &mut Inquiry) {
     for (key, request) in &index.requests {
         let Some(record) = request.recorded.iter().find(|record| record.status == Status::Succeeded) else {
             continue;

@@ -2,7 +2,7 @@
 
 use broker::{Broker, Message};
 use futures_util::StreamExt;
-use schemas::{DeadLetter, Outcome, Output, RequestId, Tenant};
+use schemas::{DeadLetter, LedgerEntry, Outcome, Output, RequestId, Tenant};
 
 use super::{Broken, world::World};
 use crate::{
@@ -10,11 +10,16 @@ use crate::{
     history::{Fact, Key},
 };
 
-/// Writes down every outcome, all parked work, and what still waits.
+/// Writes down every outcome, the ledger, all parked work, and what still waits.
 pub(super) async fn tell(world: &World) -> Result<(), Broken> {
     let topology = &world.topology;
     for message in all(world, &topology.outcomes).await? {
         if let Some(fact) = recorded(&message) {
+            world.recorder.write("harness", fact);
+        }
+    }
+    for message in all_of(world, topology.ledger.as_deref()).await? {
+        if let Some(fact) = ledgered(&message) {
             world.recorder.write("harness", fact);
         }
     }
@@ -44,6 +49,13 @@ fn queues(world: &World) -> [&str; 3] {
     [&world.topology.requests, &world.topology.work, &world.topology.callbacks]
 }
 
+async fn all_of(world: &World, stream: Option<&str>) -> Result<Vec<Message>, broker::Error> {
+    match stream {
+        Some(stream) => all(world, stream).await,
+        None => Ok(Vec::new()),
+    }
+}
+
 async fn all(world: &World, stream: &str) -> Result<Vec<Message>, broker::Error> {
     let mut stored = world.memory.replay(stream, ">", 0).await?;
     let mut messages = Vec::new();
@@ -67,6 +79,15 @@ fn recorded(message: &Message) -> Option<Fact> {
         text,
         calls: outcome.attempts.len() as u64,
         tokens: outcome.usage.total_tokens(),
+    })
+}
+
+fn ledgered(message: &Message) -> Option<Fact> {
+    let entry: LedgerEntry = message.format().decode(&message.payload).ok()?;
+    Some(Fact::Ledgered {
+        request: Key { tenant: entry.tenant, id: entry.id },
+        calls: entry.lines.len() as u64,
+        tokens: entry.lines.iter().map(|line| line.usage.total_tokens()).sum(),
     })
 }
 

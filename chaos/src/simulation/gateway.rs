@@ -64,6 +64,7 @@ impl Gateway {
                 model(EMBED, Action::EmbeddingQuery, NAMES[0]),
             ]),
             signers: Signers::default(),
+            estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing has a price here"))),
             metrics: Arc::new(|| Box::pin(std::future::ready(String::new()))),
             standing: Arc::new(Standing::default),
             version: "simulated".into(),

@@ -128,6 +128,15 @@ impl Broker for Wire {
         self.line.pass("next", self.memory.next(stream, subject, from)).await
     }
 
+    async fn first_since(
+        &self,
+        stream: &str,
+        pattern: &str,
+        since: jiff::Timestamp,
+    ) -> Result<Option<u64>, Error> {
+        self.line.pass("first_since", self.memory.first_since(stream, pattern, since)).await
+    }
+
     async fn replay(&self, stream: &str, pattern: &str, from: u64) -> Result<Replay, Error> {
         let replay = self.line.pass("replay", self.memory.replay(stream, pattern, from)).await?;
         let line = Arc::clone(&self.line);

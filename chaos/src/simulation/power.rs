@@ -36,7 +36,9 @@ fn owner<'a>(world: &World, message: &'a Message) -> Option<(Key, &'a str)> {
     let kind = message.subject.split('.').nth(1)?;
     let key = match kind {
         "req" => Key { tenant: subjects.request_tenant(&message.subject)?, id: named(message)? },
-        "work" => Key { tenant: Tenant::new(message.subject.rsplit('.').next()?).ok()?, id: named(message)? },
+        "work" | "use" => {
+            Key { tenant: Tenant::new(message.subject.rsplit('.').next()?).ok()?, id: named(message)? }
+        }
         "dead" => {
             let (_, tenant, id) = subjects.parse_dead(&message.subject)?;
             Key { tenant: Tenant::new(tenant).ok()?, id: RequestId::new(id).ok()? }
@@ -93,6 +95,10 @@ impl<'a> Lost<'a> {
             (Guarantee::I3, "two_ends" | "two_answers") | (Guarantee::I11, "other_outcome") => gone(&["res"]),
             // How often it was delivered is forgotten, and with the events what was told.
             (Guarantee::I4, "too_many_calls") | (Guarantee::I5, _) => any(&WAY),
+            // Its entry was not synced, or the outcome of which it speaks; that ended anew, too, with another entry.
+            (Guarantee::I10, "not_in_the_ledger" | "other_in_the_ledger" | "twice_in_the_ledger") => {
+                gone(&["use", "res", "work", "req"])
+            }
             // Whatever was to see to its callback.
             (Guarantee::I11, "missing") => gone(&["req", "work", "cb", "dead"]),
             _ => false,

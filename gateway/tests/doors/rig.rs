@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use broker::{AssetLimits, Broker, Limits, Seams, Topology, memory::Memory};
 use futures_util::StreamExt;
 use gateway::{Catalogue, Config, Gateway, ModelInfo, Parts, Signers, Standing};
-use schemas::{Action, RequestId, Secret, Subjects, Tenant};
+use schemas::{Action, Error, Estimate, EstimatedStep, Request, RequestId, Secret, Subjects, Tenant};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -53,7 +53,11 @@ impl Rig {
     }
 
     async fn keeping(broker: Memory, assets: AssetLimits, changes: Value) -> Self {
-        let topology = Topology::new(Subjects::default());
+        Self::of(Topology::new(Subjects::default()), broker, assets, changes).await
+    }
+
+    /// A gateway that knows of these streams only.
+    pub(crate) async fn of(topology: Topology, broker: Memory, assets: AssetLimits, changes: Value) -> Self {
         let worker = Worker::start(broker.clone(), topology.clone()).await;
         let model = |id: &str, action| ModelInfo {
             id: id.into(),
@@ -73,6 +77,7 @@ impl Rig {
                 model("lab/sim-speech", Action::AudioSynthesize),
             ]),
             signers: signers(),
+            estimate: Arc::new(estimate),
             metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
             standing: Arc::new(Standing::default),
             version: "0.0.0".into(),
@@ -118,6 +123,19 @@ impl Rig {
 /// One provider signs its webhooks, all others do not.
 fn signers() -> Signers {
     Signers::new(&[("signing".to_owned(), Secret::new(WEBHOOK_SECRET))].into()).unwrap()
+}
+
+/// What the router says of one model that has a price.
+fn estimate(_: &Tenant, request: Request) -> Result<Estimate, Error> {
+    request.check()?;
+    let step = EstimatedStep {
+        provider: "sim".into(),
+        model: request.model().unwrap_or_default().into(),
+        output_tokens_max: None,
+        cost_usd_min: Some(0.25),
+        cost_usd_max: None,
+    };
+    Ok(Estimate { action: request.action, input_tokens: 1, steps: vec![step], left_out: Vec::new() })
 }
 
 pub(crate) fn tenant() -> Tenant {

@@ -198,6 +198,7 @@ impl Job {
             v: 1,
             id: self.id.clone(),
             tenant: self.tenant.clone(),
+            session: None,
             action: self.request.action,
             status,
             output,

@@ -121,3 +121,48 @@ fn a_model_that_nobody_serves_is_told_what_is() {
     assert_eq!((error.code, error.param.as_deref()), (ErrorCode::NotFound, Some("payload.model")));
     assert!(error.message.contains("are w, m, other, m, m"), "{}", error.message);
 }
+
+fn estimated(router: &Router, fields: Value, route: Value) -> Estimate {
+    router.estimate(&Tenant::new("acme").unwrap(), &request(fields, route)).unwrap()
+}
+
+#[test]
+fn an_estimate_goes_down_the_same_waterfall_as_the_work() {
+    let router = router(json!({"chat.completion": {"w": {"steps": ["c/m", "b/m", "a/m", "a/other"]}}}));
+    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)));
+    let rows = [
+        (json!({}), json!({})),
+        (json!({"max_tokens": 200}), json!({})),
+        (json!({"tools": [{}], "max_tokens": 10}), json!({"prefer": "cost"})),
+        (json!({"max_tokens": 1_000}), json!({"max_cost_usd": 0.01, "prefer": "quality"})),
+    ];
+    for (mut fields, route) in rows {
+        fields["model"] = json!("w");
+        let Estimate { steps, left_out, .. } = estimated(&router, fields.clone(), route.clone());
+        let tried: Vec<_> = steps.iter().map(|step| format!("{}/{}", step.provider, step.model)).collect();
+        assert_eq!(tried.join(" "), plan(&router, fields, route));
+        assert_eq!(steps.len() + left_out.len(), 4, "{left_out:?}");
+    }
+}
+
+#[test]
+fn an_estimate_tells_what_each_costs_and_why_others_are_left_out() {
+    let router = router(json!({}));
+    let route = json!({"waterfall": ["a/m", "c/m", "a/other"]});
+    let estimate = estimated(&router, json!({"max_tokens": 1_000_000, "tools": [{}]}), route);
+    assert_eq!((estimate.action, estimate.input_tokens), (schemas::Action::ChatCompletion, 1));
+    let [priced, unpriced] = estimate.steps.as_slice() else { panic!("{estimate:?}") };
+    assert_eq!(priced.output_tokens_max, Some(1_000_000));
+    assert!(priced.cost_usd_min.is_some_and(|cost| (cost - 1e-6).abs() < 1e-12), "{priced:?}");
+    assert!(priced.cost_usd_max.is_some_and(|cost| (cost - 2.000_001).abs() < 1e-9), "{priced:?}");
+    assert_eq!((unpriced.cost_usd_min, unpriced.cost_usd_max), (None, None));
+    let [left_out] = estimate.left_out.as_slice() else { panic!("{estimate:?}") };
+    assert_eq!((left_out.provider.as_str(), left_out.why.as_str()), ("c", "calls no tools"));
+}
+
+#[test]
+fn where_nobody_can_the_estimate_has_no_step_and_says_why() {
+    let router = router(json!({}));
+    let estimate = estimated(&router, json!({"model": "c/m", "tools": [{}]}), json!({}));
+    assert!(estimate.steps.is_empty() && estimate.left_out.len() == 1, "{estimate:?}");
+}

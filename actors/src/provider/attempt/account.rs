@@ -123,8 +123,9 @@ impl<'a> Attempt<'a> {
         error: Option<Error>,
     ) {
         let Mark { step, started_at, .. } = mark;
-        self.shared.metrics.used(&step.provider, &step.model, &usage);
+
         let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, has_finished));
+        self.shared.metrics.used(&step.provider, &step.model, &usage, cost_usd);
         hold.settle(cost_usd.unwrap_or(0.0));
         self.records.push(AttemptRecord {
             attempt: self.emitter.next().0,

@@ -24,6 +24,8 @@ pub(crate) struct Request<'a> {
     pub(crate) callbacks: Vec<Callback<'a>>,
     /// Its outcomes; one, if all is well.
     pub(crate) recorded: Vec<Record<'a>>,
+    /// Its entries in the ledger: where, and of how many calls and tokens they speak.
+    pub(crate) ledgered: Vec<(At, u64, u64)>,
     /// Each time it was parked.
     pub(crate) parked: Vec<At>,
     /// What was received for it outside frames.
@@ -246,6 +248,9 @@ impl<'a> Index<'a> {
                 let (status, code, text) = (*status, *code, text.as_deref());
                 let record = Record { at, status, code, text, digest, calls: *calls, tokens: *tokens };
                 self.requests.entry(request).or_default().recorded.push(record);
+            }
+            Fact::Ledgered { request, calls, tokens } => {
+                self.requests.entry(request).or_default().ledgered.push((at, *calls, *tokens));
             }
             Fact::Parked { request, .. } => self.requests.entry(request).or_default().parked.push(at),
             Fact::Body { request, place, text } => {

@@ -105,6 +105,21 @@ fn i10_an_answer_that_died_with_its_worker_is_not_held_against_the_record() {
     breaks(&less, Guarantee::I10, "under_the_bill");
 }
 
+#[test]
+fn i10_an_outcome_stands_once_in_the_ledger_and_with_the_same() {
+    let recorded = Story::default().asked("r1").called(1, "r1").answered(1, 10).recorded("r1", "hi");
+    holds(&recorded.clone().ledgered("r1", 1, 10), Guarantee::I10);
+    holds(&recorded, Guarantee::I10);
+    let twice = recorded.clone().ledgered("r1", 1, 10).ledgered("r1", 1, 10);
+    breaks(&twice, Guarantee::I10, "twice_in_the_ledger");
+    breaks(&recorded.clone().ledgered("r1", 1, 9), Guarantee::I10, "other_in_the_ledger");
+    breaks(&recorded.clone().ledgered("r1", 2, 10), Guarantee::I10, "other_in_the_ledger");
+    let other = recorded.asked("r2").recorded("r2", "hi").ledgered("r2", 1, 10);
+    breaks(&other, Guarantee::I10, "not_in_the_ledger");
+    let none = Story::default().asked("r1").ledgered("r1", 1, 10);
+    not_exercised(&none.recorded_as("r2", Status::Failed, None, None, 0), Guarantee::I10);
+}
+
 fn asked_back() -> Story {
     Story::default().sent_as("client 1", "r1", Door::Http, "f1", true).accepted("r1")
 }

@@ -169,6 +169,10 @@ impl Story {
         self.fact("harness", Fact::Recorded { request, status, code, text, digest, calls, tokens })
     }
 
+    pub(super) fn ledgered(self, name: &str, calls: u64, tokens: u64) -> Self {
+        self.fact("harness", Fact::Ledgered { request: key(name), calls, tokens })
+    }
+
     pub(super) fn parked(self, name: &str) -> Self {
         self.fact("harness", Fact::Parked { request: key(name), code: ErrorCode::ProviderUnavailable })
     }

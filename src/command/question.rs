@@ -9,15 +9,16 @@ use std::{
 use schemas::{Action, Error};
 use serde_json::{Value, json};
 
-use crate::cli::SendArgs;
+use crate::cli::QuestionArgs;
 
 /// Where standard input is meant.
 const STDIN: &str = "-";
 
-/// The payload; nothing where there is nothing to say. `interactive` tells that `stdin` is a keyboard: it is read only
+/// The payload, of a chat that is to be streamed or not; nothing where there is nothing to say. `interactive` tells that `stdin` is a keyboard: it is read only
 /// where `-` asks for it, since otherwise the command would seem to hang.
 pub(super) fn payload(
-    args: &SendArgs,
+    args: &QuestionArgs,
+    stream: bool,
     mut stdin: impl Read,
     interactive: bool,
 ) -> io::Result<Option<Result<Value, Error>>> {
@@ -34,7 +35,12 @@ pub(super) fn payload(
     if text.is_empty() {
         return Ok(None);
     }
-    Ok(Some(of_text(args, text)))
+    Ok(Some(of_text(args, stream, text)))
+}
+
+/// What is wrong where there is nothing to say to `command`.
+pub(super) fn nothing(command: &str) -> Error {
+    Error::invalid("TEXT", format!("nothing to send; try: dynode {command} \"Hello\""))
 }
 
 fn payload_file(file: &Path, mut stdin: impl Read) -> io::Result<Result<Value, Error>> {
@@ -43,13 +49,13 @@ fn payload_file(file: &Path, mut stdin: impl Read) -> io::Result<Result<Value, E
     Ok(parsed.map_err(|error| Error::invalid("--payload", format!("{}: {error}", file.display()))))
 }
 
-fn of_text(args: &SendArgs, text: &str) -> Result<Value, Error> {
+fn of_text(args: &QuestionArgs, stream: bool, text: &str) -> Result<Value, Error> {
     let model = |default| args.model.as_deref().unwrap_or(default);
     match args.action {
         Action::ChatCompletion | Action::Auto => Ok(json!({
             "model": model("sim-chat"),
             "messages": [{"role": "user", "content": text}],
-            "stream": !args.no_stream,
+            "stream": stream,
         })),
         Action::EmbeddingQuery => Ok(json!({"model": model("sim-embed"), "input": text})),
         Action::ImageGenerate => Ok(json!({"model": model("sim-image"), "prompt": text})),
@@ -77,7 +83,7 @@ mod tests {
         let Some(Command::Send(args)) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
             panic!("not send");
         };
-        payload(&args, stdin.as_bytes(), stdin.is_empty()).unwrap()
+        payload(&args.question, true, stdin.as_bytes(), stdin.is_empty()).unwrap()
     }
 
     #[test]

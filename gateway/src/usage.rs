@@ -1,0 +1,127 @@
+//! `/v1/usage`: what the requests of the tenant have used and cost, summed from the ledger as it is read.
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+};
+use broker::Stored;
+use futures_util::StreamExt;
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use schemas::{Dimension, Error, ErrorCode, LedgerEntry, UsageReport, usage::Sums};
+use serde::Deserialize;
+use tracing::warn;
+
+use crate::{
+    app::{App, Shared},
+    door,
+    refusal::{self, Refusal},
+};
+
+/// What is summed where no beginning is named.
+const SINCE: &str = "24h";
+/// The most rows of an answer: some 4 MB.
+const ROWS_MAX: usize = 10_000;
+/// An entry bears the time of the machine that wrote it and is found by the broker's: they may be so far apart.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
+
+/// What to sum.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Filter {
+    by: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+}
+
+/// `GET /v1/usage`.
+pub(crate) async fn get(
+    State(app): State<App>,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<UsageReport>, Refusal> {
+    let Filter { by, since, until } = door::query(filter)?;
+    let now = app.broker().now();
+    let by = by.as_deref().map(dimensions).transpose()?.unwrap_or_default();
+    let since = moment("since", since.as_deref().unwrap_or(SINCE), now)?;
+    let until = until.map(|until| moment("until", &until, now)).transpose()?;
+    if until.is_some_and(|until| until <= since) {
+        return Err(Error::invalid("until", "is not after `since`").into());
+    }
+    let sums = read(&app, Sums::new(by, since, until), since).await?;
+    Ok(Json(sums.report()))
+}
+
+/// Adds what the ledger has of the tenant to `sums`.
+async fn read(app: &Shared, mut sums: Sums, since: Timestamp) -> Result<Sums, Error> {
+    let topology = &app.parts.topology;
+    let Some(ledger) = &topology.ledger else {
+        let why = "this server keeps no ledger (ledger.keep_days is 0)";
+        return Err(Error::new(ErrorCode::NotFound, why));
+    };
+    let pattern = topology.subjects.ledger(app.tenant());
+    let since = since.checked_sub(CLOCKS_APART).unwrap_or(since).max(Timestamp::UNIX_EPOCH);
+    let of_broker = |error: broker::Error| refusal::of_broker(&error);
+    let Some(first) = app.broker().first_since(ledger, &pattern, since).await.map_err(of_broker)? else {
+        return Ok(sums);
+    };
+    let mut entries = app.broker().replay(ledger, &pattern, first).await.map_err(of_broker)?;
+    while let Some(stored) = entries.next().await {
+        let Some(entry) = entry(&stored.map_err(of_broker)?) else { continue };
+        sums.add(&entry);
+        if sums.len() > ROWS_MAX {
+            let why = format!("gives more than {ROWS_MAX} rows; tell less apart, or sum less time at once");
+            return Err(Error::invalid("by", why));
+        }
+    }
+    Ok(sums)
+}
+
+/// One entry. Anybody on the bus may publish there: what is none is told in the log and left out.
+fn entry(stored: &Stored) -> Option<LedgerEntry> {
+    let Stored { message, sequence, .. } = stored;
+    let read = message.format().decode(&message.payload);
+    read.inspect_err(|error| warn!(%error, sequence, "an entry of the ledger cannot be read")).ok()
+}
+
+/// A list with commas.
+fn dimensions(text: &str) -> Result<Vec<Dimension>, Error> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::parse).collect()
+}
+
+/// A time, or how long before `now` it was.
+fn moment(param: &'static str, text: &str, now: Timestamp) -> Result<Timestamp, Error> {
+    let ago = |span: Span| {
+        let ago = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+        now.checked_sub(ago.abs()).ok()
+    };
+    let moment = text.parse::<Timestamp>().ok().or_else(|| ago(text.parse().ok()?));
+    moment.ok_or_else(|| {
+        let shown = text.escape_debug();
+        let why =
+            format!("`{shown}` is neither a time such as 2026-11-28T00:00:00Z nor a span such as 24h or 7d");
+        Error::invalid(param, why)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_so_long_ago() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let second = |text| moment("since", text, now).map(Timestamp::as_second);
+        assert_eq!(second("1970-01-02T00:00:00Z"), Ok(86_400));
+        assert_eq!(second("1970-01-02T02:00:00+02:00"), Ok(86_400));
+        assert_eq!((second("1h"), second("90m"), second("2d")), (Ok(996_400), Ok(994_600), Ok(827_200)));
+        for wrong in ["", "yesterday", "2026-11-28", "3", "99999999y", "1mo"] {
+            let error = second(wrong).unwrap_err();
+            assert_eq!(error.param.as_deref(), Some("since"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn dimensions_are_a_list() {
+        assert_eq!(dimensions("model, hour"), Ok(vec![Dimension::Model, Dimension::Hour]));
+        assert_eq!(dimensions(""), Ok(Vec::new()));
+        assert!(dimensions("model,colour").is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! Sums over the ledger: what was used and spent, by whom, for what, where and when. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
+
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Action, Error, LedgerEntry, LedgerLine, RequestId, Tenant, Usage};
+
+/// What sums can be told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dimension {
+    /// The hour, in UTC, in which the request's last call ended.
+    Hour,
+    /// Whose request it was.
+    Tenant,
+    /// Its session.
+    Session,
+    /// What was asked for.
+    Action,
+    /// Who was called.
+    Provider,
+    /// By which model.
+    Model,
+}
+
+impl Dimension {
+    /// Every dimension, in the order in which rows are sorted.
+    pub const ALL: [Self; 6] =
+        [Self::Hour, Self::Tenant, Self::Session, Self::Action, Self::Provider, Self::Model];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Tenant => "tenant",
+            Self::Session => "session",
+            Self::Action => "action",
+            Self::Provider => "provider",
+            Self::Model => "model",
+        }
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Dimension {
+    type Err = Error;
+
+    /// Reads a name; the error lists those that there are.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|dimension| dimension.as_str() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            Error::invalid("by", format!("`{}` is none of {known}", text.escape_debug()))
+        })
+    }
+}
+
+/// What a row is about: what was asked for is there, but for the session of requests that have none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct UsageKey {
+    /// The beginning of the hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hour: Option<Timestamp>,
+    /// Whose requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// The session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<RequestId>,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// The configured name of the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The model that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// A sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UsageSum {
+    /// The requests. Where providers or models are told apart, one that fell over from the first to the second is in the
+    /// rows of both; all else adds up.
+    pub requests: u64,
+    /// The calls.
+    pub calls: u64,
+    /// The calls that used something of which nobody knows the price.
+    pub unpriced_calls: u64,
+    /// What was used; `estimated` where that is in part an estimate.
+    pub usage: Usage,
+    /// What it cost, in US dollars, as far as prices are known.
+    pub cost_usd: f64,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UsageRow {
+    /// What it is about.
+    #[serde(flatten)]
+    pub key: UsageKey,
+    /// Its sum.
+    #[serde(flatten)]
+    pub sum: UsageSum,
+}
+
+/// The answer of `GET /v1/usage`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UsageReport {
+    /// `list`.
+    pub object: String,
+    /// The beginning of the time that is summed.
+    pub since: Timestamp,
+    /// Its end, which is not in it; none means up to now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// What the rows are told apart by.
+    pub by: Vec<Dimension>,
+    /// The rows, sorted.
+    pub data: Vec<UsageRow>,
+    /// The sum of all.
+    pub total: UsageSum,
+}
+
+/// Sums that grow entry by entry: the memory that they take is that of their rows.
+#[derive(Debug, Clone)]
+pub struct Sums {
+    by: BTreeSet<Dimension>,
+    since: Timestamp,
+    until: Option<Timestamp>,
+    rows: BTreeMap<UsageKey, UsageSum>,
+    total: UsageSum,
+}
+
+impl Sums {
+    /// Nothing yet: what ended from `since` on and before `until` will be told apart `by` this.
+    pub fn new(by: impl IntoIterator<Item = Dimension>, since: Timestamp, until: Option<Timestamp>) -> Self {
+        let by = by.into_iter().collect();
+        Self { by, since, until, rows: BTreeMap::new(), total: UsageSum::default() }
+    }
+
+    /// One more entry; nothing happens where it is of another time.
+    pub fn add(&mut self, entry: &LedgerEntry) {
+        if entry.at < self.since || self.until.is_some_and(|until| entry.at >= until) {
+            return;
+        }
+        self.total.requests += 1;
+        let mut told = BTreeSet::new();
+        for line in &entry.lines {
+            let key = self.key(entry, line);
+            let row = self.rows.entry(key.clone()).or_default();
+            row.requests += u64::from(told.insert(key));
+            row.add(line);
+            self.total.add(line);
+        }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All of it.
+    pub fn report(self) -> UsageReport {
+        let Self { by, since, until, rows, total } = self;
+        UsageReport {
+            object: "list".into(),
+            since,
+            until,
+            by: by.into_iter().collect(),
+            data: rows.into_iter().map(|(key, sum)| UsageRow { key, sum }).collect(),
+            total,
+        }
+    }
+
+    fn key(&self, entry: &LedgerEntry, line: &LedgerLine) -> UsageKey {
+        let asked = |dimension| self.by.contains(&dimension);
+        UsageKey {
+            hour: asked(Dimension::Hour).then(|| hour_of(entry.at)),
+            tenant: asked(Dimension::Tenant).then(|| entry.tenant.clone()),
+            session: entry.session.clone().filter(|_| asked(Dimension::Session)),
+            action: asked(Dimension::Action).then_some(entry.action),
+            provider: asked(Dimension::Provider).then(|| line.provider.clone()),
+            model: asked(Dimension::Model).then(|| line.model.clone()),
+        }
+    }
+}
+
+impl UsageSum {
+    fn add(&mut self, line: &LedgerLine) {
+        self.calls += 1;
+        self.unpriced_calls += u64::from(line.is_unpriced());
+        self.usage = self.usage.plus(&line.usage);
+        self.cost_usd += line.cost_usd.unwrap_or(0.0);
+    }
+}
+
+/// The hour in which `at` lies.
+fn hour_of(at: Timestamp) -> Timestamp {
+    let down = TimestampRound::new().smallest(Unit::Hour).mode(RoundMode::Floor);
+    // Hours divide the time that there is: it never fails.
+    at.round(down).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! The command lines of `dynode cost` and `dynode estimate`.
+
+use clap::Args;
+use schemas::Dimension;
+
+use super::{QuestionArgs, URL};
+
+/// `dynode cost`.
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    /// Where the server is
+    #[arg(long, env = "DYNODE_URL", default_value = URL)]
+    pub(crate) url: String,
+    /// What rows are told apart by, with commas: hour, tenant, session, action, provider, model
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
+    pub(crate) by: Vec<Dimension>,
+    /// From when on: a time such as 2026-11-28T00:00:00Z, or so long ago, such as 24h or 7d
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub(crate) since: String,
+    /// Until when [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Print the sums as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `dynode estimate`.
+#[derive(Debug, Args)]
+pub(crate) struct EstimateArgs {
+    /// Where the server is
+    #[arg(long, env = "DYNODE_URL", default_value = URL)]
+    pub(crate) url: String,
+    /// Print the estimate as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+}

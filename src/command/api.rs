@@ -1,0 +1,75 @@
+//! The HTTP API of a running server, asked one question at a time.
+
+use std::{future::Future, io, process::ExitCode};
+
+use reqwest::{Client, Method};
+use serde_json::Value;
+use tokio::runtime;
+
+use crate::{
+    command::{self, watch},
+    exit,
+};
+
+/// A server.
+#[derive(Debug)]
+pub(super) struct Api {
+    client: Client,
+    base: String,
+}
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// There is no server.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It says no.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody reads what is printed.
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl Api {
+    /// The server at `url`.
+    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+        Ok(Self { client: watch::client()?, base: url.trim_end_matches('/').to_owned() })
+    }
+
+    /// Its answer to `method` of `path`, with a body where there is one.
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Fault> {
+        let url = format!("{}{path}", self.base);
+        let unreachable = |error: reqwest::Error| {
+            Fault::Unreachable(format!("cannot reach {url}: {:#}", anyhow::Error::from(error)))
+        };
+        let mut request = self.client.request(method, &url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        match serde_json::from_slice::<Value>(&body) {
+            Ok(answer) if status.is_success() => Ok(answer),
+            Ok(answer) if answer["error"]["message"].is_string() => {
+                Err(Fault::Refused(answer["error"]["message"].as_str().unwrap_or_default().to_owned()))
+            }
+            _ => Err(Fault::Refused(format!("{url} answered {status}, and nothing that is understood here"))),
+        }
+    }
+}
+
+/// Does `what` to its end; a fault is told and becomes an exit code.
+pub(super) fn run(what: impl Future<Output = Result<ExitCode, Fault>>) -> anyhow::Result<ExitCode> {
+    let done = runtime::Builder::new_current_thread().enable_all().build()?.block_on(what);
+    match done {
+        Ok(code) => Ok(code),
+        Err(Fault::Output(error)) => Err(error.into()),
+        Err(fault) => {
+            command::complain(&fault.to_string());
+            Ok(if matches!(fault, Fault::Unreachable(_)) { exit::UNAVAILABLE } else { exit::FAILED }.into())
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The routes of `/v1/dead`.
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::command::api::{Api, Fault};
+
+/// Where the letters of a server are.
+#[derive(Debug)]
+pub(super) struct Letters(Api);
+
+/// Letters, oldest first.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    pub(super) letters: Vec<Value>,
+    /// The `after` of the next page, where there is one.
+    pub(super) next: Option<u64>,
+}
+
+impl Letters {
+    /// Those of the server at `url`.
+    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+        Api::new(url).map(Self)
+    }
+
+    pub(super) async fn page(
+        &self,
+        stage: Option<&str>,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Page, Fault> {
+        let stage = stage.map(|stage| format!("&stage={stage}")).unwrap_or_default();
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let page = self.ask(Method::GET, &format!("?limit={limit}{stage}{after}")).await?;
+        serde_json::from_value(page).map_err(|error| Fault::Refused(format!("no list of letters: {error}")))
+    }
+
+    pub(super) async fn letter(&self, sequence: u64) -> Result<Value, Fault> {
+        self.ask(Method::GET, &format!("/{sequence}")).await
+    }
+
+    pub(super) async fn replay(&self, sequence: u64, new_id: bool) -> Result<Value, Fault> {
+        self.ask(Method::POST, &format!("/{sequence}/replay?new_id={new_id}")).await
+    }
+
+    pub(super) async fn remove(&self, sequence: u64) -> Result<Value, Fault> {
+        self.ask(Method::DELETE, &format!("/{sequence}")).await
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<Value, Fault> {
+        self.0.ask(method, &format!("/v1/dead{path}"), None).await
+    }
+}
