@@ -130,7 +130,7 @@ pub(crate) struct SendArgs {
 /// What is asked, of `dynode send` and `dynode estimate`.
 #[derive(Debug, Args)]
 pub(crate) struct QuestionArgs {
-    /// The model [default: sim-chat, or sim-embed for embedding.query]
+    /// The model [default: sim-chat, sim-embed, sim-image or sim-speech, by the action]
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// What is asked for

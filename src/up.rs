@@ -209,7 +209,7 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
 /// From now on webhooks are checked by the secrets of the providers in `registry`.
 fn set_signers(signers: &Signers, registry: &Registry) {
     let secrets = registry.webhooks().iter();
-    let secrets = secrets.filter_map(|(name, webhooks)| Some((name.clone(), webhooks.secret.clone()?)));
+    let secrets = secrets.map(|(name, webhooks)| (name.clone(), webhooks.secret.clone()));
     if let Err((provider, fault)) = signers.replace(&secrets.collect()) {
         error!(provider, %fault, "the secret of a provider's webhooks is none; they are not checked by it");
     }

@@ -9,6 +9,7 @@ use schemas::{Action, Error, Estimate, Request, Tenant};
 use crate::{
     RuleConfig, Waterfalls,
     classifier::{BadRule, Router, Rules},
+    form::Form,
     measured::Measured,
 };
 
@@ -47,6 +48,7 @@ impl Estimator {
             request.action = judge.rules.decide(&request.payload)?;
         }
         request.check()?;
+        Form::of(request.action, &request.payload)?;
         judge.router.estimate(tenant, &request)
     }
 }

@@ -14,6 +14,8 @@ use serde_json::Value;
 const SCHEMA: &str = "payload.response_format.json_schema.schema";
 /// The longest word on what is wrong: it goes into an error and back to the model.
 const WHY_BYTES_MAX: usize = 400;
+/// The most memory of one pattern of a schema, once as it is read and once as it is used.
+const PATTERN_BYTES_MAX: usize = 128 * 1024;
 
 /// The form that an answer is asked to have.
 #[derive(Debug)]
@@ -131,7 +133,8 @@ fn compile(schema: &Value) -> Result<Schema, Error> {
     if let Some((pointer, why)) = effort::objection(schema) {
         return Err(invalid(&pointer, &why));
     }
-    let options = jsonschema::options().with_pattern_options(PatternOptions::regex()).offline();
+    let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+    let options = jsonschema::options().with_pattern_options(patterns).offline();
     let validator = options.build(schema);
     let validator = validator
         .map_err(|error| invalid(error.instance_path().as_str(), &error.masked_with("it").to_string()))?;

@@ -31,6 +31,7 @@ use crate::{
     stage::{Stage, Task, Verdict},
 };
 use attempt::Attempt;
+pub use attempt::Flights;
 pub use keep::Store;
 use parking_lot::RwLock;
 pub use webhook::Webhooks;
@@ -111,6 +112,8 @@ pub struct Shared {
     pub webhooks: Option<Webhooks>,
     /// What was seen of them.
     pub measured: Arc<Measured>,
+    /// Calls that several requests share.
+    pub flights: Flights,
 }
 
 /// The stage of one provider's pool.

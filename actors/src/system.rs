@@ -32,7 +32,7 @@ use crate::{
     outbox::Outbox,
     pool::{self, Pool},
     pressure::{Band, Pressure},
-    provider::{Governors, ProviderStage, Shared, Store, Webhooks},
+    provider::{Flights, Governors, ProviderStage, Shared, Store, Webhooks},
     queue::Queue,
     stage::{Runner, Stage},
     supervisor::{Child, Message, Supervisor},
@@ -162,6 +162,7 @@ impl System {
             assets: Store { objects, limits: parts.assets },
             webhooks,
             measured: Arc::clone(&measured),
+            flights: Flights::default(),
         });
 
         let mut tree = Tree {

@@ -4,6 +4,7 @@ mod assets;
 mod budgets;
 mod fairness;
 mod fencing;
+mod flights;
 mod governing;
 mod hedging;
 mod ledger;

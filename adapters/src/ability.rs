@@ -167,7 +167,7 @@ impl Needs {
             return None;
         }
         let output_tokens = if price.counts_output() { self.output_tokens_max(model)? } else { 0 };
-        Some(self.cost(price, output_tokens))
+        Some(self.cost(&price.dearest(), output_tokens))
     }
 
     fn cost(self, price: &Price, output_tokens: u64) -> f64 {

@@ -138,7 +138,8 @@ impl Broker for JetStream {
     }
 
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
-        self.keeper.keep(&room::fit(&self.connection, streams, self.replicas).await?);
+        room::fit(&self.connection, streams, self.replicas, None).await?;
+        self.keeper.keep(streams);
         Ok(())
     }
 

@@ -35,22 +35,27 @@ const BODY_BYTES_MAX: usize = 512 * 1024;
 /// How far from now a signed time may be, in seconds, either way; as the specification's own libraries have it.
 const TOLERANCE_S: u64 = 300;
 
-/// The keys by which providers sign their webhooks, by the names of the providers; of those that do not sign there is none.
+/// The keys by which providers sign their webhooks, by the names of the providers; none for those that do not sign. Who is
+/// not among them sends none.
 /// Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Signers(Arc<RwLock<BTreeMap<String, SigningKey>>>);
+pub struct Signers(Arc<RwLock<BTreeMap<String, Option<SigningKey>>>>);
 
 impl Signers {
     /// These `secrets`; the error names the provider whose secret is none.
-    pub fn new(secrets: &BTreeMap<String, Secret>) -> Result<Self, (String, NoKey)> {
+    pub fn new(secrets: &BTreeMap<String, Option<Secret>>) -> Result<Self, (String, NoKey)> {
         let signers = Self::default();
         signers.replace(secrets)?;
         Ok(signers)
     }
 
     /// From now on it is these.
-    pub fn replace(&self, secrets: &BTreeMap<String, Secret>) -> Result<(), (String, NoKey)> {
-        let parse = |(name, secret): (&String, &Secret)| match SigningKey::parse(secret) {
+    pub fn replace(&self, secrets: &BTreeMap<String, Option<Secret>>) -> Result<(), (String, NoKey)> {
+        let parse = |(name, secret): (&String, &Option<Secret>)| match secret
+            .as_ref()
+            .map(SigningKey::parse)
+            .transpose()
+        {
             Ok(key) => Ok((name.clone(), key)),
             Err(why) => Err((name.clone(), why)),
         };
@@ -59,7 +64,7 @@ impl Signers {
         Ok(())
     }
 
-    fn of(&self, provider: &str) -> Option<SigningKey> {
+    fn of(&self, provider: &str) -> Option<Option<SigningKey>> {
         self.0.read().get(provider).cloned()
     }
 }
@@ -85,9 +90,8 @@ pub(crate) async fn receive(
 ) -> Result<Json<Value>, Refusal> {
     let place = app.webhooks.0.read(&token).ok_or_else(forged)?;
     let (body, _share) = door::read_body_within(&app, body, BODY_BYTES_MAX).await?;
-    if let Some(key) = app.parts.signers.of(place.provider.as_str())
-        && !is_signed(&app, &key, &headers, &body)
-    {
+    let signer = app.parts.signers.of(place.provider.as_str()).ok_or_else(forged)?;
+    if signer.is_some_and(|key| !is_signed(&app, &key, &headers, &body)) {
         return Err(forged().into());
     }
     if serde_json::from_slice::<IgnoredAny>(&body).is_err() {

@@ -27,7 +27,7 @@ pub struct Request {
     /// Names the request within its tenant. The same id again attaches to the same request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
-    /// On the bus it must be that of the subject; on the gateway it is that of the key.
+    /// On the bus it must be that of the subject; at the gateway it is the setting `gateway.tenant`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// What is asked for. On the bus, where it is missing, the subject says it.
@@ -41,7 +41,7 @@ pub struct Request {
     /// Who goes first when there is a queue.
     #[serde(default)]
     pub priority: Priority,
-    /// Groups requests whose events are read together.
+    /// Groups requests: costs can be summed by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<RequestId>,
     /// Wishes about the provider.
@@ -118,6 +118,10 @@ pub struct Route {
     /// whichever shows something first is the answer. Only of a chat, and once; never where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge_ms: Option<u64>,
+    /// Requests of the tenant that ask the same of the same models, and are under way at once in one engine, share one
+    /// call. Only of what is answered alike each time: embeddings, and what has a `seed` or a `temperature` of 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub single_flight: bool,
 }
 
 /// What becomes of an answer that answers nothing.
@@ -224,10 +228,22 @@ impl Request {
             }
             _ => {}
         }
+        if self.route.single_flight && !self.is_repeatable() {
+            let why = "two such requests may be answered differently: give a `seed`, or a `temperature` of 0";
+            return Err(Error::invalid("route.single_flight", why));
+        }
         if !nests_within(&self.payload, PAYLOAD_DEPTH_MAX) {
             return Err(Error::invalid("payload", format!("nests deeper than {PAYLOAD_DEPTH_MAX} levels")));
         }
         self.action.check_payload(&self.payload)
+    }
+
+    /// Whether it is answered alike each time, as far as its sender can say, and it is decided what it is.
+    fn is_repeatable(&self) -> bool {
+        let number = |field: &str| self.payload.get(field).and_then(Value::as_f64);
+        matches!(self.action, Action::EmbeddingQuery | Action::Auto)
+            || number("seed").is_some()
+            || number("temperature") == Some(0.0)
     }
 
     /// Whether the sender asked for deltas.
@@ -282,6 +298,8 @@ mod tests {
         }
         let route = Route { hedge_ms: Some(0), ..Route::default() };
         assert_eq!(at(Request { route, ..chat() }), "route.hedge_ms");
+        let route = Route { single_flight: true, ..Route::default() };
+        assert_eq!(at(Request { route, ..chat() }), "route.single_flight");
         let route = Route { hedge_ms: Some(9), ..Route::default() };
         let embedding = Request::new(Action::EmbeddingQuery, serde_json::json!({"model": "m", "input": "x"}));
         assert_eq!(at(Request { route, ..embedding }), "route.hedge_ms");

@@ -63,6 +63,7 @@ fn request() {
             on_refusal: Some(Unanswered::Next),
             on_empty: Some(Unanswered::Fail),
             hedge_ms: Some(800),
+            single_flight: false,
         },
         callback: Some(Callback {
             url: "https://example.com/hook".into(),

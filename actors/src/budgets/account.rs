@@ -130,7 +130,7 @@ impl Account {
         let (tenant, per, end) = (&self.tenant, per.as_str(), self.period.end);
         let why = format!(
             "the budget of `{tenant}` does not allow this call, which may cost {cost}: of {limit} a {per} {spent} are spent \
-             and {held} are held for calls under way; it begins anew at {end}"
+             and {held} are held or set aside for calls; it begins anew at {end}"
         );
         Error::new(ErrorCode::BudgetExceeded, why).retry_after_ms(milliseconds(now, end))
     }

@@ -23,8 +23,10 @@ const OF_PLACES: [&str; 2] = ["items", "prefixItems"];
 const UNEVALUATED: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
 /// Keywords that lead to somewhere that only a run can tell, and those that move where references count from.
 const UNTRACEABLE: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$id"];
-/// Keywords that hold values and not schemas.
-const OF_VALUES: [&str; 4] = ["enum", "const", "default", "examples"];
+/// Keywords whose values are looked at one by one.
+const LOOKED_THROUGH: [&str; 2] = ["enum", "required"];
+/// The most patterns of a schema: each takes time and room when it is read.
+const PATTERNS_MAX: usize = 64;
 
 /// What a part of a schema costs with a part of a value.
 #[derive(Debug, Clone, Copy)]
@@ -36,20 +38,25 @@ struct Cost {
 struct Effort<'a> {
     root: &'a Value,
     known: HashMap<(*const Value, *const Value), Cost>,
+    patterns: usize,
 }
 
 /// Whether `value` can be held against `schema` in a reasonable time.
 pub(super) fn is_bearable(schema: &Value, value: &Value) -> bool {
-    Effort { root: schema, known: HashMap::new() }.of(schema, value, 0).is_some()
+    Effort::new(schema).of(schema, value, 0).is_some()
 }
 
 /// What makes the effort of `schema` unknown, or too great for any value: where, as a JSON pointer, and why.
 pub(super) fn objection(schema: &Value) -> Option<(String, String)> {
-    let mut effort = Effort { root: schema, known: HashMap::new() };
-    effort.objection(schema, String::new())
+    Effort::new(schema).objection(schema, String::new())
 }
 
 impl<'a> Effort<'a> {
+    fn new(root: &'a Value) -> Self {
+        Self { root, known: HashMap::new(), patterns: 0 }
+    }
+
+    /// Looks at every part as if it were a schema, also at values and names: a reference may lead anywhere.
     fn objection(&mut self, part: &'a Value, path: String) -> Option<(String, String)> {
         let at = |name: &str| format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
         match part {
@@ -75,11 +82,16 @@ impl<'a> Effort<'a> {
                         "is not supported; refer to places in the schema with `$ref`".to_owned(),
                     ));
                 }
+                let by_name =
+                    keywords.get("patternProperties").and_then(Value::as_object).map_or(0, Map::len);
+                self.patterns += by_name + usize::from(keywords.get("pattern").is_some_and(Value::is_string));
+                if self.patterns > PATTERNS_MAX {
+                    return Some((path, format!("is one of more than {PATTERNS_MAX} patterns")));
+                }
                 if self.of(part, &Value::Null, 0).is_none() {
                     return Some((path, "leads back to itself, or on and on".to_owned()));
                 }
-                let parts = keywords.iter().filter(|(name, _)| !OF_VALUES.contains(&name.as_str()));
-                parts.into_iter().find_map(|(name, part)| self.objection(part, at(name)))
+                keywords.iter().find_map(|(name, part)| self.objection(part, at(name)))
             }
             _ => None,
         }
@@ -95,7 +107,9 @@ impl<'a> Effort<'a> {
         if depth >= DEPTH_MAX {
             return None;
         }
-        let mut cost = Cost { evaluations: 1, height: 0 };
+        let lists = LOOKED_THROUGH.iter().filter_map(|name| keywords.get(*name)?.as_array());
+        let listed: usize = lists.map(Vec::len).sum();
+        let mut cost = Cost { evaluations: 1 + listed as u64, height: 0 };
         let same = self.of_the_same(keywords).into_iter().map(|schema| (schema, value));
         for (schema, value) in same.chain(of_parts(keywords, value)) {
             let inner = self.of(schema, value, depth + 1)?;

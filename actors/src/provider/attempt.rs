@@ -2,6 +2,7 @@
 
 mod account;
 mod caller;
+mod flight;
 mod hedge;
 mod judge;
 
@@ -26,8 +27,9 @@ use crate::{
     governor::{Permit, Refusal},
     progress::Progress,
 };
-use account::Running;
+use account::{Beside, Running};
 use caller::{Caller, Calling, Mark, Opened, broken_off, stalled};
+pub use flight::Flights;
 use judge::{Held, Judgement, Question};
 
 /// Between two calls of a provider that failed.
@@ -63,6 +65,7 @@ pub(super) struct Attempt<'a> {
     has_asked_again: bool,
     bill: Bill,
     calling: Option<Running<'a>>,
+    beside: Beside<'a>,
     first_event_ms: Option<u64>,
 }
 
@@ -105,6 +108,7 @@ impl<'a> Attempt<'a> {
             has_asked_again: false,
             bill: Bill::default(),
             calling: None,
+            beside: Beside::default(),
             first_event_ms: None,
         }
     }
@@ -150,7 +154,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Goes down the plan. The error is that of the last provider that was asked.
-    pub(super) async fn run(&mut self) -> Result<Box<Finished>, Error> {
+    async fn ask(&mut self) -> Result<Box<Finished>, Error> {
         self.form = Form::of(self.work.request.action, &self.work.request.payload)?;
         let mut last = Error::new(ErrorCode::Internal, "the plan names no provider");
         while let Some(step) = self.step() {
@@ -165,7 +169,7 @@ impl<'a> Attempt<'a> {
             }
             self.at += 1;
         }
-        match self.held.take() {
+        match self.held.take().filter(|_| self.may_take_back()) {
             Some(held) => Ok(self.tell_held(held).await),
             None => Err(last),
         }
@@ -187,6 +191,8 @@ impl<'a> Attempt<'a> {
             self.served_by = Some(step.clone());
             let question = tries.question.as_ref().map(|question| &question.payload);
             let payload = question.unwrap_or(&self.work.request.payload);
+            // A broker that does not say what is left of a budget is waited for.
+            self.caller.expect_by_deadline();
             let hold = self.caller.hold(step, payload).await.map_err(|spent| (spent, Remedy::Fatal))?;
             let permit = match self.permit(step, payload).await {
                 Ok(permit) => permit,
@@ -358,6 +364,9 @@ impl<'a> Attempt<'a> {
                     self.first_output(step, *clock, permit);
                     // A broker that is slow to store it is no silence of the provider.
                     self.progress.expect_within(silence + CLOCK_MARGIN);
+                    if let Some(running) = &mut self.calling {
+                        running.has_made = true;
+                    }
                     if let Some(asset) = keep.take(piece).await? {
                         self.has_shown = true;
                         self.emitter.emit(EventBody::Artifact { data: asset.clone() }).await;

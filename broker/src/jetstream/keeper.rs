@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{connection::Connection, streams};
+use super::{connection::Connection, room};
 use crate::{Error, ErrorKind, Link, StreamSpec, subject::Pattern};
 
 /// The pause after a failure: a server that has just come back may not be ready.
@@ -154,6 +154,7 @@ impl Rounds {
     /// Whether all streams are there, after a new connection.
     async fn restore(&self) -> bool {
         let specs = self.kept.lock().clone();
+        let mut are_there = true;
         for spec in &specs {
             match self.ensure(spec).await {
                 Ok(()) => {}
@@ -163,12 +164,14 @@ impl Rounds {
                 }
                 Err(error) => {
                     tracing::warn!(stream = %spec.name, %error, "cannot look after a stream");
-                    sleep(AGAIN_AFTER).await;
-                    return false;
+                    are_there = false;
                 }
             }
         }
-        true
+        if !are_there {
+            sleep(AGAIN_AFTER).await;
+        }
+        are_there
     }
 
     /// Makes sure of one stream for somebody who misses it. What a look has just shown holds for all who ask soon after.
@@ -192,7 +195,7 @@ impl Rounds {
         // An acknowledgement names its message by the sequence: one that comes late, for a message of the stream that
         // was, must not meet a message of the new stream. Microseconds are ahead of whatever was counted in messages.
         let first = u64::try_from(Timestamp::now().as_microsecond()).ok();
-        if streams::ensure(&self.connection, spec, self.replicas, first).await? {
+        if room::fit(&self.connection, std::slice::from_ref(spec), self.replicas, first).await? {
             let stream = &spec.name;
             tracing::warn!(%stream, "a stream was missing and has been made anew; what it held is lost");
         }

@@ -69,11 +69,25 @@ pub(super) async fn ensure(
     };
     verify(spec, &existing)?;
     let wanted = updated(spec, &existing, replicas);
-    if wanted != existing {
-        api::call::<Value>(connection, &format!("STREAM.UPDATE.{name}"), &wanted).await?;
-        tracing::info!(stream = %name, "stream brought to the configured limits");
+    match update(connection, &wanted, &existing).await {
+        // There is no room to grow into.
+        Err(error) if error.kind() == ErrorKind::Full => {
+            let max_bytes = existing.max_bytes;
+            tracing::warn!(stream = %name, max_bytes, %error, "a stream cannot grow to what it is set to hold");
+            update(connection, &Config { max_bytes, ..wanted }, &existing).await?;
+        }
+        updated => updated?,
     }
     Ok(false)
+}
+
+async fn update(connection: &Connection, wanted: &Config, existing: &Config) -> Result<(), Error> {
+    if wanted != existing {
+        let name = &wanted.name;
+        api::call::<Value>(connection, &format!("STREAM.UPDATE.{name}"), wanted).await?;
+        tracing::info!(stream = %name, "stream brought to the configured limits");
+    }
+    Ok(())
 }
 
 /// What a stream is and holds.

@@ -129,13 +129,18 @@ async fn where_room_is_short_each_stream_gets_its_share() {
     let mut streams = topology.streams(&broker::Limits::default());
     streams.push(topology.assets(&broker::AssetLimits::default()).as_stream());
     let client = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
-    // The second process finds what the first has made, and leaves it so.
-    for _ in 0..2 {
-        connect(&server).await.ensure(&streams).await.unwrap();
-        for stream in ["DYNODE_REQ", "DYNODE_WORK", "DYNODE_RES", "OBJ_DYNODE_ASSETS"] {
-            let bytes = client.get_stream(stream).await.unwrap().cached_info().config.max_bytes;
-            assert_eq!(bytes, 64 << 20, "{stream}");
-        }
+    connect(&server).await.ensure(&streams).await.unwrap();
+    let mut sizes = Vec::new();
+    for stream in ["DYNODE_REQ", "DYNODE_WORK", "DYNODE_RES", "OBJ_DYNODE_ASSETS"] {
+        sizes.push(client.get_stream(stream).await.unwrap().cached_info().config.max_bytes);
+    }
+    assert_eq!(sizes, [64 << 20; 4]);
+    // The second process finds what the first has made, and has room for one that is new.
+    streams.push(queue("LATER"));
+    connect(&server).await.ensure(&streams).await.unwrap();
+    for stream in ["DYNODE_REQ", "DYNODE_RES", "OBJ_DYNODE_ASSETS"] {
+        let bytes = client.get_stream(stream).await.unwrap().cached_info().config.max_bytes;
+        assert!(bytes >= 64 << 20, "{stream} was cut to {bytes}");
     }
     let tiny = Server::with_store_max(16 * MIB).await;
     let refused = connect(&tiny).await.ensure(&streams).await.unwrap_err();

@@ -122,7 +122,10 @@ impl Rig {
 
 /// One provider signs its webhooks, all others do not.
 fn signers() -> Signers {
-    Signers::new(&[("signing".to_owned(), Secret::new(WEBHOOK_SECRET))].into()).unwrap()
+    Signers::new(
+        &[("plain".to_owned(), None), ("signing".to_owned(), Some(Secret::new(WEBHOOK_SECRET)))].into(),
+    )
+    .unwrap()
 }
 
 /// What the router says of one model that has a price.

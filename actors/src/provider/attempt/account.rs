@@ -1,7 +1,10 @@
 //! What the calls of an attempt have come to: their records, and what they have used and cost.
 
+use std::sync::Arc;
+
 use adapters::{Finished, Price, Remedy, estimate};
-use schemas::{AttemptRecord, Error, Step, Usage};
+use parking_lot::Mutex;
+use schemas::{AttemptRecord, ChatOutput, Error, Step, Usage, chat::ToolCall};
 
 use super::{
     Attempt,
@@ -12,13 +15,18 @@ use crate::{budgets::Hold, governor::End, provider::bill::Bill};
 /// Letters a token has, where a provider says nothing of the tokens of a broken answer.
 const LETTERS_PER_TOKEN: u64 = 4;
 
-/// The call whose answer is shown.
+/// A call that has begun, and what is held for it.
 pub(super) struct Running<'a> {
-    mark: Mark<'a>,
+    pub(super) mark: Mark<'a>,
     /// How many letters of the answer were there before it.
-    begun: usize,
-    hold: Hold,
+    pub(super) begun: usize,
+    /// Something was made that nobody can count: all that is held for it is spent, if it does not come to its end.
+    pub(super) has_made: bool,
+    pub(super) hold: Hold,
 }
+
+/// The call of a hedge, for as long as it runs beside the other.
+pub(super) type Beside<'a> = Arc<Mutex<Option<Running<'a>>>>;
 
 impl<'a> Attempt<'a> {
     /// What its calls have used and cost.
@@ -28,23 +36,21 @@ impl<'a> Attempt<'a> {
 
     /// A call is the one whose answer is shown.
     pub(super) fn runs(&mut self, calling: &mut Calling<'a>) {
-        let (begun, hold) = (self.letters(), std::mem::take(&mut calling.hold));
-        self.calling = Some(Running { mark: calling.mark, begun, hold });
+        self.calling = Some(calling.running(self.letters()));
     }
 
-    /// A call is over: how many letters were there before it, and what is held for it, which is `hold` where it is not the
-    /// one that runs.
-    pub(super) fn ended(&mut self, mark: Mark<'a>, hold: Hold) -> (usize, Hold) {
-        match self.calling.take_if(|running| running.mark == mark) {
-            Some(Running { begun, hold, .. }) => (begun, hold),
-            None => (self.letters(), hold),
-        }
+    /// A call is no longer one that runs; what there is of it.
+    pub(super) fn ended(&mut self, mark: Mark<'a>) -> Option<Running<'a>> {
+        let is_it = |running: &mut Running<'a>| running.mark == mark;
+        self.calling.take_if(is_it).or_else(|| self.beside.lock().take_if(is_it))
     }
 
     /// The request has come to its end for this reason, whatever runs: a call that does has used what can be told of it.
     pub(in crate::provider) fn cut(&mut self, why: Option<&Error>) {
-        if let Some(Running { mark, begun, hold }) = self.calling.take() {
-            self.record(mark, hold, self.usage_of_broken(begun), false, why.cloned());
+        let beside = self.beside.lock().take();
+        for running in self.calling.take().into_iter().chain(beside) {
+            let usage = self.usage_of_broken(running.begun);
+            self.record(running, usage, false, why.cloned());
         }
     }
 
@@ -65,7 +71,12 @@ impl<'a> Attempt<'a> {
 
     /// How much of the answer has come.
     pub(super) fn letters(&self) -> usize {
-        self.shown.choices().map(|choice| choice.text.len() + choice.reasoning.len()).sum()
+        let of_call = |call: &ToolCall| call.name.len() + call.arguments.len();
+        let of_choice = |choice: &ChatOutput| {
+            let said = choice.text.len() + choice.reasoning.len() + choice.refusal.len();
+            said + choice.tool_calls.iter().map(of_call).sum::<usize>()
+        };
+        self.shown.choices().map(of_choice).sum()
     }
 
     /// What such a call costs, where that is known. One that was refused before it used anything costs nothing.
@@ -88,11 +99,12 @@ impl<'a> Attempt<'a> {
 
     /// A call has been answered.
     pub(super) fn settle(&mut self, calling: Calling<'a>, finished: &Finished) {
-        let Calling { mark, permit, hold, .. } = calling;
-        let (_, hold) = self.ended(mark, hold);
+        let Calling { mark, permit, .. } = calling;
         permit.settle(End::answered(&finished.usage));
         self.shared.metrics.call(&mark.step.provider, &mark.step.model, "ok", mark.clock.elapsed());
-        self.record(mark, hold, finished.usage, true, None);
+        if let Some(running) = self.ended(mark) {
+            self.record(running, finished.usage, true, None);
+        }
     }
 
     /// A call has failed; returns why.
@@ -101,12 +113,14 @@ impl<'a> Attempt<'a> {
         calling: Calling<'a>,
         error: adapters::Error,
     ) -> adapters::Error {
-        let Calling { mark, permit, hold, .. } = calling;
+        let Calling { mark, permit, .. } = calling;
         let (Step { provider, model }, key) = (mark.step, permit.key());
         permit.settle(End::failed(&error));
         self.shared.metrics.call(provider, model, error.code.as_str(), mark.clock.elapsed());
-        let (before, hold) = self.ended(mark, hold);
-        self.record(mark, hold, self.usage_of_broken(before), false, Some(error.to_public()));
+        if let Some(running) = self.ended(mark) {
+            let usage = self.usage_of_broken(running.begun);
+            self.record(running, usage, false, Some(error.to_public()));
+        }
         if let (Remedy::Throttle, Some(pause)) = (error.remedy, error.retry_after) {
             self.shared.closings.close(provider, key, pause).await;
         }
@@ -116,17 +130,18 @@ impl<'a> Attempt<'a> {
     /// A call is over and has its price.
     pub(super) fn record(
         &mut self,
-        mark: Mark<'a>,
-        hold: Hold,
+        running: Running<'a>,
         usage: Usage,
         has_finished: bool,
         error: Option<Error>,
     ) {
-        let Mark { step, started_at, .. } = mark;
+        let Running { mark: Mark { step, started_at, .. }, has_made, hold, .. } = running;
 
         let cost_usd = self.bill.add(&usage, self.price_of(step, &usage, has_finished));
         self.shared.metrics.used(&step.provider, &step.model, &usage, cost_usd);
-        hold.settle(cost_usd.unwrap_or(0.0));
+        if has_finished || !has_made {
+            hold.settle(cost_usd.unwrap_or(0.0));
+        }
         self.records.push(AttemptRecord {
             attempt: self.emitter.next().0,
             provider: step.provider.clone(),

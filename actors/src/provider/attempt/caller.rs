@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, Span, info_span};
 
-use super::{CLOCK_MARGIN, RETRY_BACKOFF};
+use super::{CLOCK_MARGIN, RETRY_BACKOFF, account::Running};
 use crate::{
     budgets::Hold,
     governor::{Need, Permit, Refusal},
@@ -34,8 +34,15 @@ pub(super) struct Caller<'a> {
 pub(super) struct Calling<'a> {
     pub(super) mark: Mark<'a>,
     pub(super) permit: Permit,
-    pub(super) hold: Hold,
+    hold: Hold,
     pub(super) span: Span,
+}
+
+impl<'a> Calling<'a> {
+    /// What it is accounted by, where so many letters of the answer were there before it.
+    pub(super) fn running(&mut self, begun: usize) -> Running<'a> {
+        Running { mark: self.mark, begun, has_made: false, hold: std::mem::take(&mut self.hold) }
+    }
 }
 
 /// Who is called, and since when.
@@ -61,8 +68,6 @@ impl<'a> Caller<'a> {
         let model = self.shared.registry.model(&step.provider, &step.model);
         let needs = |model| Needs::of(self.work.request.action, payload, None).cost_usd_max(model);
         let Some(cost_usd) = model.and_then(needs) else { return Ok(Hold::default()) };
-        // A broker that does not say what is left is waited for.
-        self.expect_by_deadline();
         self.shared.budgets.hold(&self.work.tenant, cost_usd).await
     }
 

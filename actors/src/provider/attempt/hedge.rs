@@ -4,7 +4,7 @@
 use std::{
     future::{Future, pending},
     pin::pin,
-    sync::OnceLock,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,9 +15,9 @@ use tokio::time::sleep;
 
 use super::{
     Attempt,
+    account::Beside,
     caller::{Called, Caller, Calling, Mark, Opened},
 };
-use crate::budgets::Hold;
 
 /// Whom to ask beside a call that is silent.
 pub(super) struct Hedge<'a> {
@@ -48,14 +48,14 @@ impl<'a> Attempt<'a> {
         opening: impl Future<Output = Called<'a>> + Send,
         hedge: Hedge<'a>,
     ) -> Result<(Calling<'a>, Opened), adapters::Error> {
-        let began = OnceLock::new();
-        let (mut opening, mut beside) = (pin!(opening), pin!(self.caller.beside(hedge, &began)));
+        let beside = self.caller.beside(hedge, self.letters(), Arc::clone(&self.beside));
+        let (mut opening, mut beside) = (pin!(opening), pin!(beside));
         let (is_first, (calling, opened)) = tokio::select! {
             biased;
             called = &mut opening => (true, called),
             called = &mut beside => (false, called),
         };
-        let second = began.get().copied();
+        let second = self.beside.lock().as_ref().map(|running| running.mark);
         self.hedged = second.map(|_| self.at + 1);
         match (opened, second) {
             (Ok(opened), second) if is_first => {
@@ -90,17 +90,16 @@ impl<'a> Attempt<'a> {
     }
 
     /// The next step of the plan is the one that is being tried: its call has answered first.
-    async fn take_over(&mut self, mut calling: Calling<'a>) -> Calling<'a> {
+    async fn take_over(&mut self, calling: Calling<'a>) -> Calling<'a> {
         self.at += 1;
-        self.runs(&mut calling);
+        self.calling = self.ended(calling.mark);
         let Step { provider, model } = calling.mark.step.clone();
         self.served_by = Some(calling.mark.step.clone());
         self.emitter.emit(EventBody::Running { provider, model }).await;
         calling
     }
 
-    /// A call is given up because the one beside it was quicker. Whether its question was read nobody knows: it counts. Of
-    /// a hedge all that was held is spent.
+    /// A call is given up because the one beside it was quicker. Whether its question was read nobody knows: it counts.
     fn outran(&mut self, loser: Mark<'a>) {
         let Step { provider, model } = loser.step;
         let took = loser.clock.elapsed();
@@ -115,14 +114,16 @@ impl<'a> Attempt<'a> {
         };
         let why =
             format!("{provider}: cancelled, because another provider that was asked beside it was quicker");
-        let (_, hold) = self.ended(loser, Hold::default());
-        self.record(loser, hold, usage, false, Some(Error::new(ErrorCode::Cancelled, why)));
+        if let Some(running) = self.ended(loser) {
+            self.record(running, usage, false, Some(Error::new(ErrorCode::Cancelled, why)));
+        }
     }
 }
 
 impl<'a> Caller<'a> {
-    /// The call of a hedge, when it is time for it. Where it may not be made, this does not end. `began` is told.
-    async fn beside(self, hedge: Hedge<'a>, began: &OnceLock<Mark<'a>>) -> Called<'a> {
+    /// The call of a hedge, when it is time for it, accounted in `beside` from its beginning on. Where it may not be made, this
+    /// does not end. So many letters `begun` were there before it.
+    async fn beside(self, hedge: Hedge<'a>, begun: usize, beside: Beside<'a>) -> Called<'a> {
         let Hedge { after, first, second, payload } = hedge;
         sleep(after).await;
         // While the first fails nearly always, or has been hedged for many of its calls, there is no call to spare.
@@ -135,9 +136,12 @@ impl<'a> Caller<'a> {
         let Some(hold) = held else { return pending().await };
         let permit = self.permit(second, &payload, false).await.ok();
         let permit = permit.filter(|_| governor.is_none_or(|governor| governor.spend_retry()));
-        let Some(permit) = permit else { return pending().await };
-        let calling = self.begin(second, permit, hold);
-        began.get_or_init(|| calling.mark);
+        let Some(permit) = permit else {
+            drop(hold);
+            return pending().await;
+        };
+        let mut calling = self.begin(second, permit, hold);
+        *beside.lock() = Some(calling.running(begun));
         self.open(calling, payload).await
     }
 }

@@ -87,6 +87,8 @@ impl Attempt<'_> {
         if self.has_shown {
             self.tell_restarted("no other provider has answered: the answer of before stands").await;
         }
+        self.unsaid.clear();
+        self.shown = ChatOutput::default();
         if let Output::Chat(answer) = &finished.output {
             self.show(answer).await;
         }
@@ -112,10 +114,11 @@ impl Attempt<'_> {
         let reason = failed(step, why);
         let is_last = self.at + 1 >= self.work.plan.steps.len();
         match policy {
-            Unanswered::Next if !is_last && self.may_take_back() => {
+            Unanswered::Next if (!is_last || self.held.is_some()) && self.may_take_back() => {
                 self.note(&reason);
                 self.take_back("another provider is asked").await;
-                if may_stand {
+                // The first of them stands: an empty answer does not take the place of a refusal.
+                if may_stand && self.held.is_none() {
                     self.held = Some(Held { finished, by: step.clone() });
                 }
                 Judgement::PassedOver(reason)
@@ -163,7 +166,7 @@ impl Attempt<'_> {
     }
 
     /// Whether what was shown of the answer may be called void.
-    fn may_take_back(&self) -> bool {
+    pub(super) fn may_take_back(&self) -> bool {
         !self.has_shown || self.policy() != MidstreamFailure::Fail
     }
 
@@ -174,7 +177,7 @@ impl Attempt<'_> {
     }
 
     /// Shows an answer that is known as a whole.
-    async fn show(&mut self, answer: &ChatOutput) {
+    pub(super) async fn show(&mut self, answer: &ChatOutput) {
         if !self.work.request.wants_stream() {
             return;
         }
