@@ -153,6 +153,19 @@ fn nothing_unfinished_is_left() {
 }
 
 #[test]
+fn every_block_of_code_on_a_page_ends() {
+    let mut pages = Vec::new();
+    files(root(), "md", &mut pages);
+    assert!(pages.len() > 5, "{pages:?}");
+    let is_open = |page: &&PathBuf| {
+        let text = fs::read_to_string(page).unwrap();
+        text.lines().filter(|line| line.starts_with("```")).count() % 2 == 1
+    };
+    let open: Vec<_> = pages.iter().filter(is_open).map(|page| page.display().to_string()).collect();
+    assert_none("pages with a block of code that has no end", &open);
+}
+
+#[test]
 fn the_readme_names_only_what_exists() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let linked = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());

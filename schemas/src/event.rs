@@ -23,6 +23,16 @@ pub struct Event {
     pub body: EventBody,
 }
 
+impl Event {
+    /// The first of the numbers that it stands for: neighbouring pieces of a chat may be joined for a reader that is behind.
+    pub fn first_seq(&self) -> u64 {
+        match &self.body {
+            EventBody::ChatDelta(delta) => delta.first_seq.unwrap_or(self.seq),
+            _ => self.seq,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event")]

@@ -189,3 +189,30 @@ fn other_answers_have_any_form() {
     let format = json!({"response_format": {"type": "json_object"}});
     assert!(!Form::of(Action::ImageGenerate, &format).unwrap().is_json());
 }
+
+#[test]
+fn a_schema_cannot_hide_its_work_behind_a_name_or_a_value() {
+    let hidden = json!({"$id": "urn:x", "$ref": "#/$defs/d"});
+    for (schema, at) in [
+        (json!({"properties": {"default": hidden}, "$defs": {"d": true}}), "properties.default.$id"),
+        (json!({"$ref": "#/default", "default": {"$ref": "#/nowhere"}}), "default.$ref"),
+    ] {
+        let param = by_schema(schema).unwrap_err().param.unwrap();
+        assert!(param.ends_with(at), "{param}");
+    }
+}
+
+#[test]
+fn patterns_are_few_and_small_and_lists_cost_their_length() {
+    let of_patterns = |count: usize| {
+        let property = |number: usize| (format!("p{number}"), json!({"pattern": format!("^a{number}")}));
+        json!({"properties": (0..count).map(property).collect::<serde_json::Map<_, _>>()})
+    };
+    assert!(by_schema(of_patterns(64)).is_ok());
+    assert!(by_schema(of_patterns(65)).is_err());
+    assert!(by_schema(json!({"pattern": "a{100000}"})).is_err());
+    let listed = by_schema(json!({"items": {"enum": (0..1_000).collect::<Vec<_>>()}})).unwrap();
+    let answer = |items: usize| json!(vec![7; items]).to_string();
+    assert_eq!(listed.read(&answer(100)), Ok(None));
+    assert!(listed.read(&answer(1_000)).is_err(), "a million comparisons");
+}

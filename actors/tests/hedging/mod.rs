@@ -138,3 +138,20 @@ async fn of_a_provider_that_is_slow_as_a_rule_few_calls_are_hedged() {
     }
     assert!((10..=15).contains(&second.asked().len()), "{}", second.asked().len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn both_calls_are_recorded_where_the_request_is_cancelled() {
+    let (first, second) = (provider("one", 9_000), provider("two", 9_000));
+    let engine = scripted::engine(&[&first, &second]).await;
+    let mut request = chat("r1", json!({"model": "m", "stream": true}));
+    request["route"] = json!({"hedge_ms": 500});
+    engine.publish("acme", Action::ChatCompletion, request).await;
+    while second.asked().is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    engine.cancel("acme", "r1").await;
+    let outcome = engine.outcome("acme", "r1").await;
+    assert_eq!(outcome.status, Status::Cancelled);
+    let cancelled = Some(ErrorCode::Cancelled);
+    assert_eq!(reasons(&outcome), [("one", cancelled), ("two", cancelled)]);
+}

@@ -222,3 +222,25 @@ async fn nothing_is_no_json() {
     let (outcome, _) = ask(&[&provider], false).await;
     assert_eq!(outcome.error.unwrap().code, ErrorCode::InvalidOutput);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_lost_to_an_answer_that_is_empty() {
+    let refuses = Scripted::new("one", [Said::refusal("I would rather not.")]);
+    let (empty, fails) =
+        (Scripted::new("two", [Said::text("")]), Scripted::new("three", [Said::failure(Remedy::Fatal)]));
+    for providers in [vec![&refuses, &empty], vec![&refuses, &empty, &fails]] {
+        let (outcome, events) = ask_for_text(&providers, json!({"on_refusal": "next"})).await;
+        assert_eq!((outcome.status, outcome.provider.as_deref()), (Status::Succeeded, Some("one")));
+        assert_eq!(answer(&outcome).refusal, "I would rather not.");
+        assert_eq!(names(&events).last(), Some(&"chat.complete"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_off_and_may_not_be_taken_back_fails_whatever_was_held() {
+    let empty = Scripted::new("one", [Said::text("")]);
+    let breaks = Scripted::new("two", [Said::text("half of it").failing(Remedy::Fatal)]);
+    let (outcome, events) = ask_for_text(&[&empty, &breaks], json!({"on_midstream_failure": "fail"})).await;
+    assert_eq!(outcome.status, Status::Failed, "{outcome:?}");
+    assert!(!names(&events).contains(&"restarted"), "{events:?}");
+}

@@ -73,9 +73,10 @@ impl<'a> Reader<'a> {
     pub(super) fn is_next(&self, event: &Event) -> bool {
         match self.last {
             // Whoever comes first begins at the beginning, of the request or of an attempt.
-            None => event.seq == 0,
+            None => event.first_seq() == 0,
             Some((attempt, seq)) => {
-                (event.attempt, event.seq) == (attempt, seq + 1) || event.attempt > attempt && event.seq == 0
+                let place = (event.attempt, event.first_seq());
+                place == (attempt, seq + 1) || event.attempt > attempt && place.1 == 0
             }
         }
     }
@@ -88,10 +89,14 @@ impl<'a> Reader<'a> {
             self.last = Some((event.attempt, to.saturating_sub(1)));
             return Next::More;
         }
-        let (text, status) = (text(&event.body), status(&event.body));
-        let name = event.body.name().to_owned();
+        let (mut text, status) = (text(&event.body), status(&event.body));
         let (attempt, seq) = (event.attempt, event.seq);
-        self.client.write(Fact::Frame { request, reader, attempt, seq, event: name, text, status });
+        // Where pieces were joined for a reader that is behind, each has its line; the first has the text.
+        for seq in event.first_seq()..=seq {
+            let (request, reader, text) = (request.clone(), reader.clone(), text.take());
+            let event = event.body.name().to_owned();
+            self.client.write(Fact::Frame { request, reader, attempt, seq, event, text, status });
+        }
         self.last = Some((attempt, seq)).max(self.last);
         self.frames += 1;
         if status.is_some() {

@@ -59,7 +59,7 @@ impl Reader {
     /// Whoever listens on the bus itself sees by the numbers that frames went by unheard.
     pub(super) fn note_gap(&self, event: &Event) {
         let follows = match self.last {
-            Some((attempt, seq)) if event.attempt == attempt => first_seq(event) == seq + 1,
+            Some((attempt, seq)) if event.attempt == attempt => event.first_seq() == seq + 1,
             // Before the first attempt there is nothing that a reader needs.
             _ => event.seq == 0 || event.attempt == 0,
         };
@@ -80,7 +80,7 @@ impl Reader {
         let (name, status) = (event.body.name(), status(&event.body));
         let mut text = text(&event.body);
         // Where pieces were joined for a reader that is behind, each has its line; the first has the text.
-        for seq in first_seq(event)..=seq {
+        for seq in event.first_seq()..=seq {
             let (request, reader, event, text) =
                 (request.clone(), reader.clone(), name.to_owned(), text.take());
             self.client.write(Fact::Frame { request, reader, attempt, seq, event, text, status });
@@ -101,14 +101,6 @@ impl Reader {
             }
             Reading::Slow { .. } | Reading::Vanish { .. } | Reading::Resume { .. } => Next::Read,
         }
-    }
-}
-
-/// The first of the numbers that stand behind an event.
-fn first_seq(event: &Event) -> u64 {
-    match &event.body {
-        EventBody::ChatDelta(delta) => delta.first_seq.unwrap_or(event.seq),
-        _ => event.seq,
     }
 }
 
