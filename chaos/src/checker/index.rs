@@ -107,13 +107,13 @@ impl Fault<'_> {
     /// Whether it strikes messages of the broker that say nothing of work and its attempts.
     pub(crate) fn strikes_only_beside_the_work(&self) -> bool {
         [".cb.", ".hb.", ".res.", ".req."].iter().any(|kind| self.target.contains(kind))
-            && !["power failure", "restart"].iter().any(|class| self.class.ends_with(class))
+            && !["power failure", "restart", "disable"].iter().any(|class| self.class.ends_with(class))
     }
 
     /// Whether an attempt may not see what was told of those before it: the broker does not have it, or not yet, since it
     /// delivers the same work twice at one moment.
     pub(crate) fn hides_events(&self) -> bool {
-        let of_all = ["power failure", "restart", "link down", "disconnect", "duplicate"];
+        let of_all = ["power failure", "restart", "link down", "cut off", "disconnect", "duplicate", "lapse"];
         self.target.contains(".evt.") || of_all.iter().any(|class| self.class.ends_with(class))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Bounds, Inquiry,
-    index::{Call, Fault, Index},
+    index::{Call, Fault, Index, Process},
 };
 use crate::history::{Key, Signal};
 
@@ -53,9 +53,13 @@ fn tries<'a>(calls: &[&Call<'a>]) -> BTreeMap<&'a str, Vec<usize>> {
 /// What a drain hands back costs no attempt, so each drain on the way allows one more. An attempt of which the beginning is
 /// not known is told from a delivery that nobody looked at by their number alone.
 fn allowed(index: &Index<'_>, bounds: &Bounds, attempts: u64, first: &Call<'_>, last: &Call<'_>) -> u64 {
-    let drains = |at: u64| (first.at.ms..=last.at.ms).contains(&at);
-    let signals = index.processes.iter().flat_map(|process| &process.signals);
-    let handed_back = signals.filter(|(at, signal)| *signal == Signal::Drain && drains(at.ms)).count() as u64;
+    // A process that was asked before may have begun the call while it went.
+    let on_the_way = |process: &&Process<'_>| {
+        let asked = process.signals.iter().find(|(_, signal)| *signal == Signal::Drain);
+        let gone_ms = process.ended.map_or(u64::MAX, |(ended, _)| ended.ms);
+        asked.is_some_and(|(at, _)| at.ms <= last.at.ms && gone_ms >= first.at.ms)
+    };
+    let handed_back = index.processes.iter().filter(on_the_way).count() as u64;
     let hidden = !index.is_calm(first.at.ms, last.at.ms, |fault| !fault.hides_events());
     let attempts = if hidden { attempts * DELIVERIES_PER_ATTEMPT } else { attempts };
     (attempts + handed_back) * (1 + bounds.retries)
