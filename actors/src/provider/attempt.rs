@@ -191,7 +191,7 @@ impl<'a> Attempt<'a> {
             self.served_by = Some(step.clone());
             let question = tries.question.as_ref().map(|question| &question.payload);
             let payload = question.unwrap_or(&self.work.request.payload);
-            // A broker that does not say what is left of a budget is waited for.
+            // Waiting, in line or for a broker that does not say what is left of a budget, is no stall.
             self.caller.expect_by_deadline();
             let hold = self.caller.hold(step, payload).await.map_err(|spent| (spent, Remedy::Fatal))?;
             let permit = match self.permit(step, payload).await {
@@ -260,9 +260,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Waits in line for the right to call; waiting there is no stall.
+    /// Waits in line for the right to call.
     async fn permit(&self, step: &Step, payload: &Value) -> Result<Permit, Refusal> {
-        self.caller.expect_by_deadline();
         self.caller.permit(step, payload, self.work.plan.steps.last() == Some(step)).await
     }
 
