@@ -1,11 +1,11 @@
 //! One accepted request at one door: holds its slot, and counts and logs its end exactly once. Never a payload.
 
-use schemas::{Action, Error, RequestId, event::EventKind};
+use schemas::{Action, Error, RequestId, Tenant, event::EventKind};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{debug, info};
 
-use crate::{app::App, frame::Frame, linger::Reader, room::Share};
+use crate::{app::App, frame::Frame, linger::Reader, record::Key, room::Share};
 
 /// What a door is called in metrics and logs.
 pub(crate) type Door = &'static str;
@@ -18,6 +18,7 @@ pub(crate) struct Account {
     door: Door,
     action: Action,
     id: RequestId,
+    tenant: Tenant,
     began: Instant,
     ended: bool,
     /// The client, where the request is cancelled once it has gone.
@@ -34,14 +35,14 @@ impl Account {
         app: &App,
         door: Door,
         action: Action,
-        id: RequestId,
+        key: &Key,
         reader: Option<Reader>,
         hold: Hold,
     ) -> Self {
         app.meters.accepted(door, action.as_str());
         let (began, work) = (Instant::now(), app.work.token());
-        let app = app.clone();
-        Self { app, door, action, id, began, ended: false, reader, _hold: hold, _work: work }
+        let (app, id, tenant) = (app.clone(), key.id.clone(), key.tenant.clone());
+        Self { app, door, action, id, tenant, began, ended: false, reader, _hold: hold, _work: work }
     }
 
     /// The request ended as `error` says, or well.
@@ -74,7 +75,7 @@ impl Account {
         }
         let elapsed = self.began.elapsed();
         self.app.meters.ended(self.door, self.action.as_str(), status, elapsed.as_secs_f64());
-        let (id, tenant, door) = (&self.id, self.app.tenant(), self.door);
+        let (id, tenant, door) = (&self.id, &self.tenant, self.door);
         let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         match status {
             "succeeded" | "released" => debug!(%id, %tenant, door, status, ms, "request answered"),

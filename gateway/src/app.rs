@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use axum::http::HeaderMap;
 use broker::{AssetLimits, Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -10,8 +11,16 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Catalogue, Config, Signers, Standing, assets::Assets, hub::Hub, linger::Lingers, metrics::Meters,
-    pools::Pools, record::Recent, room::Room, webhooks::Webhooks,
+    Catalogue, Config, Signers, Standing,
+    assets::Assets,
+    caller::{Caller, CallerRef},
+    hub::Hub,
+    linger::Lingers,
+    metrics::Meters,
+    pools::Pools,
+    record::Recent,
+    room::Room,
+    webhooks::Webhooks,
 };
 
 /// What a refused sender is told to wait where nothing better is known, in milliseconds.
@@ -64,6 +73,8 @@ pub(crate) type App = Arc<Shared>;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// Who comes in without a key.
+    anyone: CallerRef,
     pub(crate) parts: Parts,
     pub(crate) assets: Assets,
     pub(crate) webhooks: Webhooks,
@@ -111,6 +122,7 @@ impl Shared {
         let (recent, work) = (Recent::default(), TaskTracker::new());
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
         Self {
+            anyone: Caller::anyone(config.tenant.clone()),
             config,
             parts,
             assets,
@@ -144,9 +156,9 @@ impl Shared {
         self.reachable_since.lock().elapsed() < FORGETFUL
     }
 
-    /// Whose work comes through a door. Verified keys will say it; the body never does.
-    pub(crate) const fn tenant(&self) -> &Tenant {
-        &self.config.tenant
+    /// Who sends a request with these headers.
+    pub(crate) fn caller(&self, _headers: &HeaderMap) -> CallerRef {
+        self.anyone.clone()
     }
 
     pub(crate) fn fresh_id(&self) -> RequestId {

@@ -5,7 +5,7 @@ mod letter;
 mod replay;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State, rejection::QueryRejection},
 };
 use futures_util::{StreamExt, future::try_join};
@@ -16,7 +16,8 @@ use tracing::{info, warn};
 
 use crate::{
     app::{App, Shared},
-    door,
+    caller::Caller,
+    door::{self, Entry},
     record::{self, Key},
     refusal::{self, Refusal},
 };
@@ -76,6 +77,7 @@ pub(crate) struct Dropped {
 /// `GET /v1/dead`.
 pub(crate) async fn list(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Page>, Refusal> {
     let Filter { stage, limit, after } = door::query(filter)?;
@@ -87,7 +89,7 @@ pub(crate) async fn list(
     let limit = limit.unwrap_or(PAGE_LETTERS).clamp(1, PAGE_LETTERS_MAX);
     let from = after.map_or(0, |after| after.saturating_add(1));
     let (own, unknown) = try_join(
-        summaries(&app, stage.as_deref(), app.tenant().as_str(), from, limit),
+        summaries(&app, stage.as_deref(), entry.caller.tenant.as_str(), from, limit),
         summaries(&app, stage.as_deref(), UNKNOWN, from, limit),
     )
     .await?;
@@ -104,22 +106,24 @@ pub(crate) async fn list(
 /// `GET /v1/dead/{sequence}`: all of one letter.
 pub(crate) async fn show(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     Path(sequence): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    let letter = find(&app, parse_sequence(&sequence)?).await?;
+    let letter = find(&app, &entry.caller, parse_sequence(&sequence)?).await?;
     Ok(Json(letter.whole()?))
 }
 
 /// `POST /v1/dead/{sequence}/replay`.
 pub(crate) async fn replay(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     Path(sequence): Path<String>,
     how: Result<Query<How>, QueryRejection>,
 ) -> Result<Json<Replayed>, Refusal> {
     app.check_open()?;
     let How { new_id } = door::query(how)?;
-    let letter = find(&app, parse_sequence(&sequence)?).await?;
-    let fresh = new_id || letter.needs_new_id() || has_ended(&app, &letter).await?;
+    let letter = find(&app, &entry.caller, parse_sequence(&sequence)?).await?;
+    let fresh = new_id || letter.needs_new_id() || has_ended(&app, &entry.caller, &letter).await?;
     let Replay { publication, id, fresh } = replay::of(&letter, &app.parts.topology.subjects, fresh)?;
     let (sequence, subject) = (letter.sequence, publication.message.subject.clone());
     app.broker().publish(publication).await.map_err(|error| refusal::of_broker(&error))?;
@@ -137,9 +141,10 @@ pub(crate) async fn replay(
 /// `DELETE /v1/dead/{sequence}`.
 pub(crate) async fn remove(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     Path(sequence): Path<String>,
 ) -> Result<Json<Dropped>, Refusal> {
-    let letter = find(&app, parse_sequence(&sequence)?).await?;
+    let letter = find(&app, &entry.caller, parse_sequence(&sequence)?).await?;
     let sequence = letter.sequence;
     let removed = app.broker().remove(&app.parts.topology.dead, sequence).await;
     removed.map_err(|error| refusal::of_broker(&error))?;
@@ -170,7 +175,7 @@ async fn summaries(
 }
 
 /// The letter at `sequence`; that of another tenant is as if it were not there.
-async fn find(app: &Shared, sequence: u64) -> Result<Letter, Error> {
+async fn find(app: &Shared, caller: &Caller, sequence: u64) -> Result<Letter, Error> {
     let topology = &app.parts.topology;
     let letters = app.broker().replay(&topology.dead, &topology.subjects.all("dead"), sequence).await;
     let mut letters = letters.map_err(|error| refusal::of_broker(&error))?;
@@ -178,14 +183,14 @@ async fn find(app: &Shared, sequence: u64) -> Result<Letter, Error> {
     stored
         .filter(|stored| stored.sequence == sequence)
         .and_then(|stored| Letter::read(stored, &topology.subjects))
-        .filter(|letter| letter.tenant == app.tenant().as_str() || letter.tenant == UNKNOWN)
+        .filter(|letter| letter.tenant == caller.tenant.as_str() || letter.tenant == UNKNOWN)
         .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no parked work has the sequence {sequence}")))
 }
 
 /// Whether the request of a letter has an outcome: then nothing runs again under its id.
-async fn has_ended(app: &Shared, letter: &Letter) -> Result<bool, Error> {
+async fn has_ended(app: &Shared, caller: &Caller, letter: &Letter) -> Result<bool, Error> {
     let Ok(id) = RequestId::new(&letter.id) else { return Ok(false) };
-    let outcome = record::outcome(app, &Key::new(app, id)).await;
+    let outcome = record::outcome(app, &Key::new(app, caller, id)).await;
     outcome.map(|outcome| outcome.is_some()).map_err(|error| refusal::of_broker(&error))
 }
 

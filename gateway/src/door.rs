@@ -15,7 +15,7 @@ use schemas::{Error, ErrorCode, Format, RequestId};
 use tokio::time::Instant;
 use tracing::{Instrument, info};
 
-use crate::{app::App, refusal::Refused, room::Share};
+use crate::{app::App, caller::CallerRef, refusal::Refused, room::Share};
 
 /// Why a request is refused for which there is no room.
 pub(crate) const NO_ROOM: &str =
@@ -30,6 +30,8 @@ const DISCARD_FACTOR: usize = 4;
 pub(crate) struct Entry {
     /// The id of the request, unless its sender names one.
     pub(crate) fresh: RequestId,
+    /// Who sends it.
+    pub(crate) caller: CallerRef,
     /// The sender's trace, passed on where no tracing is set up here.
     pub(crate) traceparent: Option<String>,
 }
@@ -41,17 +43,21 @@ pub(crate) struct Named(pub(crate) RequestId);
 /// The outermost layer.
 pub(crate) async fn enter(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let entry =
-        Entry { fresh: app.fresh_id(), traceparent: text(request.headers(), broker::message::TRACEPARENT) };
+    let entry = Entry {
+        fresh: app.fresh_id(),
+        caller: app.caller(request.headers()),
+        traceparent: text(request.headers(), broker::message::TRACEPARENT),
+    };
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let span = tracing::info_span!("request", %method, route, id = %entry.fresh);
     broker::trace::continue_from(&span, &Carrier(request.headers()));
     request.extensions_mut().insert(entry.clone());
     let mut response = next.run(request).instrument(span).await;
-    let id = response.extensions().get::<Named>().map_or(entry.fresh, |named| named.0.clone());
+    let id =
+        response.extensions().get::<Named>().map_or_else(|| entry.fresh.clone(), |named| named.0.clone());
     if let Some(Refused(code)) = response.extensions().get().copied() {
-        let (tenant, status) = (app.tenant(), response.status().as_u16());
+        let (tenant, status) = (&entry.caller.tenant, response.status().as_u16());
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         app.meters.refused("http", code.as_str());
         info!(%id, %tenant, %method, route, status, code = code.as_str(), ms, "request refused");

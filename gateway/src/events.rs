@@ -35,6 +35,7 @@ pub(crate) struct After {
 /// `GET /v1/requests/{id}/events`.
 pub(crate) async fn of_request(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     Path(id): Path<String>,
     Query(After { after }): Query<After>,
     headers: HeaderMap,
@@ -42,7 +43,7 @@ pub(crate) async fn of_request(
     let id = native::parse_id(&id)?;
     let last =
         door::text(&headers, "last-event-id").or(after).map(|text| parse_position(&text)).transpose()?;
-    let key = Key::new(&app, id.clone());
+    let key = Key::new(&app, &entry.caller, id.clone());
     let mut feed = Feed::open(&app, key.clone(), last);
     let reader = app.lingers.join(&key);
     match record::find(&app, &key).await? {
@@ -71,7 +72,7 @@ pub(crate) async fn of_request(
 
 /// `GET /v1/events`: every live event of the tenant, at most once.
 pub(crate) async fn of_tenant(State(app): State<App>, Extension(entry): Extension<Entry>) -> Response {
-    let any_id = app.parts.topology.subjects.event(app.tenant(), &entry.fresh);
+    let any_id = app.parts.topology.subjects.event(&entry.caller.tenant, &entry.fresh);
     let prefix = any_id.strip_suffix(entry.fresh.as_str()).unwrap_or(&any_id).to_owned();
     let live = app.hub.watch();
     let events = stream::unfold((app, live, prefix), |(app, mut live, prefix)| async move {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `connection`, `impatient`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
+//! | `caller` | who comes in |
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
@@ -28,6 +29,7 @@ pub mod standby;
 mod account;
 mod app;
 mod assets;
+mod caller;
 mod cancel;
 mod catalogue;
 mod connection;

@@ -48,11 +48,12 @@ pub(crate) async fn create(
 /// `GET /v1/requests/{id}`: the outcome, or 202 while there is none.
 pub(crate) async fn get(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let id = parse_id(&id)?;
-    let key = Key::new(&app, id.clone());
+    let key = Key::new(&app, &entry.caller, id.clone());
     let state = match record::find(&app, &key).await? {
         Record::Ended(outcome) => return Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
         Record::Unknown => return Err(record::unknown(&id).into()),
@@ -66,11 +67,12 @@ pub(crate) async fn get(
 /// `DELETE /v1/requests/{id}`: 202, or the outcome where it has ended; 404 only where it is known that there is none.
 pub(crate) async fn cancel(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let id = parse_id(&id)?;
-    let key = Key::new(&app, id.clone());
+    let key = Key::new(&app, &entry.caller, id.clone());
     match cancel::ask(&app, &key).await.map_err(|error| app.spread(error))? {
         Asked::Ended(outcome) => Ok(answer(&headers, StatusCode::OK, &id, &*outcome)?),
         Asked::Stored => Ok(status(&headers, &id, "cancelling")?),

@@ -72,7 +72,7 @@ async fn made(app: &App, accepted: &mut Accepted, request: &Request) -> Result<(
     };
     let mut found = Vec::with_capacity(media.assets.len());
     for asset in &media.assets {
-        found.push(assets::of_tenant(app, &asset.id, app.tenant()).await?);
+        found.push(assets::of_tenant(app, &asset.id, &accepted.caller.tenant).await?);
     }
     Ok((found, done.usage))
 }

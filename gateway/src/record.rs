@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use schemas::{Error, ErrorCode, Outcome, Request, RequestId, Tenant, Work, fingerprint};
 use serde::Deserialize;
 
-use crate::{app::Shared, frame::Frame, refusal};
+use crate::{app::Shared, caller::Caller, frame::Frame, refusal};
 
 /// The header of events, but for the pieces of an answer, that tells a different request under the same id apart.
 pub(crate) const FINGERPRINT: &str = "Dynode-Fingerprint";
@@ -29,8 +29,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) fn new(app: &Shared, id: RequestId) -> Self {
-        let (subjects, tenant) = (&app.parts.topology.subjects, app.tenant().clone());
+    pub(crate) fn new(app: &Shared, caller: &Caller, id: RequestId) -> Self {
+        let (subjects, tenant) = (&app.parts.topology.subjects, caller.tenant.clone());
         let (events, outcome) = (subjects.event(&tenant, &id), subjects.outcome(&tenant, &id));
         Self { tenant, id, events, outcome }
     }

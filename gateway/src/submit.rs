@@ -10,6 +10,7 @@ use tracing::Instrument;
 use crate::{
     account::{Account, Door},
     app::{App, Shared},
+    caller::{Caller, CallerRef},
     door::Entry,
     feed::Feed,
     frame::Position,
@@ -45,6 +46,8 @@ pub(crate) struct Visit<'a> {
 /// A request that is on the broker.
 pub(crate) struct Accepted {
     pub(crate) id: RequestId,
+    /// Who sent it.
+    pub(crate) caller: CallerRef,
     /// Its events, from the first.
     pub(crate) feed: Feed,
     pub(crate) account: Account,
@@ -61,18 +64,19 @@ pub(crate) async fn submit(app: &App, visit: Visit<'_>, request: Request) -> Res
 
 async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<Accepted, Error> {
     app.check_open()?;
-    check_tenant(app, &request)?;
+    check_tenant(&visit.entry.caller, &request)?;
     request.check()?;
     let slot = app.slots.clone().try_acquire_owned().map_err(|_| {
         app.crowded("this server has as many requests in flight as it takes (gateway.requests_inflight_max)")
     })?;
     let given = request.id.is_some();
     let id = request.id.get_or_insert_with(|| visit.entry.fresh.clone()).clone();
-    request.tenant = Some(app.tenant().clone());
+    let caller = visit.entry.caller.clone();
+    request.tenant = Some(caller.tenant.clone());
     let fingerprint = fingerprint::of(&request);
-    let key = Key::new(app, id.clone());
+    let key = Key::new(app, &caller, id.clone());
     let known = given && is_known(app, &key, &fingerprint).await?;
-    let admission = if known { None } else { Some(admit(app, &request)?) };
+    let admission = if known { None } else { Some(admit(app, &caller, &request)?) };
     // Before the publish, so that no event goes by unheard.
     let mut feed = Feed::open(app, key.clone(), None);
     feed.is_for(fingerprint.clone());
@@ -92,9 +96,9 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
     }
     let reader = reader(app, &key, visit.is_chat && request.callback.is_none(), fresh);
     let hold = (slot, visit.share);
-    let account = Account::open(app, visit.door, request.action, id.clone(), reader, hold);
+    let account = Account::open(app, visit.door, request.action, &key, reader, hold);
     let estimated_wait_ms = forecast.map(|forecast| forecast.wait_ms);
-    Ok(Accepted { id, feed, account, fresh, estimated_wait_ms })
+    Ok(Accepted { id, caller, feed, account, fresh, estimated_wait_ms })
 }
 
 /// Who the request is for: a client that reads it, or a service, for which it runs whoever reads.
@@ -110,8 +114,8 @@ fn reader(app: &Shared, key: &Key, is_chat: bool, fresh: bool) -> Option<Reader>
 }
 
 /// Says at once what would not be worked on in time. Nothing of a request that is refused here has been published.
-fn admit(app: &Shared, request: &Request) -> Result<Admission, Error> {
-    app.pools.admit(app.tenant(), request, deadline_ms(app, request))
+fn admit(app: &Shared, caller: &Caller, request: &Request) -> Result<Admission, Error> {
+    app.pools.admit(&caller.tenant, request, deadline_ms(app, request))
 }
 
 fn deadline_ms(app: &Shared, request: &Request) -> u64 {
@@ -119,11 +123,11 @@ fn deadline_ms(app: &Shared, request: &Request) -> u64 {
 }
 
 /// Refuses work of another tenant.
-pub(crate) fn check_tenant(app: &Shared, request: &Request) -> Result<(), Error> {
+pub(crate) fn check_tenant(caller: &Caller, request: &Request) -> Result<(), Error> {
     match &request.tenant {
-        Some(tenant) if tenant != app.tenant() => {
+        Some(tenant) if *tenant != caller.tenant => {
             let why =
-                format!("tenant: this door accepts work of `{}` only; leave the field out", app.tenant());
+                format!("tenant: this door accepts work of `{}` only; leave the field out", caller.tenant);
             Err(Error { param: Some("tenant".into()), ..Error::new(ErrorCode::Forbidden, why) })
         }
         _ => Ok(()),

@@ -53,7 +53,7 @@ impl Rig {
     }
 
     pub(crate) fn key(&self, id: &str) -> Key {
-        Key::new(&self.app, RequestId::new(id).unwrap())
+        Key::new(&self.app, &self.app.caller(&axum::http::HeaderMap::new()), RequestId::new(id).unwrap())
     }
 
     /// An event of the first attempt, as a worker sends it.

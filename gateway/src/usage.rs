@@ -1,7 +1,7 @@
 //! `/v1/usage`: what the requests of the tenant have used and cost, summed from the ledger as it is read.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Query, State, rejection::QueryRejection},
 };
 use broker::Stored;
@@ -13,7 +13,8 @@ use tracing::warn;
 
 use crate::{
     app::{App, Shared},
-    door,
+    caller::Caller,
+    door::{self, Entry},
     refusal::{self, Refusal},
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct Filter {
 /// `GET /v1/usage`.
 pub(crate) async fn get(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<UsageReport>, Refusal> {
     let Filter { by, since, until } = door::query(filter)?;
@@ -45,18 +47,18 @@ pub(crate) async fn get(
     if until.is_some_and(|until| until <= since) {
         return Err(Error::invalid("until", "is not after `since`").into());
     }
-    let sums = read(&app, Sums::new(by, since, until), since).await?;
+    let sums = read(&app, &entry.caller, Sums::new(by, since, until), since).await?;
     Ok(Json(sums.report()))
 }
 
 /// Adds what the ledger has of the tenant to `sums`.
-async fn read(app: &Shared, mut sums: Sums, since: Timestamp) -> Result<Sums, Error> {
+async fn read(app: &Shared, caller: &Caller, mut sums: Sums, since: Timestamp) -> Result<Sums, Error> {
     let topology = &app.parts.topology;
     let Some(ledger) = &topology.ledger else {
         let why = "this server keeps no ledger (ledger.keep_days is 0)";
         return Err(Error::new(ErrorCode::NotFound, why));
     };
-    let pattern = topology.subjects.ledger(app.tenant());
+    let pattern = topology.subjects.ledger(&caller.tenant);
     let since = since.checked_sub(CLOCKS_APART).unwrap_or(since).max(Timestamp::UNIX_EPOCH);
     let of_broker = |error: broker::Error| refusal::of_broker(&error);
     let Some(first) = app.broker().first_since(ledger, &pattern, since).await.map_err(of_broker)? else {

@@ -6,6 +6,7 @@ mod request;
 mod session;
 
 use axum::{
+    Extension,
     extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
@@ -14,7 +15,7 @@ use schemas::{Error, ErrorCode};
 
 use crate::{
     app::{App, Shared},
-    door,
+    door::{self, Entry},
     refusal::Refusal,
 };
 
@@ -25,6 +26,7 @@ const FRAME_READ_FACTOR: usize = 4;
 /// Opens a socket.
 pub(crate) async fn upgrade(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
@@ -40,7 +42,7 @@ pub(crate) async fn upgrade(
     let socket = upgrade.max_message_size(read_max).max_frame_size(read_max);
     Ok(socket
         .on_upgrade(move |socket| async move {
-            session::run(app, socket).await;
+            session::run(app, entry.caller, socket).await;
             drop(work);
         })
         .into_response())

@@ -1,7 +1,7 @@
 //! `GET /v1/assets/{id}`: a file over HTTP, whole or a part of it, and never again to whoever has it.
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::{Path, Query, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Found, by_link, bytes, link::Link, of_tenant, signed_path};
 use crate::{
     app::{App, Shared},
-    door,
+    door::{self, Entry},
     refusal::Refusal,
 };
 
@@ -29,13 +29,14 @@ pub(crate) struct Signed {
 /// `GET` and `HEAD /v1/assets/{id}`, with `Range`, `If-Range` and `If-None-Match`.
 pub(crate) async fn get(
     State(app): State<App>,
+    Extension(entry): Extension<Entry>,
     Path(id): Path<String>,
     Query(signed): Query<Signed>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let found = match signed.link()? {
         Some(link) => by_link(&app, &id, &link).await?,
-        None => of_tenant(&app, &id, app.tenant()).await?,
+        None => of_tenant(&app, &id, &entry.caller.tenant).await?,
     };
     let etag = format!("\"{}\"", found.asset.sha256);
     let mut response = match part(&headers, &etag, found.asset.bytes) {
@@ -58,8 +59,12 @@ pub(crate) async fn get(
 }
 
 /// `GET /v1/assets/{id}/link`: the asset, and a link to it that needs no key.
-pub(crate) async fn link_to(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    let found = of_tenant(&app, &id, app.tenant()).await?;
+pub(crate) async fn link_to(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let found = of_tenant(&app, &id, &entry.caller.tenant).await?;
     let (url, expires_at) = signed_path(&app, &found);
     Ok(Json(json!({ "url": url, "expires_at": expires_at, "asset": found.asset })))
 }

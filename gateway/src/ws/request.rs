@@ -11,6 +11,7 @@ use super::outgoing::{Gone, Outgoing};
 use crate::{
     account::Account,
     app::App,
+    caller::{Caller, CallerRef},
     cancel,
     door::Entry,
     feed::Feed,
@@ -75,7 +76,7 @@ pub(crate) async fn run(
         Ok(accepted) => follow(accepted, format, &out, &ended).await,
         Err(error) => {
             ended.say();
-            refuse(&app, Some(entry.fresh.as_str()), &error, format, &out).await
+            refuse(&app, &entry.caller, Some(entry.fresh.as_str()), &error, format, &out).await
         }
     }
 }
@@ -84,6 +85,7 @@ pub(crate) async fn run(
 /// request that is not known is waited for, as long as its redelivery may take.
 pub(crate) async fn resume(
     app: App,
+    caller: CallerRef,
     (key, reader): (Key, Option<Reader>),
     last: Position,
     format: Format,
@@ -103,34 +105,41 @@ pub(crate) async fn resume(
     };
     if let Err(error) = found {
         ended.say();
-        return refuse(&app, Some(key.id.as_str()), &error, format, &out).await;
+        return refuse(&app, &caller, Some(key.id.as_str()), &error, format, &out).await;
     }
     pass_on(feed, Waits::Again(reader), format, &out, &ended).await
 }
 
 /// Asks for a cancel; its effect comes as an event.
-pub(crate) async fn cancel(app: &App, id: RequestId, format: Format, out: &Outgoing) -> Result<(), Gone> {
-    match cancel::ask(app, &Key::new(app, id.clone())).await {
+pub(crate) async fn cancel(
+    app: &App,
+    caller: &Caller,
+    id: RequestId,
+    format: Format,
+    out: &Outgoing,
+) -> Result<(), Gone> {
+    match cancel::ask(app, &Key::new(app, caller, id.clone())).await {
         Ok(_) => Ok(()),
-        Err(error) => refuse(app, Some(id.as_str()), &app.spread(error), format, out).await,
+        Err(error) => refuse(app, caller, Some(id.as_str()), &app.spread(error), format, out).await,
     }
 }
 
 /// One refused frame; the socket stays open.
 pub(crate) async fn refuse(
     app: &App,
+    caller: &Caller,
     id: Option<&str>,
     error: &Error,
     format: Format,
     out: &Outgoing,
 ) -> Result<(), Gone> {
     app.meters.refused(DOOR, error.code.as_str());
-    tracing::info!(id, tenant = %app.tenant(), door = DOOR, code = error.code.as_str(), "request refused");
+    tracing::info!(id, tenant = %caller.tenant, door = DOOR, code = error.code.as_str(), "request refused");
     out.send(refusal::frame(id, error, format), format).await
 }
 
 async fn follow(accepted: Accepted, format: Format, out: &Outgoing, ended: &Ended) -> Result<(), Gone> {
-    let Accepted { id, feed, account, fresh, estimated_wait_ms } = accepted;
+    let Accepted { id, feed, account, fresh, estimated_wait_ms, .. } = accepted;
     if fresh {
         let body = EventBody::Queued { position: None, estimated_wait_ms };
         let (attempt, seq) = QUEUED;

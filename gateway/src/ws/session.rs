@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     app::{App, overloaded},
+    caller::CallerRef,
     door::{self, Entry},
     frame::{Frame, Position},
     health,
@@ -39,7 +40,7 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 type Close = (u16, &'static str);
 
 /// Serves `socket` to its end. Requests that are still open then run on; the client may take them up on another socket.
-pub(crate) async fn run(app: App, socket: WebSocket) {
+pub(crate) async fn run(app: App, caller: CallerRef, socket: WebSocket) {
     app.meters.socket(1);
     let (sink, mut stream) = socket.split();
     let (out, queue) = Outgoing::new(app.config.socket_queue_frames_max);
@@ -52,6 +53,7 @@ pub(crate) async fn run(app: App, socket: WebSocket) {
         format: Format::Json,
         heard_at: Instant::now(),
         app: app.clone(),
+        caller,
         out,
     };
     if let Some((code, reason)) = session.serve(&mut stream).await {
@@ -70,6 +72,8 @@ pub(crate) async fn run(app: App, socket: WebSocket) {
 
 struct Session {
     app: App,
+    /// Who opened the socket.
+    caller: CallerRef,
     out: Outgoing,
     /// The requests whose events are passed on.
     open: HashMap<RequestId, Open>,
@@ -151,7 +155,7 @@ impl Session {
         match incoming {
             Incoming::Submit(request) => self.submit(*request, format, bytes).await,
             Incoming::Resume(id, last) => self.resume(id, last, format).await,
-            Incoming::Cancel(id) => request::cancel(&self.app, id, format, &self.out).await,
+            Incoming::Cancel(id) => request::cancel(&self.app, &self.caller, id, format, &self.out).await,
             Incoming::Credit => Ok(()),
             Incoming::Health(id) => self.report(id, format).await,
         }
@@ -178,7 +182,7 @@ impl Session {
             return self.refuse(Some(id.as_str()), &error, format).await;
         }
         // One that was refused names the id that its sender gave.
-        let entry = Entry { fresh: id.clone(), traceparent: None };
+        let entry = Entry { fresh: id.clone(), caller: self.caller.clone(), traceparent: None };
         let span = tracing::info_span!("request", door = request::DOOR, %id);
         let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
         let run = request::run(app, entry, (request, share), format, out, ended.clone()).instrument(span);
@@ -187,7 +191,7 @@ impl Session {
     }
 
     async fn resume(&mut self, id: RequestId, last: Position, format: Format) -> Result<(), Gone> {
-        let key = Key::new(&self.app, id.clone());
+        let key = Key::new(&self.app, &self.caller, id.clone());
         // Before the other goes, so that the request is never without a reader.
         let reader = self.app.lingers.join(&key);
         if let Some(open) = self.open.remove(&id) {
@@ -196,7 +200,8 @@ impl Session {
             return self.refuse(Some(id.as_str()), &error, format).await;
         }
         let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
-        let resumed = request::resume(app, (key, reader), last, format, out, ended.clone());
+        let resumed =
+            request::resume(app, self.caller.clone(), (key, reader), last, format, out, ended.clone());
         self.spawn(id, None, ended, resumed);
         Ok(())
     }
@@ -224,7 +229,7 @@ impl Session {
     }
 
     async fn refuse(&self, id: Option<&str>, error: &Error, format: Format) -> Result<(), Gone> {
-        request::refuse(&self.app, id, error, format, &self.out).await
+        request::refuse(&self.app, &self.caller, id, error, format, &self.out).await
     }
 
     async fn report(&self, id: Option<RequestId>, format: Format) -> Result<(), Gone> {
