@@ -375,3 +375,6 @@ impl Drop for Held {
         let _ = self.back.try_send(account);
     }
 }
+
+#[cfg(test)]
+mod tests;
