@@ -2,7 +2,7 @@
 
 use super::{
     Bounds, Inquiry,
-    index::{Answered, At, Call, Index, Process},
+    index::{Answered, At, Call, Fault, Index, Process},
 };
 use crate::history::{Fact, Key, Signal};
 
@@ -23,6 +23,43 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         }
     }
     index.calls.iter().for_each(|call| silent(index, bounds, call, inquiry));
+    for (key, request) in &index.requests {
+        let calls: Vec<_> = index.calls_of(request).collect();
+        let sent_ms = request.sends.first().map_or(0, |send| send.at.ms);
+        calls
+            .windows(2)
+            .for_each(|pair| taken_over(index, bounds, key, sent_ms, (pair[0], pair[1]), inquiry));
+    }
+}
+
+/// Where nothing has struck the engine since the request was sent, its work is in one pair of hands: no call begins while
+/// the one before it is answered, however slowly.
+fn taken_over(
+    index: &Index<'_>,
+    bounds: &Bounds,
+    key: &Key,
+    sent_ms: u64,
+    (slow, next): (&Call<'_>, &Call<'_>),
+    inquiry: &mut Inquiry,
+) {
+    let struck = |process: &Process<'_>| {
+        let ended = process.ended.map(|(at, _)| at.ms);
+        let moments = process.signals.iter().map(|(at, _)| at.ms).chain(ended);
+        moments.into_iter().any(|ms| (sent_ms..=next.at.ms).contains(&ms))
+    };
+    if slow.silent.is_some()
+        || !index.is_calm(sent_ms, next.at.ms, Fault::leaves_the_engine_alone)
+        || index.processes.iter().any(struck)
+    {
+        return;
+    }
+    inquiry.checked();
+    let over = slow.answer.map(|answer| answer.at);
+    if over.is_none_or(|over| over.ms > next.at.ms + bounds.skew_ms) {
+        let sentence = "a call for it began while the one before it was still being answered".to_owned();
+        let lines = [slow.at.line, next.at.line].into_iter().chain(over.map(|over| over.line));
+        inquiry.broken(key, "taken_over", sentence, lines);
+    }
 }
 
 pub(super) fn is_supervised(bounds: &Bounds, process: &Process<'_>) -> bool {

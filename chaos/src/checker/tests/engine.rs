@@ -56,6 +56,20 @@ fn i12_the_work_of_the_dead_goes_on_elsewhere() {
 }
 
 #[test]
+fn i12_a_slow_call_is_not_taken_over() {
+    let slow = Story::default().asked("r1").reads("r1", None).called(1, "r1").at(20_000);
+    let ends = |story: Story| story.end("r1", (1, 9), Status::Succeeded, "r1").over(90_000);
+    holds(&ends(slow.clone().throttled(1, 0).called(2, "r1").at(30_000).answered(2, 9)), Guarantee::I12);
+    let taken = |story: Story| ends(story.called(2, "r1").at(21_000).answered(1, 9).answered(2, 9));
+    breaks(&taken(slow.clone()), Guarantee::I12, "taken_over");
+    let struck = |fault: &str| Fact::Injected { fault: fault.into(), target: "e1".into() };
+    not_exercised(&taken(slow.clone().fact("nemesis", struck("broker duplicate"))), Guarantee::I12);
+    breaks(&taken(slow.clone().fact("nemesis", struck("provider drips"))), Guarantee::I12, "taken_over");
+    let killed = worker().asked("r1").reads("r1", None).called(1, "r1").signal(WORKER, 7, Signal::Continue);
+    not_exercised(&taken(killed.at(20_000)), Guarantee::I12);
+}
+
+#[test]
 fn i13_the_dead_are_replaced() {
     let dead = worker().at(100).dies(WORKER, 7, "signal 9");
     holds(&dead.clone().at(5_600).begins(WORKER, 8).over(60_000), Guarantee::I13);
