@@ -150,6 +150,17 @@ impl Kind {
     }
 }
 
+/// Where a model of an OpenAI-compatible provider answers chats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatApi {
+    /// `POST chat/completions`, which every such server has.
+    #[default]
+    ChatCompletions,
+    /// `POST responses`: some of OpenAI's models answer only there.
+    Responses,
+}
+
 /// One model of a provider.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -158,6 +169,8 @@ pub struct ModelConfig {
     pub action: Option<Action>,
     /// Its name at the provider, where that differs.
     pub upstream: Option<String>,
+    /// `openai_compatible`: where it answers chats; `chat_completions` unless said otherwise.
+    pub api: Option<ChatApi>,
     /// Whether it calls tools; where nothing is said, it may be asked to.
     pub tools: Option<bool>,
     /// Whether it sees images; where nothing is said, it may be shown some.

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `chat` | `POST chat/completions`: the body, chunks and whole replies |
 //! | `pieces` | how the choices of a chunk become deltas |
+//! | `responses` | `POST responses`, for models that answer there |
 //! | `embeddings` | `POST embeddings` |
 //! | `images` | `POST images/generations` |
 //! | `speech` | `POST audio/speech` |
@@ -16,7 +17,10 @@
 //! | `usage` | what was used, as reported |
 //! | `fuzzing` | ways in for tests and fuzzers: replies of bytes in place of connections |
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use reqwest::Client;
@@ -26,6 +30,7 @@ use serde_json::Value;
 use crate::{
     Adapter, Call, ConfigError, Error, Progressed, ProviderConfig,
     chat::{Ask, Framing, progress},
+    config::ChatApi,
     deadline, embeddings as vectors,
     endpoint::{Endpoint, KeyPlace, Manners},
 };
@@ -36,6 +41,7 @@ mod embeddings;
 pub mod fuzzing;
 mod images;
 mod pieces;
+mod responses;
 mod speech;
 mod usage;
 mod wire;
@@ -52,18 +58,29 @@ pub struct OpenaiCompatible {
     endpoint: Arc<Endpoint>,
     /// Fields of every chat that does not have them itself.
     chat_fields: BTreeMap<String, Value>,
+    /// The models, by the provider's names, whose chats go to the Responses API.
+    responders: BTreeSet<String>,
 }
 
 impl OpenaiCompatible {
     /// Checks `config` and reads the key. Connects to nothing.
     pub fn new(name: &str, config: &ProviderConfig, client: Client) -> Result<Self, ConfigError> {
         let endpoint = Endpoint::open(name, config, &MANNERS, client)?;
-        Ok(Self { endpoint, chat_fields: config.chat_fields.clone() })
+        let responders = config.models.iter().filter(|(_, model)| model.api == Some(ChatApi::Responses));
+        let responders =
+            responders.map(|(id, model)| model.upstream.as_ref().unwrap_or(id).clone()).collect();
+        Ok(Self { endpoint, chat_fields: config.chat_fields.clone(), responders })
     }
 
     async fn chat(&self, call: &Call) -> Result<Progressed, Error> {
         let ask = Ask::new(call);
         let accept = if ask.streamed { "text/event-stream" } else { "application/json" };
+        if self.responders.contains(&call.model) {
+            let body = responses::body(&self.endpoint, &ask, &call.payload, &self.chat_fields)?;
+            let response = self.endpoint.post("responses", accept, call, &body).await?;
+            let decoder = responses::Events::new(&self.endpoint);
+            return Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response));
+        }
         let response = self
             .endpoint
             .post("chat/completions", accept, call, &chat::body(&ask, call, &self.chat_fields))

@@ -255,6 +255,11 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
             }
         }
         let (does, wanted) = (config.kind.actions(), model.action_or_chat());
+        if model.api.is_some() && (config.kind != Kind::OpenaiCompatible || wanted != Action::ChatCompletion)
+        {
+            let why = "says where an openai_compatible provider answers chats; remove it here";
+            return Err(ConfigError::new(path(".api"), why));
+        }
         let by_file = is_dynamic && model.action.is_none();
         if !by_file && !does.contains(&wanted) {
             let does: Vec<_> = does.iter().map(|action| format!("`{action}`")).collect();
