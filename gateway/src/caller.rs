@@ -49,11 +49,6 @@ impl Caller {
         Ok(Arc::new(Self { tenant, role: Some(role), pass: Some(pass), sees_all }))
     }
 
-    /// What it may do.
-    pub(crate) const fn role(&self) -> Option<Role> {
-        self.role
-    }
-
     /// What is known of its key.
     pub(crate) fn key(&self) -> Option<&KeyRecord> {
         self.pass.as_ref().map(|pass| &pass.record)

@@ -46,7 +46,9 @@ impl Rig {
             version: String::new(),
         };
         let ears = Ears::open(broker, &parts.topology.subjects).await.unwrap();
-        let app = Arc::new(Shared::open(config, parts, Arc::new(Hub::new()), crate::keys::Reach::Here).await.unwrap());
+        let app = Arc::new(
+            Shared::open(config, parts, Arc::new(Hub::new()), crate::keys::Reach::Here).await.unwrap(),
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(hub::run(app.clone(), ears));
         tasks.spawn(linger::run(app.clone()));

@@ -1,7 +1,6 @@
 //! A body that ends when its reader may not read on: a stream is not good for longer than the key that it was asked for with.
 
 use std::{
-
     pin::Pin,
     task::{Context, Poll},
 };

@@ -143,7 +143,8 @@ pub(crate) async fn rotate(
     let fresh = KeyRecord { created_at: Some(now), last_used_at: None, ..old.clone() };
     // The new one first: whoever fails in between has two.
     let made = make(&app, fresh).await?;
-    let sooner = move |key: &mut KeyRecord| key.expires_at = Some(key.expires_at.map_or(end, |at| at.min(end)));
+    let sooner =
+        move |key: &mut KeyRecord| key.expires_at = Some(key.expires_at.map_or(end, |at| at.min(end)));
     change(&app.keys, &old, sooner).await?;
     info!(id = %old.id, tenant = %old.tenant, until = %end, "API key rotated");
     Ok(made)
@@ -199,7 +200,10 @@ impl Wish {
 
 fn check(name: &str, actions: &[Action], models: &[String]) -> Result<(), Error> {
     if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Err(Error::invalid("name", format!("expected at most {NAME_CHARS_MAX} characters on a line")));
+        return Err(Error::invalid(
+            "name",
+            format!("expected at most {NAME_CHARS_MAX} characters on a line"),
+        ));
     }
     if actions.len() > SCOPES_MAX {
         return Err(Error::invalid("actions", format!("at most {SCOPES_MAX} may be named")));

@@ -50,7 +50,8 @@ impl Keys {
             }
         });
         for (id, at) in used {
-            let note = |record: &mut schemas::KeyRecord| record.last_used_at = record.last_used_at.max(Some(at));
+            let note =
+                |record: &mut schemas::KeyRecord| record.last_used_at = record.last_used_at.max(Some(at));
             if let Err(error) = self.store.change(&id, note).await {
                 debug!(%error, %id, "the use of an API key is not written down");
                 return;
