@@ -192,11 +192,11 @@ async fn it_is_warned_once_a_period() {
     let (budgets, _) = budgets(Per::Hour, 1.0);
     let account = || budgets.accounts.lock().values().last().cloned().unwrap();
     for _ in 0..2 {
-        budgets.hold(&acme(), 0.79).await.unwrap().settle(0.79);
+        budgets.hold(&acme(), None, 0.79).await.unwrap().settle(0.79);
         budgets.tell(false).await;
         assert_eq!(account().spent(), Money::of_usd(0.79));
         assert!(!account().must_warn(), "not before it is nearly spent");
-        budgets.hold(&acme(), 0.01).await.unwrap().settle(0.01);
+        budgets.hold(&acme(), None, 0.01).await.unwrap().settle(0.01);
         account().tell(&budgets.store, false).await.unwrap();
         assert!(account().must_warn() && !account().must_warn());
         tokio::time::sleep(HOUR).await;
@@ -211,7 +211,7 @@ async fn a_broker_that_does_not_answer_is_waited_for() {
     let (budgets, memory) = budgets(Per::Day, 1.0);
     memory.disconnect();
     let (acme, minute) = (acme(), Duration::from_secs(60));
-    let waiting = async { timeout(minute, budgets.hold(&acme, 0.1)).await };
+    let waiting = async { timeout(minute, budgets.hold(&acme, None, 0.1)).await };
     let back = async {
         tokio::time::sleep(minute / 2).await;
         memory.reconnect();
@@ -220,18 +220,18 @@ async fn a_broker_that_does_not_answer_is_waited_for() {
     held.unwrap().unwrap().settle(0.1);
     budgets.close().await;
     memory.disconnect();
-    assert!(timeout(minute, budgets.hold(&acme, 0.1)).await.is_err(), "nothing was left here");
+    assert!(timeout(minute, budgets.hold(&acme, None, 0.1)).await.is_err(), "nothing was left here");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_has_begun_and_not_ended_is_spent_and_one_that_has_not_begun_is_not() {
     let (budgets, _) = budgets(Per::Day, 1.0);
-    drop(budgets.hold(&acme(), 0.6).await.unwrap());
-    let mut hold = budgets.hold(&acme(), 0.6).await.unwrap();
+    drop(budgets.hold(&acme(), None, 0.6).await.unwrap());
+    let mut hold = budgets.hold(&acme(), None, 0.6).await.unwrap();
     hold.begin();
     drop(hold);
     budgets.close().await;
-    let error = budgets.hold(&acme(), 0.6).await.unwrap_err();
+    let error = budgets.hold(&acme(), None, 0.6).await.unwrap_err();
     assert!(
         error.message.contains("of $1.000000 a day $0.600000 are spent and $0.000000 are held"),
         "{error}"

@@ -479,7 +479,7 @@ async fn keys_of_the_configuration_are_good_until_they_are_taken_out_of_it() {
         json!({"id": key.id(), "hash": gateway::config_hash(&key), "tenant": "acme", "role": "admin"});
     let config: KeyConfig = serde_json::from_value(config).unwrap();
     let configured = ConfiguredKeys::new(std::slice::from_ref(&config));
-    let access = Access { configured: configured.clone(), without_keys: false };
+    let access = Access { configured: configured.clone(), ..Access::default() };
     let rig = Rig::guarded(broker().await, access, json!({"listen": "0.0.0.0:0"})).await;
     let key = key.expose();
     assert_eq!(code(&rig.get_by("", "/v1/models").await), unauthorized());
