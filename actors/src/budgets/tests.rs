@@ -6,7 +6,7 @@ use ::broker::{
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
-use schemas::{Subjects, Tenant};
+use schemas::{KeyBudget, KeyId, KeyMode, SentBy, Subjects, Tenant};
 use tokio::time::timeout;
 
 use super::{
@@ -237,4 +237,25 @@ async fn a_call_that_has_begun_and_not_ended_is_spent_and_one_that_has_not_begun
         "{error}"
     );
     assert_eq!(error.retry_after_ms, Some(24 * 3_600_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_of_a_key_holds_beside_that_of_its_tenant() {
+    let (budgets, _) = budgets(Per::Day, 1.0);
+    let by = |key: &str, usd: Option<f64>| SentBy {
+        key: KeyId::new(key).unwrap(),
+        mode: KeyMode::Live,
+        budget: usd.map(|usd| KeyBudget { usd, per: Per::Hour }),
+    };
+    let (small, none) = (by("small", Some(0.3)), by("none", None));
+    budgets.hold(&acme(), Some(&small), 0.3).await.unwrap().settle(0.3);
+    let error = budgets.hold(&acme(), Some(&small), 0.1).await.unwrap_err();
+    assert!(error.message.starts_with("the budget of the API key `small` does not allow"), "{error}");
+    assert_eq!(error.retry_after_ms, Some(3_600_000));
+    budgets.hold(&acme(), Some(&none), 0.7).await.unwrap().settle(0.7);
+    let other = by("other", Some(9.0));
+    let error = budgets.hold(&acme(), Some(&other), 0.1).await.unwrap_err();
+    assert!(error.message.starts_with("the budget of `acme`"), "{error}");
+    let elsewhere = budgets.hold(&Tenant::new("b").unwrap(), Some(&small), 0.3).await;
+    elsewhere.unwrap().settle(0.3);
 }
