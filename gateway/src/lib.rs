@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `connection`, `impatient`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
-//! | `caller` | who comes in |
+//! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
+//! | `keys` | the API keys, and the door at which they are managed |
+//! | `quota`, [`tenants`] | how much one caller may ask for in a minute and at once; to whom tenants belong |
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
@@ -25,7 +27,9 @@ pub mod config;
 pub mod error;
 pub mod server;
 pub mod standby;
+pub mod tenants;
 
+mod access;
 mod account;
 mod app;
 mod assets;
@@ -44,12 +48,14 @@ mod health;
 mod hub;
 mod impatient;
 mod joined;
+mod keys;
 mod linger;
 mod listener;
 mod metrics;
 mod native;
 mod openai;
 mod pools;
+mod quota;
 mod record;
 mod refusal;
 mod room;
@@ -57,6 +63,7 @@ mod router;
 mod sse;
 mod status;
 mod submit;
+mod until;
 mod usage;
 mod waiting;
 mod webhooks;
@@ -72,6 +79,8 @@ pub use catalogue::{Catalogue, ModelInfo};
 pub use config::Config;
 pub use error::Error;
 pub use health::Standing;
+pub use keys::{Access, ConfiguredKeys, KeyConfig, config_hash};
 pub use server::Gateway;
 pub use standby::Standby;
+pub use tenants::{TenantConfig, Tenants};
 pub use webhooks::Signers;

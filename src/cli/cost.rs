@@ -3,15 +3,15 @@
 use clap::Args;
 use schemas::Dimension;
 
-use super::{QuestionArgs, URL};
+use super::{QuestionArgs, ServerArgs};
 
 /// `dynode cost`.
 #[derive(Debug, Args)]
 pub(crate) struct CostArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
-    /// What rows are told apart by, with commas: hour, tenant, session, action, provider, model
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// What rows are told apart by, with commas: hour, organisation, instance, project, tenant, key,
+    /// session, action, provider, model
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
     pub(crate) by: Vec<Dimension>,
     /// From when on: a time such as 2026-11-28T00:00:00Z, or so long ago, such as 24h or 7d
@@ -28,9 +28,8 @@ pub(crate) struct CostArgs {
 /// `dynode estimate`.
 #[derive(Debug, Args)]
 pub(crate) struct EstimateArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Print the estimate as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -20,7 +20,7 @@ use crate::{
 
 /// Asks for the sums and shows them.
 pub(crate) fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&args.url)?;
+    let api = Api::new(&args.server)?;
     api::run(async {
         let answer = api.ask(Method::GET, &path(args), None).await?;
         if args.json {
@@ -99,6 +99,10 @@ fn table(report: &UsageReport) -> Table {
 fn about(key: &UsageKey, dimension: Dimension) -> String {
     let about = match dimension {
         Dimension::Hour => key.hour.map(|hour| hour.to_string()),
+        Dimension::Organisation => key.organisation.clone(),
+        Dimension::Instance => key.instance.clone(),
+        Dimension::Project => key.project.clone(),
+        Dimension::Key => key.key.as_ref().map(ToString::to_string),
         Dimension::Tenant => key.tenant.as_ref().map(ToString::to_string),
         Dimension::Session => key.session.as_ref().map(ToString::to_string),
         Dimension::Action => key.action.map(|action| action.to_string()),
