@@ -46,8 +46,18 @@ pub(crate) async fn run(
     }
 
     // Before the broker: a probe is answered from the first moment on, and an address in use is told at once.
-    let standby =
-        Standby::listen(gateway::Config { listen: config.listen.clone(), ..config.gateway.clone() }).await?;
+    let standby = match Standby::listen(config.gateway.clone()).await {
+        Ok(standby) => standby,
+        Err(fault @ gateway::Error::Tls { .. }) => {
+            crate::command::complain(&fault.to_string());
+            return Ok(exit::CONFIG.into());
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    if standby.is_unmanaged() {
+        let why = "clients come from elsewhere, so nothing is told of metrics and parked work; set gateway.manage_listen";
+        info!(listen = config.listen, "{why}");
+    }
     let opened = tokio::select! {
         opened = standby.serve_until(open(&config, &ground)) => opened,
         signal = signals.next() => {

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::app::{self, overloaded};
 
-const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-const X_ESTIMATED_WAIT: HeaderName = HeaderName::from_static("x-dynode-estimated-wait-ms");
+pub(crate) const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+pub(crate) const X_ESTIMATED_WAIT: HeaderName = HeaderName::from_static("x-dynode-estimated-wait-ms");
 
 /// A request that was refused: nothing of it runs.
 #[derive(Debug)]

@@ -1,0 +1,58 @@
+use std::fs;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tempfile::TempDir;
+
+use super::*;
+
+/// A directory with a certificate and its key.
+fn files() -> (TempDir, Config) {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        Config { tls_cert: dir.path().join("cert.pem"), tls_key: dir.path().join("key.pem"), ..Config::sample() };
+    write(&config);
+    (dir, config)
+}
+
+/// A fresh certificate, and its key.
+fn write(config: &Config) {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(&config.tls_cert, cert.pem()).unwrap();
+    fs::write(&config.tls_key, signing_key.serialize_pem()).unwrap();
+}
+
+async fn error(config: &Config) -> String {
+    Tls::open(config).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_named_with_its_setting_and_what_it_should_be() {
+    let (dir, config) = files();
+    assert!(Tls::open(&config).await.unwrap().is_some());
+    let missing = Config { tls_cert: dir.path().join("none.pem"), ..config.clone() };
+    let why = error(&missing).await;
+    assert!(why.starts_with("gateway.tls_cert: `") && why.contains("none.pem"), "{why}");
+    let swapped = Config { tls_cert: config.tls_key.clone(), ..config.clone() };
+    assert!(error(&swapped).await.contains("no PEM file with a certificate"), "{}", error(&swapped).await);
+    let no_key = Config { tls_key: config.tls_cert.clone(), ..config.clone() };
+    assert!(error(&no_key).await.contains("no PEM file with a private key"), "{}", error(&no_key).await);
+    let (_other, other) = files();
+    let foreign = Config { tls_key: other.tls_key.clone(), ..config.clone() };
+    let why = error(&foreign).await;
+    assert!(why.starts_with("gateway.tls_key: `") && why.contains("does not fit the certificate"), "{why}");
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_taken_and_a_wrong_one_is_not() {
+    let (_dir, config) = files();
+    let files = Files { cert: config.tls_cert.clone(), key: config.tls_key.clone() };
+    let (stamp, first) = files.clone().look(None).await.unwrap();
+    first.unwrap();
+    assert!(files.clone().look(Some(stamp)).await.is_none(), "nothing has changed");
+    fs::write(&config.tls_key, "no key").unwrap();
+    let (stamp, read) = files.clone().look(Some(stamp)).await.unwrap();
+    assert!(read.is_err(), "the one before stays, since this is none");
+    write(&config);
+    let (_, read) = files.look(Some(stamp)).await.unwrap();
+    read.unwrap();
+}
