@@ -1,6 +1,6 @@
 //! `dynode up`: the life of the process, from the first connection to the last message.
 
-use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use actors::{Estimator, classifier::BadRule};
 use adapters::Registry;
@@ -156,7 +156,12 @@ async fn serve(
     let gateway = Gateway::after(standby, parts).await?;
     let lease = config.engine.lease();
     let _watchdog = Watchdog::start(config.watchdog.clone(), lease, engine.vitals(), carrier.broker.link());
-    show_banner(&ground.registry, carrier, gateway.local_addr());
+    let doors = banner::Doors {
+        listen: gateway.local_addr(),
+        manage: gateway.manage_addr(),
+        is_tls: !config.gateway.tls_cert.as_os_str().is_empty(),
+    };
+    show_banner(&ground.registry, carrier, doors);
 
     let stop = CancellationToken::new();
     // A task of its own: doors stay open while an engine starts.
@@ -249,7 +254,7 @@ fn models(config: &Config, registry: &Registry) -> Vec<ModelInfo> {
     waterfalls.chain(models).collect()
 }
 
-fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
+fn show_banner(registry: &Registry, carrier: &Carrier, doors: banner::Doors) {
     let mut providers = BTreeMap::<String, Vec<String>>::new();
     for model in registry.models() {
         providers.entry(model.provider.clone()).or_default().push(model.id.clone());
@@ -260,7 +265,7 @@ fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
         version: env!("CARGO_PKG_VERSION"),
         broker: about.name,
         survives: about.survives,
-        listen,
+        doors,
         providers: providers.into_iter().collect(),
         try_model: chat.map(|model| model.id.clone()),
     };

@@ -14,7 +14,8 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Call, ConfigError, Error, Kind, ProviderConfig, Remedy, deadline, failure, http, registry::refuse,
+    Call, ConfigError, Error, Kind, ProviderConfig, Remedy, deadline, egress::Guard, failure, http,
+    registry::refuse,
 };
 
 mod fetch;
@@ -66,6 +67,9 @@ pub(crate) struct Endpoint {
     /// The keys, as they go out; empty where there is none.
     keys: Vec<(HeaderName, HeaderValue)>,
     client: Client,
+    /// For files at other hosts, which a provider names and nobody here knows.
+    files: Client,
+    guard: Guard,
     base: Url,
     secrets: Vec<SecretString>,
 }
@@ -116,7 +120,10 @@ impl Endpoint {
             keys.push((header, value));
             secrets.push(key);
         }
-        Ok(Self { name: name.to_owned(), headers, keys, client, base, secrets })
+        let guard = Guard::new(config.allow_networks.clone(), format!("{root}.allow_networks"));
+        // A server of one's own, reached without TLS, has its files where it is.
+        let files = if base.scheme() == "http" { client.clone() } else { guarded(&root, &guard)? };
+        Ok(Self { name: name.to_owned(), headers, keys, client, files, guard, base, secrets })
     }
 
     /// How many keys it has; one that needs none counts as one.
@@ -152,9 +159,17 @@ impl Endpoint {
         self.client.request(method, url).headers(self.headers(key))
     }
 
-    /// A request of another host: without key or headers.
-    pub(crate) fn bare(&self, url: Url) -> RequestBuilder {
-        self.client.get(url)
+    /// A request of another host: without key or headers, and to no address inside our own network, whatever its name
+    /// resolves to.
+    pub(crate) fn bare(&self, url: Url) -> Result<RequestBuilder, Error> {
+        if !self.is_plain() {
+            self.guard.check_literal(&url).map_err(|why| {
+                let denied = self.nonsense("named a file at an address that must not be fetched");
+                denied.with_source(std::io::Error::other(why))
+            })?;
+        }
+        let client = if url.host_str() == self.base.host_str() { &self.client } else { &self.files };
+        Ok(client.get(url))
     }
 
     /// Sends what `request` says, in the name of `call`.
@@ -248,6 +263,12 @@ impl Endpoint {
     pub(crate) fn cannot(&self, what: &str) -> Error {
         Error::new(&self.name, ErrorCode::InvalidRequest, Remedy::FallBack, self.quote(what))
     }
+}
+
+/// A client for what strangers name.
+fn guarded(root: &str, guard: &Guard) -> Result<Client, ConfigError> {
+    let client = http::client_builder().dns_resolver(Arc::new(guard.clone())).build();
+    client.map_err(|error| ConfigError::new(root, format!("no HTTP client can be made: {error}")))
 }
 
 /// Settings of other kinds.

@@ -103,7 +103,8 @@ impl Config {
             _ => {}
         }
         if let Some(origin) = self.origins_allowed.iter().find(|origin| !is_origin(origin)) {
-            let why = "is no origin; write it as browsers do, as in \"https://chat.example.com\", or \"*\" for all";
+            let why =
+                "is no origin; write it as browsers do, as in \"https://chat.example.com\", or \"*\" for all";
             return Err(format!("gateway.origins_allowed: `{origin}` {why}"));
         }
         if self.socket_idle_timeout_ms <= self.ping_interval_ms {
@@ -266,7 +267,8 @@ mod tests {
 
     #[test]
     fn loopback_is_told_from_the_rest() {
-        for local in ["127.0.0.1:8321", "127.8.0.1:0", "[::1]:8321", "[::ffff:127.0.0.1]:1", "localhost:8321"] {
+        for local in ["127.0.0.1:8321", "127.8.0.1:0", "[::1]:8321", "[::ffff:127.0.0.1]:1", "localhost:8321"]
+        {
             assert!(is_loopback(local), "{local}");
         }
         for open in ["0.0.0.0:8321", "[::]:8321", "192.168.1.2:8321", "example.com:8321"] {

@@ -67,18 +67,35 @@ pub(crate) async fn index(State(app): State<App>, Extension(side): Extension<Sid
     });
     if side != Side::Operators {
         index["openai"] = json!([
-            "/v1/chat/completions", "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech",
-            "/v1/models", "/v1/models/{id}",
+            "/v1/chat/completions",
+            "/v1/embeddings",
+            "/v1/images/generations",
+            "/v1/audio/speech",
+            "/v1/models",
+            "/v1/models/{id}",
         ]);
         index["native"] = json!([
-            "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events", "/v1/estimate",
-            "/v1/usage", "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
+            "/v1/requests",
+            "/v1/requests/{id}",
+            "/v1/requests/{id}/events",
+            "/v1/events",
+            "/v1/estimate",
+            "/v1/usage",
+            "/v1/assets/{id}",
+            "/v1/assets/{id}/link",
+            "/v1/webhooks/{token}",
         ]);
         index["websocket"] = json!("/ws");
     }
     if side != Side::Clients {
         index["operations"] = json!([
-            "/metrics", "/v1/status", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
+            "/metrics",
+            "/v1/status",
+            "/v1/dead",
+            "/v1/dead/{sequence}",
+            "/v1/dead/{sequence}/replay",
+            "/v1/callbacks",
+            "/v1/callbacks/{id}/enable",
         ]);
     }
     Json(index)

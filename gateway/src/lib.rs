@@ -17,7 +17,7 @@
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
-//! | `dead` | the operator's door: what was parked |
+//! | `dead`, `targets` | the operator's doors: what was parked, and who takes no callbacks |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | [`standby`] | the doors while there is no broker yet |
 //! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
@@ -61,6 +61,7 @@ mod router;
 mod sse;
 mod status;
 mod submit;
+mod targets;
 mod tls;
 mod usage;
 mod waiting;

@@ -54,7 +54,8 @@ pub(crate) struct Origins {
 impl Origins {
     /// As `config` says, for the socket at `address`.
     pub(crate) fn of(config: &Config, address: &str) -> Arc<Self> {
-        let public = Url::parse(&config.public_url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+        let public =
+            Url::parse(&config.public_url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
         let allowed = config.origins_allowed.clone();
         Arc::new(Self { allowed, public, is_local: is_loopback(address) })
     }
@@ -187,9 +188,15 @@ mod tests {
     #[test]
     fn a_name_that_was_pointed_here_is_none_of_this_machine() {
         let local = origins("127.0.0.1:8321", &["https://chat.example"], "https://ai.example");
-        for host in
-            ["127.0.0.1:8321", "localhost:8321", "LOCALHOST", "[::1]:8321", "a.localhost", "ai.example", "chat.example"]
-        {
+        for host in [
+            "127.0.0.1:8321",
+            "localhost:8321",
+            "LOCALHOST",
+            "[::1]:8321",
+            "a.localhost",
+            "ai.example",
+            "chat.example",
+        ] {
             assert!(allows(&local, host, None), "{host}");
         }
         for host in ["evil.example:8321", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example"] {

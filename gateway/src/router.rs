@@ -20,7 +20,7 @@ use crate::{
     health, native, openai,
     origin::{self, Origins},
     refusal::{self, Refusal, Refused},
-    status, usage, webhooks, ws,
+    status, targets, usage, webhooks, ws,
 };
 
 /// For whom an address is.
@@ -70,6 +70,8 @@ fn operators() -> Router<App> {
         .route("/v1/dead", get(dead::list))
         .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
         .route("/v1/dead/{sequence}/replay", post(dead::replay))
+        .route("/v1/callbacks", get(targets::list))
+        .route("/v1/callbacks/{id}/enable", post(targets::enable))
 }
 
 /// Every door of those who send requests.

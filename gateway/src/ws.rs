@@ -12,11 +12,7 @@ use axum::{
 };
 use schemas::{Error, ErrorCode};
 
-use crate::{
-    app::App,
-    door::Entry,
-    refusal::Refusal,
-};
+use crate::{app::App, door::Entry, refusal::Refusal};
 
 /// A frame over the limit is read to the end up to this multiple of it, so that its sender gets the close code instead
 /// of a reset connection.

@@ -8,6 +8,9 @@ use toml::{Table, Value};
 
 use super::Config;
 
+/// What a worker process takes in place of `nats_credentials`.
+const WORKER_CREDENTIALS: &str = "nats_worker_credentials";
+
 /// Every setting as it was read. Holds secrets, so it is never shown.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Resolved(pub(super) Table);
@@ -16,6 +19,9 @@ impl Resolved {
     /// The same as one line, for a process that finds the broker at `broker`.
     pub(crate) fn handed_down(mut self, broker: &str) -> serde_json::Result<Secret> {
         self.0.insert("broker".to_owned(), Value::String(broker.to_owned()));
+        if let Some(own) = self.0.get(WORKER_CREDENTIALS).filter(|own| own.as_str() != Some("")).cloned() {
+            self.0.insert("nats_credentials".to_owned(), own);
+        }
         // JSON has no line breaks of its own; TOML has.
         serde_json::to_string(&self.0).map(|line| Secret::new(line + "\n"))
     }

@@ -4,10 +4,10 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use adapters::egress::Guard;
 use async_trait::async_trait;
 use reqwest::{Client, StatusCode, Url, header::HeaderMap};
 
-use super::egress::Guard;
 use crate::CallbackConfig;
 
 /// How long a connection to a target may take.
@@ -54,7 +54,7 @@ pub struct Web {
 impl Web {
     /// Goes where `config` allows, in the time that it sets.
     pub fn new(config: &CallbackConfig) -> Result<Self, reqwest::Error> {
-        let guard = Arc::new(Guard::new(config.allow_networks.clone()));
+        let guard = Arc::new(Guard::new(config.allow_networks.clone(), "callbacks.allow_networks"));
         let client = adapters::http::client_builder()
             .dns_resolver(Arc::clone(&guard))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -67,7 +67,7 @@ impl Web {
 #[async_trait]
 impl Courier for Web {
     fn check(&self, url: &Url) -> Result<(), String> {
-        self.guard.check_literal(url)
+        self.guard.check_literal(url).map_err(|why| format!("callback.url: {why}"))
     }
 
     async fn post(&self, parcel: Parcel) -> Result<Reply, String> {

@@ -8,8 +8,11 @@ use super::*;
 /// A directory with a certificate and its key.
 fn files() -> (TempDir, Config) {
     let dir = tempfile::tempdir().unwrap();
-    let config =
-        Config { tls_cert: dir.path().join("cert.pem"), tls_key: dir.path().join("key.pem"), ..Config::sample() };
+    let config = Config {
+        tls_cert: dir.path().join("cert.pem"),
+        tls_key: dir.path().join("key.pem"),
+        ..Config::sample()
+    };
     write(&config);
     (dir, config)
 }
