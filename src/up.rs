@@ -135,7 +135,8 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let mut engine = match carrier.url() {
         Some(url) if config.workers > 0 => {
-            Engine::beside(&config, &ground, &carrier.broker, resolved.handed_down(url.expose())?)?
+            let settings = resolved.handed_down(url.expose(), &config.nats_worker_credentials)?;
+            Engine::beside(&config, &ground, &carrier.broker, settings)?
         }
         _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
@@ -207,7 +208,8 @@ async fn serve(
 async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &Carrier, offer: &Offer) {
     let Loaded { config, registry, resolved, .. } = loaded;
     let ground = Ground { registry, ..ground.clone() };
-    let settings = || resolved.handed_down(carrier.url().map_or("", |url| url.expose()));
+    let url = carrier.url().map_or("", |url| url.expose());
+    let settings = || resolved.handed_down(url, &config.nats_worker_credentials);
     let renewed = async {
         let estimator = Offer::estimator(&config, &ground.registry)?;
         engine.renew(&config, &ground, &carrier.broker, settings).await?;

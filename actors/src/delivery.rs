@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use adapters::retry_after;
 use async_trait::async_trait;
 use reqwest::{StatusCode, Url};
-use schemas::{CallbackJob, Error, ErrorCode, Secret, signature::SigningKey};
+use schemas::{CallbackJob, Error, ErrorCode, signature::SigningKey};
 use serde_json::json;
 use tracing::{debug, warn};
 

@@ -92,3 +92,66 @@ fn reason(error: &reqwest::Error) -> String {
         _ => format!("the request failed: {chain}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    fn web(allow_networks: &[&str]) -> Web {
+        let config = CallbackConfig {
+            attempts_max: 1,
+            timeout_ms: 10_000,
+            retry_first_ms: 1,
+            retry_longest_ms: 1,
+            disable_after: 0,
+            allow_networks: allow_networks.iter().map(|network| network.parse().unwrap()).collect(),
+            default_secret: None,
+            default_second_secret: None,
+        };
+        Web::new(&config).unwrap()
+    }
+
+    fn parcel(url: &str) -> Parcel {
+        Parcel { url: url.parse().unwrap(), headers: Vec::new(), body: "{}".into() }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_is_not_followed() {
+        let (target, other) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
+        let elsewhere = format!("http://{}/", other.local_addr().unwrap());
+        let url = format!("http://{}/hook", target.local_addr().unwrap());
+        let web = web(&["127.0.0.0/8"]);
+        let answer = async {
+            let (mut stream, _) = target.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let head = format!("HTTP/1.1 307 x\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+        };
+        let (reply, ()) = tokio::join!(web.post(parcel(&url)), answer);
+        assert_eq!(reply.unwrap().status, 307);
+        assert!(other.accept().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_name_is_checked_by_what_it_resolves_to_when_it_is_called() {
+        let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://localhost:{}/hook", target.local_addr().unwrap().port());
+        let web = web(&[]);
+        web.check(&url.parse().unwrap()).unwrap();
+        let why = web.post(parcel(&url)).await.unwrap_err();
+        assert!(why.contains("callbacks.allow_networks"), "{why}");
+        assert!(target.accept().now_or_never().is_none());
+        let literal = web.check(&"http://127.0.0.1/".parse().unwrap()).unwrap_err();
+        assert!(literal.starts_with("callback.url: 127.0.0.1 is not a public address"), "{literal}");
+    }
+}
