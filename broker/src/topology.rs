@@ -269,9 +269,14 @@ impl Topology {
         BucketSpec { name: self.targets.clone(), age_max: Some(TARGETS_AGE), storage: Storage::File }
     }
 
-    /// The buckets by their names.
-    pub fn buckets(&self) -> Vec<String> {
-        vec![self.leases.clone(), self.budgets.clone(), self.targets.clone(), self.secrets().name]
+    /// The names of the buckets that gateways read and write.
+    pub fn buckets_of_gateways(&self) -> Vec<String> {
+        vec![self.secrets().name, self.targets.clone()]
+    }
+
+    /// The names of the buckets that workers read and write.
+    pub fn buckets_of_workers(&self) -> Vec<String> {
+        vec![self.secrets().name, self.targets.clone(), self.leases.clone(), self.budgets.clone()]
     }
 
     /// Where the queues ring.

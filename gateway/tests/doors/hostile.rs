@@ -4,12 +4,23 @@
 use std::time::Duration;
 
 use axum::{body::Body, http::Request};
+use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{
+        Message,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
 };
 
 use crate::rig::{PATIENCE, Rig};
@@ -195,4 +206,52 @@ async fn one_connection_too_many_waits_for_its_place() {
     assert!(timeout(Duration::from_millis(100), &mut second).await.is_err(), "there is no place");
     drop(held);
     assert_eq!(second.await.status, 200);
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn socket(rig: &Rig) -> Socket {
+    connect_async(format!("ws://{}/ws", rig.address)).await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_message_of_fragments_without_end_closes_its_socket() {
+    let rig = Rig::with(json!({ "frame_bytes_max": 1_000 })).await;
+    let mut socket = socket(&rig).await;
+    let mut kind = OpCode::Data(Data::Text);
+    for _ in 0..10_000 {
+        let piece = Frame::message("x".repeat(100), kind, false);
+        // The socket may be closed before all of it is written.
+        if socket.send(Message::Frame(piece)).await.is_err() {
+            break;
+        }
+        kind = OpCode::Data(Data::Continue);
+    }
+    let closed = async {
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| u16::from(frame.code));
+            }
+        }
+        None
+    };
+    // What was still under way may have reset the connection over the close frame.
+    let code = timeout(PATIENCE, closed).await.expect("must be closed");
+    assert!(code.is_none_or(|code| code == 1009), "{code:?}");
+    check_unharmed(&rig).await;
+}
+
+#[tokio::test]
+async fn pings_without_number_hold_up_nobody() {
+    let rig = Rig::start().await;
+    let (mut sender, mut receiver) = socket(&rig).await.split();
+    let flood = async {
+        for _ in 0..20_000 {
+            sender.send(Message::Ping(vec![7; 125].into())).await.unwrap();
+        }
+        sender.send(Message::text(r#"{"action":"system.health","id":"h"}"#)).await.unwrap();
+    };
+    let answered = async { while !matches!(receiver.next().await.unwrap().unwrap(), Message::Text(_)) {} };
+    let both = async { tokio::join!(flood, answered, check_unharmed(&rig)) };
+    timeout(PATIENCE, both).await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use broker::{AssetLimits, Limits, Topology, jetstream::inbox_of};
+use broker::{AssetLimits, Limits, ObjectsSpec, Topology, jetstream::inbox_of};
 
 /// Who uses the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,19 +80,20 @@ impl Role {
 /// It makes the streams, accepts, reads what became of requests, and runs what was parked again.
 fn gateway(topology: &Topology) -> Permissions {
     let mut publish = subjects(topology, &OF_GATEWAYS);
-    for stream in all_streams(topology) {
+    for stream in streams(topology).into_iter().chain(buckets(&topology.buckets_of_gateways())) {
         publish.extend(["INFO", "CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}")));
         publish.insert(format!("$JS.API.DIRECT.GET.{stream}"));
     }
     publish.insert(format!("$JS.API.STREAM.MSG.DELETE.{}", topology.dead));
-    publish.extend(topology.buckets().iter().map(|bucket| format!("$KV.{bucket}.>")));
+    publish.extend(topology.buckets_of_gateways().iter().map(|bucket| format!("$KV.{bucket}.>")));
     Permissions { publish, subscribe: subjects(topology, &FOR_GATEWAYS) }
 }
 
 /// It takes work from the queues, tells what happens, and keeps the books.
 fn worker(topology: &Topology) -> Permissions {
     let mut publish = subjects(topology, &OF_WORKERS);
-    for stream in all_streams(topology) {
+    let kept = buckets(&topology.buckets_of_workers());
+    for stream in streams(topology).iter().chain(&kept) {
         publish.insert(format!("$JS.API.STREAM.INFO.{stream}"));
         publish.insert(format!("$JS.API.DIRECT.GET.{stream}"));
     }
@@ -103,26 +104,26 @@ fn worker(topology: &Topology) -> Permissions {
         publish.insert(format!("$JS.ACK.{stream}.>"));
     }
     // What has ended makes room.
-    let purged = [&topology.cancels, &topology.webhooks, &topology.outcomes];
-    publish.extend(
-        purged.into_iter().chain(&topology.ledger).map(|stream| format!("$JS.API.STREAM.PURGE.{stream}")),
-    );
-    let assets = topology.assets(&AssetLimits::default());
-    for stream in kept(topology) {
-        publish.extend(["CREATE", "UPDATE", "PURGE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}")));
+    let ended = [&topology.cancels, &topology.webhooks, &topology.outcomes];
+    let purged = ended.into_iter().chain(&topology.ledger);
+    publish.extend(purged.map(|stream| format!("$JS.API.STREAM.PURGE.{stream}")));
+    // These are made by whoever is the first to need them.
+    let files = assets(topology).as_stream().name;
+    for stream in kept.iter().chain([&files]) {
+        publish.extend(["CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}")));
     }
-    publish.insert(format!("$O.{}.>", assets.name));
-    publish.extend(topology.buckets().iter().map(|bucket| format!("$KV.{bucket}.>")));
+    publish.insert(format!("$JS.API.STREAM.PURGE.{files}"));
+    publish.insert(format!("$O.{}.>", assets(topology).name));
+    publish.extend(topology.buckets_of_workers().iter().map(|bucket| format!("$KV.{bucket}.>")));
     Permissions { publish, subscribe: subjects(topology, &FOR_WORKERS) }
 }
 
-/// Looks at everything but the keys of the installation, and may mend it.
+/// Looks at everything but the buckets, where the keys of the installation are, and may mend it.
 fn operator(topology: &Topology) -> Permissions {
     let everything = format!("{}.>", topology.subjects.prefix());
     let mut publish = BTreeSet::from([everything.clone()]);
     publish.extend(["NAMES", "LIST"].map(|verb| format!("$JS.API.STREAM.{verb}")));
-    let secrets = format!("KV_{}", topology.secrets().name);
-    for stream in all_streams(topology).into_iter().filter(|stream| *stream != secrets) {
+    for stream in streams(topology) {
         publish.extend([
             format!("$JS.API.STREAM.*.{stream}"),
             format!("$JS.API.STREAM.MSG.*.{stream}"),
@@ -141,16 +142,17 @@ fn subjects(topology: &Topology, kinds: &[&str]) -> BTreeSet<String> {
     kinds.iter().map(|kind| topology.subjects.all(kind)).collect()
 }
 
-/// Every stream of the engine: those of its contract, of its files, and of its buckets.
-fn all_streams(topology: &Topology) -> Vec<String> {
-    let mut streams: Vec<_> =
-        topology.streams(&Limits::default()).into_iter().map(|stream| stream.name).collect();
-    streams.extend(kept(topology));
-    streams
+/// The streams of the contract, and that of files.
+fn streams(topology: &Topology) -> Vec<String> {
+    let streams = topology.streams(&Limits::default()).into_iter().map(|stream| stream.name);
+    streams.chain([assets(topology).as_stream().name]).collect()
 }
 
-/// Those that are made by whoever is the first to need them.
-fn kept(topology: &Topology) -> Vec<String> {
-    let buckets = topology.buckets().into_iter().map(|bucket| format!("KV_{bucket}"));
-    buckets.chain([topology.assets(&AssetLimits::default()).as_stream().name]).collect()
+fn assets(topology: &Topology) -> ObjectsSpec {
+    topology.assets(&AssetLimits::default())
+}
+
+/// The streams in which buckets are kept.
+fn buckets(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| format!("KV_{name}")).collect()
 }
