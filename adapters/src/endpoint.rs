@@ -2,7 +2,10 @@
 //!
 //! Secrets leave this file only in the headers of a call; [`Endpoint::quote`] keeps them out of what is shown.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, Url,
@@ -67,8 +70,8 @@ pub(crate) struct Endpoint {
     /// The keys, as they go out; empty where there is none.
     keys: Vec<(HeaderName, HeaderValue)>,
     client: Client,
-    /// For files at other hosts, which a provider names and nobody here knows.
-    files: Client,
+    /// For files at other hosts, which a provider names and nobody here knows; made with the first of them, as few do.
+    files: OnceLock<Option<Client>>,
     guard: Guard,
     base: Url,
     secrets: Vec<SecretString>,
@@ -121,8 +124,7 @@ impl Endpoint {
             secrets.push(key);
         }
         let guard = Guard::new(config.allow_networks.clone(), format!("{root}.allow_networks"));
-        // A server of one's own, reached without TLS, has its files where it is.
-        let files = if base.scheme() == "http" { client.clone() } else { guarded(&root, &guard)? };
+        let files = OnceLock::new();
         Ok(Self { name: name.to_owned(), headers, keys, client, files, guard, base, secrets })
     }
 
@@ -160,15 +162,21 @@ impl Endpoint {
     }
 
     /// A request of another host: without key or headers, and to no address inside our own network, whatever its name
-    /// resolves to.
+    /// resolves to. A server of one's own, reached without TLS, has its files where it is.
     pub(crate) fn bare(&self, url: Url) -> Result<RequestBuilder, Error> {
-        if !self.is_plain() {
-            self.guard.check_literal(&url).map_err(|why| {
-                let denied = self.nonsense("named a file at an address that must not be fetched");
-                denied.with_source(std::io::Error::other(why))
-            })?;
+        if self.is_plain() || url.host_str() == self.base.host_str() {
+            return Ok(self.client.get(url));
         }
-        let client = if url.host_str() == self.base.host_str() { &self.client } else { &self.files };
+        self.guard.check_literal(&url).map_err(|why| {
+            let denied = self.nonsense("named a file at an address that must not be fetched");
+            denied.with_source(std::io::Error::other(why))
+        })?;
+        let client = self.files.get_or_init(|| {
+            let guard = Arc::new(self.guard.clone());
+            http::client_builder().dns_resolver(guard).build().ok()
+        });
+        // The client of all calls could be made, so this one can.
+        let client = client.as_ref().ok_or_else(|| self.nonsense("named a file that no client can fetch"))?;
         Ok(client.get(url))
     }
 
@@ -263,12 +271,6 @@ impl Endpoint {
     pub(crate) fn cannot(&self, what: &str) -> Error {
         Error::new(&self.name, ErrorCode::InvalidRequest, Remedy::FallBack, self.quote(what))
     }
-}
-
-/// A client for what strangers name.
-fn guarded(root: &str, guard: &Guard) -> Result<Client, ConfigError> {
-    let client = http::client_builder().dns_resolver(Arc::new(guard.clone())).build();
-    client.map_err(|error| ConfigError::new(root, format!("no HTTP client can be made: {error}")))
 }
 
 /// Settings of other kinds.

@@ -62,7 +62,27 @@ fn is_outside(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use tokio::{net::TcpListener, time::Instant};
+
     use super::*;
+    use crate::endpoint::tests::endpoint;
+
+    #[tokio::test]
+    async fn a_name_is_judged_by_what_it_resolves_to_when_it_is_called() {
+        let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/a.png", target.local_addr().unwrap().port());
+        let endpoint = endpoint();
+        let request = endpoint.bare(Url::parse(&url).unwrap()).unwrap();
+        let until = Instant::now() + Duration::from_secs(30);
+        let error = endpoint.exchange_plain(request, until).await.unwrap_err();
+        assert!(format!("{error:?}").contains("providers.p.allow_networks"), "{error:?}");
+        assert!(!error.to_public().message.contains("allow_networks"), "that is for the log");
+        assert!(target.accept().now_or_never().is_none());
+        assert!(endpoint.bare(Url::parse("https://10.0.0.1/a.png").unwrap()).is_err());
+    }
 
     #[test]
     fn addresses_inside_are_told_from_those_outside() {

@@ -1,9 +1,13 @@
 use std::fs;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tempfile::TempDir;
+use tokio::io::{AsyncWriteExt, duplex};
+use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::impatient::Impatient;
 
 /// A directory with a certificate and its key.
 fn files() -> (TempDir, Config) {
@@ -58,4 +62,32 @@ async fn a_changed_certificate_is_taken_and_a_wrong_one_is_not() {
     write(&config);
     let (_, read) = files.look(Some(stamp)).await.unwrap();
     read.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_cut_beneath_tls_too() {
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    let (_dir, config) = files();
+    let tls = Tls::open(&config).await.unwrap().unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&config.tls_cert).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (near, far) = duplex(16 << 10);
+    let name = ServerName::try_from("localhost").unwrap();
+    let connector = TlsConnector::from(Arc::new(client));
+    let (server, client) =
+        tokio::join!(tls.accept(Impatient::new(near, TIMEOUT)), connector.connect(name, far));
+    let (mut server, _deaf) = (server.unwrap(), client.unwrap());
+    let began = Instant::now();
+    let error = loop {
+        // Each piece fits what TLS takes without its client's reading.
+        if let Err(error) = server.write_all(&[7; 1024]).await.and(server.flush().await) {
+            break error;
+        }
+    };
+    assert_eq!((error.kind(), began.elapsed()), (io::ErrorKind::TimedOut, TIMEOUT));
 }
