@@ -67,7 +67,9 @@ impl Tls {
             return Ok(None);
         }
         let files = Files { cert: config.tls_cert.clone(), key: config.tls_key.clone() };
-        let Some((stamp, acceptor)) = files.clone().look(None).await else { return Ok(None) };
+        // Never without TLS where it is asked for, whatever keeps the files from being read.
+        let unread = || fault("gateway.tls_cert", &files.cert, io::Error::other("could not be read"));
+        let (stamp, acceptor) = files.clone().look(None).await.ok_or_else(unread)?;
         let acceptor = acceptor?;
         let current = Mutex::new(Current { acceptor, stamp, looked_at: Instant::now() });
         let time = Duration::from_millis(config.header_read_timeout_ms);
