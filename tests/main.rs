@@ -18,6 +18,7 @@ mod cost;
 mod crash;
 mod isolation;
 mod late_broker;
+mod leaks;
 mod mutations;
 mod openai_sdk;
 mod provider_sdks;
