@@ -220,8 +220,7 @@ impl<'a> Attempt<'a> {
                 Err(error) => error,
             };
             // All that is known of it; its client is told less.
-            let source = error.source.as_deref().map(tracing::field::display);
-            info!(%error, source, remedy = ?error.remedy, "provider failed");
+            info!(%error, causes = error.causes(), remedy = ?error.remedy, "provider failed");
             let again = self.again(&error, step, &mut tries, adapter.keys());
             if self.has_shown && self.policy() == MidstreamFailure::Fail {
                 return Err((error.to_public(), Remedy::Fatal));
