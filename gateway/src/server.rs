@@ -133,7 +133,9 @@ fn doors(app: &App, listener: Listener, tls: Option<Arc<Tls>>, management: Manag
         Management::Nowhere => (Side::Clients, None),
         Management::At { listener, tls, .. } => (Side::Clients, Some((listener, tls))),
     };
-    let clients = router::routes(app.clone(), side, &config.listen);
+    // Those who are handed in have not come by an address.
+    let address = if matches!(listener, Listener::Given(_)) { "" } else { &config.listen };
+    let clients = router::routes(app.clone(), side, address);
     let mut doors = vec![Doors::new(app, listener, tls, clients)];
     doors.extend(own.map(|(listener, tls)| {
         let operators = router::routes(app.clone(), Side::Operators, &config.manage_listen);
