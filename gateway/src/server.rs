@@ -134,7 +134,7 @@ fn doors(app: &App, listener: Listener, tls: Option<Arc<Tls>>, management: Manag
         Management::At { listener, tls, .. } => (Side::Clients, Some((listener, tls))),
     };
     // Those who are handed in have not come by an address.
-    let address = if matches!(listener, Listener::Given(_)) { "" } else { &config.listen };
+    let address = if matches!(listener, Listener::Given(_)) { "" } else { config.listen.as_str() };
     let clients = router::routes(app.clone(), side, address);
     let mut doors = vec![Doors::new(app, listener, tls, clients)];
     doors.extend(own.map(|(listener, tls)| {
