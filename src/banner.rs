@@ -11,26 +11,43 @@ pub(crate) struct Facts {
     pub(crate) broker: String,
     /// What the broker survives, in one plain sentence.
     pub(crate) survives: String,
-    /// Where clients connect: the address as bound.
-    pub(crate) listen: SocketAddr,
     /// Everybody may come in: there are no keys.
     pub(crate) is_open: bool,
+    /// Where it is reached.
+    pub(crate) doors: Doors,
     /// Every provider and its models.
     pub(crate) providers: Vec<(String, Vec<String>)>,
     /// A chat model to try, if there is one.
     pub(crate) try_model: Option<String>,
 }
 
+/// The addresses as bound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doors {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// Where operators connect, where that is an address of their own.
+    pub(crate) manage: Option<SocketAddr>,
+    /// They speak TLS, but for operators on this machine.
+    pub(crate) is_tls: bool,
+}
+
 /// The banner, one line each.
 pub(crate) fn lines(facts: &Facts) -> Vec<String> {
-    let address = reachable(facts.listen);
+    let Doors { listen, manage, is_tls } = facts.doors;
+    let address = reachable(listen);
+    let (http, ws) = if is_tls { ("https", "wss") } else { ("http", "ws") };
     let mut lines = vec![
         format!("dynode {}", facts.version),
         format!("  broker     {}", facts.broker),
         format!("             {}", facts.survives),
-        format!("  http       http://{address}    WebSocket ws://{address}/ws"),
+        format!("  http       {http}://{address}    WebSocket {ws}://{address}/ws"),
     ];
     lines.push(format!("  keys       {}", keys(facts)));
+    if let Some(manage) = manage {
+        let http = if is_tls && !manage.ip().is_loopback() { "https" } else { "http" };
+        lines.push(format!("  operators  {http}://{}", reachable(manage)));
+    }
     for (index, (provider, models)) in facts.providers.iter().enumerate() {
         let label = if index == 0 { "providers" } else { "" };
         lines.push(format!("  {label:<10} {provider}: {}", models.join(", ")));
@@ -45,7 +62,7 @@ pub(crate) fn lines(facts: &Facts) -> Vec<String> {
         let json = "-H 'content-type: application/json'";
         let key = if facts.is_open { "" } else { r#"-H "authorization: Bearer $DYNODE_API_KEY" "# };
         lines.push(format!(
-            "  try        curl -N http://{address}/v1/chat/completions {key}{json} -d '{body}'"
+            "  try        curl -N {http}://{address}/v1/chat/completions {key}{json} -d '{body}'"
         ));
     }
     lines
@@ -53,7 +70,7 @@ pub(crate) fn lines(facts: &Facts) -> Vec<String> {
 
 /// Who may come in.
 fn keys(facts: &Facts) -> &'static str {
-    match (facts.is_open, facts.listen.ip().is_loopback()) {
+    match (facts.is_open, facts.doors.listen.ip().is_loopback()) {
         (true, true) => {
             "none: only this machine can connect, and may do everything; `dynode key create` makes the first"
         }
@@ -81,8 +98,8 @@ mod tests {
             version: "0.1.0",
             broker: "memory".into(),
             survives: "A restart forgets everything.".into(),
-            listen: "0.0.0.0:8321".parse().unwrap(),
             is_open: false,
+            doors: Doors { listen: "0.0.0.0:8321".parse().unwrap(), manage: None, is_tls: false },
             providers: vec![("sim".into(), vec!["sim-chat".into(), "sim-embed".into()])],
             try_model: Some("sim-chat".into()),
         }
@@ -102,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn tls_and_an_address_for_operators_are_told() {
+        let manage = Some("127.0.0.1:8322".parse().unwrap());
+        let doors = Doors { manage, is_tls: true, ..facts().doors };
+        let lines = lines(&Facts { doors, ..facts() });
+        assert_eq!(lines[3], "  http       https://127.0.0.1:8321    WebSocket wss://127.0.0.1:8321/ws");
+        assert_eq!(lines[5], "  operators  http://127.0.0.1:8322");
+        assert!(lines.last().unwrap().contains("curl -N https://127.0.0.1:8321/"), "{lines:?}");
+    }
+
+    #[test]
     fn without_providers_it_says_so_and_offers_nothing_to_try() {
         let lines = lines(&Facts { providers: Vec::new(), try_model: None, ..facts() });
         assert_eq!(
@@ -114,7 +141,8 @@ mod tests {
     fn that_there_are_no_keys_is_told() {
         let open = Facts { is_open: true, ..facts() };
         assert!(lines(&open)[4].contains("NONE: everybody who can connect"));
-        let local = Facts { listen: "127.0.0.1:8321".parse().unwrap(), ..open };
+        let here = Doors { listen: "127.0.0.1:8321".parse().unwrap(), ..open.doors };
+        let local = Facts { doors: here, ..open };
         assert!(lines(&local)[4].contains("none: only this machine"));
     }
 

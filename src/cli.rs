@@ -3,6 +3,7 @@
 mod chaos;
 mod cost;
 mod key;
+mod nats_auth;
 mod provider;
 mod server;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
     cost::{CostArgs, EstimateArgs},
     key::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs, KeyRotateArgs},
+    nats_auth::NatsAuthArgs,
     provider::{CheckArgs, ProviderCommand},
     server::ServerArgs,
 };
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Print the default configuration with its comments, or check one
     Config(ConfigArgs),
+    /// Print accounts and users for a NATS server, so that no tenant reaches another
+    NatsAuth(NatsAuthArgs),
     /// Try a provider file
     #[command(subcommand)]
     Provider(ProviderCommand),
@@ -312,6 +316,8 @@ mod tests {
             "dynode key revoke",
             "dynode key create --role king",
             "dynode key create --expires soon",
+            "dynode nats-auth --seeds keys",
+            "dynode nats-auth --tenant a.b --seeds keys",
             "dynode provider check",
             "dynode provider check ideogram --payload 7",
         ];

@@ -46,8 +46,18 @@ pub(crate) async fn run(
     }
 
     // Before the broker: a probe is answered from the first moment on, and an address in use is told at once.
-    let standby =
-        Standby::listen(gateway::Config { listen: config.listen.clone(), ..config.gateway.clone() }).await?;
+    let standby = match Standby::listen(config.gateway.clone()).await {
+        Ok(standby) => standby,
+        Err(fault @ gateway::Error::Tls { .. }) => {
+            crate::command::complain(&fault.to_string());
+            return Ok(exit::CONFIG.into());
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    if standby.is_unmanaged() {
+        let why = "clients come from elsewhere, so nothing is told of metrics and parked work; set gateway.manage_listen";
+        info!(listen = config.listen, "{why}");
+    }
     let opened = tokio::select! {
         opened = standby.serve_until(open(&config, &ground)) => opened,
         signal = signals.next() => {
@@ -129,7 +139,8 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let mut engine = match carrier.url() {
         Some(url) if config.workers > 0 => {
-            Engine::beside(&config, &ground, &carrier.broker, resolved.handed_down(url.expose())?)?
+            let settings = resolved.handed_down(url.expose(), &config.nats_worker_credentials)?;
+            Engine::beside(&config, &ground, &carrier.broker, settings)?
         }
         _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
@@ -162,7 +173,12 @@ async fn serve(
     };
     let lease = config.engine.lease();
     let _watchdog = Watchdog::start(config.watchdog.clone(), lease, engine.vitals(), carrier.broker.link());
-    show_banner(&ground.registry, carrier, &gateway);
+    let doors = banner::Doors {
+        listen: gateway.local_addr(),
+        manage: gateway.manage_addr(),
+        is_tls: !config.gateway.tls_cert.as_os_str().is_empty(),
+    };
+    show_banner(&ground.registry, carrier, doors, gateway.is_open());
 
     let stop = CancellationToken::new();
     // A task of its own: doors stay open while an engine starts.
@@ -208,7 +224,8 @@ async fn serve(
 async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &Carrier, offer: &Offer) {
     let Loaded { config, registry, resolved, .. } = loaded;
     let ground = Ground { registry, ..ground.clone() };
-    let settings = || resolved.handed_down(carrier.url().map_or("", |url| url.expose()));
+    let url = carrier.url().map_or("", |url| url.expose());
+    let settings = || resolved.handed_down(url, &config.nats_worker_credentials);
     let renewed = async {
         let estimator = Offer::estimator(&config, &ground.registry)?;
         engine.renew(&config, &ground, &carrier.broker, settings).await?;
@@ -257,7 +274,7 @@ fn models(config: &Config, registry: &Registry) -> Vec<ModelInfo> {
     waterfalls.chain(models).collect()
 }
 
-fn show_banner(registry: &Registry, carrier: &Carrier, gateway: &Gateway) {
+fn show_banner(registry: &Registry, carrier: &Carrier, doors: banner::Doors, is_open: bool) {
     let mut providers = BTreeMap::<String, Vec<String>>::new();
     for model in registry.models() {
         providers.entry(model.provider.clone()).or_default().push(model.id.clone());
@@ -268,8 +285,8 @@ fn show_banner(registry: &Registry, carrier: &Carrier, gateway: &Gateway) {
         version: env!("CARGO_PKG_VERSION"),
         broker: about.name,
         survives: about.survives,
-        listen: gateway.local_addr(),
-        is_open: gateway.is_open(),
+        is_open,
+        doors,
         providers: providers.into_iter().collect(),
         try_model: chat.map(|model| model.id.clone()),
     };
