@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use broker::Link;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,18 +25,29 @@ pub struct Standing {
     pub alarms: Vec<String>,
 }
 
-/// What a probe is told.
-#[derive(Serialize)]
-struct Readiness {
+/// That the process lives.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Alive {
+    /// Only ever this.
+    #[schemars(extend("const" = "live"))]
     status: &'static str,
+}
+
+/// What a probe is told.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Readiness {
+    /// `ready` or `unready`.
+    status: &'static str,
+    /// Why new requests are not welcome; none where they are.
     reasons: Vec<String>,
+    /// What a person must look at although requests are answered.
     alarms: Vec<String>,
 }
 
 /// `GET /health/live`: the runtime answers. Nothing else counts, since whoever asks restarts a process that is not
 /// live: neither a broker that is lost nor workers that die are mended by that, and what is ends the process itself.
-pub(crate) async fn live() -> Json<Value> {
-    Json(json!({ "status": "live" }))
+pub(crate) async fn live() -> Json<Alive> {
+    Json(Alive { status: "live" })
 }
 
 /// `GET /health/ready`: 200 where new requests are welcome, else 503 with the reasons; and what must be looked at.
@@ -73,6 +85,7 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
             "/v1/status", "/v1/usage", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
         ],
         "health": ["/health/live", "/health/ready", "/metrics"],
+        "documentation": ["/docs", "/docs/contract", "/openapi.json"],
     }))
 }
 
