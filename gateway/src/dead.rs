@@ -4,10 +4,7 @@
 mod letter;
 mod replay;
 
-use axum::{
-    Extension, Json,
-    extract::State,
-};
+use axum::{Extension, Json, extract::State};
 use futures_util::{StreamExt, future::try_join};
 use schemars::JsonSchema;
 use schemas::{Error, ErrorCode, RequestId, Tenant};

@@ -6,12 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    body::Body,
-    extract::State,
-    http::HeaderMap,
-};
+use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use broker::{ErrorKind, Message, Publication, secrets};
 use parking_lot::RwLock;
 use schemars::JsonSchema;

@@ -22,7 +22,8 @@ pub(super) struct Schemas {
 impl Schemas {
     fn new() -> Self {
         let settings = || {
-            SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = "/components/schemas".into())
+            SchemaSettings::draft2020_12()
+                .with(|settings| settings.definitions_path = "/components/schemas".into())
         };
         Self {
             taken: settings().for_deserialize().into_generator(),
@@ -43,7 +44,8 @@ impl Schemas {
     #[cfg(test)]
     pub(super) fn ambiguous(&self) -> Vec<&String> {
         let given = self.given.definitions();
-        let differs = |(name, schema): &(&String, &Value)| given.get(*name).is_some_and(|other| other != *schema);
+        let differs =
+            |(name, schema): &(&String, &Value)| given.get(*name).is_some_and(|other| other != *schema);
         self.taken.definitions().iter().filter(differs).map(|(name, _)| name).collect()
     }
 }
@@ -215,8 +217,7 @@ fn response(status: StatusCode, schemas: &mut SchemaGenerator) -> Value {
     if matches!(status.as_u16(), 429 | 500 | 503) {
         told.extend([&headers::RETRY_AFTER, &headers::RETRY_AFTER_MS, &headers::ESTIMATED_WAIT]);
     }
-    let example =
-        json!({ "error": { "message": "What is wrong, and how to mend it.", "type": kind, "param": null, "code": code } });
+    let example = json!({ "error": { "message": "What is wrong, and how to mend it.", "type": kind, "param": null, "code": code } });
     json!({
         "description": description,
         "headers": told_headers(told.into_iter(), schemas),

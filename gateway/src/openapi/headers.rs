@@ -33,8 +33,11 @@ pub(crate) const LAST_EVENT_ID: Header = header::<String>(
     "Resume after this event: the `id` of the last one that you have, `<attempt>-<seq>`.",
     "1-41",
 );
-pub(crate) const RANGE: Header =
-    header::<String>("Range", "Ask for one range of bytes. Several are answered by the whole.", "bytes=0-1023");
+pub(crate) const RANGE: Header = header::<String>(
+    "Range",
+    "Ask for one range of bytes. Several are answered by the whole.",
+    "bytes=0-1023",
+);
 pub(crate) const IF_RANGE: Header = header::<String>(
     "If-Range",
     "Apply `Range` only if this is still the ETag; else the whole is sent.",
@@ -55,8 +58,7 @@ pub(crate) const CONTENT_RANGE: Header =
 pub(crate) const ETAG: Header =
     header::<String>("ETag", "The SHA-256 of the content, quoted.", "\"9f86d081\"");
 
-pub(super) const RETRY_AFTER: Header =
-    header::<u64>("Retry-After", "When to return, in whole seconds.", "2");
+pub(super) const RETRY_AFTER: Header = header::<u64>("Retry-After", "When to return, in whole seconds.", "2");
 pub(super) const RETRY_AFTER_MS: Header =
     header::<u64>("retry-after-ms", "The same in milliseconds.", "1250");
 pub(super) const ESTIMATED_WAIT: Header = header::<u64>(

@@ -9,8 +9,8 @@ use crate::router;
 
 /// How a summary begins. A new operation may bring its own verb.
 const VERBS: [&str; 20] = [
-    "Answer", "Browse", "Cancel", "Drop", "Estimate", "Follow", "Hand", "List", "Look", "Make", "Open", "Probe", "Read",
-    "Run", "See", "Speak", "Sum", "Tell", "Turn", "Make",
+    "Answer", "Browse", "Cancel", "Drop", "Estimate", "Follow", "Hand", "List", "Look", "Make", "Open",
+    "Probe", "Read", "Run", "See", "Speak", "Sum", "Tell", "Turn", "Make",
 ];
 /// What tools of models are called at most, with room for what frameworks put before it.
 const ID_CHARS_MAX: usize = 56;
@@ -66,10 +66,14 @@ fn every_operation_says_what_it_is_for() {
             wrong.push(format!("{at}: a summary is short, begins with a verb and has no stop: `{summary}`"));
         }
         let length = description.chars().count();
-        if length <= summary.chars().count() || length > DESCRIPTION_CHARS_MAX || !description.ends_with('.') {
+        if length <= summary.chars().count() || length > DESCRIPTION_CHARS_MAX || !description.ends_with('.')
+        {
             wrong.push(format!("{at}: a description is whole sentences and says more: `{description}`"));
         }
-        if !operation["tags"].as_array().is_some_and(|own| own.iter().all(|tag| tags.contains(tag.as_str().unwrap()))) {
+        if !operation["tags"]
+            .as_array()
+            .is_some_and(|own| own.iter().all(|tag| tags.contains(tag.as_str().unwrap())))
+        {
             wrong.push(format!("{at}: {}", operation["tags"]));
         }
         let answers = operation["responses"].as_object().unwrap();
@@ -93,7 +97,10 @@ fn every_parameter_is_described_and_stands_in_its_path() {
             assert!(!parameter["schema"].is_null(), "{at}: {parameter}");
             assert!(seen.insert((name, text(parameter, "in"))), "{at}: `{name}` twice");
             let credentials = ["authorization", "x-api-key", "cookie", "content-type", "accept"];
-            assert!(!credentials.contains(&name.to_ascii_lowercase().as_str()), "{at}: `{name}` is not for callers to say");
+            assert!(
+                !credentials.contains(&name.to_ascii_lowercase().as_str()),
+                "{at}: `{name}` is not for callers to say"
+            );
         }
         let named: BTreeSet<_> = path.split(['{', '}']).skip(1).step_by(2).collect();
         let in_path = seen.iter().filter(|(_, place)| *place == "path").map(|(name, _)| *name);
@@ -109,7 +116,10 @@ fn walk<'a>(value: &'a Value, pointer: &str, visit: &mut impl FnMut(&str, &'a Va
             fields.iter().for_each(|(name, field)| walk(field, &format!("{pointer}/{name}"), visit));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, item)| walk(item, &format!("{pointer}/{index}"), visit));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| walk(item, &format!("{pointer}/{index}"), visit));
         }
         _ => {}
     }
@@ -122,7 +132,9 @@ fn every_field_is_described() {
     walk(&document["components"]["schemas"], "", &mut |pointer, value| {
         // Example values are no schemas.
         let Some(fields) = value.get("properties").and_then(Value::as_object) else { return };
-        let says_nothing = |(_, field): &(&String, &Value)| text(field, "description").is_empty() && field.get("const").is_none();
+        let says_nothing = |(_, field): &(&String, &Value)| {
+            text(field, "description").is_empty() && field.get("const").is_none()
+        };
         silent.extend(fields.iter().filter(says_nothing).map(|(name, _)| format!("{pointer}: `{name}`")));
     });
     assert_none("describe these fields", &silent);
@@ -163,7 +175,8 @@ fn check_example(document: &Value, at: &str, schema: &Value, example: &Value) {
 fn check_content(document: &Value, at: &str, content: &Map<String, Value>) {
     for (kind, media) in content {
         let Some(example) = media.get("example") else {
-            let has_none = ["application/msgpack", "*/*", "audio/*", "text/plain", "text/html"].contains(&kind.as_str());
+            let has_none =
+                ["application/msgpack", "*/*", "audio/*", "text/plain", "text/html"].contains(&kind.as_str());
             assert!(has_none, "{at}: {kind} has no example");
             continue;
         };
@@ -193,7 +206,8 @@ fn every_example_is_one() {
             }
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            let is_text = parameter["schema"]["type"] == "string" || parameter["schema"].get("$ref").is_some();
+            let is_text =
+                parameter["schema"]["type"] == "string" || parameter["schema"].get("$ref").is_some();
             if let Some(example) = parameter.get("example").filter(|_| is_text) {
                 check_example(&document, &at, &parameter["schema"], example);
             }

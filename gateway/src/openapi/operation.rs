@@ -25,7 +25,11 @@ pub(crate) enum Tag {
 impl Tag {
     /// The name, and what the group is for.
     pub(super) const ALL: [(Self, &'static str, &'static str); 7] = [
-        (Self::OpenAi, "OpenAI", "The OpenAI API: point an OpenAI SDK at this server and change nothing else."),
+        (
+            Self::OpenAi,
+            "OpenAI",
+            "The OpenAI API: point an OpenAI SDK at this server and change nothing else.",
+        ),
         (
             Self::Requests,
             "Requests",

@@ -8,10 +8,15 @@ use crate::{
 };
 
 pub(crate) fn get_index() -> Operation {
-    Operation::new(Tag::Health, "get_index", "See what this is", "Get the name, the version and the routes of this server.")
-        .open()
-        .answers(200, "What this is, and where its doors are.")
-        .json::<Value>(json!({ "name": "dynode", "version": "0.1.0", "websocket": "/ws" }))
+    Operation::new(
+        Tag::Health,
+        "get_index",
+        "See what this is",
+        "Get the name, the version and the routes of this server.",
+    )
+    .open()
+    .answers(200, "What this is, and where its doors are.")
+    .json::<Value>(json!({ "name": "dynode", "version": "0.1.0", "websocket": "/ws" }))
 }
 
 pub(crate) fn check_live() -> Operation {

@@ -10,11 +10,7 @@ use crate::{
         models::{List, Model},
         wire::{Chunk, Completion},
     },
-    openapi::{
-        Operation,
-        headers::IDEMPOTENCY_KEY,
-        operation::Tag,
-    },
+    openapi::{Operation, headers::IDEMPOTENCY_KEY, operation::Tag},
 };
 
 /// How work that a client waits for may end.
@@ -201,7 +197,9 @@ pub(crate) fn create_speech() -> Operation {
         "Send the text as `input` and get the sound. `response_format` names the format, `voice` who speaks.",
     )
     .header(IDEMPOTENCY_KEY)
-    .takes::<SpeechBody>(json!({ "model": "sim-speech", "input": "Hello.", "voice": "alloy", "response_format": "wav" }))
+    .takes::<SpeechBody>(
+        json!({ "model": "sim-speech", "input": "Hello.", "voice": "alloy", "response_format": "wav" }),
+    )
     .answers(200, "The sound, with its type.")
     .raw("audio/*")
     .refuses(&ENDINGS)
@@ -230,6 +228,8 @@ pub(crate) fn get_model() -> Operation {
     )
     .path::<String>("id", "The id of the model. It may hold slashes, plain or as `%2F`.", "sim-fast")
     .answers(200, "The model.")
-    .json::<Model>(json!({ "id": "sim-fast", "object": "model", "created": 1_795_000_000, "owned_by": "sim" }))
+    .json::<Model>(
+        json!({ "id": "sim-fast", "object": "model", "created": 1_795_000_000, "owned_by": "sim" }),
+    )
     .refuses(&[ErrorCode::NotFound])
 }
