@@ -1,5 +1,7 @@
 //! Probes: is the process alive, should it be sent work, what does it measure, what is it.
 
+use std::sync::LazyLock;
+
 use axum::{
     Json,
     extract::State,
@@ -9,12 +11,18 @@ use axum::{
 use broker::Link;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::app::{App, Shared};
+use crate::{
+    app::{App, Shared},
+    openapi,
+};
 
 /// Why no door can take anything in; the same words wherever it is told.
 pub(crate) const BROKER_UNREACHABLE: &str = "the broker is not reachable";
+
+/// The routes are the same for as long as the program runs.
+static ROUTES: LazyLock<Map<String, Value>> = LazyLock::new(openapi::index);
 
 /// How those who do the work are, as far as whoever started them knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,24 +77,11 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 
 /// `GET /`: what this is and where its doors are.
 pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
-    Json(json!({
-        "name": "dynode",
-        "version": app.parts.version,
-        "openai": [
-            "/v1/chat/completions", "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech",
-            "/v1/models", "/v1/models/{id}",
-        ],
-        "native": [
-            "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events", "/v1/estimate",
-            "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
-        ],
-        "websocket": "/ws",
-        "operations": [
-            "/v1/status", "/v1/usage", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
-        ],
-        "health": ["/health/live", "/health/ready", "/metrics"],
-        "documentation": ["/docs", "/docs/contract", "/openapi.json"],
-    }))
+    let mut index = ROUTES.clone();
+    index.insert("name".to_owned(), "dynode".into());
+    index.insert("version".to_owned(), app.parts.version.clone().into());
+    index.insert("websocket".to_owned(), "/ws".into());
+    Json(index.into())
 }
 
 /// What `system.health` answers on a WebSocket.

@@ -15,10 +15,23 @@ pub(crate) mod describe;
 #[cfg(test)]
 mod lint;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 pub(crate) use operation::Operation;
 pub(crate) use table::Table;
+
+/// The paths of every group, by its name in small letters.
+pub(crate) fn index() -> Map<String, Value> {
+    let mut groups = Map::new();
+    for row in crate::router::table().rows {
+        let group = groups.entry((row.described)().tag.name().to_lowercase()).or_insert_with(|| json!([]));
+        let path = Value::from(row.path.replace("{*", "{"));
+        if let Some(paths) = group.as_array_mut().filter(|paths| !paths.contains(&path)) {
+            paths.push(path);
+        }
+    }
+    groups
+}
 
 /// The document, as `GET /openapi.json` answers it.
 pub fn openapi() -> Value {

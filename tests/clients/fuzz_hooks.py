@@ -1,5 +1,6 @@
 """What holds of every answer beside what the document says: its id, the form of its errors, and that nothing leaks."""
 
+import msgpack
 import schemathesis
 
 # Words that only the inside of the server knows: files of its source, panics, subjects of its bus, its folders.
@@ -28,3 +29,12 @@ def nothing_leaks(ctx, response, case):
     sent = repr(case.body) + case.formatted_path
     told = [word for word in INSIDE if word in text and word not in sent]
     assert not told, f"tells of its inside: {told}"
+
+
+@schemathesis.serializer("application/msgpack")
+def as_message_pack(ctx, value):
+    try:
+        return msgpack.packb(value)
+    except (OverflowError, TypeError, ValueError):
+        # A number that MessagePack cannot bear: what it may not begin with is as wrong.
+        return b"\xc1"

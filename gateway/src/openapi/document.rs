@@ -164,6 +164,10 @@ fn in_query(schema: Schema) -> Vec<Value> {
     let parameter = |(name, mut field): (String, Value)| {
         let is_required = required.as_array().is_some_and(|names| names.contains(&json!(name)));
         let description = field.as_object_mut().and_then(|field| field.remove("description"));
+        // What is left out stands nowhere: a query has no word for null.
+        if let Some(kinds) = field["type"].as_array() {
+            field["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
+        }
         json!({ "name": name, "in": "query", "required": is_required, "description": description, "schema": field })
     };
     fields.into_iter().map(parameter).collect()

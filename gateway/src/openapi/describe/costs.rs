@@ -1,8 +1,9 @@
 //! What requests would cost and have cost.
 
-use schemas::{ErrorCode, Estimate, Request, UsageReport};
+use schemas::{ErrorCode, Estimate, UsageReport};
 use serde_json::json;
 
+use super::requests::Submission;
 use crate::{
     openapi::{Operation, operation::Tag},
     usage::Filter,
@@ -16,7 +17,7 @@ pub(crate) fn estimate_request() -> Operation {
         "Send a request as you would hand it in and learn which models would be tried, in order, and what each would cost at \
          least and at most. Nothing is stored and nobody is called.",
     )
-    .takes_either::<Request>(json!({
+    .takes_either::<Submission>(json!({
         "action": "chat.completion",
         "payload": { "model": "sim-fast", "messages": [{ "role": "user", "content": "Say hello." }] },
     }))

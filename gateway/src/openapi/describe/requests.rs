@@ -22,7 +22,7 @@ data: {"id":"req-123","attempt":1,"seq":0,"event":"running","provider":"sim","mo
 "#;
 
 /// A request at a door: only the subject of the bus can say the action instead.
-struct Submission;
+pub(super) struct Submission;
 
 impl JsonSchema for Submission {
     fn schema_name() -> Cow<'static, str> {
