@@ -58,11 +58,12 @@ fn answer(kind: &'static str, body: Bytes) -> Response {
     (fixed, body).into_response()
 }
 
-/// What the page may do: run its own script, wear its own style, fetch from this server. Nothing else, and in no frame.
+/// What the page may do: run its own script, wear its own style, show the icon that is none, fetch from this server. Nothing else, and
+/// in no frame.
 fn policy() -> String {
     let (script, style) = (digest(SCRIPT), digest(STYLE));
     format!(
-        "default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; base-uri 'none'; \
+        "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; connect-src 'self'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'"
     )
 }

@@ -8,7 +8,7 @@ let api;
 function el(name, attributes, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes ?? {})) node.setAttribute(key, value);
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
@@ -38,6 +38,9 @@ function kind(schema) {
   return types.map((type) => (type === "array" ? `array of ${kind(schema.items)}` : type)).join(" | ");
 }
 
+/** That, and whether it may be left out. */
+const label = (schema, required) => (required ? kind(schema) : `${kind(schema).replace(" | null", "")}, optional`);
+
 /** The schemas in which the fields of `schema` stand. */
 function parts(schema) {
   const found = resolve(schema);
@@ -53,7 +56,7 @@ function fields(schema) {
       const found = resolve(field);
       const required = all.some((one) => (one.required ?? []).includes(name));
       return [
-        el("dt", {}, el("code", {}, name), el("span", { class: "soft" }, `${kind(field)}${required ? "" : ", optional"}`)),
+        el("dt", {}, el("code", {}, name), el("span", { class: "soft" }, label(field, required))),
         el("dd", {}, prose(found?.description), deeper(field)),
       ];
     }),
@@ -92,7 +95,7 @@ function parameters(operation) {
   const all = (operation.parameters ?? []).map(resolve);
   if (!all.length) return null;
   const row = (parameter) => [
-    el("dt", {}, el("code", {}, parameter.name), el("span", { class: "soft" }, `${parameter.in}, ${kind(parameter.schema)}${parameter.required ? "" : ", optional"}`)),
+    el("dt", {}, el("code", {}, parameter.name), el("span", { class: "soft" }, `${parameter.in}, ${label(parameter.schema, parameter.required)}`)),
     el("dd", {}, prose(parameter.description)),
   ];
   return [el("h4", {}, "Parameters"), el("dl", {}, all.flatMap(row))];
@@ -151,6 +154,7 @@ function article([method, path, operation]) {
 function draw() {
   const operations = Object.entries(api.paths).flatMap(([path, item]) =>
     METHODS.filter((method) => item[method]).map((method) => [method, path, item[method]]));
+  operations.sort(([, , one], [, , other]) => one["x-order"] - other["x-order"]);
   const of = (tag) => operations.filter(([, , operation]) => operation.tags.includes(tag.name));
   const link = ([, , operation]) => el("a", { href: `#${operation.operationId}` }, operation.summary);
   document.getElementById("entries").replaceChildren(...api.tags.flatMap((tag) => [el("h2", {}, tag.name), ...of(tag).map(link)]));

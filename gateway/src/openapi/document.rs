@@ -73,10 +73,12 @@ pub(super) fn of(rows: &[Row]) -> Value {
 /// Every path with its operations, and the schemas that they speak of.
 pub(super) fn paths(rows: &[Row]) -> (Map<String, Value>, Schemas) {
     let (mut paths, mut schemas) = (Map::new(), Schemas::new());
-    for row in rows {
+    for (order, row) in rows.iter().enumerate() {
         // A parameter that takes the rest of the path is a parameter like any other.
         let path = row.path.replace("{*", "{");
-        let operation = operation(&(row.described)(), &mut schemas);
+        let mut operation = operation(&(row.described)(), &mut schemas);
+        // The names of an object have no order; the page shows operations in that of the table.
+        operation["x-order"] = order.into();
         let item = paths.entry(path).or_insert_with(|| json!({}));
         item[row.method] = operation;
     }
