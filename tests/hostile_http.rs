@@ -54,7 +54,8 @@ async fn a_method_that_a_path_does_not_take_is_told_those_that_it_does() {
 #[tokio::test]
 async fn a_head_is_answered_as_its_get_without_a_body() {
     let dynode = Dynode::start(&Broker::Memory).await;
-    for path in ["/", "/v1/models", "/v1/models/none", "/v1/status", "/openapi.json", "/docs", "/health/live"] {
+    for path in ["/", "/v1/models", "/v1/models/none", "/v1/status", "/openapi.json", "/docs", "/health/live"]
+    {
         let got = client().get(dynode.url() + path).send().await.unwrap();
         let (status, kind) = (got.status(), got.headers()["content-type"].clone());
         let length = got.bytes().await.unwrap().len().to_string();
@@ -163,7 +164,8 @@ async fn heads_without_measure_are_refused() {
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(1_000));
     for (what, bytes) in [("a long path", long), ("many headers", many)] {
         let said = raw(&dynode, bytes.as_bytes()).await;
-        let is_refused = said.is_empty() || said.starts_with("HTTP/1.1 431") || said.starts_with("HTTP/1.1 414");
+        let is_refused =
+            said.is_empty() || said.starts_with("HTTP/1.1 431") || said.starts_with("HTTP/1.1 414");
         assert!(is_refused, "{what}: {}", said.chars().take(200).collect::<String>());
     }
     check_unharmed(&dynode).await;

@@ -132,7 +132,8 @@ fn every_field_is_described() {
     walk(&document["components"]["schemas"], "", &mut |pointer, value| {
         let Some(fields) = value.get("properties").and_then(Value::as_object) else { return };
         // What a tagged variant holds is said by the variant.
-        let is_variant = !text(value, "description").is_empty() && fields.values().any(|field| field.get("const").is_some());
+        let is_variant = !text(value, "description").is_empty()
+            && fields.values().any(|field| field.get("const").is_some());
         let says_nothing = |(name, field): &(&String, &Value)| {
             let is_held = is_variant && *name == "content";
             text(field, "description").is_empty() && field.get("const").is_none() && !is_held
