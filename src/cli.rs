@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Print the JSON Schemas of the contract
     Schema(SchemaArgs),
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
     /// Print the default configuration with its comments, or check one
     Config(ConfigArgs),
     /// Print accounts and users for a NATS server, so that no tenant reaches another

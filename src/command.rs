@@ -10,6 +10,7 @@ pub(crate) mod dead;
 pub(crate) mod estimate;
 pub(crate) mod key;
 pub(crate) mod nats_auth;
+pub(crate) mod openapi;
 pub(crate) mod provider;
 mod question;
 pub(crate) mod schema;

@@ -56,6 +56,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(command) => command::dead::run(command),
         Command::Key(command) => command::key::run(command),
         Command::Schema(args) => command::schema::run(&args),
+        Command::Openapi => command::openapi::run(),
         Command::Config(args) => command::config::run(args),
         Command::NatsAuth(args) => command::nats_auth::run(&args),
         Command::Provider(command) => command::provider::run(command),

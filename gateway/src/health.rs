@@ -7,11 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use broker::Link;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     app::{App, Shared},
+    openapi,
     router::Side,
 };
 
@@ -27,18 +29,29 @@ pub struct Standing {
     pub alarms: Vec<String>,
 }
 
-/// What a probe is told.
-#[derive(Serialize)]
-struct Readiness {
+/// That the process lives.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Alive {
+    /// Only ever this.
+    #[schemars(extend("const" = "live"))]
     status: &'static str,
+}
+
+/// What a probe is told.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Readiness {
+    /// `ready` or `unready`.
+    status: &'static str,
+    /// Why new requests are not welcome; none where they are.
     reasons: Vec<String>,
+    /// What a person must look at although requests are answered.
     alarms: Vec<String>,
 }
 
 /// `GET /health/live`: the runtime answers. Nothing else counts, since whoever asks restarts a process that is not
 /// live: neither a broker that is lost nor workers that die are mended by that, and what is ends the process itself.
-pub(crate) async fn live() -> Json<Value> {
-    Json(json!({ "status": "live" }))
+pub(crate) async fn live() -> Json<Alive> {
+    Json(Alive { status: "live" })
 }
 
 /// `GET /health/ready`: 200 where new requests are welcome, else 503 with the reasons; and what must be looked at.
@@ -60,48 +73,13 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 
 /// `GET /`: what this is and where its doors are, as far as they are at this address.
 pub(crate) async fn index(State(app): State<App>, Extension(side): Extension<Side>) -> Json<Value> {
-    let mut index = json!({
-        "name": "dynode",
-        "version": app.parts.version,
-        "health": ["/health/live", "/health/ready"],
-    });
+    let mut index = openapi::index(side);
+    index.insert("name".to_owned(), "dynode".into());
+    index.insert("version".to_owned(), app.parts.version.clone().into());
     if side != Side::Operators {
-        index["openai"] = json!([
-            "/v1/chat/completions",
-            "/v1/embeddings",
-            "/v1/images/generations",
-            "/v1/audio/speech",
-            "/v1/models",
-            "/v1/models/{id}",
-        ]);
-        index["native"] = json!([
-            "/v1/requests",
-            "/v1/requests/{id}",
-            "/v1/requests/{id}/events",
-            "/v1/events",
-            "/v1/estimate",
-            "/v1/usage",
-            "/v1/assets/{id}",
-            "/v1/assets/{id}/link",
-            "/v1/webhooks/{token}",
-        ]);
-        index["websocket"] = json!("/ws");
+        index.insert("websocket".to_owned(), "/ws".into());
     }
-    if side != Side::Clients {
-        index["operations"] = json!([
-            "/metrics",
-            "/v1/status",
-            "/v1/keys",
-            "/v1/keys/{id}",
-            "/v1/keys/{id}/rotate",
-            "/v1/dead",
-            "/v1/dead/{sequence}",
-            "/v1/dead/{sequence}/replay",
-            "/v1/callbacks",
-            "/v1/callbacks/{id}/enable",
-        ]);
-    }
-    Json(index)
+    Json(index.into())
 }
 
 /// What `system.health` answers on a WebSocket.

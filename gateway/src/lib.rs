@@ -20,6 +20,7 @@
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
 //! | `dead`, `targets` | the operator's doors: what was parked, and who takes no callbacks |
+//! | `openapi`, `docs` | the document of all routes; the page on which people read it |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | [`standby`] | the doors while there is no broker yet |
 //! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
@@ -39,6 +40,7 @@ mod cancel;
 mod catalogue;
 mod connection;
 mod dead;
+mod docs;
 mod door;
 mod ending;
 mod estimate;
@@ -57,6 +59,7 @@ mod listener;
 mod metrics;
 mod native;
 mod openai;
+mod openapi;
 mod origin;
 mod pools;
 mod quota;
@@ -86,6 +89,7 @@ pub use config::Config;
 pub use error::Error;
 pub use health::Standing;
 pub use keys::{Access, ConfiguredKeys, KeyConfig, config_hash};
+pub use openapi::openapi;
 pub use server::Gateway;
 pub use standby::Standby;
 pub use tenants::{TenantConfig, Tenants};

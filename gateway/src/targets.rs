@@ -1,11 +1,9 @@
 //! `/v1/callbacks`: the targets that did not take the last callbacks of a tenant, and those to which nothing is sent any
 //! more.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
+use axum::{Extension, Json, extract::State};
 use broker::{Bucket, ErrorKind};
+use schemars::JsonSchema;
 use schemas::{
     Error, ErrorCode, Target,
     target::{id_of, is_id, key},
@@ -15,26 +13,33 @@ use tracing::info;
 
 use crate::{
     app::{App, Shared},
-    door::Entry,
+    door::{Entry, Path},
     refusal::{self, Refusal},
 };
 
 /// Targets by their ids.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallbackTargets")]
 pub(crate) struct Targets {
+    /// Those that did not take their last callbacks.
     targets: Vec<Named>,
 }
 
-#[derive(Debug, Serialize)]
+/// A target and its id.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallbackTarget")]
 struct Named {
+    /// What enables it again.
     id: String,
     #[serde(flatten)]
     target: Target,
 }
 
 /// A target to which callbacks are sent again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallbackTargetEnabled")]
 pub(crate) struct Enabled {
+    /// The target.
     id: String,
 }
 

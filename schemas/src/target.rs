@@ -1,6 +1,7 @@
 //! Where callbacks go, and how they were taken there: one record for each target that has not taken the last ones.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -10,7 +11,7 @@ use crate::Tenant;
 const ID_DIGITS: usize = 32;
 
 /// A target that did not take the last callbacks of its tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// The URL without its query, in which secrets may stand.
     pub url: String,

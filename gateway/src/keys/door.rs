@@ -5,11 +5,12 @@
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use schemas::{
     Action, ApiKey, CallerLimits, Error, ErrorCode, Format, KeyBudget, KeyId, KeyMode, KeyRecord, Role,
     Tenant, key,
@@ -21,7 +22,7 @@ use super::{Keys, Reach};
 use crate::{
     app::{App, Shared},
     caller::Caller,
-    door::{self, Entry},
+    door::{self, Entry, Path},
     quota::{NO_LIMIT, zero},
     refusal::Refusal,
 };
@@ -38,33 +39,51 @@ const GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
 const LIFE_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// What a new key is to be.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Wish {
+#[schemars(rename = "NewKey")]
+pub(crate) struct Wish {
+    /// Whose work it is for; the tenant of who makes it where nothing is said.
     tenant: Option<Tenant>,
+    /// What people call it.
     name: String,
+    /// What it may do; `user` where nothing is said, and `superadmin` for the first key.
     role: Option<Role>,
+    /// Whether it reaches real providers (`live`) or simulated ones only (`test`).
     mode: Option<KeyMode>,
+    /// What it may ask for; all actions where none is named.
     actions: Vec<Action>,
+    /// The models that it may ask for, as patterns in which `*` stands for any characters; all where none is named.
     models: Vec<String>,
+    /// The most requests in any minute at one gateway.
     requests_per_minute: Option<u32>,
+    /// The most tokens in any minute at one gateway.
     tokens_per_minute: Option<u32>,
+    /// The most requests at once at one gateway.
     concurrency: Option<u32>,
+    /// The most US dollars in a period, over all engines.
     budget: Option<KeyBudget>,
+    /// For how long it is good, in milliseconds; for ever where nothing is said.
     expires_in_ms: Option<u64>,
 }
 
 /// How a key is rotated.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Rotation {
+#[schemars(rename = "KeyRotation")]
+pub(crate) struct Rotation {
+    /// For how long the old key stays good, in milliseconds; a day where nothing is said.
     grace_ms: Option<u64>,
 }
 
 /// A key, and the key itself where it was just made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
 pub(crate) struct Shown {
+    /// What this is.
+    #[schemars(extend("const" = "key"))]
     object: &'static str,
+    /// The key itself, in the answer that makes it alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     #[serde(flatten)]
@@ -72,9 +91,13 @@ pub(crate) struct Shown {
 }
 
 /// Keys, oldest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "KeyList")]
 pub(crate) struct List {
+    /// What this is.
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
+    /// What is kept of each.
     data: Vec<Shown>,
 }
 
