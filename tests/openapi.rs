@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{Broker, Dynode, client, module, program, run};
+use crate::support::{Broker, Dynode, Launch, client, module, program, run};
 
 async fn get(dynode: &Dynode, path: &str) -> (reqwest::header::HeaderMap, String) {
     let answer = client().get(dynode.url() + path).send().await.unwrap();
@@ -35,7 +35,9 @@ async fn the_document_is_valid_openapi_and_printed_without_a_server() {
 /// Requests that are made of the document, valid and not: within a bound, and from a seed, as `schemathesis.toml` says.
 #[tokio::test]
 async fn the_server_does_what_the_document_says() {
-    let dynode = Dynode::start(&Broker::Memory).await;
+    // A reader that comes back to what nobody knows of is kept waiting for so long.
+    let launch = Launch::on(&Broker::Memory).variable("DYNODE_GATEWAY__RESUME_WAIT_MS", "500");
+    let dynode = launch.start().await;
     let url = dynode.url() + "/openapi.json";
     module("schemathesis.cli", &["run", &url]).await;
     assert!(!dynode.log().contains("panic"), "{}", dynode.log());

@@ -44,15 +44,12 @@ impl Content {
         Self { media_type, form: Form::Raw, example: None }
     }
 
-    /// The media type object. OpenAPI 3.1 has no word for the items of a stream, so the schema of its data stands in an
-    /// extension.
+    /// The media type object. OpenAPI 3.1 has no word for the items of a stream: the schema of the data of each stands in an
+    /// extension, and the stream itself has none.
     fn object(&self, schemas: &mut SchemaGenerator) -> Value {
         let mut object = match self.form {
             Form::Value(schema) => json!({ "schema": schema(schemas) }),
-            Form::Events(schema) => json!({
-                "schema": { "type": "string", "description": "Server-sent events; the data of each is JSON." },
-                "x-event-schema": schema(schemas),
-            }),
+            Form::Events(schema) => json!({ "x-event-schema": schema(schemas) }),
             // In 3.1 bytes are what has no schema.
             Form::Raw => json!({}),
         };
