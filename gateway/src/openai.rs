@@ -7,17 +7,17 @@ pub(crate) mod images;
 pub(crate) mod models;
 pub(crate) mod speech;
 mod stream;
-mod wire;
+pub(crate) mod wire;
 
 use axum::{body::Body, http::HeaderMap, response::Response};
-use schemas::{Action, Error, ErrorCode, Format, Output, Request, Usage};
+use schemas::{Action, Error, Format, Output, Request, Usage};
 
 use crate::{
     account::Door,
     app::App,
     assets::{self, Found},
     door::{self, Entry, Named},
-    ending,
+    ending, record,
     refusal::{self, Refusal},
     room::Share,
     submit::{Accepted, Visit, submit},
@@ -44,6 +44,7 @@ async fn read(
     body: Body,
 ) -> Result<(Request, Share), Refusal> {
     let (body, share) = door::read_body(app, body).await?;
+    door::check_json(headers, &body)?;
     let mut request = Request::new(action, Format::Json.decode(&body)?);
     request.id = door::idempotency_key(headers)?;
     request.deadline_ms = Some(app.config.default_deadline_ms);
@@ -68,7 +69,8 @@ async fn hand_in(
 async fn made(app: &App, accepted: &mut Accepted, request: &Request) -> Result<(Vec<Found>, Usage), Error> {
     let done = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await?;
     let Output::Media(media) = done.output else {
-        return Err(Error::new(ErrorCode::Internal, "the answer holds no files"));
+        // The id is that of a request for something else, whose payload is the same.
+        return Err(record::conflict(&accepted.id));
     };
     let mut found = Vec::with_capacity(media.assets.len());
     for asset in &media.assets {

@@ -9,40 +9,57 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use schemas::{Action, EmbeddingOutput, Error, ErrorCode, Output, Usage, embedding::Vector};
+use schemars::JsonSchema;
+use schemas::{Action, EmbeddingOutput, Error, Output, RequestId, Usage, embedding::Vector};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{accept, failed, named};
-use crate::{app::App, door::Entry, ending, refusal::Refusal};
+use crate::{app::App, door::Entry, ending, record, refusal::Refusal};
 
 const DOOR: &str = "embeddings";
 
-#[derive(Serialize)]
-struct List<'a> {
+/// The vectors, in the order of the inputs.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EmbeddingList")]
+pub(crate) struct List<'a> {
+    /// What this is.
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
+    /// One an input.
     data: Vec<Embedding<'a>>,
+    /// The model that was asked for.
     model: &'a str,
+    /// What was read.
     usage: PromptUsage,
 }
 
-#[derive(Serialize)]
+/// One vector.
+#[derive(Serialize, JsonSchema)]
 struct Embedding<'a> {
+    /// What this is.
+    #[schemars(extend("const" = "embedding"))]
     object: &'static str,
+    /// Which input it belongs to, from 0.
     index: usize,
+    /// The numbers, or base64 of little-endian 32-bit floats: as `encoding_format` says.
     embedding: Form<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 enum Form<'a> {
     Float(&'a Vector),
     Base64(String),
 }
 
-#[derive(Serialize)]
+/// What was read.
+#[derive(Serialize, JsonSchema)]
 struct PromptUsage {
+    /// Tokens of the inputs.
     prompt_tokens: u64,
+    /// The same.
     total_tokens: u64,
 }
 
@@ -55,7 +72,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let (mut accepted, request) = accept(&app, DOOR, Action::EmbeddingQuery, &entry, &headers, body).await?;
     let ended = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
-    let (output, usage) = match ended.and_then(|done| Ok((vectors(done.output)?, done.usage))) {
+    let (output, usage) = match ended.and_then(|done| Ok((vectors(&accepted.id, done.output)?, done.usage))) {
         Ok(ended) => ended,
         Err(error) => return Ok(failed(&mut accepted, error)),
     };
@@ -65,10 +82,11 @@ pub(crate) async fn create(
     Ok(named(&accepted, response))
 }
 
-fn vectors(output: Output) -> Result<EmbeddingOutput, Error> {
+fn vectors(id: &RequestId, output: Output) -> Result<EmbeddingOutput, Error> {
     match output {
         Output::Embeddings(output) => Ok(output),
-        _ => Err(Error::new(ErrorCode::Internal, "the answer holds no vectors")),
+        // The id is that of a request for something else, whose payload is the same.
+        _ => Err(record::conflict(id)),
     }
 }
 
