@@ -13,6 +13,7 @@
 //! | [`estimate`] | what a request would cost |
 //! | [`chat`], [`embedding`], [`media`] | payloads and outputs, by action |
 //! | [`error`] | the one table of error codes |
+//! | [`socket`] | the frames of the WebSocket beside requests and events |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
 //! | [`census`] | what heartbeats tell of the pools: who lives, how long work waits |
 //! | [`webhook`], [`signature`] | where providers tell the end of long work, and what Standard Webhooks sign |
@@ -39,6 +40,7 @@ pub mod outcome;
 pub mod request;
 pub mod secret;
 pub mod signature;
+pub mod socket;
 pub mod subject;
 pub mod token;
 pub mod usage;
@@ -60,6 +62,7 @@ pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, Sp
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
 pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
+pub use socket::{SocketControl, SocketEvent, SocketRequest};
 pub use subject::Subjects;
 pub use token::{InvalidToken, RequestId, Tenant};
 pub use usage::{Dimension, UsageKey, UsageReport, UsageRow, UsageSum};
