@@ -1,10 +1,11 @@
 //! `/v1/estimate`: what a request would cost. Nothing of it is published.
 
 use axum::{Extension, Json, body::Body, extract::State, http::HeaderMap};
-use schemas::{Estimate, Request};
+use schemas::{Error, Estimate, Request};
 
 use crate::{
-    app::App,
+    app::{App, Shared},
+    caller::Caller,
     door::{self, Entry},
     native,
     refusal::Refusal,
@@ -21,6 +22,11 @@ pub(crate) async fn create(
     let (body, _share) = door::read_body(&app, body).await?;
     let format = door::body_format(&headers, &body)?;
     let request: Request = native::parse(format.decode(&body)?)?;
-    submit::check_tenant(&entry.caller, &request)?;
-    Ok(Json((app.parts.estimate)(&entry.caller.tenant, request)?))
+    Ok(Json(of(&app, &entry.caller, request)?))
+}
+
+/// What `request` of this caller would cost.
+pub(crate) fn of(app: &Shared, caller: &Caller, request: Request) -> Result<Estimate, Error> {
+    submit::check_tenant(caller, &request)?;
+    (app.parts.estimate)(&caller.tenant, request)
 }

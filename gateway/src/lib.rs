@@ -11,6 +11,7 @@
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
+//! | `sessions` | who has joined which session |
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
 //! | `assets` | the files that were made, for their tenant and by signed links |
@@ -54,6 +55,7 @@ mod record;
 mod refusal;
 mod room;
 mod router;
+mod sessions;
 mod sse;
 mod status;
 mod submit;

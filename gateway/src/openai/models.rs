@@ -4,10 +4,14 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use schemas::{Error, ErrorCode};
+use schemas::{Action, Error, ErrorCode};
 use serde::Serialize;
 
-use crate::{ModelInfo, app::App, refusal::Refusal};
+use crate::{
+    ModelInfo,
+    app::{App, Shared},
+    refusal::Refusal,
+};
 
 #[derive(Serialize)]
 pub(crate) struct List {
@@ -21,12 +25,19 @@ pub(crate) struct Model {
     object: &'static str,
     created: i64,
     owned_by: String,
+    /// What it does: an addition to the OpenAI form, for those that offer a choice.
+    action: Action,
 }
 
 /// Every model that can be asked for.
 pub(crate) async fn list(State(app): State<App>) -> Json<List> {
-    let data = app.parts.catalogue.now().models().iter().map(|info| model(&app, info)).collect();
-    Json(List { object: "list", data })
+    Json(listing(&app))
+}
+
+/// All of them as they are listed.
+pub(crate) fn listing(app: &Shared) -> List {
+    let data = app.parts.catalogue.now().models().iter().map(|info| model(app, info)).collect();
+    List { object: "list", data }
 }
 
 /// One model. Its id may hold slashes, percent-encoded as the SDKs do or plain.
@@ -40,7 +51,7 @@ pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>) -> Resul
     }
 }
 
-fn model(app: &App, info: &ModelInfo) -> Model {
+fn model(app: &Shared, info: &ModelInfo) -> Model {
     let (id, owned_by) = (info.id.clone(), info.owned_by.clone());
-    Model { id, object: "model", created: app.started_s, owned_by }
+    Model { id, object: "model", created: app.started_s, owned_by, action: info.action }
 }
