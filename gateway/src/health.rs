@@ -69,6 +69,7 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
             "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
         ],
         "websocket": "/ws",
+        "page": "/chat",
         "operations": [
             "/v1/status", "/v1/usage", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
         ],

@@ -14,6 +14,7 @@
 //! | `sessions` | who has joined which session |
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
+//! | `page` | a page that talks over the WebSocket |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
@@ -50,6 +51,7 @@ mod listener;
 mod metrics;
 mod native;
 mod openai;
+mod page;
 mod pools;
 mod record;
 mod refusal;

@@ -15,7 +15,7 @@ use tracing::error;
 
 use crate::{
     app::App,
-    assets, dead, door, estimate, events, health, native, openai,
+    assets, dead, door, estimate, events, health, native, openai, page,
     refusal::{self, Refusal, Refused},
     status, usage, webhooks, ws,
 };
@@ -47,6 +47,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
         .route("/v1/dead/{sequence}/replay", post(dead::replay))
         .route("/ws", any(ws::upgrade))
+        .route("/chat", get(page::chat))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(panicked))
