@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing about what it does.
 
 mod chaos;
+mod chat;
 mod cost;
 mod provider;
 
@@ -11,6 +12,7 @@ use schemas::{Action, RequestId};
 
 pub(crate) use self::{
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
+    chat::ChatArgs,
     cost::{CostArgs, EstimateArgs},
     provider::{CheckArgs, ProviderCommand},
 };
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Send a request and show its answer as it comes
     Send(SendArgs),
+    /// Talk with a model, turn by turn
+    Chat(ChatArgs),
     /// Show the events of a running server as they happen
     Watch(WatchArgs),
     /// Tell what a request would cost, without sending it
