@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing about what it does.
 
 mod chaos;
+mod chat;
 mod cost;
 mod key;
 mod nats_auth;
@@ -14,6 +15,7 @@ use schemas::{Action, RequestId};
 
 pub(crate) use self::{
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
+    chat::ChatArgs,
     cost::{CostArgs, EstimateArgs},
     key::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs, KeyRotateArgs},
     nats_auth::NatsAuthArgs,
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Send a request and show its answer as it comes
     Send(SendArgs),
+    /// Talk with a model, turn by turn
+    Chat(ChatArgs),
     /// Show the events of a running server as they happen
     Watch(WatchArgs),
     /// Tell what a request would cost, without sending it

@@ -4,10 +4,12 @@ use std::io::{self, Write};
 
 mod api;
 pub(crate) mod chaos;
+pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod cost;
 pub(crate) mod dead;
 pub(crate) mod estimate;
+mod exchange;
 pub(crate) mod key;
 pub(crate) mod nats_auth;
 pub(crate) mod openapi;

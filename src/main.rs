@@ -50,6 +50,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Up(cli.up)) {
         Command::Up(args) => up(&args),
         Command::Send(args) => command::send::run(&args),
+        Command::Chat(args) => command::chat::run(&args),
         Command::Watch(args) => command::watch::run(&args),
         Command::Estimate(args) => command::estimate::run(&args),
         Command::Cost(args) => command::cost::run(&args),

@@ -6,12 +6,15 @@
 mod support;
 
 mod answers;
+mod api;
 mod assets;
 mod bad_days;
 mod bad_input;
+mod browser;
 mod budgets;
 mod bus;
 mod callback;
+mod chat;
 mod command_line;
 mod configuration;
 mod cost;

@@ -41,7 +41,7 @@ struct Session {
 }
 
 /// The contents of the blocks that are marked with `language`.
-fn blocks(readme: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(readme: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     readme.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect()
 }
@@ -134,20 +134,24 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// Plays the sessions of a page, with `dynode` as the server that runs already; returns how many there are.
+pub(crate) async fn play_all(name: &str, dynode: &Dynode) -> usize {
+    let sessions = blocks(&page(name), "console");
+    for block in &sessions {
+        let dir = tempdir().unwrap();
+        Session::read(block).play(dir.path(), &dynode.address().to_string()).await;
+    }
+    sessions.len()
 }
 
 #[tokio::test]
 async fn every_command_of_the_readme_works() {
     let dynode = Dynode::start(&Broker::Memory).await;
-    let sessions: Vec<_> =
-        blocks(&page("README.md"), "console").iter().map(|block| Session::read(block)).collect();
-    assert!(sessions.len() > 1, "{sessions:#?}");
-    for session in sessions {
-        let dir = tempdir().unwrap();
-        session.play(dir.path(), &dynode.address().to_string()).await;
-    }
+    assert!(play_all("README.md", &dynode).await > 1);
 }
 
 #[tokio::test]

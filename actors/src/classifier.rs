@@ -29,6 +29,8 @@ pub use rules::{BadRule, Rules};
 pub const FRESH: &str = "Dynode-Fresh";
 /// The header on events, but for the pieces of an answer, that tells a different request under the same id apart.
 pub const FINGERPRINT: &str = "Dynode-Fingerprint";
+/// The header of every event of a request that names a session: who joins that session finds its requests by it.
+pub const SESSION: &str = "Dynode-Session";
 /// The header by which the gateway says that it answers the sender, so that a refusal need not be parked.
 pub const DOOR: &str = "Dynode-Door";
 
@@ -134,7 +136,8 @@ impl Classifier {
         if deadline <= self.outbox.now() {
             return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Err(expired()))));
         }
-        self.tell_queued(&tenant, &id, format, &fingerprint, lease.pending).await;
+        let told = (&*fingerprint, request.session.as_ref());
+        self.tell_queued(&tenant, &id, format, told, lease.pending).await;
         let pool = plan.steps.first().map_or("", |step| &step.provider).to_owned();
         let accepted_at = lease.stored_at;
         let format = format.into();
@@ -263,7 +266,7 @@ impl Classifier {
         tenant: &Tenant,
         id: &RequestId,
         format: Format,
-        fingerprint: &str,
+        (fingerprint, session): (&str, Option<&RequestId>),
         ahead: u64,
     ) {
         let body = EventBody::Queued { position: Some(ahead), estimated_wait_ms: None };
@@ -272,6 +275,9 @@ impl Classifier {
         let mut headers = Headers::of_format(format);
         if !fingerprint.is_empty() {
             headers.set(FINGERPRINT, fingerprint);
+        }
+        if let Some(session) = session {
+            headers.set(SESSION, session.as_str());
         }
         let subject = self.outbox.topology().subjects.event(tenant, id);
         if let Err(error) = self.outbox.broker().send(Message { subject, headers, payload }).await {

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use broker::{Broker, Headers, Message, Publication};
-use schemas::{Event, EventBody, Format, RequestId};
+use schemas::{Event, EventBody, Format, RequestId, Work};
 use tracing::{debug, warn};
 
-use crate::{classifier::FINGERPRINT, outbox::Outbox};
+use crate::{
+    classifier::{FINGERPRINT, SESSION},
+    outbox::Outbox,
+};
 
 /// The events of one attempt. `seq` counts from 0 without a gap.
 #[derive(Debug)]
@@ -20,19 +23,23 @@ pub struct Emitter {
     next_seq: u64,
     /// Of the request; empty where nobody can have asked for another under its id.
     fingerprint: String,
+    /// The session of the request, if it has one.
+    session: Option<RequestId>,
 }
 
 impl Emitter {
-    /// Sends to `subject`, in `format`. Whose events they are is said by `fingerprint`.
-    pub fn new(
-        broker: Arc<dyn Broker>,
-        subject: String,
-        format: Format,
-        id: RequestId,
-        attempt: u32,
-        fingerprint: String,
-    ) -> Self {
-        Self { broker, subject, format, id, attempt, next_seq: 0, fingerprint }
+    /// Sends the events of `work` to `subject`.
+    pub fn new(broker: Arc<dyn Broker>, subject: String, work: &Work, attempt: u32) -> Self {
+        Self {
+            broker,
+            subject,
+            format: work.format.into(),
+            id: work.id.clone(),
+            attempt,
+            next_seq: 0,
+            fingerprint: work.fingerprint.clone(),
+            session: work.request.session.clone(),
+        }
     }
 
     /// The place of the next event.
@@ -79,6 +86,9 @@ impl Emitter {
         // The pieces of an answer follow such an event, are many, and must be short.
         if !matches!(event.body, EventBody::ChatDelta(_)) && !self.fingerprint.is_empty() {
             headers.set(FINGERPRINT, self.fingerprint.as_str());
+        }
+        if let Some(session) = &self.session {
+            headers.set(SESSION, session.as_str());
         }
         Some(Message { subject: self.subject.clone(), headers, payload })
     }

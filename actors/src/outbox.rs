@@ -15,7 +15,10 @@ use schemas::{
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{backoff::Backoff, classifier::FINGERPRINT};
+use crate::{
+    backoff::Backoff,
+    classifier::{FINGERPRINT, SESSION},
+};
 
 /// How long a result that was paid for is kept in hand while the broker does not take it.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -158,6 +161,9 @@ impl Outbox {
             let mut message = Message::new(subject.clone(), format, encode(format, &event)?);
             if !outcome.fingerprint.is_empty() {
                 message.headers.set(FINGERPRINT, outcome.fingerprint.as_str());
+            }
+            if let Some(session) = &outcome.session {
+                message.headers.set(SESSION, session.as_str());
             }
             if let Err(error) = self.broker.send(message).await {
                 // Readers find the recorded outcome when the event does not come.

@@ -178,9 +178,7 @@ impl ProviderStage {
             return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, Some(told_at)))));
         }
         let subject = self.shared.outbox.topology().subjects.event(&work.tenant, &work.id);
-        let format = work.format.into();
-        let (broker, fingerprint) = (self.shared.outbox.broker(), work.fingerprint.clone());
-        let emitter = Emitter::new(broker, subject, format, work.id.clone(), number, fingerprint);
+        let emitter = Emitter::new(self.shared.outbox.broker(), subject, &work, number);
         let deadline = deadline(&work, self.shared.outbox.now());
         let mut attempt = Attempt::new(&self.shared, task.progress, &work, emitter, deadline);
         if is_spent {

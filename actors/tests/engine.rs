@@ -15,6 +15,7 @@ mod support;
 
 use std::time::Duration;
 
+use actors::classifier::SESSION;
 use futures_util::StreamExt;
 use schemas::{Action, ErrorCode, EventBody, Format, Status};
 use serde_json::{Value, json};
@@ -44,6 +45,29 @@ async fn a_chat_is_queued_runs_streams_and_ends_once() {
     let Some(schemas::Output::Chat(answer)) = outcome.output else { panic!("no chat output") };
     assert_eq!(streamed, answer.text);
     assert!(outcome.usage.output_tokens > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_event_of_a_request_says_its_session() {
+    let engine = Engine::start().await;
+    let of_session = |mut request: Value| {
+        request["session"] = json!("s-1");
+        request
+    };
+    let chat_of = |id, payload| of_session(chat(id, payload));
+    // One that runs, one that is refused, and one without a session.
+    engine.publish("acme", Action::ChatCompletion, chat_of("r1", json!({"stream": true}))).await;
+    engine.publish("acme", Action::ChatCompletion, chat_of("r2", json!({"model": "nobody's"}))).await;
+    engine.publish("acme", Action::ChatCompletion, chat("r3", json!({"stream": true}))).await;
+    for (id, session) in [("r1", Some("s-1")), ("r2", Some("s-1")), ("r3", None)] {
+        engine.outcome("acme", id).await;
+        engine.settled().await;
+        let told = engine.event_headers("acme", id).await;
+        assert!(
+            !told.is_empty() && told.iter().all(|headers| headers.get(SESSION) == session),
+            "{id}: {told:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,9 +34,11 @@ enum Need {
 const ADMIN: Need = Need::Role(Role::Admin);
 
 /// Routes that need something else than a key of any role.
-const TABLE: [(&str, Need); 12] = [
+const TABLE: [(&str, Need); 16] = [
     ("/", Need::Nothing),
     ("/docs", Need::Nothing),
+    ("/docs/", Need::Nothing),
+    ("/chat", Need::Nothing),
     ("/openapi.json", Need::Nothing),
     ("/health/live", Need::Nothing),
     ("/health/ready", Need::Nothing),
@@ -47,6 +49,8 @@ const TABLE: [(&str, Need); 12] = [
     ("/v1/usage", ADMIN),
     ("/v1/dead", ADMIN),
     ("/v1/dead/", ADMIN),
+    ("/v1/callbacks", ADMIN),
+    ("/v1/callbacks/", ADMIN),
     ("/v1/keys", ADMIN),
     ("/v1/keys/", ADMIN),
 ];

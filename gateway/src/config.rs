@@ -47,6 +47,8 @@ pub struct Config {
     pub assumed_job_ms: u64,
     /// The most requests that are open on one WebSocket; one more is refused as `overloaded`.
     pub socket_requests_max: usize,
+    /// The most sessions that one WebSocket has joined; one more is refused as `overloaded`.
+    pub socket_sessions_max: usize,
     /// The most frames that wait to be written to one WebSocket.
     pub socket_queue_frames_max: usize,
     /// A WebSocket from which nothing came for so long, not even a pong, is closed.
@@ -84,6 +86,7 @@ impl Config {
             ("queue_max", self.queue_max),
             ("tenant_queue_max", self.tenant_queue_max),
             ("socket_requests_max", self.socket_requests_max as u64),
+            ("socket_sessions_max", self.socket_sessions_max as u64),
             ("socket_queue_frames_max", self.socket_queue_frames_max as u64),
             ("key_refresh_ms", self.key_refresh_ms),
             ("ping_interval_ms", self.ping_interval_ms),

@@ -1,10 +1,11 @@
 //! `/v1/estimate`: what a request would cost. Nothing of it is published.
 
 use axum::{Extension, Json, body::Body, extract::State, http::HeaderMap};
-use schemas::{Estimate, Request};
+use schemas::{Error, Estimate, Request};
 
 use crate::{
-    app::App,
+    app::{App, Shared},
+    caller::Caller,
     door::{self, Entry},
     native,
     refusal::Refusal,
@@ -20,9 +21,14 @@ pub(crate) async fn create(
 ) -> Result<Json<Estimate>, Refusal> {
     let (body, _share) = door::read_body(&app, body).await?;
     let format = door::body_format(&headers, &body)?;
-    let mut request: Request = native::parse(format.decode(&body)?)?;
-    submit::check_tenant(&entry.caller, &request)?;
-    entry.caller.check_scope(&request)?;
-    request.sent_by = entry.caller.sent_by();
-    Ok(Json((app.parts.estimate)(&entry.caller.tenant, request)?))
+    let request: Request = native::parse(format.decode(&body)?)?;
+    Ok(Json(of(&app, &entry.caller, request)?))
+}
+
+/// What `request` of this caller would cost.
+pub(crate) fn of(app: &Shared, caller: &Caller, mut request: Request) -> Result<Estimate, Error> {
+    submit::check_tenant(caller, &request)?;
+    caller.check_scope(&request)?;
+    request.sent_by = caller.sent_by();
+    (app.parts.estimate)(&caller.tenant, request)
 }

@@ -129,6 +129,21 @@ impl Feed {
         self.last = self.last.max(Some(position));
     }
 
+    /// Waits until the request has an outcome, without taking frames: for a reader that must not be passed any now. A
+    /// call that is dropped loses nothing.
+    pub(crate) async fn until_ended(&mut self) {
+        loop {
+            // Before the look, so that nothing falls between the two.
+            let end = self.app.hub.end_of(&self.key.events);
+            match record::outcome(&self.app, &self.key).await {
+                Ok(Some(_)) => return,
+                Ok(None) => {}
+                Err(error) => debug!(%error, id = %self.key.id, "cannot look for the outcome"),
+            }
+            let _ = tokio::time::timeout(SILENCE, end).await;
+        }
+    }
+
     /// The next frame; `None` after the terminal one.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {

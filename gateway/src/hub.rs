@@ -9,12 +9,12 @@ use dashmap::DashMap;
 use futures_util::StreamExt;
 use schemas::Subjects;
 use tokio::{
-    sync::{broadcast, mpsc},
+    sync::{broadcast, mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
 
-use crate::{app::App, frame::Frame, waiting::Ticket};
+use crate::{app::App, frame::Frame, sessions::Sessions, waiting::Ticket};
 
 /// The frames that wait for one reader: a long burst of deltas, in less than 100 KiB.
 const READER_FRAMES_MAX: usize = 256;
@@ -31,6 +31,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Hub {
     /// By event subject.
     requests: DashMap<String, Listeners>,
+    /// Who has joined which session.
+    pub(crate) sessions: Sessions,
     watchers: broadcast::Sender<Arc<Message>>,
     signals: broadcast::Sender<Arc<Message>>,
 }
@@ -39,6 +41,8 @@ pub(crate) struct Hub {
 #[derive(Debug, Default)]
 struct Listeners {
     readers: Vec<mpsc::Sender<Frame>>,
+    /// Those who wait for nothing but the end.
+    ends: Vec<oneshot::Sender<()>>,
     /// It has not begun; it counts as waiting until then, or until this instant.
     waits: Option<(Instant, Ticket)>,
 }
@@ -49,10 +53,21 @@ impl Listeners {
         if frame.head.attempt > 0 || frame.head.event.is_terminal() {
             self.waits = None;
         }
+        if frame.head.event.is_terminal() {
+            for end in self.ends.drain(..) {
+                // The only error is that nobody waits any more.
+                let _ = end.send(());
+            }
+        }
+    }
+
+    fn forget_the_gone(&mut self) {
+        self.readers.retain(|reader| !reader.is_closed());
+        self.ends.retain(|end| !end.is_closed());
     }
 
     const fn is_empty(&self) -> bool {
-        self.readers.is_empty() && self.waits.is_none()
+        self.readers.is_empty() && self.ends.is_empty() && self.waits.is_none()
     }
 }
 
@@ -60,7 +75,7 @@ impl Hub {
     pub(crate) fn new() -> Self {
         let (watchers, signals) =
             (broadcast::Sender::new(WATCHER_EVENTS_MAX), broadcast::Sender::new(SIGNALS_MAX));
-        Self { requests: DashMap::new(), watchers, signals }
+        Self { requests: DashMap::new(), sessions: Sessions::default(), watchers, signals }
     }
 
     /// Live frames of one event subject, from now on. The channel ends where frames were lost.
@@ -70,10 +85,19 @@ impl Hub {
         receiver
     }
 
+    /// Resolves when a terminal event of this subject is heard, or when it may have been missed.
+    pub(crate) fn end_of(&self, subject: &str) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut listeners = self.requests.entry(subject.to_owned()).or_default();
+        listeners.forget_the_gone();
+        listeners.ends.push(sender);
+        receiver
+    }
+
     /// Forgets readers of `subject` that are gone.
     pub(crate) fn prune(&self, subject: &str) {
         self.requests.remove_if_mut(subject, |_, listeners| {
-            listeners.readers.retain(|reader| !reader.is_closed());
+            listeners.forget_the_gone();
             listeners.is_empty()
         });
     }
@@ -119,6 +143,7 @@ impl Hub {
                 self.prune(&message.subject);
             }
         }
+        self.sessions.hear(&message);
         if self.watchers.receiver_count() > 0 {
             // The only error is that nobody listens any more.
             let _ = self.watchers.send(Arc::new(message));
@@ -127,6 +152,7 @@ impl Hub {
 
     /// Events may have been lost: every reader looks into the stream, and who waits is counted afresh.
     fn cut_all(&self) {
+        self.sessions.cut_all();
         // In the order of their names, so that readers always wake in the same order.
         let subjects: BTreeSet<_> = self.requests.iter().map(|request| request.key().clone()).collect();
         for subject in subjects {

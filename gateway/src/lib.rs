@@ -14,8 +14,10 @@
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
+//! | `sessions` | who has joined which session |
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
+//! | `page` | a page that talks over the WebSocket |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
@@ -61,12 +63,14 @@ mod native;
 mod openai;
 mod openapi;
 mod origin;
+mod page;
 mod pools;
 mod quota;
 mod record;
 mod refusal;
 mod room;
 mod router;
+mod sessions;
 mod sse;
 mod status;
 mod submit;

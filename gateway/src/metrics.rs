@@ -19,6 +19,7 @@ pub(crate) struct Meters {
     duration: Histogram<f64>,
     inflight: UpDownCounter<i64>,
     sockets: UpDownCounter<i64>,
+    members: UpDownCounter<i64>,
     request_bytes: UpDownCounter<i64>,
     deserted: Counter<u64>,
     recoveries: Counter<u64>,
@@ -46,6 +47,7 @@ impl Meters {
                 .build(),
             inflight: level("dynode_gateway_inflight", "requests that doors wait for"),
             sockets: level("dynode_gateway_sockets", "open WebSockets"),
+            members: level("dynode_gateway_members", "sessions that WebSockets have joined"),
             request_bytes: level("dynode_gateway_request_bytes", "bytes of requests that doors hold"),
             deserted: counter(
                 "dynode_gateway_deserted",
@@ -86,6 +88,10 @@ impl Meters {
 
     pub(crate) fn socket(&self, change: i64) {
         self.sockets.add(change, &[]);
+    }
+
+    pub(crate) fn member(&self, change: i64) {
+        self.members.add(change, &[]);
     }
 
     pub(crate) fn request_bytes(&self, change: isize) {

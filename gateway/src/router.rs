@@ -19,6 +19,7 @@ use crate::{
     health, keys, native, openai,
     openapi::{Table, describe},
     origin::{self, Origins},
+    page,
     refusal::{self, Refusal, Refused},
     status, targets, usage, webhooks, ws,
 };
@@ -105,6 +106,7 @@ fn clients() -> Table {
         .get("/v1/requests/{id}/events", events::of_request, describe::requests::stream_request_events)
         .get("/v1/events", events::of_tenant, describe::requests::stream_events)
         .get("/ws", ws::upgrade, describe::requests::open_websocket)
+        .get("/chat", page::chat, describe::documentation::open_chat)
         .get("/v1/assets/{id}", assets::get, describe::assets::get_asset)
         .get("/v1/assets/{id}/link", assets::link_to, describe::assets::link_asset)
         .post("/v1/webhooks/{token}", webhooks::receive, describe::assets::receive_webhook)

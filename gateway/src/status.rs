@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use schemas::PoolState;
 use serde::Serialize;
 
-use crate::{app::App, pools::Shown};
+use crate::{
+    app::{App, Shared},
+    pools::Shown,
+};
 
 /// How the server is.
 #[derive(Serialize, JsonSchema)]
@@ -50,6 +53,11 @@ struct Broker {
 
 /// Every pool that serves a model or was heard, and the link to the broker.
 pub(crate) async fn get(State(app): State<App>) -> Json<Status> {
+    Json(of(&app))
+}
+
+/// How all of them are now.
+pub(crate) fn of(app: &Shared) -> Status {
     let pools = app.pools.show().into_iter().map(Pool::of).collect();
     let broker = match *app.parts.broker.link().borrow() {
         Link::Up => Broker { state: "up", down_ms: None },
@@ -58,7 +66,7 @@ pub(crate) async fn get(State(app): State<App>) -> Json<Status> {
             Broker { state: "down", down_ms: Some(down_ms) }
         }
     };
-    Json(Status { pools, broker })
+    Status { pools, broker }
 }
 
 impl Pool {

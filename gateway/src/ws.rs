@@ -1,9 +1,14 @@
 //! `/ws`, the canonical client API: many requests on one socket, each in order, text as JSON and binary as MessagePack.
 
+mod client;
+mod credit;
 pub(crate) mod incoming;
+mod membership;
 mod outgoing;
+mod question;
 mod request;
 mod session;
+mod stream;
 
 use axum::{
     Extension,

@@ -4,7 +4,8 @@ use schemars::{Schema, schema_for};
 
 use crate::{
     Backpressure, ChatRequest, DeadLetter, EmbeddingRequest, Error, Estimate, Event, Heartbeat, ImageRequest,
-    KeyRecord, LedgerEntry, Outcome, Request, SearchRequest, SpeechRequest, UsageReport, VideoRequest,
+    KeyRecord, LedgerEntry, Outcome, Request, SearchRequest, SocketEvent, SocketRequest, SpeechRequest,
+    UsageReport, VideoRequest,
 };
 
 /// Every public message by name, with its JSON Schema (draft 2020-12).
@@ -18,6 +19,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("video.render", schema_for!(VideoRequest)),
         ("media.search", schema_for!(SearchRequest)),
         ("event", schema_for!(Event)),
+        ("socket-request", schema_for!(SocketRequest)),
+        ("socket-event", schema_for!(SocketEvent)),
         ("outcome", schema_for!(Outcome)),
         ("error", schema_for!(Error)),
         ("key", schema_for!(KeyRecord)),

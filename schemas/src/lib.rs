@@ -14,6 +14,7 @@
 //! | [`estimate`] | what a request would cost |
 //! | [`chat`], [`embedding`], [`media`] | payloads and outputs, by action |
 //! | [`error`] | the one table of error codes |
+//! | [`socket`] | the frames of the WebSocket beside requests and events |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
 //! | [`target`] | where callbacks go, and how they were taken there |
 //! | [`census`] | what heartbeats tell of the pools: who lives, how long work waits |
@@ -42,6 +43,7 @@ pub mod outcome;
 pub mod request;
 pub mod secret;
 pub mod signature;
+pub mod socket;
 pub mod subject;
 pub mod target;
 pub mod token;
@@ -65,6 +67,7 @@ pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, Sp
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
 pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
+pub use socket::{SocketControl, SocketEvent, SocketRequest};
 pub use subject::Subjects;
 pub use target::Target;
 pub use token::{InvalidToken, KeyId, RequestId, Tenant};

@@ -10,18 +10,12 @@ use broker::Seams;
 use schemas::{Error, Request};
 use tokio::runtime;
 
-use crate::{
-    cli::SendArgs,
-    command::{self, api, question},
-    exit,
-    signal::Signals,
+use super::{
+    api,
+    exchange::{End, Screen, Server, Session, Style},
+    question,
 };
-
-mod screen;
-mod session;
-
-use screen::{Screen, Style};
-use session::{End, Session};
+use crate::{cli::SendArgs, command, exit, signal::Signals};
 
 /// How much longer than the deadline is waited: the server itself says when a deadline has passed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -35,26 +29,25 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
             return Ok(exit::USAGE.into());
         }
     };
-    let url = match socket_url(&args.server.url) {
-        Ok(url) => url,
+    let server = match Server::new(&args.server.url, api::headers(&args.server)?) {
+        Ok(server) => server,
         Err(why) => {
             command::complain(&format!("--url: {why}"));
             return Ok(exit::USAGE.into());
         }
     };
-    let headers = api::headers(&args.server)?;
     let chatty = args.verbose || io::stderr().is_terminal();
-    let screen = Screen::new(Style::of(args), chatty, io::stdout(), io::stderr());
+    let screen = Screen::new(style(args), chatty, io::stdout(), io::stderr());
     let patience = Duration::from_secs(args.deadline) + GRACE;
     let end = runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let session = Session::new((url, headers), request, screen, Signals::listen()?);
-        Box::pin(session.run(patience)).await
+        let mut signals = Signals::listen()?;
+        Box::pin(Session::new(&server, request, screen, &mut signals).run(patience)).await
     })?;
-    Ok(match end {
+    Ok(match end.0 {
         End::Succeeded => ExitCode::SUCCESS,
         End::Failed => exit::FAILED.into(),
         End::Unreachable => exit::UNAVAILABLE.into(),
-        End::Interrupted => exit::INTERRUPTED.into(),
+        End::Interrupted | End::Left => exit::INTERRUPTED.into(),
     })
 }
 
@@ -73,27 +66,10 @@ fn request(args: &SendArgs) -> io::Result<Result<Request, Error>> {
     }))
 }
 
-/// The WebSocket of the server at `url`.
-fn socket_url(url: &str) -> Result<String, &'static str> {
-    let url = url.trim_end_matches('/');
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://"));
-    match rest {
-        Some(rest) if !rest.is_empty() => Ok(format!("ws://{}/ws", rest.trim_end_matches("/ws"))),
-        _ => Err("expected a URL such as http://127.0.0.1:8321 (this command speaks no TLS)"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_socket_stands_beside_the_api() {
-        assert_eq!(socket_url("http://h:1").unwrap(), "ws://h:1/ws");
-        assert_eq!(socket_url("http://h:1/base/").unwrap(), "ws://h:1/base/ws");
-        assert_eq!(socket_url("ws://h:1/ws").unwrap(), "ws://h:1/ws");
-        for wrong in ["https://h", "h:1", "http://"] {
-            assert!(socket_url(wrong).is_err(), "{wrong}");
-        }
+const fn style(args: &SendArgs) -> Style {
+    match (args.json, args.no_stream) {
+        (true, _) => Style::Raw,
+        (false, true) => Style::Whole,
+        (false, false) => Style::Stream,
     }
 }

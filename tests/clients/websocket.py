@@ -1,4 +1,6 @@
-"""The WebSocket of a running Dynode, by a client that is not ours. Its frames may have 65,536 bytes."""
+"""The WebSocket of a running Dynode, by a client that is not ours. Its frames may have 65,536 bytes.
+
+Arguments: the address, and the file of the JSON Schemas. Whatever the server says must be as they say."""
 
 import asyncio
 import json
@@ -6,10 +8,13 @@ import struct
 import sys
 
 import msgpack
+from jsonschema import Draft202012Validator
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 URL = sys.argv[1]
+SCHEMAS = json.load(open(sys.argv[2]))
+SAYS, HEARS = (Draft202012Validator(SCHEMAS[name]) for name in ("socket-event", "socket-request"))
 FRAME_BYTES_MAX = 65_536
 TERMINAL = {"complete", "chat.complete", "fail", "cancelled"}
 
@@ -25,7 +30,9 @@ async def hear(socket):
     while True:
         message = await socket.recv()
         event = msgpack.unpackb(message) if isinstance(message, bytes) else json.loads(message)
-        if event["event"] != "backpressure":
+        if isinstance(message, str):
+            SAYS.validate(event)
+        if event.get("event") != "backpressure":
             return event, type(message)
 
 
@@ -98,6 +105,13 @@ BAD = [
     (chat("b9", "x") | {"payload": {"model": "none", "messages": [{"role": "user", "content": "x"}]}}, "b9", "not_found", None),
     ({"action": "resume", "id": "never", "attempt": 1, "after": 0}, "never", "not_found", None),
     ({"action": "cancel", "id": "never"}, "never", "not_found", None),
+    ({"action": "status", "id": "never"}, "never", "not_found", None),
+    ({"action": "join"}, None, "invalid_request", "session"),
+    ({"action": "join", "session": "a b"}, None, "invalid_request", "session"),
+    ({"action": "credit", "id": "b10", "bytes": -1}, "b10", "invalid_request", "bytes"),
+    ({"action": "resume", "id": "b11", "attempt": 1}, "b11", "invalid_request", "after"),
+    (chat("b12", "x") | {"credit": "much"}, "b12", "invalid_request", "credit"),
+    ({"action": "estimate", "id": "b13", "request": {"action": "auto"}}, "b13", "invalid_request", "request.payload"),
 ]
 
 
@@ -177,6 +191,70 @@ async def health_is_told():
         assert event["output"]["status"] == "ready", event
 
 
+async def tell(socket, **frame):
+    HEARS.validate(frame)
+    await socket.send(json.dumps(frame))
+
+
+async def a_session_is_seen_by_all_who_join_it():
+    async with connect(URL) as one, connect(URL) as other, connect(URL) as sender:
+        for member, pack in ((one, json.dumps), (other, msgpack.packb)):
+            await member.send(pack({"action": "join", "session": "s"}))
+            joined, _ = await hear(member)
+            assert (joined["session_id"], joined["type"]) == ("s", "joined"), joined
+        for id, session in (("in1", "s"), ("out", "t"), ("in2", "s")):
+            await sender.send(json.dumps(chat(id, id) | {"session": session}))
+        for member, kind in ((one, str), (other, bytes)):
+            seen = {"in1": [], "in2": []}
+            while not all(events and events[-1]["event"] in TERMINAL for events in seen.values()):
+                told, heard = await hear(member)
+                assert heard is kind and told["session_id"] == "s" and told["type"] == told["data"]["event"], told
+                seen[told["data"]["id"]].append(told["data"])
+            for id, events in seen.items():
+                check_answer(events, id)
+        await tell(one, action="leave", session="s")
+        left, _ = await hear(one)
+        assert (left["session_id"], left["type"]) == ("s", "left"), left
+
+
+async def credit_sets_the_pace():
+    async with connect(URL) as socket:
+        frame = chat("paced", "x", tokens=40, tokens_per_second=400) | {"credit": 200}
+        HEARS.validate(frame)
+        await socket.send(json.dumps(frame))
+        left, events = 200, []
+        while not events or events[-1]["event"] not in TERMINAL:
+            message = await asyncio.wait_for(socket.recv(), 60)
+            event = json.loads(message)
+            SAYS.validate(event)
+            if event["event"] == "blocked":
+                assert event["bytes"] > 0, event
+                left += event["bytes"]
+                await tell(socket, action="credit", id="paced", bytes=event["bytes"])
+            elif event["event"] != "backpressure":
+                uncounted = event["event"] in TERMINAL | {"queued", "gap"}
+                left -= 0 if uncounted else len(message)
+                assert left >= 0, "more than was taken"
+                events.append(event)
+        assert events[-1]["event"] == "chat.complete" and events[-1]["usage"]["output_tokens"] == 40, events[-1]
+
+
+async def questions_are_answered():
+    async with connect(URL) as socket:
+        for action in ("system.health", "system.status", "models"):
+            await tell(socket, action=action, id="q")
+            [answer] = await events_of(socket, "q")
+            assert answer["event"] == "complete" and answer["output"], answer
+        await tell(socket, action="estimate", id="q", request=chat("ignored", "x"))
+        [answer] = await events_of(socket, "q")
+        assert answer["output"]["steps"], answer
+        await socket.send(json.dumps(chat("known", "x")))
+        check_answer(await events_of(socket, "known"), "x")
+        await tell(socket, action="status", id="known")
+        status, _ = await hear(socket)
+        assert (status["status"], status["outcome"]["status"]) == ("ended", "succeeded"), status
+
+
 async def a_frame_over_the_limit_closes_its_own_socket_only():
     async with connect(URL) as one, connect(URL) as other:
         await one.send(json.dumps(chat("large", "x" * FRAME_BYTES_MAX)))
@@ -198,6 +276,9 @@ async def main():
     await a_stream_goes_on_where_it_broke_off()
     await a_request_can_be_cancelled()
     await health_is_told()
+    await a_session_is_seen_by_all_who_join_it()
+    await credit_sets_the_pace()
+    await questions_are_answered()
     await a_frame_over_the_limit_closes_its_own_socket_only()
 
 

@@ -460,6 +460,13 @@ impl Engine {
         replay.map(decode).collect().await
     }
 
+    /// The headers of all events so far.
+    pub(crate) async fn event_headers(&self, tenant: &str, id: &str) -> Vec<Headers> {
+        let subject = format!("dynode.evt.{tenant}.{id}");
+        let replay = self.broker.replay(&self.topology.events, &subject, 0).await.unwrap();
+        replay.map(|stored| stored.unwrap().message.headers).collect().await
+    }
+
     /// Waits for an event of this name.
     pub(crate) async fn event(&self, tenant: &str, id: &str, name: &str) {
         let look = async {

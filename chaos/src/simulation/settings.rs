@@ -60,6 +60,7 @@ pub(super) fn gateway(tenant: &schemas::Tenant) -> Result<gateway::Config, Broke
         "frame_bytes_max": 64 << 10,
         "write_timeout_ms": 5_000,
         "socket_requests_max": 16,
+        "socket_sessions_max": 4,
         "socket_queue_frames_max": 16,
         "resume_wait_ms": 5_000,
         // There are no keys.

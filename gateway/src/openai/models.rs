@@ -2,12 +2,13 @@
 
 use axum::{Extension, Json, extract::State};
 use schemars::JsonSchema;
-use schemas::{Error, ErrorCode};
+use schemas::{Action, Error, ErrorCode};
 use serde::Serialize;
 
 use crate::{
     ModelInfo,
-    app::App,
+    app::{App, Shared},
+    caller::Caller,
     door::{Entry, Path},
     refusal::Refusal,
 };
@@ -35,13 +36,20 @@ pub(crate) struct Model {
     created: i64,
     /// Who runs it.
     owned_by: String,
+    /// What it does: an addition to the OpenAI form, for those that offer a choice.
+    action: Action,
 }
 
 /// Every model that the caller may ask for.
 pub(crate) async fn list(State(app): State<App>, Extension(entry): Extension<Entry>) -> Json<List> {
+    Json(listing(&app, &entry.caller))
+}
+
+/// All of them as they are listed.
+pub(crate) fn listing(app: &Shared, caller: &Caller) -> List {
     let listing = app.parts.catalogue.now();
-    let models = listing.models().iter().filter(|info| entry.caller.may_ask_for(&info.id));
-    Json(List { object: "list", data: models.map(|info| model(&app, info)).collect() })
+    let models = listing.models().iter().filter(|info| caller.may_ask_for(&info.id));
+    List { object: "list", data: models.map(|info| model(app, info)).collect() }
 }
 
 /// One model. Its id may hold slashes, percent-encoded as the SDKs do or plain.
@@ -60,7 +68,7 @@ pub(crate) async fn get(
     }
 }
 
-fn model(app: &App, info: &ModelInfo) -> Model {
+fn model(app: &Shared, info: &ModelInfo) -> Model {
     let (id, owned_by) = (info.id.clone(), info.owned_by.clone());
-    Model { id, object: "model", created: app.started_s, owned_by }
+    Model { id, object: "model", created: app.started_s, owned_by, action: info.action }
 }

@@ -1,10 +1,10 @@
 //! What a WebSocket client says.
 
-use schemas::{Action, Error, ErrorCode, Format, Request, RequestId};
+use schemas::{Action, Error, ErrorCode, Format, Request, SocketControl};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{frame::Position, native};
+use crate::native;
 
 /// The longest unusable id that is repeated to its sender.
 const SHOWN_ID_BYTES_MAX: usize = 128;
@@ -12,12 +12,9 @@ const SHOWN_ID_BYTES_MAX: usize = 128;
 /// One frame of a client.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Incoming {
-    Submit(Box<Request>),
-    Cancel(RequestId),
-    Resume(RequestId, Position),
-    /// Accepted for clients that send it: the bounded queue of the socket already holds back what is not read.
-    Credit,
-    Health(Option<RequestId>),
+    /// Work, and how many bytes of its frames the client takes.
+    Submit(Box<Request>, Option<u64>),
+    Control(SocketControl),
 }
 
 /// A frame that cannot be used, with its id as far as it has one.
@@ -27,22 +24,11 @@ pub(crate) struct Unusable {
     pub(crate) error: Error,
 }
 
+/// What a request says of this socket only.
 #[derive(Deserialize)]
-struct Cancel {
-    id: RequestId,
-}
-
-#[derive(Deserialize)]
-struct Resume {
-    id: RequestId,
-    attempt: u32,
-    after: u64,
-}
-
-#[derive(Deserialize)]
-struct Health {
+struct Flow {
     #[serde(default)]
-    id: Option<RequestId>,
+    credit: Option<u64>,
 }
 
 /// Reads one frame.
@@ -61,15 +47,12 @@ fn read(value: Value) -> Result<Incoming, Error> {
         let why = "expected an object, as {\"id\":\"a\",\"action\":\"chat.completion\",\"payload\":{}}";
         return Err(Error::new(ErrorCode::InvalidRequest, why));
     }
-    match value.get("action").and_then(Value::as_str) {
-        Some("cancel") => view::<Cancel>(value).map(|Cancel { id }| Incoming::Cancel(id)),
-        Some("resume") => {
-            view::<Resume>(value).map(|Resume { id, attempt, after }| Incoming::Resume(id, (attempt, after)))
-        }
-        Some("credit") => Ok(Incoming::Credit),
-        Some("system.health") => view::<Health>(value).map(|Health { id }| Incoming::Health(id)),
-        _ => native::parse(value).map(|request| Incoming::Submit(Box::new(streaming(request)))),
+    let action = value.get("action").and_then(Value::as_str);
+    if let Some(control) = action.and_then(|action| SocketControl::read(action, &value)) {
+        return control.map(Incoming::Control);
     }
+    let Flow { credit } = schemas::codec::view(&value, "")?;
+    native::parse(value).map(|request| Incoming::Submit(Box::new(streaming(request)), credit))
 }
 
 /// A chat on a socket streams unless it says otherwise: who opens a socket wants to see the answer come.
@@ -82,13 +65,10 @@ fn streaming(mut request: Request) -> Request {
     request
 }
 
-fn view<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
-    schemas::codec::from_value(value, "")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use schemas::{RequestId, socket::Resume};
 
     use super::*;
 
@@ -112,13 +92,22 @@ mod tests {
             unusable(r#"{"id":"a","action":"resume","attempt":-1,"after":0}"#).error.param.as_deref(),
             Some("attempt")
         );
+        for credit in ["-1", "1.5", "\"much\""] {
+            let frame = format!(r#"{{"id":"a","action":"auto","payload":{{}},"credit":{credit}}}"#);
+            assert_eq!(unusable(&frame).error.param.as_deref(), Some("credit"), "{credit}");
+        }
+        assert_eq!(unusable(r#"{"action":"join","session":"a b"}"#).error.param.as_deref(), Some("session"));
+        assert_eq!(
+            unusable(r#"{"id":"a","action":"credit","bytes":0}"#).error.param.as_deref(),
+            Some("bytes")
+        );
     }
 
     #[test]
     fn a_chat_streams_unless_it_says_otherwise() {
         let streams = |payload: &str| {
             let text = format!(r#"{{"action":"chat.completion","payload":{payload}}}"#);
-            let Ok(Incoming::Submit(request)) = parse(Format::Json, text.as_bytes()) else {
+            let Ok(Incoming::Submit(request, None)) = parse(Format::Json, text.as_bytes()) else {
                 panic!("no request")
             };
             request.wants_stream()
@@ -129,24 +118,25 @@ mod tests {
 
     #[test]
     fn both_formats_say_the_same() {
-        let value = serde_json::json!({"action": "resume", "id": "a", "attempt": 2, "after": 7});
-        let expected = Incoming::Resume(RequestId::new("a").unwrap(), (2, 7));
+        let value = serde_json::json!({"action": "resume", "id": "a", "attempt": 2, "after": 7, "credit": 9});
+        let id = RequestId::new("a").unwrap();
+        let resume = SocketControl::Resume(Resume { id, attempt: 2, after: 7, credit: Some(9) });
         for format in [Format::Json, Format::MessagePack] {
-            assert_eq!(
-                parse(format, &format.encode(&value).unwrap()),
-                Ok(Incoming::Resume(RequestId::new("a").unwrap(), (2, 7)))
-            );
+            let parsed = parse(format, &format.encode(&value).unwrap());
+            assert_eq!(parsed, Ok(Incoming::Control(resume.clone())));
         }
-        assert_eq!(read(value).unwrap(), expected);
     }
 
     /// Frames of every kind, as a client would send them.
-    const FRAMES: [&str; 6] = [
+    const FRAMES: [&str; 9] = [
         r#"{"id":"a","action":"chat.completion","payload":{"model":"m","messages":[]},"deadline_ms":5}"#,
         r#"{"action":"cancel","id":"a"}"#,
         r#"{"action":"resume","id":"a","attempt":1,"after":3}"#,
         r#"{"action":"credit","id":"a","bytes":7}"#,
         r#"{"action":"system.health","id":null}"#,
+        r#"{"action":"join","session":"s-1"}"#,
+        r#"{"action":"status","id":"q"}"#,
+        r#"{"action":"estimate","request":{"action":"auto","payload":{"model":"m"}}}"#,
         r#"{"action":"embedding.query","payload":{"model":"m","input":[[1]]},"route":{"max_cost_usd":0.1}}"#,
     ];
 

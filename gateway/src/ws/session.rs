@@ -10,26 +10,30 @@ use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use schemas::{
-    Backpressure, Error, ErrorCode, Event, EventBody, Flow, Format, Output, Request, RequestId,
-    event::Completion, fingerprint,
+    Backpressure, Error, ErrorCode, Flow, Format, Request, RequestId, SocketControl, fingerprint,
+    socket::{Notice, Resume},
 };
 use tokio::{
     task::{AbortHandle, Id, JoinSet},
     time::{Instant, MissedTickBehavior},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug};
 
 use super::{
+    client::{Client, DOOR},
+    credit::Credit,
     incoming::{self, Incoming, Unusable},
+    membership::Membership,
     outgoing::{self, GOING_AWAY, Gone, Outgoing, POLICY, PROTOCOL_ERROR, TOO_LARGE},
-    request::{self, Ended},
+    question::{self, Asked},
+    request::{self, Outlet},
+    stream::Ended,
 };
 use crate::{
     app::{App, overloaded},
     caller::CallerRef,
     door::{self, Entry},
-    frame::{Frame, Position},
-    health,
     record::Key,
     until::REVOKED,
 };
@@ -50,6 +54,8 @@ pub(crate) async fn run(app: App, caller: CallerRef, socket: WebSocket) {
     let mut session = Session {
         open: HashMap::new(),
         tasks: JoinSet::new(),
+        joined: HashMap::new(),
+        members: JoinSet::new(),
         paused: HashSet::new(),
         format: Format::Json,
         heard_at: Instant::now(),
@@ -60,6 +66,7 @@ pub(crate) async fn run(app: App, caller: CallerRef, socket: WebSocket) {
     if let Some((code, reason)) = session.serve(&mut stream).await {
         debug!(code, reason, "socket closed");
         session.tasks.shutdown().await;
+        session.members.shutdown().await;
         session.out.close(code, reason).await;
     }
     drop(session);
@@ -79,6 +86,9 @@ struct Session {
     /// The requests whose events are passed on.
     open: HashMap<RequestId, Open>,
     tasks: JoinSet<Result<(), Gone>>,
+    /// The sessions whose events are told, each with what ends that.
+    joined: HashMap<RequestId, CancellationToken>,
+    members: JoinSet<Result<(), Gone>>,
     /// The pools that have asked this client to wait.
     paused: HashSet<String>,
     /// How the client speaks, for what is not the answer to a frame.
@@ -90,6 +100,7 @@ struct Open {
     task: AbortHandle,
     fingerprint: Option<String>,
     ended: Ended,
+    credit: Option<Credit>,
 }
 
 impl Session {
@@ -121,6 +132,8 @@ impl Session {
                     let task = ended.map_or_else(|error| error.id(), |(task, _)| task);
                     self.forget(task);
                 }
+                // A client that is gone is noticed by what is sent to it.
+                Some(_) = self.members.join_next() => {}
                 signal = signals.recv() => if let Ok(message) = signal { self.pass_signal(&message) },
                 _ = ticks.tick() => {
                     if self.heard_at.elapsed() > Duration::from_millis(self.app.config.socket_idle_timeout_ms) {
@@ -148,24 +161,50 @@ impl Session {
             return Err(Some((TOO_LARGE, "frame over gateway.frame_bytes_max")));
         }
         self.format = format;
+        let client = self.client(format);
         let done = match incoming::parse(format, &bytes) {
-            Ok(incoming) => self.act(incoming, format, bytes.len()).await,
-            Err(Unusable { id, error }) => self.refuse(id.as_deref(), &error, format).await,
+            Ok(incoming) => self.act(incoming, client, bytes.len()).await,
+            Err(Unusable { id, error }) => client.refuse(id.as_deref(), &error).await,
         };
         done.map_err(|Gone| None)
     }
 
-    async fn act(&mut self, incoming: Incoming, format: Format, bytes: usize) -> Result<(), Gone> {
-        match incoming {
-            Incoming::Submit(request) => self.submit(*request, format, bytes).await,
-            Incoming::Resume(id, last) => self.resume(id, last, format).await,
-            Incoming::Cancel(id) => request::cancel(&self.app, &self.caller, id, format, &self.out).await,
-            Incoming::Credit => Ok(()),
-            Incoming::Health(id) => self.report(id, format).await,
+    fn client(&self, format: Format) -> Client {
+        Client { app: self.app.clone(), caller: self.caller.clone(), out: self.out.clone(), format }
+    }
+
+    async fn act(&mut self, incoming: Incoming, client: Client, bytes: usize) -> Result<(), Gone> {
+        let control = match incoming {
+            Incoming::Submit(request, credit) => return self.submit(*request, credit, client, bytes).await,
+            Incoming::Control(control) => control,
+        };
+        match control {
+            SocketControl::Resume(resume) => self.resume(resume, client).await,
+            SocketControl::Cancel(of) => request::cancel(&client, of.id).await,
+            SocketControl::Credit(grant) => {
+                // Of a request that has ended meanwhile, or has no limit, there is nothing to say.
+                if let Some(credit) = self.open.get(&grant.id).and_then(|open| open.credit.as_ref()) {
+                    credit.grant(grant.bytes.get());
+                }
+                Ok(())
+            }
+            SocketControl::Join(of) => self.join(of.session, client).await,
+            SocketControl::Leave(of) => self.leave(of.session, client).await,
+            SocketControl::Status(of) => self.ask(Some(of.id.clone()), Asked::Status(of), client).await,
+            SocketControl::Health(asked) => question::answer(client, Asked::Health(asked)).await,
+            SocketControl::Pools(asked) => question::answer(client, Asked::Pools(asked)).await,
+            SocketControl::Models(asked) => question::answer(client, Asked::Models(asked)).await,
+            SocketControl::Estimate(asked) => question::answer(client, Asked::Estimate(asked)).await,
         }
     }
 
-    async fn submit(&mut self, request: Request, format: Format, bytes: usize) -> Result<(), Gone> {
+    async fn submit(
+        &mut self,
+        request: Request,
+        credit: Option<u64>,
+        client: Client,
+        bytes: usize,
+    ) -> Result<(), Gone> {
         let id = request.id.clone().unwrap_or_else(|| self.app.fresh_id());
         let fingerprint = fingerprint::of(&request);
         if let Some(open) = self.open.get(&id).filter(|open| !open.ended.is_said()) {
@@ -175,38 +214,75 @@ impl Session {
             }
             let error =
                 Error::new(ErrorCode::Conflict, format!("the id `{id}` is open on this socket; use another"));
-            return self.refuse(Some(id.as_str()), &error, format).await;
+            return client.refuse(Some(id.as_str()), &error).await;
         }
         if let Some(error) = self.full() {
-            return self.refuse(Some(id.as_str()), &error, format).await;
+            return client.refuse(Some(id.as_str()), &error).await;
         }
         let mut share = self.app.room.share();
         if !share.grow(bytes) {
             let error = self.app.spread(self.app.crowded(door::NO_ROOM));
-            return self.refuse(Some(id.as_str()), &error, format).await;
+            return client.refuse(Some(id.as_str()), &error).await;
         }
         // One that was refused names the id that its sender gave.
         let entry = Entry { fresh: id.clone(), caller: self.caller.clone(), traceparent: None };
-        let span = tracing::info_span!("request", door = request::DOOR, %id);
-        let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
-        let run = request::run(app, entry, (request, share), format, out, ended.clone()).instrument(span);
-        self.spawn(id, Some(fingerprint), ended, run);
+        let span = tracing::info_span!("request", door = DOOR, %id);
+        let open = |outlet| request::run(entry, (request, share), outlet).instrument(span);
+        self.spawn(id, Some(fingerprint), credit, client, open);
         Ok(())
     }
 
-    async fn resume(&mut self, id: RequestId, last: Position, format: Format) -> Result<(), Gone> {
+    async fn resume(&mut self, resume: Resume, client: Client) -> Result<(), Gone> {
+        let Resume { id, attempt, after, credit } = resume;
         let key = Key::new(&self.app, &self.caller, id.clone());
         // Before the other goes, so that the request is never without a reader.
         let reader = self.app.lingers.join(&key);
         if let Some(open) = self.open.remove(&id) {
             open.task.abort();
         } else if let Some(error) = self.full() {
-            return self.refuse(Some(id.as_str()), &error, format).await;
+            return client.refuse(Some(id.as_str()), &error).await;
         }
-        let (app, out, ended) = (self.app.clone(), self.out.clone(), Ended::default());
-        let resumed =
-            request::resume(app, self.caller.clone(), (key, reader), last, format, out, ended.clone());
-        self.spawn(id, None, ended, resumed);
+        self.spawn(id, None, credit, client, |outlet| {
+            request::resume((key, reader), (attempt, after), outlet)
+        });
+        Ok(())
+    }
+
+    async fn join(&mut self, session: RequestId, client: Client) -> Result<(), Gone> {
+        if self.joined.contains_key(&session) {
+            return Membership { client, session }.say("joined", None).await;
+        }
+        let most = self.app.config.socket_sessions_max;
+        if self.joined.len() >= most {
+            let why =
+                format!("`{session}` is one more than the {most} sessions that a socket may join; leave one");
+            let error = Error { param: Some("session".into()), ..overloaded(&why) };
+            return client.refuse(None, &self.app.spread(error)).await;
+        }
+        let leaving = CancellationToken::new();
+        self.members.spawn(Membership { client, session: session.clone() }.attend(leaving.clone()));
+        self.joined.insert(session, leaving);
+        Ok(())
+    }
+
+    /// Returns when nothing more of the session comes.
+    async fn leave(&mut self, session: RequestId, client: Client) -> Result<(), Gone> {
+        let Some(leaving) = self.joined.remove(&session) else {
+            return Membership { client, session }.say("left", None).await;
+        };
+        leaving.cancel();
+        while self.members.len() > self.joined.len() {
+            self.members.join_next().await;
+        }
+        Ok(())
+    }
+
+    /// For what waits for the broker, as requests do: it counts as one.
+    async fn ask(&mut self, id: Option<RequestId>, asked: Asked, client: Client) -> Result<(), Gone> {
+        if let Some(error) = self.full() {
+            return client.refuse(id.as_ref().map(RequestId::as_str), &error).await;
+        }
+        self.tasks.spawn(question::answer(client, asked));
         Ok(())
     }
 
@@ -217,39 +293,22 @@ impl Session {
         })
     }
 
-    fn spawn(
+    fn spawn<Run: Future<Output = Result<(), Gone>> + Send + 'static>(
         &mut self,
         id: RequestId,
         fingerprint: Option<String>,
-        ended: Ended,
-        task: impl Future<Output = Result<(), Gone>> + Send + 'static,
+        credit: Option<u64>,
+        client: Client,
+        run: impl FnOnce(Outlet) -> Run,
     ) {
-        let task = self.tasks.spawn(task);
-        self.open.insert(id, Open { task, fingerprint, ended });
+        let (ended, credit) = (Ended::default(), credit.map(Credit::new));
+        let outlet = Outlet { client, ended: ended.clone(), credit: credit.clone() };
+        let task = self.tasks.spawn(run(outlet));
+        self.open.insert(id, Open { task, fingerprint, ended, credit });
     }
 
     fn forget(&mut self, task: Id) {
         self.open.retain(|_, open| open.task.id() != task);
-    }
-
-    async fn refuse(&self, id: Option<&str>, error: &Error, format: Format) -> Result<(), Gone> {
-        request::refuse(&self.app, &self.caller, id, error, format, &self.out).await
-    }
-
-    async fn report(&self, id: Option<RequestId>, format: Format) -> Result<(), Gone> {
-        let output = Output::Other(health::report(&self.app));
-        let body = EventBody::Complete(Completion {
-            output,
-            usage: schemas::Usage::default(),
-            cost_usd: None,
-            provider: None,
-            model: None,
-        });
-        let event = Event { id: id.unwrap_or_else(|| self.app.fresh_id()), attempt: 0, seq: 0, body };
-        match Frame::of(&event, format) {
-            Ok(frame) => self.out.frame(&frame, format).await,
-            Err(error) => self.refuse(Some(event.id.as_str()), &error, format).await,
-        }
     }
 
     fn pass_signal(&mut self, message: &broker::Message) {
@@ -266,17 +325,10 @@ impl Session {
             Flow::Resume => self.paused.remove(&signal.pool),
         };
         // Numbers and strings always encode.
-        if let (true, Ok(body)) = (news, self.format.encode(&Signal { event: "backpressure", signal })) {
+        if let (true, Ok(body)) = (news, self.format.encode(&Notice::Backpressure(signal))) {
             self.out.hint(body, self.format);
         }
     }
-}
-
-#[derive(serde::Serialize)]
-struct Signal {
-    event: &'static str,
-    #[serde(flatten)]
-    signal: Backpressure,
 }
 
 /// What a read error means: a frame over the hard limit, a breach of the protocol, or a client that is gone.

@@ -185,6 +185,7 @@ fn config(changes: Value) -> Config {
         "tenant_queue_max": 1_000,
         "assumed_job_ms": 1_000,
         "socket_requests_max": 16,
+        "socket_sessions_max": 4,
         "socket_queue_frames_max": 64,
         "socket_idle_timeout_ms": 60_000,
         "key_refresh_ms": 50,

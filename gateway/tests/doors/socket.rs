@@ -1,10 +1,10 @@
 //! `/ws`.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use broker::{Broker, Message as BrokerMessage};
 use futures_util::{SinkExt, StreamExt};
-use schemas::Format;
+use schemas::{EventBody, Format, Usage};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -18,6 +18,13 @@ use crate::{
     worker::Job,
 };
 
+/// Checks every JSON frame of the server.
+static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    let all = schemas::export::schemas();
+    let (_, schema) = all.iter().find(|(name, _)| *name == "socket-event").unwrap();
+    jsonschema::validator_for(schema.as_value()).unwrap()
+});
+
 pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
@@ -30,7 +37,7 @@ impl Socket {
     }
 
     /// The next frame that is not a ping.
-    async fn message(&mut self) -> Message {
+    pub(crate) async fn message(&mut self) -> Message {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.unwrap().unwrap().unwrap() {
                 Message::Ping(_) => {}
@@ -41,13 +48,17 @@ impl Socket {
 
     pub(crate) async fn hear(&mut self) -> Value {
         match self.message().await {
-            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            Message::Text(text) => {
+                let frame = serde_json::from_str(&text).unwrap();
+                assert!(SCHEMA.is_valid(&frame), "no frame of the contract: {frame}");
+                frame
+            }
             other => panic!("not a text frame: {other:?}"),
         }
     }
 
     /// Frames up to the end of every one of `requests`.
-    async fn hear_ends(&mut self, requests: usize) -> Vec<Value> {
+    pub(crate) async fn hear_ends(&mut self, requests: usize) -> Vec<Value> {
         let (mut frames, mut ends) = (Vec::new(), 0);
         while ends < requests {
             let frame = self.hear().await;
@@ -69,7 +80,7 @@ impl Socket {
     }
 }
 
-fn names(frames: &[Value], id: &str) -> Vec<String> {
+pub(crate) fn names(frames: &[Value], id: &str) -> Vec<String> {
     let of_id = frames.iter().filter(|frame| frame["id"] == id);
     of_id.map(|frame| frame["event"].as_str().unwrap().to_owned()).collect()
 }
@@ -94,6 +105,44 @@ async fn many_requests_share_a_socket_each_in_order() {
         assert_eq!((text.as_str(), &of_id[5]["output"]["text"]), ("Hello, world", &json!("Hello, world")));
         assert_eq!(of_id[5]["usage"]["output_tokens"], 3);
     }
+}
+
+#[tokio::test]
+async fn every_kind_of_event_passes_in_order_up_to_one_end() {
+    let rig = Rig::start().await;
+    let mut socket = Socket::open(&rig).await;
+    socket.say(native("v-1", "script")).await;
+    assert_eq!(socket.hear().await["event"], "queued");
+    let job = Job::of(&rig, "v-1", Format::MessagePack);
+    job.running(1).await;
+    let call = json!({ "index": 0, "id": "c1", "name": "clock", "arguments": "{}" });
+    let told = [
+        json!({ "event": "chat.delta", "reasoning": "what time is it?" }),
+        json!({ "event": "chat.delta", "tool_calls": [call] }),
+        json!({ "event": "tool.call", "data": { "name": "clock" } }),
+        json!({ "event": "tool.result", "data": { "time": "noon" } }),
+        json!({ "event": "progress", "fraction": 0.5, "message": "half" }),
+        json!({ "event": "judge", "data": { "score": 1 } }),
+    ];
+    for (seq, event) in (1..).zip(&told) {
+        job.emit(1, seq, serde_json::from_value(event.clone()).unwrap()).await;
+    }
+    job.end(1, 7, Ok(crate::worker::whole())).await;
+    // Whoever tells the end once more is not heard.
+    job.emit(1, 7, EventBody::Cancelled { usage: Usage::default() }).await;
+    let frames = socket.hear_ends(1).await;
+    for (event, frame) in told.iter().zip(&frames[1..]) {
+        for (field, value) in event.as_object().unwrap() {
+            assert_eq!(&frame[field], value, "{frame}");
+        }
+    }
+    let end = frames.last().unwrap();
+    assert_eq!(
+        (frames.len(), &end["event"], &end["usage"]["input_tokens"]),
+        (8, &json!("chat.complete"), &json!(5))
+    );
+    socket.say(json!({ "action": "system.health", "id": "h" })).await;
+    assert_eq!(socket.hear().await["id"], "h", "one end, and nothing after it");
 }
 
 #[tokio::test]

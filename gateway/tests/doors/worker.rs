@@ -98,6 +98,12 @@ impl Job {
         }
     }
 
+    /// The request names a session.
+    pub(crate) fn in_session(mut self, session: &str) -> Self {
+        self.request.session = Some(RequestId::new(session).unwrap());
+        self
+    }
+
     /// Plays the engine for another request under the id `id`.
     pub(crate) fn of_another(rig: &crate::rig::Rig, id: &str) -> Self {
         Self { fingerprint: "another".into(), ..Self::of(rig, id, Format::Json) }
@@ -176,6 +182,9 @@ impl Job {
         let mut headers = Headers::of_format(self.format);
         if !matches!(event.body, EventBody::ChatDelta(_)) && !self.fingerprint.is_empty() {
             headers.set("Dynode-Fingerprint", self.fingerprint.as_str());
+        }
+        if let Some(session) = &self.request.session {
+            headers.set("Dynode-Session", session.as_str());
         }
         let payload = self.format.encode(&event).unwrap();
         let subject = self.topology.subjects.event(&self.tenant, &self.id);

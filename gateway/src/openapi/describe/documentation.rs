@@ -32,6 +32,18 @@ pub(crate) fn browse_docs() -> Operation {
     .raw(HTML)
 }
 
+pub(crate) fn open_chat() -> Operation {
+    Operation::new(
+        Tag::Documentation,
+        "open_chat",
+        "Chat in a browser",
+        "Open this in a browser to talk to the models over the WebSocket. It loads nothing from elsewhere.",
+    )
+    .open()
+    .answers(200, "The page.")
+    .raw(HTML)
+}
+
 pub(crate) fn read_contract() -> Operation {
     Operation::new(
         Tag::Documentation,

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use futures_util::{SinkExt, StreamExt};
-use reqwest::{StatusCode, header::HeaderMap};
+use reqwest::StatusCode;
 use schemas::{ErrorCode, EventBody, Request, RequestId};
 use serde::Deserialize;
 use serde_json::json;
@@ -23,8 +23,11 @@ use tokio_tungstenite::{
 #[cfg(test)]
 mod tests;
 
-use super::screen::{Screen, Shown};
-use crate::signal::Signals;
+use super::{
+    Server,
+    screen::{Screen, Shown},
+};
+use crate::signal::{Signal, Signals};
 
 /// The first pause before a lost connection is made again; it doubles each time.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
@@ -39,15 +42,17 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::command) enum End {
     /// With an answer.
     Succeeded,
     /// Without one.
     Failed,
     /// The server could not be reached in the first place.
     Unreachable,
-    /// The person pressed Ctrl-C.
+    /// The person pressed Ctrl-C: the request is cancelled.
     Interrupted,
+    /// Likewise, and pressed it again, or the program is asked to end.
+    Left,
 }
 
 /// How one connection ended.
@@ -68,35 +73,39 @@ struct Frame {
 
 /// One request and how far its events were seen.
 #[derive(Debug)]
-pub(super) struct Session<Out, Notes> {
-    url: String,
-    /// What the server is told when the socket is opened.
-    headers: HeaderMap,
+pub(in crate::command) struct Session<'a, Out, Notes> {
+    server: &'a Server,
     request: Request,
     screen: Screen<Out, Notes>,
-    signals: Signals,
+    signals: &'a mut Signals,
     seen: Option<(u32, u64)>,
 }
 
-impl<Out: Write, Notes: Write> Session<Out, Notes> {
-    /// A session with the WebSocket at `url`, opened with `headers`. The request must have an id.
-    pub(super) fn new(
-        (url, headers): (String, HeaderMap),
+impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
+    /// A session with `server`. The request must have an id.
+    pub(in crate::command) const fn new(
+        server: &'a Server,
         request: Request,
         screen: Screen<Out, Notes>,
-        signals: Signals,
+        signals: &'a mut Signals,
     ) -> Self {
-        Self { url, headers, request, screen, signals, seen: None }
+        Self { server, request, screen, signals, seen: None }
     }
 
-    /// Sends the request and shows its events until it has ended, or for as long as `patience` lasts.
-    pub(super) async fn run(mut self, patience: Duration) -> anyhow::Result<End> {
+    /// Sends the request and shows its events until it has ended, or for as long as `patience` lasts. Returns the text of
+    /// the answer as well, as far as it has come.
+    pub(in crate::command) async fn run(mut self, patience: Duration) -> anyhow::Result<(End, String)> {
+        let end = self.converse_until_the_end(patience).await?;
+        Ok((end, self.screen.text()))
+    }
+
+    async fn converse_until_the_end(&mut self, patience: Duration) -> anyhow::Result<End> {
         let give_up = Instant::now() + patience;
         let (mut pause, mut was_connected) = (Duration::ZERO, false);
         loop {
             let connection = tokio::select! {
-                connection = connect(&self.url, &self.headers, pause) => connection,
-                _ = self.signals.next() => return Ok(End::Interrupted),
+                connection = connect(self.server, pause) => connection,
+                signal = self.signals.next() => return Ok(end_by(signal)),
                 () = time::sleep_until(give_up) => return self.late(),
             };
             let parting = match connection {
@@ -117,9 +126,9 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
     }
 
     /// The end of patience.
-    fn late(mut self) -> anyhow::Result<End> {
-        let id = self.id();
-        self.screen.note(&format!("no answer in time; ask for it later with --id {id}"))?;
+    fn late(&mut self) -> anyhow::Result<End> {
+        let note = format!("no answer in time; ask for it later with --id {}", self.id());
+        self.screen.note(&note)?;
         Ok(End::Failed)
     }
 
@@ -131,11 +140,12 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
             let status = response.status();
             let mend =
                 if status == StatusCode::UNAUTHORIZED { "; set DYNODE_API_KEY to a key of it" } else { "" };
-            self.screen.note(&format!("{} refuses the connection: {status}{mend}", self.url))?;
+            self.screen.note(&format!("{} refuses the connection: {status}{mend}", self.server.url))?;
             return Ok(Parting::End(End::Failed));
         }
         if !was_connected {
-            self.screen.note(&format!("cannot reach {}: {error}; is `dynode` running there?", self.url))?;
+            self.screen
+                .note(&format!("cannot reach {}: {error}; is `dynode` running there?", self.server.url))?;
             return Ok(Parting::End(End::Unreachable));
         }
         Ok(Parting::Lost)
@@ -149,7 +159,7 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
         loop {
             let message = tokio::select! {
                 message = time::timeout(SILENCE, socket.next()) => message,
-                _ = self.signals.next() => return self.cancel(socket).await,
+                signal = self.signals.next() => return self.cancel(socket, signal).await,
             };
             match message {
                 Ok(Some(Ok(Message::Text(text)))) => {
@@ -221,7 +231,7 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
         })
     }
 
-    async fn cancel(&mut self, socket: &mut Socket) -> anyhow::Result<Parting> {
+    async fn cancel(&mut self, socket: &mut Socket, signal: Signal) -> anyhow::Result<Parting> {
         let cancel = json!({"action": "cancel", "id": self.id()}).to_string();
         let farewell = async {
             socket.send(Message::text(cancel)).await?;
@@ -231,12 +241,12 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
             Ok::<_, tungstenite::Error>(())
         };
         // It is left in any case; a second Ctrl-C need not wait.
-        tokio::select! {
-            _ = time::timeout(FAREWELL, farewell) => {}
-            _ = self.signals.next() => {}
-        }
+        let end = tokio::select! {
+            _ = time::timeout(FAREWELL, farewell) => end_by(signal),
+            _ = self.signals.next() => End::Left,
+        };
         self.screen.note("cancelled")?;
-        Ok(Parting::End(End::Interrupted))
+        Ok(Parting::End(end))
     }
 
     async fn say(&self, socket: &mut Socket, text: String) -> Result<(), tungstenite::Error> {
@@ -260,10 +270,15 @@ fn is_forgotten(frame: &Frame, position: Option<(u32, u64)>) -> bool {
     not_found && position.is_none()
 }
 
-async fn connect(url: &str, headers: &HeaderMap, pause: Duration) -> Result<Socket, tungstenite::Error> {
+const fn end_by(signal: Signal) -> End {
+    match signal {
+        Signal::Interrupt => End::Interrupted,
+        Signal::Terminate => End::Left,
+    }
+}
+
+async fn connect(server: &Server, pause: Duration) -> Result<Socket, tungstenite::Error> {
     time::sleep(pause).await;
-    let mut request = url.into_client_request()?;
-    request.headers_mut().extend(headers.clone());
     let without_nagle = true;
-    connect_async_with_config(request, None, without_nagle).await.map(|(socket, _)| socket)
+    connect_async_with_config(server.opening()?, None, without_nagle).await.map(|(socket, _)| socket)
 }

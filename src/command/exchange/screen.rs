@@ -5,11 +5,9 @@ use std::io::{self, Write};
 use schemas::{ChatDelta, ChatOutput, Error, EventBody, Output, event::Completion};
 use tokio::time::Instant;
 
-use crate::cli::SendArgs;
-
 /// How the answer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(in crate::command) enum Style {
     /// Piece by piece.
     Stream,
     /// When it is whole.
@@ -20,7 +18,7 @@ pub(super) enum Style {
 
 /// Shows one answer.
 #[derive(Debug)]
-pub(super) struct Screen<Out, Notes> {
+pub(in crate::command) struct Screen<Out, Notes> {
     out: Out,
     notes: Notes,
     style: Style,
@@ -41,21 +39,15 @@ pub(super) enum Shown {
     Failed,
 }
 
-impl Style {
-    /// The style that `args` ask for.
-    pub(super) const fn of(args: &SendArgs) -> Self {
-        match (args.json, args.no_stream) {
-            (true, _) => Self::Raw,
-            (false, true) => Self::Whole,
-            (false, false) => Self::Stream,
-        }
-    }
-}
-
 impl<Out: Write, Notes: Write> Screen<Out, Notes> {
     /// Shows the answer on `out` and tells on `notes` what happened; model, usage and time only where it is `chatty`.
-    pub(super) fn new(style: Style, chatty: bool, out: Out, notes: Notes) -> Self {
+    pub(in crate::command) fn new(style: Style, chatty: bool, out: Out, notes: Notes) -> Self {
         Self { out, notes, style, chatty, start: Instant::now(), attempt: 0, shown: String::new() }
+    }
+
+    /// The text of the answer, as far as it has come.
+    pub(super) fn text(self) -> String {
+        self.shown
     }
 
     /// Tells the person something, on standard error.
@@ -156,6 +148,7 @@ impl<Out: Write, Notes: Write> Screen<Out, Notes> {
             self.begin_anew("some pieces were lost")?;
         }
         write!(self.out, "{}", &text[self.shown.len()..])?;
+        self.shown.clone_from(text);
         if !text.ends_with('\n') && !text.is_empty() {
             writeln!(self.out)?;
         }
