@@ -62,11 +62,11 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
         "version": app.parts.version,
         "openai": [
             "/v1/chat/completions", "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech",
-            "/v1/models", "/v1/models/{id}",
+            "/v1/models", "/v1/models/{id}", "/v1/responses", "/v1/responses/{id}", "/v1/responses/{id}/cancel",
         ],
         "native": [
             "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events", "/v1/estimate",
-            "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
+            "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/feedback", "/v1/feedback/{id}", "/v1/webhooks/{token}",
         ],
         "websocket": "/ws",
         "operations": [

@@ -15,6 +15,7 @@
 //! | `openai`, `native`, `events`, `ws` | the doors |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
+//! | `feedback` | how answers were rated |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
 //! | `dead` | the operator's door: what was parked |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
@@ -39,6 +40,7 @@ mod ending;
 mod estimate;
 mod events;
 mod feed;
+mod feedback;
 mod frame;
 mod health;
 mod hub;

@@ -15,7 +15,7 @@ use tracing::error;
 
 use crate::{
     app::App,
-    assets, dead, door, estimate, events, health, native, openai,
+    assets, dead, door, estimate, events, feedback, health, native, openai,
     refusal::{self, Refusal, Refused},
     status, usage, webhooks, ws,
 };
@@ -29,6 +29,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(status::get))
         .route("/v1/chat/completions", post(openai::chat::create))
+        .route("/v1/responses", post(openai::responses::create))
+        .route("/v1/responses/{id}", get(openai::responses::get).delete(openai::responses::delete))
+        .route("/v1/responses/{id}/cancel", post(openai::responses::cancel))
         .route("/v1/embeddings", post(openai::embeddings::create))
         .route("/v1/images/generations", post(openai::images::generate))
         .route("/v1/audio/speech", post(openai::speech::create))
@@ -43,6 +46,8 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/events", get(events::of_tenant))
         .route("/v1/estimate", post(estimate::create))
         .route("/v1/usage", get(usage::get))
+        .route("/v1/feedback", post(feedback::create))
+        .route("/v1/feedback/{id}", get(feedback::get))
         .route("/v1/dead", get(dead::list))
         .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
         .route("/v1/dead/{sequence}/replay", post(dead::replay))
