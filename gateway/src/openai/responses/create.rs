@@ -26,7 +26,9 @@ const RENAMED: [(&str, &str); 9] = [
     ("n", "input, one request for each answer"),
 ];
 /// Fields whose meaning is not to be had here, and what to do instead.
-const REFUSED: [(&str, &str); 6] = [
+const REFUSED: [(&str, &str); 8] = [
+    ("access_programs", "no programs are known here: leave it out"),
+    ("image", "answers are text here; POST /v1/images/generations makes images"),
     (
         "conversation",
         "no conversations are kept here: name the response to go on from in `previous_response_id`",
