@@ -289,11 +289,24 @@ async fn only_what_is_kept_is_there() {
 }
 
 #[tokio::test]
+async fn another_tenants_response_is_an_unknown_one() {
+    let rig = Rig::start().await;
+    let id = rig.post(PATH, &asked("sim-chat")).await.json()["id"].clone();
+    let other = Rig::on(rig.broker.clone(), json!({ "tenant": "other" })).await;
+    assert_eq!(other.get(&at(&id, "")).await.status, 404);
+    assert_eq!(other.get(&at(&id, "?stream=true")).await.status, 404);
+    assert_eq!(other.cancel_response(&id).await.status, 404);
+    assert_eq!(other.delete(&at(&id, "")).await.status, 404);
+    assert_eq!(other.post(PATH, &with("sim-chat", "previous_response_id", id.clone())).await.status, 404);
+    assert_eq!(rig.get(&at(&id, "")).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_same_key_is_the_same_response_and_another_question_under_it_a_conflict() {
     let rig = Rig::start().await;
     let first = rig.post_as("k1", PATH, &asked("sim-chat")).await.json();
     let again = rig.post_as("k1", PATH, &asked("sim-chat")).await.json();
-    assert_eq!((&first["id"], &first["output"]), (&again["id"], &again["output"]));
+    assert_eq!(first, again);
     let other = rig.post_as("k1", PATH, &with("sim-chat", "input", json!("else"))).await;
     assert_eq!(other.status, 409);
     assert_eq!(rig.get(&at(&first["id"], "")).await.json()["output"], first["output"]);

@@ -160,6 +160,8 @@ impl Events {
 
     /// The end of a stream whose request goes on, or has ended in a way that this stream cannot show.
     pub(super) fn break_off(&mut self, error: &Error) -> Result<(), Error> {
+        // It may come before what the client has already, and is news nevertheless.
+        self.next = self.next.max(self.after.map_or(0, |after| after.saturating_add(1)));
         let (code, message, param) = (error.code, &error.message, &error.param);
         self.emit("error", json!({ "code": code, "message": message, "param": param }))
     }

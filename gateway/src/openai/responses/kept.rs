@@ -77,9 +77,13 @@ fn name(key: &Key) -> String {
     format!("{}.{}", key.tenant, key.id)
 }
 
-/// Keeps a question, unless it is kept already.
-pub(super) async fn keep(app: &Shared, key: &Key, is_new: bool, question: &Question) -> Result<(), Error> {
-    if !is_new && app.responses.info(app, key).await?.is_some() {
+/// Keeps a question. Of a repeat it becomes what was kept the first time.
+pub(super) async fn keep(app: &Shared, key: &Key, is_new: bool, question: &mut Question) -> Result<(), Error> {
+    if !is_new
+        && let Some(kept) = app.responses.read(app, key, &mut app.room.share()).await?
+        && kept.fingerprint == question.fingerprint
+    {
+        *question = kept;
         return Ok(());
     }
     let bytes = schemas::Format::Json.encode(question)?;
