@@ -22,7 +22,6 @@ use schemas::{Error, Format, Priority, fingerprint};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::{named, stream::chat_output};
 use crate::{
@@ -92,8 +91,9 @@ async fn keep(app: &App, key: &Key, is_new: bool, question: &mut Question) -> Re
     if !question.echo.store {
         return Ok(());
     }
-    let Err(error) = kept::keep(app, key, is_new, question).await else { return Ok(()) };
-    warn!(%error, id = %key.id, "a response cannot be kept");
+    let kept = kept::keep(app, key, is_new, question).await;
+    app.responses.note(&kept);
+    let Err(error) = kept else { return Ok(()) };
     if question.echo.background {
         cancel::store(app, key).await?;
         return Err(error);

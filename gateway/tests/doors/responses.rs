@@ -1,9 +1,9 @@
 //! `/v1/responses`.
 
 use axum::{body::Body, http::Request as HttpRequest};
-use broker::Broker;
+use broker::{AssetLimits, Broker, Limits, Topology, memory::Memory};
 use futures_util::StreamExt;
-use schemas::{Error, ErrorCode, Format, Request};
+use schemas::{Error, ErrorCode, Format, Request, Subjects};
 use serde_json::{Value, json};
 
 use crate::{
@@ -286,6 +286,23 @@ async fn only_what_is_kept_is_there() {
         404,
         "a chat was not asked for as a response"
     );
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_to_keep_a_response_it_says_so() {
+    let (broker, mut topology) = (Memory::default(), Topology::new(Subjects::default()));
+    topology.responses.bytes_max = Some(1);
+    broker.ensure(&topology.streams(&Limits::default())).await.unwrap();
+    let rig = Rig::of(topology, broker, AssetLimits::default(), json!({})).await;
+    let reply = rig.post(PATH, &asked("sim-chat")).await;
+    let body = reply.json();
+    assert_eq!((&body["status"], &body["store"]), (&json!("completed"), &json!(false)));
+    assert_eq!(rig.get(&at(&body["id"], "")).await.status, 404);
+    // Nobody would ever see the answer.
+    let mut cancels = rig.broker.subscribe("dynode.ctl.>").await.unwrap();
+    let reply = rig.post_as("lost", PATH, &with("hold", "background", json!(true))).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["error"]["code"]), (429, &json!("overloaded")));
+    assert!(cancels.next().await.unwrap().subject.ends_with(".lost"));
 }
 
 #[tokio::test]

@@ -1,17 +1,22 @@
 //! What was asked for as a response: kept beside its outcome and for as long, so that the response can be retrieved and
 //! gone on from. An outcome alone does not say what was asked.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use broker::{ErrorKind, ObjectInfo, Objects};
 use futures_util::TryStreamExt;
 use schemas::{Error, ErrorCode, Outcome, Output, RequestId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::sync::Arc;
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 use super::{create::Echo, input, object};
 use crate::{
-    app::{App, Shared},
+    app::{App, Shared, overloaded},
     caller::Caller,
     door,
     record::{self, Key, Record},
@@ -21,7 +26,11 @@ use crate::{
 
 /// The store of questions; opened when it is first needed.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(OnceCell<Objects>);
+pub(crate) struct Kept {
+    objects: OnceCell<Objects>,
+    /// The last question could not be kept.
+    failing: AtomicBool,
+}
 
 /// A question, as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,12 +45,22 @@ pub(super) struct Question {
 }
 
 impl Kept {
+    /// Logs that questions cannot be kept: once, until one can be.
+    pub(super) fn note(&self, kept: &Result<(), Error>) {
+        let failed_before = self.failing.swap(kept.is_err(), Ordering::Relaxed);
+        if let Err(error) = kept
+            && !failed_before
+        {
+            warn!(%error, "responses cannot be kept: they are answered, and cannot be retrieved");
+        }
+    }
+
     async fn objects(&self, app: &Shared) -> Result<&Objects, Error> {
         let open = || {
             let spec = app.parts.topology.responses.clone();
             Objects::open(Arc::clone(&app.parts.broker), spec, app.parts.seams.clone())
         };
-        self.0.get_or_try_init(open).await.map_err(|error| refusal::of_broker(&error))
+        self.objects.get_or_try_init(open).await.map_err(|error| refusal::of_broker(&error))
     }
 
     async fn info(&self, app: &Shared, key: &Key) -> Result<Option<ObjectInfo>, Error> {
@@ -78,7 +97,12 @@ fn name(key: &Key) -> String {
 }
 
 /// Keeps a question. Of a repeat it becomes what was kept the first time.
-pub(super) async fn keep(app: &Shared, key: &Key, is_new: bool, question: &mut Question) -> Result<(), Error> {
+pub(super) async fn keep(
+    app: &Shared,
+    key: &Key,
+    is_new: bool,
+    question: &mut Question,
+) -> Result<(), Error> {
     if !is_new
         && let Some(kept) = app.responses.read(app, key, &mut app.room.share()).await?
         && kept.fingerprint == question.fingerprint
@@ -93,7 +117,13 @@ pub(super) async fn keep(app: &Shared, key: &Key, is_new: bool, question: &mut Q
         writer.write(&bytes).await?;
         writer.seal().await?.keep(&name(key), String::new()).await
     };
-    write.await.map(drop).map_err(|error| refusal::of_broker(&error))
+    write.await.map(drop).map_err(|error| match error.kind() {
+        ErrorKind::Full => {
+            let why = "there is no room to keep another response, and in the background it would be lost; ask and wait, or ask again later";
+            app.spread(overloaded(why))
+        }
+        _ => refusal::of_broker(&error),
+    })
 }
 
 /// Forgets a question; `false` where there is none.
