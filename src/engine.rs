@@ -89,7 +89,7 @@ impl Watched {
 impl Ground {
     /// What the configuration describes, with the providers that were made of it.
     pub(crate) fn of(config: &Config, registry: Arc<Registry>) -> Result<Self, InvalidToken> {
-        let topology = Topology::new(Subjects::new(&config.prefix)?);
+        let topology = Topology::new(Subjects::new(&config.prefix)?).within(&config.limits());
         let topology = if config.ledger.keep_days == 0 { topology.without_ledger() } else { topology };
         Ok(Self { registry, topology, seams: Seams::system() })
     }

@@ -218,6 +218,10 @@ pub struct Topology {
     pub targets: String,
     /// Providers that want no calls for a while.
     pub closings: String,
+    /// A store: what was asked for as a response, to be told and gone on from.
+    pub responses: ObjectsSpec,
+    /// A bucket: how requests were rated.
+    pub feedback: BucketSpec,
 }
 
 impl Topology {
@@ -238,7 +242,26 @@ impl Topology {
             budgets: name("BUDGETS"),
             targets: name("TARGETS"),
             closings: name("LIM"),
+            responses: ObjectsSpec {
+                name: name("RESPONSES"),
+                age_max: None,
+                bytes_max: None,
+                storage: Storage::File,
+            },
+            feedback: BucketSpec { name: name("FEEDBACK"), age_max: None, storage: Storage::File },
             subjects,
+        }
+        .within(&Limits::default())
+    }
+
+    /// The same, but what belongs to an outcome is kept as long as outcomes are by `limits`.
+    #[must_use]
+    pub fn within(self, limits: &Limits) -> Self {
+        let (age_max, bytes_max) = (Some(limits.outcomes_age), Some(limits.stream_bytes_max));
+        Self {
+            responses: ObjectsSpec { age_max, bytes_max, ..self.responses },
+            feedback: BucketSpec { age_max, ..self.feedback },
+            ..self
         }
     }
 
@@ -277,7 +300,8 @@ impl Topology {
 
     /// The names of the buckets that gateways read and write.
     pub fn buckets_of_gateways(&self) -> Vec<String> {
-        vec![self.secrets().name, self.keys().name, self.targets.clone()]
+        let (secrets, keys) = (self.secrets().name, self.keys().name);
+        vec![secrets, keys, self.targets.clone(), self.feedback.name.clone()]
     }
 
     /// The names of the buckets that workers read and write.

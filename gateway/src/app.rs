@@ -13,10 +13,12 @@ use crate::{
     Access, Catalogue, Config, Signers, Standing,
     assets::Assets,
     caller::{Caller, CallerRef},
+    feedback::Ratings,
     hub::Hub,
     keys::{Keys, Reach},
     linger::Lingers,
     metrics::Meters,
+    openai::responses::Kept,
     pools::Pools,
     quota::Quotas,
     record::Recent,
@@ -85,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) assets: Assets,
     pub(crate) webhooks: Webhooks,
+    pub(crate) responses: Kept,
+    pub(crate) ratings: Ratings,
     pub(crate) hub: Arc<Hub>,
     pub(crate) pools: Pools,
     pub(crate) recent: Recent,
@@ -109,7 +113,7 @@ pub(crate) struct Shared {
 }
 
 /// What the broker keeps for the doors.
-struct Kept {
+struct Stores {
     assets: Assets,
     webhooks: Webhooks,
     keys: Keys,
@@ -123,16 +127,16 @@ impl Shared {
         hub: Arc<Hub>,
         reach: Reach,
     ) -> Result<Self, broker::Error> {
-        let kept = Kept {
+        let stores = Stores {
             assets: Assets::open(&parts).await?,
             webhooks: Webhooks::open(&parts).await?,
             keys: Keys::open(&parts, reach).await?,
         };
-        Ok(Self::new(config, parts, kept, hub, Meters::new()))
+        Ok(Self::new(config, parts, stores, hub, Meters::new()))
     }
 
-    fn new(config: Config, parts: Parts, kept: Kept, hub: Arc<Hub>, meters: Meters) -> Self {
-        let Kept { assets, webhooks, keys } = kept;
+    fn new(config: Config, parts: Parts, stores: Stores, hub: Arc<Hub>, meters: Meters) -> Self {
+        let Stores { assets, webhooks, keys } = stores;
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
         let pools = Pools::new(parts.catalogue.clone(), &config);
@@ -148,6 +152,8 @@ impl Shared {
             parts,
             assets,
             webhooks,
+            responses: Kept::default(),
+            ratings: Ratings::default(),
             hub,
             pools,
             recent,

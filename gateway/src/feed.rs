@@ -41,6 +41,8 @@ pub(crate) struct Feed {
     joined: Option<Joined>,
     /// The reader is slower than the request: pieces are joined until it has caught up.
     behind: bool,
+    /// The reader counts pieces: none is joined to another.
+    is_counted: bool,
     /// The last frame that was passed on, or that the reader has from before.
     last: Option<Position>,
     /// A live frame that came too early.
@@ -86,6 +88,7 @@ impl Feed {
             ready: VecDeque::new(),
             joined: None,
             behind: false,
+            is_counted: false,
             last,
             held: None,
             end: None,
@@ -101,6 +104,11 @@ impl Feed {
     /// Starts with what is stored: the request is older than this feed.
     pub(crate) fn attach(&mut self) {
         self.source = Source::Open;
+    }
+
+    /// Passes every piece on as it came, also to a reader that is behind.
+    pub(crate) const fn keep_pieces(&mut self) {
+        self.is_counted = true;
     }
 
     /// Waits for the first frame; it is kept for [`Feed::next`].
@@ -306,7 +314,7 @@ impl Feed {
             return;
         }
         self.pass_joined();
-        if !self.behind {
+        if !self.behind || self.is_counted {
             return self.ready.push_back(frame);
         }
         match Joined::begin(frame) {

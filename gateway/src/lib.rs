@@ -20,6 +20,7 @@
 //! | `page` | a page that talks over the WebSocket |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
+//! | `feedback` | how answers were rated |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
 //! | `dead`, `targets` | the operator's doors: what was parked, and who takes no callbacks |
 //! | `openapi`, `docs` | the document of all routes; the page on which people read it |
@@ -48,6 +49,7 @@ mod ending;
 mod estimate;
 mod events;
 mod feed;
+mod feedback;
 mod frame;
 mod hardening;
 mod health;

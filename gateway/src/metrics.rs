@@ -1,4 +1,5 @@
-//! The instruments of the gateway, made once. Labels are closed sets: never an id, a model or a text of a client.
+//! The instruments of the gateway, made once. Labels are closed sets: never an id, a model that a client has made up or a
+//! text.
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(crate) struct Meters {
     members: UpDownCounter<i64>,
     request_bytes: UpDownCounter<i64>,
     deserted: Counter<u64>,
+    rated: Counter<u64>,
     recoveries: Counter<u64>,
     gaps: Counter<u64>,
     joined: Counter<u64>,
@@ -53,6 +55,7 @@ impl Meters {
                 "dynode_gateway_deserted",
                 "chats that were cancelled since their clients had gone and did not come back",
             ),
+            rated: counter("dynode_feedback", "requests that were rated, by their first rating"),
             recoveries: counter("dynode_gateway_feed_recoveries", "reads of the event stream to fill a gap"),
             joined: counter(
                 "dynode_gateway_feed_joined",
@@ -100,6 +103,11 @@ impl Meters {
 
     pub(crate) fn deserted(&self) {
         self.deserted.add(1, &[]);
+    }
+
+    /// `model` is one of those that are served.
+    pub(crate) fn rated(&self, model: &str, rating: &'static str) {
+        self.rated.add(1, &[KeyValue::new("model", model.to_owned()), KeyValue::new("rating", rating)]);
     }
 
     pub(crate) fn joined(&self) {

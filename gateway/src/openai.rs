@@ -5,6 +5,7 @@ mod chunks;
 pub(crate) mod embeddings;
 pub(crate) mod images;
 pub(crate) mod models;
+pub(crate) mod responses;
 pub(crate) mod speech;
 mod stream;
 pub(crate) mod wire;

@@ -14,7 +14,7 @@ use tracing::error;
 
 use crate::{
     app::App,
-    assets, dead, docs, door, estimate, events,
+    assets, dead, docs, door, estimate, events, feedback,
     hardening::harden,
     health, keys, native, openai,
     openapi::{Table, describe},
@@ -95,6 +95,10 @@ fn operators() -> Table {
 fn clients() -> Table {
     Table::default()
         .post("/v1/chat/completions", openai::chat::create, describe::openai::create_chat_completion)
+        .post("/v1/responses", openai::responses::create, describe::responses::create_response)
+        .get("/v1/responses/{id}", openai::responses::get, describe::responses::get_response)
+        .delete("/v1/responses/{id}", openai::responses::delete, describe::responses::delete_response)
+        .post("/v1/responses/{id}/cancel", openai::responses::cancel, describe::responses::cancel_response)
         .post("/v1/embeddings", openai::embeddings::create, describe::openai::create_embedding)
         .post("/v1/images/generations", openai::images::generate, describe::openai::generate_image)
         .post("/v1/audio/speech", openai::speech::create, describe::openai::create_speech)
@@ -110,6 +114,8 @@ fn clients() -> Table {
         .get("/v1/assets/{id}", assets::get, describe::assets::get_asset)
         .get("/v1/assets/{id}/link", assets::link_to, describe::assets::link_asset)
         .post("/v1/webhooks/{token}", webhooks::receive, describe::assets::receive_webhook)
+        .post("/v1/feedback", feedback::create, describe::requests::rate_answer)
+        .get("/v1/feedback/{id}", feedback::get, describe::requests::get_rating)
         .post("/v1/estimate", estimate::create, describe::costs::estimate_request)
         .get("/v1/usage", usage::get, describe::costs::get_usage)
 }

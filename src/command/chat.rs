@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use broker::Seams;
 use schemas::{Action, Request, RequestId};
 use serde_json::{Value, json};

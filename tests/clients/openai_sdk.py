@@ -7,9 +7,11 @@ import asyncio
 import base64
 import struct
 import sys
+import time
 import urllib.request
 
 import openai
+from pydantic import BaseModel
 
 URL = sys.argv[1] + "/v1"
 HELLO = [{"role": "user", "content": "Hello there, world"}]
@@ -25,6 +27,11 @@ OPTIONS = {"base_url": URL, "api_key": "none", "max_retries": 0, "_strict_respon
 client = openai.OpenAI(**OPTIONS)
 # The SDK asks for base64 unless it is told otherwise, and its own types know only arrays: strictness refuses that.
 lenient = openai.OpenAI(**OPTIONS | {"_strict_response_validation": False})
+
+
+class City(BaseModel):
+    name: str
+    people: int
 
 
 def refused(kind, call):
@@ -77,6 +84,13 @@ def the_stream_helper_puts_the_answer_together():
         completion = stream.get_final_completion()
     assert "".join(deltas) == completion.choices[0].message.content == SAID
     assert completion.usage.completion_tokens > 0, completion
+
+
+def an_answer_is_parsed():
+    options = {"model": "sim-fast", "messages": HELLO, "response_format": City}
+    assert isinstance(client.chat.completions.parse(**options).choices[0].message.parsed, City)
+    with client.chat.completions.stream(**options) as stream:
+        assert isinstance(stream.get_final_completion().choices[0].message.parsed, City)
 
 
 def several_choices_and_a_limit_are_honoured():
@@ -174,6 +188,27 @@ def errors_are_the_classes_that_users_catch():
     assert error.status_code == 502, error
 
 
+def what_may_succeed_is_tried_again_by_the_sdk_itself():
+    patient = client.with_options(max_retries=2).chat.completions
+    failing = {"simulate": {"fail": "provider_unavailable", "retry_after_ms": 10}}
+    options = {"model": "sim-fast", "messages": HELLO}
+    error = refused(openai.InternalServerError, lambda: patient.create(**options, extra_body=failing))
+    assert error.response.request.headers["x-stainless-retry-count"] == "2", error
+    # What can never succeed is not, though a conflict is among what the SDK repeats.
+    headers = {"Idempotency-Key": "py-patient"}
+    patient.create(**options, extra_headers=headers)
+    other = options | {"messages": [{"role": "user", "content": "else"}], "extra_headers": headers}
+    error = refused(openai.ConflictError, lambda: patient.create(**other))
+    assert error.response.headers["x-should-retry"] == "false", error
+    assert error.response.request.headers["x-stainless-retry-count"] == "0", error
+    hasty = client.with_options(timeout=0.3).chat.completions
+    slow = {"simulate": {"first_token_ms": 5_000}}
+    before = time.monotonic()
+    for stream in (False, True):
+        refused(openai.APITimeoutError, lambda: hasty.create(**options, stream=stream, extra_body=slow))
+    assert time.monotonic() - before < 4
+
+
 def a_stream_that_breaks_raises():
     stream = ask(stream=True, extra_body={"simulate": {"fail": "invalid_request", "after_tokens": 2}})
     error = refused(openai.APIError, lambda: list(stream))
@@ -214,6 +249,7 @@ a_chat_is_answered()
 a_chat_is_streamed()
 usage_is_the_last_chunk_where_it_is_asked_for()
 the_stream_helper_puts_the_answer_together()
+an_answer_is_parsed()
 several_choices_and_a_limit_are_honoured()
 a_tool_is_called_and_its_answer_read()
 embeddings_come_in_the_form_that_is_asked_for()
@@ -222,6 +258,7 @@ images_come_as_base64_or_as_links()
 speech_comes_as_bytes()
 models_are_listed()
 errors_are_the_classes_that_users_catch()
+what_may_succeed_is_tried_again_by_the_sdk_itself()
 a_stream_that_breaks_raises()
 the_same_key_is_the_same_request()
 asyncio.run(the_asynchronous_client_works_alike())

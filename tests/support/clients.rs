@@ -31,6 +31,13 @@ pub(crate) async fn node(script: &str, arguments: &[&str]) {
     check(command, script, &fs::read_to_string(source(script)).unwrap()).await;
 }
 
+/// Runs a script with bash, likewise.
+pub(crate) async fn bash(script: &str, arguments: &[&str]) {
+    let mut command = Command::new("bash");
+    command.arg(source(script)).args(arguments);
+    check(command, script, "").await;
+}
+
 async fn check(command: Command, script: &str, input: &str) {
     let ended = run(command, input).await;
     assert_eq!(ended.code, Some(0), "{script}:\n{}\n{}", ended.out, ended.err);

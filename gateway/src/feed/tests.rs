@@ -96,6 +96,20 @@ async fn a_reader_that_is_hardly_behind_gets_every_piece_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn a_reader_that_counts_pieces_gets_each_however_far_it_is_behind() {
+    let rig = Rig::on(&broker().await, Config::sample()).await;
+    let key = rig.key("r");
+    let mut feed = Feed::open(&rig.app, key.clone(), None);
+    feed.keep_pieces();
+    rig.tell(&key, 0, EventBody::Running { provider: "p".into(), model: "m".into() }).await;
+    for seq in 1..=2_000 {
+        rig.piece(&key, seq).await;
+    }
+    rig.tell(&key, 2_001, EventBody::Cancelled { usage: schemas::Usage::default() }).await;
+    assert_eq!(pieces(&mut feed).await.1, 2_000);
+}
+
+#[tokio::test]
 async fn the_outcome_of_an_older_attempt_ends_the_stream_of_a_newer_one() {
     let rig = Rig::on(&broker().await, Config::sample()).await;
     let key = rig.key("r");

@@ -8,3 +8,4 @@ pub(crate) mod keys;
 pub(crate) mod openai;
 pub(crate) mod operations;
 pub(crate) mod requests;
+pub(crate) mod responses;

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{self, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
+    tungstenite::{self, Message, protocol::frame::coding::CloseCode},
 };
 
 #[cfg(test)]

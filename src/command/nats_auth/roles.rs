@@ -84,6 +84,11 @@ fn gateway(topology: &Topology) -> Permissions {
         publish.extend(["INFO", "CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}")));
         publish.insert(format!("$JS.API.DIRECT.GET.{stream}"));
     }
+    // What was asked for as a response is kept, and forgotten when that is asked.
+    let responses = topology.responses.as_stream().name;
+    let verbs = ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE", "DIRECT.GET"];
+    publish.extend(verbs.map(|verb| format!("$JS.API.{verb}.{responses}")));
+    publish.insert(format!("$O.{}.>", topology.responses.name));
     publish.insert(format!("$JS.API.STREAM.MSG.DELETE.{}", topology.dead));
     publish.extend(topology.buckets_of_gateways().iter().map(|bucket| format!("$KV.{bucket}.>")));
     Permissions { publish, subscribe: subjects(topology, &FOR_GATEWAYS) }

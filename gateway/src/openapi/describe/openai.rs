@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How work that a client waits for may end.
-const ENDINGS: [ErrorCode; 8] = [
+pub(super) const ENDINGS: [ErrorCode; 8] = [
     ErrorCode::NotFound,
     ErrorCode::Conflict,
     ErrorCode::TooLarge,

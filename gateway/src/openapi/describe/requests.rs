@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     events::After,
+    feedback::{Rating, Said},
     openapi::{
         Operation,
         headers::{IDEMPOTENCY_KEY, LAST_EVENT_ID, LOCATION},
@@ -181,4 +182,32 @@ pub(crate) fn open_websocket() -> Operation {
          `/docs/contract` for every message.",
     )
     .answers(101, "The socket is open.")
+}
+
+pub(crate) fn rate_answer() -> Operation {
+    Operation::new(
+        Tag::Requests,
+        "rate_answer",
+        "Rate an answer",
+        "Say how good the answer to a request was. It is kept beside the outcome; a second rating takes the place of the first.",
+    )
+    .takes::<Said>(json!({ "id": "req-123", "rating": "up", "comment": "just right" }))
+    .answers(200, "The rating as it is kept.")
+    .json::<Rating>(rating())
+    .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict])
+}
+
+pub(crate) fn get_rating() -> Operation {
+    Operation::new(Tag::Requests, "get_rating", "Read a rating", "Get the rating that is kept of a request.")
+        .path::<String>("id", "The id of the request, or of its answer.", "req-123")
+        .answers(200, "The rating.")
+        .json::<Rating>(rating())
+        .refuses(&[ErrorCode::NotFound])
+}
+
+fn rating() -> Value {
+    json!({
+        "id": "req-123", "rating": 1.0, "comment": "just right", "at": "2026-11-28T00:00:00Z", "action": "chat.completion",
+        "provider": "sim", "model": "sim-chat",
+    })
 }

@@ -1,0 +1,249 @@
+//! `/v1/responses`: a chat as the Responses API has it. Whatever is asked for is a durable request like any other, so that a
+//! response in the background needs nothing of its own.
+
+mod create;
+mod events;
+mod input;
+mod items;
+mod kept;
+mod object;
+mod stream;
+
+use std::time::Duration;
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use schemas::{Error, Format, Priority, fingerprint};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{named, stream::chat_output};
+use crate::{
+    app::App,
+    cancel::{self, Asked as Told},
+    door::{self, Entry, Named, Path, Query},
+    ending,
+    feed::Feed,
+    record::{self, Key, Record},
+    refusal::{self, Refusal},
+    sse,
+    submit::{Accepted, Visit, submit},
+};
+use create::{Asked, Create};
+use events::Events;
+use items::{IN_PROGRESS, Item};
+pub(crate) use kept::Kept;
+use kept::Question;
+use object::Object;
+use stream::{ResponseStream, Who};
+
+const DOOR: &str = "responses";
+/// How long a response that waits is called so.
+const QUEUED: &str = "queued";
+/// How long who cancels waits to hear that it has ended: what runs stops within a moment.
+const CANCEL_WAIT: Duration = Duration::from_secs(5);
+
+/// `POST /v1/responses`.
+pub(crate) async fn create(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let (body, mut share) = door::read_body(&app, body).await?;
+    let create = Create::parse(Format::Json.decode(&body)?)?;
+    let before = match &create.previous_response_id {
+        Some(id) => kept::conversation(&app, &entry.caller, id, &mut share).await?,
+        None => Vec::new(),
+    };
+    let Asked { mut request, echo, streamed, messages } = create.into_asked(before)?;
+    request.id = door::idempotency_key(&headers)?;
+    if !echo.background {
+        // Somebody waits for it.
+        request.deadline_ms = Some(app.config.default_deadline_ms);
+        request.priority = Priority::Interactive;
+    }
+    let fingerprint = fingerprint::of(&request);
+    let give_up_at = (!echo.background).then(|| app.give_up_at(request.deadline_ms));
+    let visit =
+        Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat: !echo.background };
+    let accepted = submit(&app, visit, request).await.map_err(create::relative)?;
+    let created_at = app.parts.seams.clock.now().as_second();
+    let mut question = Question { created_at, fingerprint, echo, messages };
+    let key = Key::new(&app, &accepted.caller, accepted.id.clone());
+    keep(&app, &key, accepted.fresh, &mut question).await?;
+    Ok(match (streamed, give_up_at) {
+        (true, give_up_at) => self::streamed(&app, accepted, question, give_up_at).await,
+        (false, Some(give_up_at)) => plain(accepted, &question, give_up_at).await,
+        (false, None) => in_background(accepted, &question),
+    })
+}
+
+/// Keeps the question. A response that could not be kept says so: `store` is false. Where nobody waits for the answer it
+/// would be lost, so that the request is taken back.
+async fn keep(app: &App, key: &Key, is_new: bool, question: &mut Question) -> Result<(), Error> {
+    if !question.echo.store {
+        return Ok(());
+    }
+    let kept = kept::keep(app, key, is_new, question).await;
+    app.responses.note(&kept);
+    let Err(error) = kept else { return Ok(()) };
+    if question.echo.background {
+        cancel::store(app, key).await?;
+        return Err(error);
+    }
+    question.echo.store = false;
+    Ok(())
+}
+
+async fn plain(mut accepted: Accepted, question: &Question, give_up_at: Instant) -> Response {
+    let ended = ending::wait(&mut accepted.feed, give_up_at).await;
+    let ended = ended.and_then(|done| Ok((chat_output(done.output)?, done.usage)));
+    let (output, usage) = match ended {
+        Ok(ended) => ended,
+        Err(error) => {
+            accepted.account.end(Some(&error));
+            return named(&accepted, refusal::response(&create::relative(error)));
+        }
+    };
+    let items = Item::all_of(accepted.id.as_str(), &output);
+    let begun = Object::begun(&accepted.id, question.created_at, &question.echo, IN_PROGRESS);
+    let response = Json(begun.answered(&output, &items, &usage)).into_response();
+    accepted.account.end(None);
+    named(&accepted, response)
+}
+
+fn in_background(accepted: Accepted, question: &Question) -> Response {
+    let object = Object::begun(&accepted.id, question.created_at, &question.echo, QUEUED);
+    let response = named(&accepted, Json(object).into_response());
+    accepted.account.release();
+    response
+}
+
+async fn streamed(
+    app: &App,
+    accepted: Accepted,
+    question: Question,
+    give_up_at: Option<Instant>,
+) -> Response {
+    let Accepted { id, feed, account, .. } = accepted;
+    let events = Events::new(id.clone(), question.created_at, question.echo);
+    let is_waited_for = give_up_at.is_some();
+    let mut stream = ResponseStream::new(app, feed, events, Who::Sender(Box::new(account)), give_up_at);
+    let begun = if is_waited_for { stream.begin().await } else { stream.open() };
+    let mut response = match begun {
+        Ok(()) => sse::response(stream.bytes()),
+        Err(error) => {
+            if let Some(account) = stream.account() {
+                account.end(Some(&error));
+            }
+            refusal::response(&create::relative(error))
+        }
+    };
+    response.extensions_mut().insert(Named(id));
+    response
+}
+
+/// How a response is to be told.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct Wanted {
+    /// As events, from the first.
+    stream: Option<bool>,
+    /// The number of the last event that was seen.
+    starting_after: Option<u64>,
+}
+
+/// `GET /v1/responses/{id}`: how far it is, or its events.
+pub(crate) async fn get(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refusal> {
+    let Wanted { stream, starting_after } = wanted;
+    let mut share = app.room.share();
+    let (key, question, record) = kept::find(&app, &entry.caller, &id, &mut share).await?;
+    let mut response = match stream {
+        Some(true) => replayed(&app, &key, question, starting_after),
+        _ if starting_after.is_some() => {
+            return Err(Error::invalid(
+                "starting_after",
+                "numbers the events of a stream: say `stream=true`",
+            )
+            .into());
+        }
+        _ => {
+            if !matches!(record, Record::Ended(_)) {
+                app.lingers.look_in(&app, &key).await;
+            }
+            Json(told(&key, &question, &record)).into_response()
+        }
+    };
+    response.extensions_mut().insert(Named(key.id));
+    Ok(response)
+}
+
+/// The events from the first, or from the one after that number.
+fn replayed(app: &App, key: &Key, question: Question, after: Option<u64>) -> Response {
+    let mut feed = Feed::open(app, key.clone(), None);
+    feed.attach();
+    let events = Events::new(key.id.clone(), question.created_at, question.echo).after(after);
+    let who = Who::Reader(app.lingers.join(key));
+    sse::response(ResponseStream::new(app, feed, events, who, None).bytes())
+}
+
+/// `POST /v1/responses/{id}/cancel`: the response as it is then. Whatever is under way can be cancelled, also where it is
+/// waited for.
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let mut share = app.room.share();
+    let (key, question, mut record) = kept::find(&app, &entry.caller, &id, &mut share).await?;
+    if !matches!(record, Record::Ended(_)) {
+        let mut feed = Feed::open(&app, key.clone(), None);
+        record = match cancel::ask(&app, &key).await.map_err(|error| app.spread(error))? {
+            Told::Ended(outcome) => Record::Ended(outcome),
+            Told::Stored => {
+                feed.attach();
+                // How it ended is read from the record; that it is not known yet, too.
+                let _ = ending::wait(&mut feed, Instant::now() + CANCEL_WAIT).await;
+                record::find(&app, &key).await?
+            }
+        };
+    }
+    let mut response = Json(told(&key, &question, &record)).into_response();
+    response.extensions_mut().insert(Named(key.id));
+    Ok(response)
+}
+
+/// `DELETE /v1/responses/{id}`: what was asked is forgotten, and nothing goes on from it. Its request is not stopped, and its
+/// outcome stays as long as outcomes do: that there is only one depends on it.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let key = kept::key(&app, &entry.caller, &id)?;
+    match kept::forget(&app, &key).await? {
+        true => Ok(Json(json!({ "id": id, "object": "response", "deleted": true }))),
+        false => Err(kept::unknown(&id).into()),
+    }
+}
+
+fn told<'a>(key: &Key, question: &'a Question, record: &Record) -> Object<'a> {
+    let object = |status| Object::begun(&key.id, question.created_at, &question.echo, status);
+    match record {
+        Record::Ended(outcome) => object(IN_PROGRESS).ended(&key.id, outcome),
+        Record::Running => object(IN_PROGRESS),
+        Record::Queued | Record::Unknown => object(QUEUED),
+    }
+}

@@ -1,0 +1,138 @@
+//! The Responses API of OpenAI.
+
+use schemars::JsonSchema;
+use schemas::ErrorCode;
+use serde_json::{Value, json};
+
+use crate::openapi::{Operation, headers::IDEMPOTENCY_KEY, operation::Tag};
+
+use super::openai::ENDINGS;
+
+/// The Responses body. What the server does not know is refused by its name.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct ResponseBody {
+    /// The model, or a waterfall of several.
+    model: String,
+    /// What is asked: a text, or a list of items.
+    input: Value,
+    /// What the model is told before.
+    instructions: Option<String>,
+    /// Functions that the model may call.
+    tools: Option<Vec<Value>>,
+    /// Which of them it is to call: `auto`, `none`, `required`, or one by its name.
+    tool_choice: Option<Value>,
+    /// The form of the answer, in `format`.
+    text: Option<Value>,
+    /// How much the model is to think, in `effort`.
+    reasoning: Option<Value>,
+    /// The most tokens of the answer.
+    max_output_tokens: Option<u64>,
+    /// The response that this one goes on from.
+    previous_response_id: Option<String>,
+    /// Whether the answer comes as events.
+    stream: Option<bool>,
+    /// Whether the answer is at once that it has begun, to be read later.
+    background: Option<bool>,
+    /// Whether it is kept for who comes back.
+    store: Option<bool>,
+}
+
+/// A response, as far as it has come.
+#[derive(JsonSchema)]
+#[schemars(rename = "Response")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct ResponseObject {
+    /// Its id.
+    id: String,
+    /// What this is.
+    #[schemars(extend("const" = "response"))]
+    object: String,
+    /// When it was made, in seconds since 1970.
+    created_at: i64,
+    /// `queued`, `in_progress`, `completed`, `incomplete`, `failed` or `cancelled`.
+    status: String,
+    /// The model that was asked for.
+    model: String,
+    /// What has come of it, item by item.
+    output: Vec<Value>,
+}
+
+/// A response that is gone.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseDeleted")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Deleted {
+    /// Its id.
+    id: String,
+    /// That it is gone.
+    deleted: bool,
+}
+
+fn response() -> Value {
+    json!({
+        "id": "resp_0198", "object": "response", "created_at": 1_796_000_000, "status": "completed", "model": "sim-chat",
+        "output": [{ "type": "message", "id": "msg_0198", "role": "assistant", "status": "completed",
+            "content": [{ "type": "output_text", "text": "You said: Hello", "annotations": [] }] }],
+    })
+}
+
+fn of_response(operation: Operation) -> Operation {
+    operation
+        .path::<String>("id", "The id of the response.", "resp_0198")
+        .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict])
+}
+
+pub(crate) fn create_response() -> Operation {
+    Operation::new(
+        Tag::OpenAi,
+        "create_response",
+        "Ask for a response",
+        "Ask a model by the Responses API. Set `stream` to read the answer as it comes, `background` to come back for it.",
+    )
+    .header(IDEMPOTENCY_KEY)
+    .takes::<ResponseBody>(json!({ "model": "sim-chat", "input": "Hello" }))
+    .answers(200, "The response, or its events.")
+    .json::<ResponseObject>(response())
+    .events::<Value>("event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0}\n\n")
+    .refuses(&ENDINGS)
+}
+
+pub(crate) fn get_response() -> Operation {
+    let operation = Operation::new(
+        Tag::OpenAi,
+        "get_response",
+        "Read a response",
+        "Get a response as far as it has come; with `stream=true` its events, after `starting_after` where that is named.",
+    );
+    of_response(operation)
+        .query::<crate::openai::responses::Wanted>()
+        .answers(200, "The response, or its events.")
+        .json::<ResponseObject>(response())
+        .events::<Value>(
+            "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0}\n\n",
+        )
+        .refuses(&ENDINGS)
+}
+
+pub(crate) fn cancel_response() -> Operation {
+    let operation = Operation::new(
+        Tag::OpenAi,
+        "cancel_response",
+        "Cancel a response",
+        "Stop a response that runs in the background.",
+    );
+    of_response(operation).answers(200, "The response, cancelled.").json::<ResponseObject>(response())
+}
+
+pub(crate) fn delete_response() -> Operation {
+    let operation = Operation::new(
+        Tag::OpenAi,
+        "delete_response",
+        "Forget a response",
+        "Make a response unreadable by its id. The outcome of its request stays for as long as outcomes are kept.",
+    );
+    of_response(operation)
+        .answers(200, "It is gone.")
+        .json::<Deleted>(json!({ "id": "resp_0198", "deleted": true }))
+}
