@@ -98,7 +98,8 @@ impl Keys {
 
     /// The key `text`, if it is one and is good at `now`. Asks nobody.
     pub(crate) fn check(&self, text: &str, now: Timestamp) -> Result<PassRef, Error> {
-        let key = ApiKey::parse(text).map_err(|bad| unauthorized(&format!("the API key is none: {bad}")))?;
+        let key =
+            ApiKey::parse(text).map_err(|bad| unauthorized(&format!("this is not an API key: {bad}")))?;
         let (of_broker, pepper) = (self.ring.get(key.id()), self.store.pepper());
         let pass = of_broker.or_else(|| self.configured.get(key.id()));
         match pass.map(|pass| pass.check(&key, pepper, now).map(|()| pass)) {

@@ -28,7 +28,7 @@ def refused(kind, call):
 
 def a_key_is_needed():
     assert ask(GOOD).choices[0].message.content == "You said: Hello"
-    for wrong in ["none", "dyn_live_abc", GOOD[:-1] + ("a" if GOOD[-1] != "a" else "b")]:
+    for wrong in ["sk-1234", "dyn_live_abc", GOOD[:-1] + ("a" if GOOD[-1] != "a" else "b")]:
         error = refused(openai.AuthenticationError, lambda: ask(wrong))
         assert error.status_code == 401 and error.code == "unauthorized", error
         assert error.type == "authentication_error", error.type

@@ -56,8 +56,8 @@ proptest! {
     #[test]
     fn no_text_panics(text in ".{0,80}") {
         prop_assert!(ApiKey::parse(&text).is_err());
-        let wrong = format!("dyn_live_{text}");
-        prop_assert!(ApiKey::parse(&wrong).is_err());
+        let alike = format!("dyn_live_{text}");
+        prop_assert!(ApiKey::parse(&alike).is_err());
     }
 
     #[test]
