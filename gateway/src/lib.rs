@@ -13,6 +13,7 @@
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `native`, `events`, `ws` | the doors |
+//! | `chat_stream` | a chat's answer as the doors for chats stream it |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
@@ -32,6 +33,7 @@ mod assets;
 mod caller;
 mod cancel;
 mod catalogue;
+mod chat_stream;
 mod connection;
 mod dead;
 mod door;

@@ -6,7 +6,6 @@ pub(crate) mod embeddings;
 pub(crate) mod images;
 pub(crate) mod models;
 pub(crate) mod speech;
-mod stream;
 mod wire;
 
 use axum::{body::Body, http::HeaderMap, response::Response};
