@@ -24,6 +24,7 @@ mod isolation;
 mod keys;
 mod late_broker;
 mod leaks;
+mod messages;
 mod mutations;
 mod openai_sdk;
 mod openapi;

@@ -16,7 +16,9 @@
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
 //! | `sessions` | who has joined which session |
 //! | `linger` | chats whose clients have gone |
-//! | `openai`, `native`, `events`, `ws` | the doors |
+//! | `openai`, `anthropic`, `native`, `events`, `ws` | the doors |
+//! | `models` | what can be asked for, in the words of either API |
+//! | `chat_stream` | a chat's answer as the doors for chats stream it |
 //! | `page` | a page that talks over the WebSocket |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
@@ -36,11 +38,13 @@ pub mod tenants;
 
 mod access;
 mod account;
+mod anthropic;
 mod app;
 mod assets;
 mod caller;
 mod cancel;
 mod catalogue;
+mod chat_stream;
 mod connection;
 mod dead;
 mod docs;
@@ -61,6 +65,7 @@ mod keys;
 mod linger;
 mod listener;
 mod metrics;
+mod models;
 mod native;
 mod openai;
 mod openapi;

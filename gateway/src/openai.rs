@@ -7,7 +7,6 @@ pub(crate) mod images;
 pub(crate) mod models;
 pub(crate) mod responses;
 pub(crate) mod speech;
-mod stream;
 pub(crate) mod wire;
 
 use axum::{body::Body, http::HeaderMap, response::Response};
@@ -54,7 +53,8 @@ async fn read(
     Ok((request, share))
 }
 
-async fn hand_in(
+/// Submits what a client waits for.
+pub(crate) async fn hand_in(
     app: &App,
     door: Door,
     entry: &Entry,
@@ -86,7 +86,8 @@ fn failed(accepted: &mut Accepted, error: Error) -> Response {
     named(accepted, refusal::response(&refusal::relative_to_body(error)))
 }
 
-fn named(accepted: &Accepted, mut response: Response) -> Response {
+/// Tells the door which request it was.
+pub(crate) fn named(accepted: &Accepted, mut response: Response) -> Response {
     response.extensions_mut().insert(Named(accepted.id.clone()));
     response
 }

@@ -13,10 +13,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::{
+    anthropic,
     app::App,
     assets, dead, docs, door, estimate, events, feedback,
     hardening::harden,
-    health, keys, native, openai,
+    health, keys, models, native, openai,
     openapi::{Table, describe},
     origin::{self, Origins},
     page,
@@ -55,6 +56,7 @@ pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(origins.clone(), origin::check))
         .layer(middleware::from_fn_with_state(app.clone(), door::enter))
+        .layer(middleware::from_fn(anthropic::refusal::speak))
         .with_state(app);
     harden(if side == Side::Operators { router } else { origins.share(router) })
 }
@@ -102,8 +104,10 @@ fn clients() -> Table {
         .post("/v1/embeddings", openai::embeddings::create, describe::openai::create_embedding)
         .post("/v1/images/generations", openai::images::generate, describe::openai::generate_image)
         .post("/v1/audio/speech", openai::speech::create, describe::openai::create_speech)
-        .get("/v1/models", openai::models::list, describe::openai::list_models)
-        .get("/v1/models/{*id}", openai::models::get, describe::openai::get_model)
+        .post("/v1/messages", anthropic::messages::create, describe::messages::create_message)
+        .post("/v1/messages/count_tokens", anthropic::count::create, describe::messages::count_tokens)
+        .get("/v1/models", models::list, describe::openai::list_models)
+        .get("/v1/models/{*id}", models::get, describe::openai::get_model)
         .post("/v1/requests", native::create, describe::requests::submit_request)
         .get("/v1/requests/{id}", native::get, describe::requests::get_request)
         .delete("/v1/requests/{id}", native::cancel, describe::requests::cancel_request)

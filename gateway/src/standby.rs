@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{Router, http::StatusCode, middleware, routing::get};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    Config, Error,
+    Config, Error, anthropic,
     app::overloaded,
     connection,
     hardening::harden,
@@ -153,6 +153,7 @@ fn routes() -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::starting))
         .fallback(refuse)
-        .method_not_allowed_fallback(refuse);
+        .method_not_allowed_fallback(refuse)
+        .layer(middleware::from_fn(anthropic::refusal::speak));
     harden(router)
 }

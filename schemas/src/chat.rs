@@ -183,6 +183,9 @@ pub struct ChatDelta {
     /// Why this answer ended, on its last piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
+    /// Which of the stop sequences ended it, beside `finish_reason`, where the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_sequence: Option<String>,
     /// Where several pieces were joined for a reader that is behind: the `seq` of the first of them. The event's own
     /// `seq` is that of the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,6 +210,7 @@ impl ChatDelta {
         self.refusal.push_str(&next.refusal);
         self.tool_calls.extend(next.tool_calls);
         self.finish_reason = next.finish_reason.or(self.finish_reason);
+        self.stop_sequence = next.stop_sequence.or(self.stop_sequence.take());
     }
 
     /// Whether it brings nothing to show.
@@ -281,6 +285,9 @@ pub struct ChatOutput {
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
+    /// Which of the stop sequences ended it, where the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_sequence: Option<String>,
     /// The other answers, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<ChatOutput>,
@@ -309,6 +316,9 @@ impl ChatOutput {
         }
         if delta.finish_reason.is_some() {
             answer.finish_reason = delta.finish_reason;
+        }
+        if delta.stop_sequence.is_some() {
+            answer.stop_sequence.clone_from(&delta.stop_sequence);
         }
     }
 

@@ -118,6 +118,7 @@ impl Events {
         ChatDelta {
             refusal: explanation.unwrap_or_default(),
             finish_reason: ending.stop_reason.as_deref().map(finish_reason),
+            stop_sequence: ending.stop_sequence,
             ..ChatDelta::default()
         }
     }

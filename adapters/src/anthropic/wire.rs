@@ -94,6 +94,7 @@ pub(super) enum Piece {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Ending {
     pub(super) stop_reason: Option<String>,
+    pub(super) stop_sequence: Option<String>,
     pub(super) stop_details: Option<StopDetails>,
 }
 

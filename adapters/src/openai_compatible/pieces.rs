@@ -41,7 +41,7 @@ fn delta(answer: &Answer, choice: Choice) -> Result<ChatDelta, String> {
         reasoning: piece.reasoning_content.or(piece.reasoning).unwrap_or_default(),
         refusal: piece.refusal.unwrap_or_default(),
         finish_reason: choice.finish_reason.as_deref().map(finish_reason).transpose()?.flatten(),
-        first_seq: None,
+        ..ChatDelta::default()
     })
 }
 

@@ -14,10 +14,17 @@ use super::{
     accept,
     chunks::Chunks,
     failed, named,
-    stream::{self, ChatStream},
     wire::{Choice, Completion, TokenUsage},
 };
-use crate::{app::App, door::Entry, ending, refusal::Refusal, sse, submit::Accepted};
+use crate::{
+    app::App,
+    chat_stream::{self, ChatStream},
+    door::Entry,
+    ending,
+    refusal::Refusal,
+    sse,
+    submit::Accepted,
+};
 
 const DOOR: &str = "chat";
 
@@ -38,7 +45,8 @@ pub(crate) async fn create(
 
 async fn plain(app: &App, mut accepted: Accepted, request: &Request) -> Response {
     let ended = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
-    let ended = ended.and_then(|done| stream::chat_output(done.output).map(|output| (output, done.usage)));
+    let ended =
+        ended.and_then(|done| chat_stream::chat_output(done.output).map(|output| (output, done.usage)));
     let (output, usage) = match ended {
         Ok(ended) => ended,
         Err(error) => return failed(&mut accepted, error),

@@ -2,13 +2,13 @@
 //! Pure: no clock, no socket.
 
 use bytes::Bytes;
-use schemas::{
-    ChatDelta, ChatOutput, Error, ErrorCode, Format, Usage,
-    chat::{ToolCall, ToolCallDelta},
-};
+use schemas::{ChatDelta, ChatOutput, Error, Format, Usage, chat::ToolCallDelta};
 
 use super::wire::{self, Chunk, ChunkChoice, Delta, FunctionPiece, TokenUsage, ToolCallPiece};
-use crate::sse;
+use crate::{
+    chat_stream::{Form, rest_of},
+    refusal, sse,
+};
 
 /// The chunks of one answer. Knows what was shown, so that the end adds exactly what is missing.
 #[derive(Debug)]
@@ -25,49 +25,6 @@ pub(crate) struct Chunks {
 impl Chunks {
     pub(crate) fn new(id: String, created: i64, model: String, include_usage: bool) -> Self {
         Self { id, created, model, include_usage, shown: ChatOutput::default(), begun: Vec::new() }
-    }
-
-    /// Whether the client has seen anything of the answer.
-    pub(crate) const fn has_begun(&self) -> bool {
-        !self.begun.is_empty()
-    }
-
-    /// One piece; its `finish_reason` waits for the end.
-    pub(crate) fn delta(&mut self, delta: &ChatDelta) -> Result<Vec<Bytes>, Error> {
-        let mut events = Vec::new();
-        let bare = ChatDelta { finish_reason: None, ..delta.clone() };
-        if bare.is_empty() {
-            return Ok(events);
-        }
-        self.begin(bare.choice, &mut events)?;
-        let shown = |text: &'_ str| !text.is_empty();
-        let piece = Delta {
-            role: None,
-            content: Some(bare.delta.as_str()).filter(|text| shown(text)),
-            refusal: Some(bare.refusal.as_str()).filter(|text| shown(text)),
-            reasoning_content: Some(bare.reasoning.as_str()).filter(|text| shown(text)),
-            tool_calls: bare.tool_calls.iter().map(tool_piece).collect(),
-        };
-        events.push(self.chunk(bare.choice, piece, None)?);
-        self.shown.absorb(&bare);
-        Ok(events)
-    }
-
-    /// The end: what was not shown yet, the finish of every choice, the usage where it was asked for, `[DONE]`.
-    pub(crate) fn finish(&mut self, output: &ChatOutput, usage: &Usage) -> Result<Vec<Bytes>, Error> {
-        let mut events = Vec::new();
-        for (index, whole) in (0_u32..).zip(output.choices()) {
-            self.begin(index, &mut events)?;
-            let shown = self.shown.choices().nth(index as usize).cloned().unwrap_or_default();
-            let rest = rest_of(index, &shown, whole).ok_or_else(differs)?;
-            events.extend(self.delta(&rest)?);
-            events.push(self.chunk(index, Delta::default(), Some(wire::finish_reason(whole)))?);
-        }
-        if self.include_usage {
-            events.push(self.encode(&[], Some(Some(TokenUsage::from(usage))))?);
-        }
-        events.push(sse::DONE);
-        Ok(events)
     }
 
     fn begin(&mut self, choice: u32, events: &mut Vec<Bytes>) -> Result<(), Error> {
@@ -98,6 +55,57 @@ impl Chunks {
     }
 }
 
+impl Form for Chunks {
+    fn has_begun(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
+    fn delta(&mut self, delta: &ChatDelta) -> Result<Vec<Bytes>, Error> {
+        let mut events = Vec::new();
+        let bare = ChatDelta { finish_reason: None, ..delta.clone() };
+        if bare.is_empty() {
+            return Ok(events);
+        }
+        self.begin(bare.choice, &mut events)?;
+        let shown = |text: &'_ str| !text.is_empty();
+        let piece = Delta {
+            role: None,
+            content: Some(bare.delta.as_str()).filter(|text| shown(text)),
+            refusal: Some(bare.refusal.as_str()).filter(|text| shown(text)),
+            reasoning_content: Some(bare.reasoning.as_str()).filter(|text| shown(text)),
+            tool_calls: bare.tool_calls.iter().map(tool_piece).collect(),
+        };
+        events.push(self.chunk(bare.choice, piece, None)?);
+        self.shown.absorb(&bare);
+        Ok(events)
+    }
+
+    /// The end: what was not shown yet, the finish of every choice, the usage where it was asked for, `[DONE]`.
+    fn finish(&mut self, output: &ChatOutput, usage: &Usage) -> Result<Vec<Bytes>, Error> {
+        let mut events = Vec::new();
+        for (index, whole) in (0_u32..).zip(output.choices()) {
+            self.begin(index, &mut events)?;
+            let shown = self.shown.choices().nth(index as usize).cloned().unwrap_or_default();
+            let rest = rest_of(index, &shown, whole)?;
+            events.extend(self.delta(&rest)?);
+            events.push(self.chunk(index, Delta::default(), Some(wire::finish_reason(whole)))?);
+        }
+        if self.include_usage {
+            events.push(self.encode(&[], Some(Some(TokenUsage::from(usage))))?);
+        }
+        events.push(sse::DONE);
+        Ok(events)
+    }
+
+    fn alive(&mut self) -> Bytes {
+        sse::PING
+    }
+
+    fn failure(&self, error: Error) -> Bytes {
+        sse::data(&refusal::text(&refusal::relative_to_body(error)))
+    }
+}
+
 fn tool_piece(piece: &ToolCallDelta) -> ToolCallPiece<'_> {
     ToolCallPiece {
         index: piece.index,
@@ -107,44 +115,9 @@ fn tool_piece(piece: &ToolCallDelta) -> ToolCallPiece<'_> {
     }
 }
 
-/// What of `whole` was not shown; `None` where something else was.
-fn rest_of(choice: u32, shown: &ChatOutput, whole: &ChatOutput) -> Option<ChatDelta> {
-    let rest = |shown: &str, whole: &str| whole.strip_prefix(shown).map(str::to_owned);
-    let mut tool_calls = Vec::new();
-    for (index, call) in (0_u32..).zip(&whole.tool_calls) {
-        match shown.tool_calls.get(index as usize) {
-            Some(have) if have.arguments == call.arguments => {}
-            Some(have) => {
-                let arguments = rest(&have.arguments, &call.arguments)?;
-                tool_calls.push(ToolCallDelta { index, id: None, name: None, arguments });
-            }
-            None => tool_calls.push(whole_call(index, call)),
-        }
-    }
-    Some(ChatDelta {
-        choice,
-        delta: rest(&shown.text, &whole.text)?,
-        reasoning: rest(&shown.reasoning, &whole.reasoning)?,
-        refusal: rest(&shown.refusal, &whole.refusal)?,
-        tool_calls,
-        finish_reason: None,
-        first_seq: None,
-    })
-}
-
-fn whole_call(index: u32, call: &ToolCall) -> ToolCallDelta {
-    let (id, name) = (Some(call.id.clone()), Some(call.name.clone()));
-    ToolCallDelta { index, id, name, arguments: call.arguments.clone() }
-}
-
-fn differs() -> Error {
-    let why = "the answer was started again and differs from what was streamed; its outcome is at /v1/requests/{id}";
-    Error::new(ErrorCode::ProviderError, why)
-}
-
 #[cfg(test)]
 mod tests {
-    use schemas::chat::FinishReason;
+    use schemas::{ErrorCode, chat::FinishReason};
     use serde_json::{Value, json};
 
     use super::*;

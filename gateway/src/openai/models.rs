@@ -1,17 +1,10 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`.
+//! The models in the form of this API.
 
-use axum::{Extension, Json, extract::State};
 use schemars::JsonSchema;
 use schemas::{Action, Error, ErrorCode};
 use serde::Serialize;
 
-use crate::{
-    ModelInfo,
-    app::{App, Shared},
-    caller::Caller,
-    door::{Entry, Path},
-    refusal::Refusal,
-};
+use crate::{ModelInfo, app::Shared, caller::Caller};
 
 /// Every model that can be asked for.
 #[derive(Serialize, JsonSchema)]
@@ -40,11 +33,6 @@ pub(crate) struct Model {
     action: Action,
 }
 
-/// Every model that the caller may ask for.
-pub(crate) async fn list(State(app): State<App>, Extension(entry): Extension<Entry>) -> Json<List> {
-    Json(listing(&app, &entry.caller))
-}
-
 /// All of them as they are listed.
 pub(crate) fn listing(app: &Shared, caller: &Caller) -> List {
     let listing = app.parts.catalogue.now();
@@ -52,20 +40,14 @@ pub(crate) fn listing(app: &Shared, caller: &Caller) -> List {
     List { object: "list", data: models.map(|info| model(app, info)).collect() }
 }
 
-/// One model. Its id may hold slashes, percent-encoded as the SDKs do or plain.
-pub(crate) async fn get(
-    State(app): State<App>,
-    Extension(entry): Extension<Entry>,
-    Path(id): Path<String>,
-) -> Result<Json<Model>, Refusal> {
+/// One model.
+pub(crate) fn find(app: &Shared, caller: &Caller, id: &str) -> Result<Model, Error> {
     let listing = app.parts.catalogue.now();
-    match listing.models().iter().find(|info| info.id == id && entry.caller.may_ask_for(&id)) {
-        Some(info) => Ok(Json(model(&app, info))),
-        None => {
-            let why = "no such model; GET /v1/models lists them";
-            Err(Refusal(Error { param: Some("model".into()), ..Error::new(ErrorCode::NotFound, why) }))
-        }
-    }
+    let found = listing.models().iter().find(|info| info.id == id && caller.may_ask_for(id));
+    found.map(|info| model(app, info)).ok_or_else(|| {
+        let why = "no such model; GET /v1/models lists them";
+        Error { param: Some("model".into()), ..Error::new(ErrorCode::NotFound, why) }
+    })
 }
 
 fn model(app: &Shared, info: &ModelInfo) -> Model {

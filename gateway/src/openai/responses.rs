@@ -24,10 +24,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{named, stream::chat_output};
+use super::named;
 use crate::{
     app::App,
     cancel::{self, Asked as Told},
+    chat_stream::chat_output,
     door::{self, Entry, Named, Path, Query},
     ending,
     feed::Feed,

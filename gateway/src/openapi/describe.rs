@@ -5,6 +5,7 @@ pub(crate) mod costs;
 pub(crate) mod documentation;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod messages;
 pub(crate) mod openai;
 pub(crate) mod operations;
 pub(crate) mod requests;

@@ -1,8 +1,11 @@
 //! The document itself, out of the rows of the table.
 
 use axum::http::StatusCode;
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, schema_for};
-use schemas::{ErrorCode, error::TABLE};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, schema_for};
+use schemas::{
+    ErrorCode,
+    error::{self, TABLE},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -181,11 +184,52 @@ fn answers(operation: &Operation, schemas: &mut Schemas) -> Map<String, Value> {
         .iter()
         .map(|answer| (answer.status.to_string(), given(answer, &mut schemas.given)))
         .collect();
+    if operation.tag == Tag::Anthropic {
+        all.extend(in_anthropics_words(operation, schemas));
+        return all;
+    }
     for status in operation.all_refusals() {
         let reference = format!("#/components/responses/{}", response_name(status));
         all.insert(status.as_str().to_owned(), json!({ "$ref": reference }));
     }
     all
+}
+
+/// Refusals where Anthropic's API is spoken, which has a form and statuses of its own.
+fn in_anthropics_words(operation: &Operation, schemas: &mut Schemas) -> Map<String, Value> {
+    let refusals = operation.all_refusals();
+    let may_come = |row: &&error::Row| refusals.iter().any(|status| status.as_u16() == row.http_status);
+    let mut all = Map::new();
+    for row in TABLE.iter().filter(may_come) {
+        let refused = all.entry(row.anthropic_status.to_string()).or_insert_with(|| {
+            let error = json!({
+                "type": row.anthropic_type, "message": "What is wrong, and how to mend it.", "details": { "error_code": row.name },
+            });
+            let example = json!({ "type": "error", "error": error, "request_id": "req-123" });
+            let schema = schemas.given.subschema_for::<AnthropicError>();
+            json!({
+                "description": "",
+                "headers": told_headers([&headers::REQUEST_ID, &headers::SHOULD_RETRY].into_iter(), &mut schemas.given),
+                "content": { JSON: { "schema": schema, "example": example } },
+            })
+        });
+        let said = refused["description"].as_str().unwrap_or_default();
+        refused["description"] = format!("{said} {}", meaning(row.code)).trim().into();
+    }
+    all
+}
+
+/// An error where Anthropic's API is spoken.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct AnthropicError {
+    /// What this is.
+    #[schemars(extend("const" = "error"))]
+    r#type: String,
+    /// Its type, its message and its details.
+    error: Value,
+    /// The id of the request.
+    request_id: Option<String>,
 }
 
 fn given(answer: &Answer, schemas: &mut SchemaGenerator) -> Value {

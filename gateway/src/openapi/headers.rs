@@ -28,6 +28,11 @@ pub(crate) const IDEMPOTENCY_KEY: Header = header::<RequestId>(
      another body is a conflict.",
     "order-4711",
 );
+pub(crate) const ANTHROPIC_VERSION: Header = header::<String>(
+    "anthropic-version",
+    "The version of the API that is spoken: `2023-06-01` or `2026-10-21`.",
+    "2023-06-01",
+);
 pub(crate) const LAST_EVENT_ID: Header = header::<String>(
     "Last-Event-ID",
     "Resume after this event: the `id` of the last one that you have, `<attempt>-<seq>`.",

@@ -14,6 +14,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
     OpenAi,
+    Anthropic,
     Requests,
     Assets,
     Costs,
@@ -25,11 +26,16 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// The name, and what the group is for.
-    pub(super) const ALL: [(Self, &'static str, &'static str); 8] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 9] = [
         (
             Self::OpenAi,
             "OpenAI",
             "The OpenAI API: point an OpenAI SDK at this server and change nothing else.",
+        ),
+        (
+            Self::Anthropic,
+            "Anthropic",
+            "The Messages API: point an Anthropic SDK at this server and change nothing else.",
         ),
         (
             Self::Requests,

@@ -17,6 +17,7 @@ mod hostile;
 mod keys;
 mod limits;
 mod linger;
+mod messages;
 mod native;
 mod questions;
 mod quota;

@@ -169,6 +169,10 @@ fn every_reason_to_stop_has_its_word() {
         let items = of_events(&[&[start()][..], &end(word)].concat());
         assert_eq!(finished(&items).0.finish_reason, Some(reason), "{word}");
     }
+    let delta = json!({"stop_reason": "stop_sequence", "stop_sequence": "END"});
+    let stopped = json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 9}});
+    let (output, ..) = finished(&of_events(&[start(), stopped, json!({"type": "message_stop"})]));
+    assert_eq!(output.stop_sequence.as_deref(), Some("END"));
     let details = json!({"type": "refusal", "category": "cyber", "explanation": "not this"});
     let delta = json!({"stop_reason": "refusal", "stop_details": details});
     let refused = json!({"type": "message_delta", "delta": delta});

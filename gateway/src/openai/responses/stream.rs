@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::events::Events;
 use crate::{
-    account::Account, app::App, ending, feed::Feed, frame::Frame, linger::Reader,
-    openai::stream::chat_output, sse,
+    account::Account, app::App, chat_stream::chat_output, ending, feed::Feed, frame::Frame, linger::Reader,
+    sse,
 };
 
 pub(super) struct ResponseStream {
