@@ -64,6 +64,7 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
             "/v1/chat/completions", "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech",
             "/v1/models", "/v1/models/{id}",
         ],
+        "anthropic": ["/v1/messages", "/v1/messages/count_tokens", "/v1/models", "/v1/models/{id}"],
         "native": [
             "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events", "/v1/estimate",
             "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",

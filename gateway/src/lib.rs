@@ -12,7 +12,7 @@
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
 //! | `linger` | chats whose clients have gone |
-//! | `openai`, `native`, `events`, `ws` | the doors |
+//! | `openai`, `anthropic`, `native`, `events`, `ws` | the doors |
 //! | `chat_stream` | a chat's answer as the doors for chats stream it |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
@@ -28,6 +28,7 @@ pub mod server;
 pub mod standby;
 
 mod account;
+mod anthropic;
 mod app;
 mod assets;
 mod caller;

@@ -51,7 +51,8 @@ async fn read(
     Ok((request, share))
 }
 
-async fn hand_in(
+/// Submits what a client waits for.
+pub(crate) async fn hand_in(
     app: &App,
     door: Door,
     entry: &Entry,
@@ -82,7 +83,8 @@ fn failed(accepted: &mut Accepted, error: Error) -> Response {
     named(accepted, refusal::response(&refusal::relative_to_body(error)))
 }
 
-fn named(accepted: &Accepted, mut response: Response) -> Response {
+/// Tells the door which request it was.
+pub(crate) fn named(accepted: &Accepted, mut response: Response) -> Response {
     response.extensions_mut().insert(Named(accepted.id.clone()));
     response
 }

@@ -1,4 +1,7 @@
-//! The forms of an error at the doors, in one place: HTTP status, headers and OpenAI error object; WebSocket frame.
+//! The forms of an error at the doors, in one place: HTTP status, headers and OpenAI error object; WebSocket frame. Who
+//! speaks Anthropic's API is told it [in those words](crate::anthropic::refusal).
+
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -29,6 +32,10 @@ impl From<Error> for Refusal {
 /// Marks a response as a refusal, for the counter at the door.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refused(pub(crate) ErrorCode);
+
+/// The error that a response tells, for a layer that says it in other words.
+#[derive(Debug, Clone)]
+pub(crate) struct Told(pub(crate) Arc<Error>);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -84,6 +91,7 @@ pub(crate) fn response(error: &Error) -> Response {
 /// The whole HTTP answer under another status than the table's (405).
 pub(crate) fn with_status(status: StatusCode, error: &Error) -> Response {
     let mut response = (status, Json(envelope(error))).into_response();
+    response.extensions_mut().insert(Told(Arc::new(error.clone())));
     let headers = response.headers_mut();
     if let Some(milliseconds) = error.retry_after_ms {
         // Whole seconds for those who read only these, and never 0: the SDKs take that for "no hint".

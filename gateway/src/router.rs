@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::{
+    anthropic,
     app::App,
     assets, dead, door, estimate, events, health, native, openai,
     refusal::{self, Refusal, Refused},
@@ -22,6 +23,8 @@ use crate::{
 
 /// Every route of every door.
 pub(crate) fn routes(app: App) -> Router {
+    // Both APIs have routes of this name.
+    let in_form = middleware::from_fn_with_state(app.clone(), anthropic::models::instead);
     Router::new()
         .route("/", get(health::index))
         .route("/health/live", get(health::live))
@@ -32,8 +35,10 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/embeddings", post(openai::embeddings::create))
         .route("/v1/images/generations", post(openai::images::generate))
         .route("/v1/audio/speech", post(openai::speech::create))
-        .route("/v1/models", get(openai::models::list))
-        .route("/v1/models/{*id}", get(openai::models::get))
+        .route("/v1/messages", post(anthropic::messages::create))
+        .route("/v1/messages/count_tokens", post(anthropic::count::create))
+        .route("/v1/models", get(openai::models::list).layer(in_form.clone()))
+        .route("/v1/models/{*id}", get(openai::models::get).layer(in_form))
         .route("/v1/requests", post(native::create))
         .route("/v1/requests/{id}", get(native::get).delete(native::cancel))
         .route("/v1/requests/{id}/events", get(events::of_request))
@@ -51,6 +56,7 @@ pub(crate) fn routes(app: App) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), door::enter))
+        .layer(middleware::from_fn(anthropic::refusal::speak))
         .with_state(app)
 }
 

@@ -3,12 +3,12 @@
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{Router, http::StatusCode, middleware, routing::get};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
 use crate::{
-    Config, Error,
+    Config, Error, anthropic,
     app::overloaded,
     connection,
     health::{self, BROKER_UNREACHABLE},
@@ -82,4 +82,5 @@ fn routes() -> Router {
         .route("/health/ready", get(health::starting))
         .fallback(refuse)
         .method_not_allowed_fallback(refuse)
+        .layer(middleware::from_fn(anthropic::refusal::speak))
 }

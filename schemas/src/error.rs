@@ -1,4 +1,4 @@
-//! The one table of errors: every code, its HTTP status, its OpenAI form and whether to try again.
+//! The one table of errors: every code, its HTTP status, its forms in the APIs of others and whether to try again.
 
 use std::{borrow::Cow, fmt};
 
@@ -54,6 +54,10 @@ pub struct Row {
     pub http_status: u16,
     /// The `type` of an OpenAI error object.
     pub openai_type: &'static str,
+    /// The HTTP status where Anthropic's API is spoken, which has one of its own for overload.
+    pub anthropic_status: u16,
+    /// The `type` of an Anthropic error object.
+    pub anthropic_type: &'static str,
     /// Whether the same request may succeed later.
     pub retryable: bool,
 }
@@ -63,29 +67,32 @@ const fn row(
     name: &'static str,
     http_status: u16,
     openai_type: &'static str,
+    anthropic: (u16, &'static str),
     retryable: bool,
 ) -> Row {
-    Row { code, name, http_status, openai_type, retryable }
+    let (anthropic_status, anthropic_type) = anthropic;
+    Row { code, name, http_status, openai_type, anthropic_status, anthropic_type, retryable }
 }
 
 /// The table, in the order of the enum.
+#[rustfmt::skip]
 pub const TABLE: [Row; 16] = [
-    row(ErrorCode::InvalidRequest, "invalid_request", 400, "invalid_request_error", false),
-    row(ErrorCode::Unauthorized, "unauthorized", 401, "authentication_error", false),
-    row(ErrorCode::Forbidden, "forbidden", 403, "permission_error", false),
-    row(ErrorCode::NotFound, "not_found", 404, "not_found_error", false),
-    row(ErrorCode::TooLarge, "too_large", 413, "invalid_request_error", false),
-    row(ErrorCode::RateLimited, "rate_limited", 429, "rate_limit_error", true),
-    row(ErrorCode::Overloaded, "overloaded", 429, "rate_limit_error", true),
-    row(ErrorCode::BudgetExceeded, "budget_exceeded", 429, "insufficient_quota", false),
-    row(ErrorCode::DeadlineExceeded, "deadline_exceeded", 504, "timeout_error", false),
-    row(ErrorCode::Cancelled, "cancelled", 499, "cancelled_error", false),
-    row(ErrorCode::ProviderError, "provider_error", 502, "server_error", false),
-    row(ErrorCode::ProviderUnavailable, "provider_unavailable", 503, "service_unavailable_error", true),
-    row(ErrorCode::Stalled, "stalled", 504, "timeout_error", true),
-    row(ErrorCode::Conflict, "conflict", 409, "invalid_request_error", false),
-    row(ErrorCode::InvalidOutput, "invalid_output", 502, "server_error", false),
-    row(ErrorCode::Internal, "internal", 500, "server_error", true),
+    row(ErrorCode::InvalidRequest, "invalid_request", 400, "invalid_request_error", (400, "invalid_request_error"), false),
+    row(ErrorCode::Unauthorized, "unauthorized", 401, "authentication_error", (401, "authentication_error"), false),
+    row(ErrorCode::Forbidden, "forbidden", 403, "permission_error", (403, "permission_error"), false),
+    row(ErrorCode::NotFound, "not_found", 404, "not_found_error", (404, "not_found_error"), false),
+    row(ErrorCode::TooLarge, "too_large", 413, "invalid_request_error", (413, "request_too_large"), false),
+    row(ErrorCode::RateLimited, "rate_limited", 429, "rate_limit_error", (429, "rate_limit_error"), true),
+    row(ErrorCode::Overloaded, "overloaded", 429, "rate_limit_error", (529, "overloaded_error"), true),
+    row(ErrorCode::BudgetExceeded, "budget_exceeded", 429, "insufficient_quota", (429, "rate_limit_error"), false),
+    row(ErrorCode::DeadlineExceeded, "deadline_exceeded", 504, "timeout_error", (504, "timeout_error"), false),
+    row(ErrorCode::Cancelled, "cancelled", 499, "cancelled_error", (499, "api_error"), false),
+    row(ErrorCode::ProviderError, "provider_error", 502, "server_error", (502, "api_error"), false),
+    row(ErrorCode::ProviderUnavailable, "provider_unavailable", 503, "service_unavailable_error", (529, "overloaded_error"), true),
+    row(ErrorCode::Stalled, "stalled", 504, "timeout_error", (504, "timeout_error"), true),
+    row(ErrorCode::Conflict, "conflict", 409, "invalid_request_error", (409, "conflict_error"), false),
+    row(ErrorCode::InvalidOutput, "invalid_output", 502, "server_error", (502, "api_error"), false),
+    row(ErrorCode::Internal, "internal", 500, "server_error", (500, "api_error"), true),
 ];
 
 impl ErrorCode {

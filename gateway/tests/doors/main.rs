@@ -12,6 +12,7 @@ mod estimate;
 mod events;
 mod limits;
 mod linger;
+mod messages;
 mod native;
 mod rig;
 mod socket;

@@ -123,6 +123,11 @@ impl Job {
                 let error = Error::new(ErrorCode::ProviderUnavailable, "the provider is overloaded");
                 self.end(1, 1, Err(error.retry_after_ms(1_500))).await;
             }
+            "limited" => {
+                self.running(1).await;
+                let error = Error::new(ErrorCode::RateLimited, "the provider's limit was met");
+                self.end(1, 1, Err(error.retry_after_ms(2_500))).await;
+            }
             "hold" => {
                 self.running(1).await;
                 begun.notify_one();

@@ -1,0 +1,178 @@
+//! The blocks that messages are made of, and what those of content become: the parts of an OpenAI message.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use schemas::Error;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Map, Value, json};
+
+use super::body::Content;
+
+/// The images that the API takes.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// One block. Which may stand where is the conversation's affair.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Block {
+    Text {
+        text: String,
+        citations: Option<Vec<IgnoredAny>>,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<IgnoredAny>,
+    },
+    Image {
+        source: Source,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<IgnoredAny>,
+    },
+    Document {
+        source: Source,
+        title: Option<String>,
+        context: Option<String>,
+        citations: Option<Citations>,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<IgnoredAny>,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Map<String, Value>,
+        /// Who called, which is the model wherever calls of its own are answered.
+        #[serde(rename = "caller")]
+        _caller: Option<IgnoredAny>,
+        toolset_name: Option<String>,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<IgnoredAny>,
+    },
+    ToolResult {
+        tool_use_id: String,
+        content: Option<Content>,
+        is_error: Option<bool>,
+        toolset_name: Option<String>,
+        #[serde(rename = "cache_control")]
+        _cache_control: Option<IgnoredAny>,
+    },
+    Thinking {
+        thinking: String,
+        #[serde(rename = "signature")]
+        _signature: Option<IgnoredAny>,
+    },
+    RedactedThinking {
+        #[serde(rename = "data")]
+        _data: Option<IgnoredAny>,
+    },
+}
+
+/// Where an image or a document is.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum Source {
+    Base64 {
+        media_type: String,
+        data: String,
+    },
+    Text {
+        #[serde(rename = "media_type")]
+        _media_type: Option<IgnoredAny>,
+        data: String,
+    },
+    Url {
+        url: String,
+    },
+    File {
+        #[serde(rename = "file_id")]
+        _file_id: IgnoredAny,
+    },
+    Content {
+        #[serde(rename = "content")]
+        _content: IgnoredAny,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Citations {
+    pub(super) enabled: Option<bool>,
+}
+
+impl Block {
+    /// The name of its type.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Image { .. } => "image",
+            Self::Document { .. } => "document",
+            Self::ToolUse { .. } => "tool_use",
+            Self::ToolResult { .. } => "tool_result",
+            Self::Thinking { .. } => "thinking",
+            Self::RedactedThinking { .. } => "redacted_thinking",
+        }
+    }
+
+    /// The part of a message that a block of content is; `at` is its path.
+    pub(super) fn into_part(self, at: &str) -> Result<Value, Error> {
+        match self {
+            Self::Text { text, .. } => Ok(json!({"type": "text", "text": text})),
+            Self::Image { source, .. } => image(source, at),
+            Self::Document { source, title, context, citations, .. } => {
+                if context.is_some() {
+                    return Err(Error::invalid(
+                        format!("{at}.context"),
+                        "not offered here; say it in a text",
+                    ));
+                }
+                if citations.is_some_and(|citations| citations.enabled == Some(true)) {
+                    return Err(Error::invalid(format!("{at}.citations"), "answers cite nothing here"));
+                }
+                document(source, title, at)
+            }
+            other => Err(Error::invalid(at.to_owned(), format!("`{}` cannot stand here", other.kind()))),
+        }
+    }
+}
+
+fn image(source: Source, at: &str) -> Result<Value, Error> {
+    let wrong = |field: &str, why: &str| Err(Error::invalid(format!("{at}.source{field}"), why));
+    let url = match source {
+        Source::Base64 { data, .. } if data.is_empty() => return wrong(".data", "must not be empty"),
+        Source::Base64 { media_type, data } if IMAGES.contains(&media_type.as_str()) => {
+            format!("data:{media_type};base64,{data}")
+        }
+        Source::Base64 { .. } => {
+            return wrong(".media_type", &format!("expected one of {}", IMAGES.join(", ")));
+        }
+        Source::Url { url } if is_http(&url) => url,
+        Source::Url { .. } => return wrong(".url", "expected an http:// or https:// URL"),
+        Source::File { .. } => {
+            return wrong("", "no files are kept here; give the image as base64 or by its URL");
+        }
+        Source::Text { .. } | Source::Content { .. } => return wrong(".type", "expected base64 or url"),
+    };
+    Ok(json!({"type": "image_url", "image_url": {"url": url}}))
+}
+
+fn document(source: Source, title: Option<String>, at: &str) -> Result<Value, Error> {
+    let wrong = |field: &str, why: &str| Err(Error::invalid(format!("{at}.source{field}"), why));
+    let data = match source {
+        Source::Base64 { data, .. } | Source::Text { data, .. } if data.is_empty() => {
+            return wrong(".data", "must not be empty");
+        }
+        Source::Base64 { media_type, data } if media_type == "application/pdf" => {
+            format!("data:application/pdf;base64,{data}")
+        }
+        Source::Base64 { .. } => return wrong(".media_type", "expected application/pdf"),
+        Source::Text { data, .. } => format!("data:text/plain;base64,{}", BASE64_STANDARD.encode(data)),
+        Source::Url { .. } => return wrong("", "documents are not fetched here; give it as base64"),
+        Source::File { .. } => return wrong("", "no files are kept here; give the document as base64"),
+        Source::Content { .. } => return wrong(".type", "expected base64 or text"),
+    };
+    let mut file = json!({"file_data": data});
+    if let Some(title) = title {
+        file["filename"] = title.into();
+    }
+    Ok(json!({"type": "file", "file": file}))
+}
+
+fn is_http(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}

@@ -1,0 +1,200 @@
+//! The body of a request, key for key. A key that is not here is refused.
+
+use std::fmt;
+
+use schemas::Error;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, value::SeqAccessDeserializer},
+};
+use serde_json::{Map, Value};
+
+use super::block::Block;
+
+/// A conversation that the server holds. The SDKs' tool runners ask for it, and go on without it where it is refused.
+pub(super) const THREAD: &str = "thread";
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Body {
+    pub(super) model: String,
+    pub(super) messages: Vec<Turn>,
+    /// Required where an answer is wanted.
+    pub(super) max_tokens: Option<u32>,
+    pub(super) system: Option<Content>,
+    pub(super) tools: Option<Vec<Value>>,
+    pub(super) tool_choice: Option<ToolChoice>,
+    pub(super) stop_sequences: Option<Vec<String>>,
+    pub(super) stream: Option<bool>,
+    pub(super) metadata: Option<Metadata>,
+    pub(super) thinking: Option<Thinking>,
+    pub(super) output_config: Option<OutputConfig>,
+    pub(super) temperature: Option<f64>,
+    pub(super) top_p: Option<f64>,
+    pub(super) top_k: Option<u64>,
+    /// Ours.
+    pub(super) simulate: Option<Value>,
+    // What is refused.
+    container: Option<Value>,
+    inference_geo: Option<Value>,
+    user_profile_id: Option<Value>,
+    thread: Option<Value>,
+    // What is dropped.
+    #[serde(rename = "cache_control")]
+    _cache_control: Option<IgnoredAny>,
+    #[serde(rename = "service_tier")]
+    _service_tier: Option<IgnoredAny>,
+    #[serde(rename = "speed")]
+    _speed: Option<IgnoredAny>,
+    #[serde(rename = "diagnostics")]
+    _diagnostics: Option<IgnoredAny>,
+}
+
+impl Body {
+    /// Refuses what only Anthropic's own servers have.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let theirs = [
+            ("container", &self.container, "there are no containers here"),
+            (THREAD, &self.thread, "conversations are not held here; all of one is sent each time"),
+            ("inference_geo", &self.inference_geo, "where a model runs is not chosen here"),
+            (
+                "user_profile_id",
+                &self.user_profile_id,
+                "there are no user profiles here; use metadata.user_id",
+            ),
+        ];
+        match theirs.into_iter().find(|(_, asked, _)| asked.is_some()) {
+            Some((field, _, why)) => Err(Error::invalid(field, format!("{why}; leave it out"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One message.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Turn {
+    pub(super) role: Role,
+    pub(super) content: Content,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Role {
+    User,
+    Assistant,
+    /// Since 2026-10-21.
+    System,
+}
+
+/// What is said: a text, or blocks.
+#[derive(Debug)]
+pub(super) enum Content {
+    Text(String),
+    Blocks(Vec<Block>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Content;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of content blocks")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Content, E> {
+                Ok(Content::Text(text))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Content, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Content::Blocks)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Which tool to call.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum ToolChoice {
+    Auto { disable_parallel_tool_use: Option<bool> },
+    Any { disable_parallel_tool_use: Option<bool> },
+    Tool { name: String, disable_parallel_tool_use: Option<bool> },
+    None {},
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metadata {
+    pub(super) user_id: Option<String>,
+}
+
+/// How much to think, and whether that is shown.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Thinking {
+    Enabled { budget_tokens: u64, display: Option<Display> },
+    Adaptive { display: Option<Display> },
+    BetweenTools { display: Option<Display> },
+    Disabled {},
+}
+
+impl Thinking {
+    /// Whether the client wants to read it.
+    pub(super) const fn is_shown(&self) -> bool {
+        match self {
+            Self::Enabled { display, .. } | Self::Adaptive { display } | Self::BetweenTools { display } => {
+                !matches!(display, Some(Display::Omitted))
+            }
+            Self::Disabled {} => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Display {
+    Summarized,
+    Omitted,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutputConfig {
+    pub(super) effort: Option<Effort>,
+    pub(super) format: Option<OutputFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Effort {
+    Low,
+    Medium,
+    High,
+    Xhigh,
+    Max,
+}
+
+impl Effort {
+    /// The word for it, the same in both APIs.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum OutputFormat {
+    JsonSchema { schema: Map<String, Value> },
+}

@@ -1,0 +1,132 @@
+//! A Messages body as the payload of a chat; the [rules](super) say what becomes of what.
+
+use schemas::{Error, Format};
+use serde_json::{Map, Value, json};
+
+use super::{
+    body::{Body, Effort, Thinking},
+    conversation, tools,
+    version::Version,
+};
+
+/// The budgets of thinking, in tokens, below which little and some effort is meant.
+const BUDGET_LOW: u64 = 4_096;
+const BUDGET_MEDIUM: u64 = 16_384;
+
+/// The least budget of thinking that the API takes, in tokens.
+const BUDGET_MIN: u64 = 1_024;
+
+/// What `response_format` calls the answer; the name is OpenAI's to have, and means nothing.
+const FORMAT: &str = "answer";
+
+/// A chat, and what its answer needs to know of the request.
+#[derive(Debug)]
+pub(super) struct Chat {
+    pub(super) payload: Value,
+    /// Whether what the model thought is a part of the answer.
+    pub(super) shows_thinking: bool,
+}
+
+impl Chat {
+    /// Reads a request for an answer.
+    pub(super) fn read(body: &[u8], version: Version) -> Result<Self, Error> {
+        let body: Body = Format::Json.decode(body)?;
+        match body.max_tokens {
+            Some(0) => {
+                let why = "must be at least 1: what 0 does, to warm a cache, is not offered here";
+                return Err(Error::invalid("max_tokens", why));
+            }
+            None => return Err(Error::invalid("max_tokens", "is required")),
+            Some(_) => {}
+        }
+        Self::of(body, version)
+    }
+
+    /// Reads a request to count tokens, which needs no limit for an answer.
+    pub(super) fn read_to_count(body: &[u8], version: Version) -> Result<Self, Error> {
+        Self::of(Format::Json.decode(body)?, version)
+    }
+
+    fn of(body: Body, version: Version) -> Result<Self, Error> {
+        body.check()?;
+        check_sampling(&body, version)?;
+        let shows_thinking = body.thinking.as_ref().is_some_and(Thinking::is_shown);
+        let output = body.output_config.unwrap_or_default();
+        let effort = effort(body.thinking.as_ref(), output.effort, body.max_tokens)?;
+        let tools = tools::offered(body.tools.unwrap_or_default())?;
+        let choice = body.tool_choice.map(|choice| tools::choice(choice, !tools.is_empty())).transpose()?;
+        let (choice, parallel) = choice.unzip();
+
+        let mut payload = Map::new();
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                payload.insert(name.into(), value);
+            }
+        };
+        set("model", Some(body.model.into()));
+        set("messages", Some(conversation::messages(body.system, body.messages, version)?.into()));
+        set("max_completion_tokens", body.max_tokens.map(Value::from));
+        set("stream", body.stream.map(Value::from));
+        set("stop", body.stop_sequences.filter(|stops| !stops.is_empty()).map(Value::from));
+        set("temperature", body.temperature.map(Value::from));
+        set("top_p", body.top_p.map(Value::from));
+        set("top_k", body.top_k.map(Value::from));
+        set("tools", (!tools.is_empty()).then(|| tools.into()));
+        set("tool_choice", choice);
+        set("parallel_tool_calls", parallel.flatten().map(Value::from));
+        set("reasoning_effort", effort.map(Value::from));
+        set("response_format", output.format.map(|super::body::OutputFormat::JsonSchema { schema }| {
+            json!({"type": "json_schema", "json_schema": {"name": FORMAT, "schema": schema}})
+        }));
+        set("user", body.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
+        set("simulate", body.simulate);
+        Ok(Self { payload: Value::Object(payload), shows_thinking })
+    }
+}
+
+fn check_sampling(body: &Body, version: Version) -> Result<(), Error> {
+    let given = [
+        ("temperature", body.temperature.is_some()),
+        ("top_p", body.top_p.is_some()),
+        ("top_k", body.top_k.is_some()),
+    ];
+    if let (Version::Current, Some((field, _))) = (version, given.into_iter().find(|(_, given)| *given)) {
+        let why = "the version 2026-10-21 of this API does not take it; 2023-06-01 does";
+        return Err(Error::invalid(field, why));
+    }
+    match body.temperature {
+        Some(temperature) if !(0.0..=1.0).contains(&temperature) => {
+            Err(Error::invalid("temperature", format!("{temperature} is not between 0 and 1")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The effort that thinking means. Thinking without one is what the model does on its own, which is much.
+fn effort(
+    thinking: Option<&Thinking>,
+    effort: Option<Effort>,
+    max_tokens: Option<u32>,
+) -> Result<Option<&'static str>, Error> {
+    let said = effort.map(Effort::as_str);
+    Ok(match thinking {
+        None => said,
+        Some(Thinking::Disabled {}) => Some("none"),
+        Some(Thinking::Adaptive { .. } | Thinking::BetweenTools { .. }) => said.or(Some("high")),
+        Some(Thinking::Enabled { budget_tokens, .. }) => {
+            let above = max_tokens.is_some_and(|most| *budget_tokens >= u64::from(most));
+            if *budget_tokens < BUDGET_MIN || above {
+                let why = format!("must be at least {BUDGET_MIN} and less than `max_tokens`");
+                return Err(Error::invalid("thinking.budget_tokens", why));
+            }
+            said.or(Some(match *budget_tokens {
+                ..BUDGET_LOW => "low",
+                BUDGET_LOW..BUDGET_MEDIUM => "medium",
+                BUDGET_MEDIUM.. => "high",
+            }))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Errors in the words of the Messages API. Whatever refuses a request does so in one form, and the outermost layer says
+//! it again in these words to those who speak this API, for all routes and for refusals before any route.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use schemas::{Error, ErrorCode, Format};
+use serde::Serialize;
+
+use super::{body::THREAD, version::is_spoken};
+use crate::{
+    door::X_REQUEST_ID,
+    refusal::{self, Told},
+};
+
+/// What is only for clients of this API, whichever version they name.
+const PATH: &str = "/v1/messages";
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// The code by which the SDKs tell a limit of money from one of pace.
+const SPEND_LIMIT: &str = "enforced_spend_limit_reached";
+/// The code on which they send the same again without a thread.
+const NO_THREADS: &str = "thread_unsupported_request";
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    r#type: &'static str,
+    error: Object<'a>,
+    request_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    r#type: &'static str,
+    message: &'a str,
+    details: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    error_code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    param: Option<&'a str>,
+}
+
+/// The layer: errors in the right words, and the id of the request under the name that the SDKs read.
+pub(crate) async fn speak(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_ours = path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if !is_ours && !is_spoken(request.headers()) {
+        return next.run(request).await;
+    }
+    let mut response = next.run(request).await;
+    let id = response.headers().get(X_REQUEST_ID).cloned();
+    if let Some(Told(error)) = response.extensions_mut().remove() {
+        response = said_again(response, &error, id.as_ref().and_then(|id| id.to_str().ok()));
+    }
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The same refusal, its hints when to return included.
+fn said_again(response: Response, error: &Error, id: Option<&str>) -> Response {
+    let (mut head, _) = response.into_parts();
+    let row = error.code.row();
+    // Some refusals have a status of their own, such as 405.
+    if head.status == row.http_status {
+        head.status = row.anthropic_status.try_into().unwrap_or(head.status);
+    }
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(head, Body::from(text(error, id)))
+}
+
+/// The JSON text of an error, of a whole answer or in a stream.
+pub(super) fn text(error: &Error, id: Option<&str>) -> Bytes {
+    let error_code = match (error.code, error.param.as_deref()) {
+        (ErrorCode::BudgetExceeded, _) => SPEND_LIMIT,
+        (ErrorCode::InvalidRequest, Some(THREAD)) => NO_THREADS,
+        (code, _) => code.as_str(),
+    };
+    let details = Details { error_code, param: error.param.as_deref() };
+    let object = Object { r#type: error.code.row().anthropic_type, message: &error.message, details };
+    // Strings and options always encode.
+    Format::Json.encode(&Envelope { r#type: "error", error: object, request_id: id }).unwrap_or_default()
+}
+
+/// An error about the payload as one about the body that it was made from.
+pub(super) fn of_body(error: Error) -> Error {
+    const SCHEMA: &str = "response_format.json_schema.schema";
+    let mut error = refusal::relative_to_body(error);
+    if let Some(rest) = error.param.as_deref().and_then(|param| param.strip_prefix(SCHEMA)) {
+        let param = format!("output_config.format.schema{rest}");
+        error.message = error.message.replacen(SCHEMA, "output_config.format.schema", 1);
+        error.param = Some(param);
+    }
+    error
+}
