@@ -17,6 +17,7 @@ mod configuration;
 mod cost;
 mod crash;
 mod late_broker;
+mod messages;
 mod mutations;
 mod openai_sdk;
 mod provider_sdks;
