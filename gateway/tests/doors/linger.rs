@@ -60,6 +60,13 @@ async fn a_chat_whose_client_goes_is_cancelled_at_every_door_where_clients_wait(
     assert_eq!(cancels.next().await, "plain");
     rig.ask_and_go("streamed", "/v1/chat/completions", &streamed("hold")).await;
     assert_eq!(cancels.next().await, "streamed");
+    // One in the background runs on: the next that is cancelled is another.
+    let response = json!({ "model": "hold", "input": "hi", "stream": true });
+    let mut in_background = response.clone();
+    in_background["background"] = json!(true);
+    rig.ask_and_go("background", "/v1/responses", &in_background).await;
+    rig.ask_and_go("response", "/v1/responses", &response).await;
+    assert_eq!(cancels.next().await, "response");
     let embedding = json!({ "model": "hold", "input": "x" });
     rig.ask_and_go("embedding", "/v1/embeddings", &embedding).await;
     assert_eq!(cancels.next().await, "embedding");
