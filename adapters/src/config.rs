@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use ipnet::IpNet;
 use schemas::Action;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -68,6 +69,10 @@ pub struct ProviderConfig {
     /// Over HTTP: further headers of every call. Their values may be keys, so they are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,
+    /// Over HTTP: private networks from which files may be fetched that its answers name, as `10.0.0.0/8`. Of what is public,
+    /// and of the provider's own host, nothing need be said.
+    #[serde(default)]
+    pub allow_networks: Vec<IpNet>,
     /// `openai_compatible`: fields of every chat's body that does not have them itself: what one server has beyond the
     /// others.
     #[serde(default)]

@@ -2,7 +2,10 @@
 //!
 //! Secrets leave this file only in the headers of a call; [`Endpoint::quote`] keeps them out of what is shown.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, Url,
@@ -14,7 +17,8 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Call, ConfigError, Error, Kind, ProviderConfig, Remedy, deadline, failure, http, registry::refuse,
+    Call, ConfigError, Error, Kind, ProviderConfig, Remedy, deadline, egress::Guard, failure, http,
+    registry::refuse,
 };
 
 mod fetch;
@@ -66,6 +70,9 @@ pub(crate) struct Endpoint {
     /// The keys, as they go out; empty where there is none.
     keys: Vec<(HeaderName, HeaderValue)>,
     client: Client,
+    /// For files at other hosts, which a provider names and nobody here knows; made with the first of them, as few do.
+    files: OnceLock<Option<Client>>,
+    guard: Guard,
     base: Url,
     secrets: Vec<SecretString>,
 }
@@ -116,7 +123,9 @@ impl Endpoint {
             keys.push((header, value));
             secrets.push(key);
         }
-        Ok(Self { name: name.to_owned(), headers, keys, client, base, secrets })
+        let guard = Guard::new(config.allow_networks.clone(), format!("{root}.allow_networks"));
+        let files = OnceLock::new();
+        Ok(Self { name: name.to_owned(), headers, keys, client, files, guard, base, secrets })
     }
 
     /// How many keys it has; one that needs none counts as one.
@@ -152,9 +161,23 @@ impl Endpoint {
         self.client.request(method, url).headers(self.headers(key))
     }
 
-    /// A request of another host: without key or headers.
-    pub(crate) fn bare(&self, url: Url) -> RequestBuilder {
-        self.client.get(url)
+    /// A request of another host: without key or headers, and to no address inside our own network, whatever its name
+    /// resolves to. A server of one's own, reached without TLS, has its files where it is.
+    pub(crate) fn bare(&self, url: Url) -> Result<RequestBuilder, Error> {
+        if self.is_plain() || url.host_str() == self.base.host_str() {
+            return Ok(self.client.get(url));
+        }
+        self.guard.check_literal(&url).map_err(|why| {
+            let denied = self.nonsense("named a file at an address that must not be fetched");
+            denied.with_source(std::io::Error::other(why))
+        })?;
+        let client = self.files.get_or_init(|| {
+            let guard = Arc::new(self.guard.clone());
+            http::client_builder().dns_resolver(guard).build().ok()
+        });
+        // The client of all calls could be made, so this one can.
+        let client = client.as_ref().ok_or_else(|| self.nonsense("named a file that no client can fetch"))?;
+        Ok(client.get(url))
     }
 
     /// Sends what `request` says, in the name of `call`.

@@ -74,6 +74,14 @@ impl Error {
         self
     }
 
+    /// What caused it, and what caused that, for the log; none where nothing is known.
+    pub fn causes(&self) -> Option<String> {
+        let first = self.source.as_deref().map(|source| source as &dyn std::error::Error);
+        let chain = std::iter::successors(first, |cause| cause.source()).map(ToString::to_string);
+        let causes = chain.collect::<Vec<_>>();
+        (!causes.is_empty()).then(|| causes.join(": "))
+    }
+
     /// The form that clients see.
     pub fn to_public(&self) -> schemas::Error {
         let mut public = schemas::Error::new(self.code, self.to_string());

@@ -1,7 +1,8 @@
 //! The table of errors: what a provider's refusal means, and what to do about it.
 //!
 //! The words in the body decide before the status does: a 429 may say "slower" or "pay first". The first row that fits
-//! is taken. What the provider says is shown to the client, except where it may speak of our key.
+//! is taken. What the provider says is shown to the client where it is about the request, and kept for the log where it is
+//! about the provider; what may speak of our key is shown to nobody.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -19,7 +20,7 @@ struct Row {
     remedy: Remedy,
     /// What happened, said of the provider.
     says: &'static str,
-    /// Whether the provider's own words may be shown.
+    /// Whether the provider's own words may be shown to anybody.
     quotes: bool,
 }
 
@@ -214,12 +215,28 @@ fn classify(endpoint: &Endpoint, status: u16, said: &Said) -> Error {
     };
     // The last row fits everything; it stands here again only because no type says so.
     let row = TABLE.iter().find(fits).unwrap_or(&TABLE[TABLE.len() - 1]);
-    let message = match said.message.as_deref().map(|words| endpoint.quote(words)) {
-        Some(words) if row.quotes && !words.is_empty() => format!("{}: {words}", row.says),
-        _ => row.says.to_owned(),
-    };
-    Error::new(&endpoint.name, row.code, row.remedy, message)
+    let error = |message| Error::new(&endpoint.name, row.code, row.remedy, message);
+    let words = said.message.as_deref().map(|words| endpoint.quote(words));
+    match words.filter(|words| row.quotes && !words.is_empty()) {
+        Some(words) if is_of_request(row.code) => error(format!("{}: {words}", row.says)),
+        Some(words) => error(row.says.to_owned()).with_source(Words(words)),
+        None => error(row.says.to_owned()),
+    }
 }
+
+/// Whether an error is about the request: then the provider's words help its sender. What it says of a fault of its own may
+/// tell what is behind it, and is for whoever runs this server.
+const fn is_of_request(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::InvalidRequest | ErrorCode::NotFound | ErrorCode::TooLarge | ErrorCode::RateLimited
+    )
+}
+
+/// A provider's own words, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("it said: {0}")]
+struct Words(String);
 
 /// What the body of an error says, in whichever form.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 //! | [`config`] | how a provider is configured |
 //! | [`price`] | what a model costs, and what a call has cost |
 //! | [`registry`] | the configured providers, and which of them serves a model |
+//! | [`egress`] | which addresses may be called that strangers name |
 //! | `deadline` | nothing comes after the deadline, nor after the end |
 //! | [`http`] | the one HTTP client: time limits, no redirects, no secrets in errors |
 //! | `endpoint` | a provider over HTTP: where its API is, its key, and how a call is sent there |
@@ -35,6 +36,7 @@ pub mod config;
 mod counts;
 mod deadline;
 pub mod dynamic;
+pub mod egress;
 mod embeddings;
 mod endpoint;
 pub mod error;

@@ -4,10 +4,10 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use adapters::egress::Guard;
 use async_trait::async_trait;
 use reqwest::{Client, StatusCode, Url, header::HeaderMap};
 
-use super::egress::Guard;
 use crate::CallbackConfig;
 
 /// How long a connection to a target may take.
@@ -54,7 +54,7 @@ pub struct Web {
 impl Web {
     /// Goes where `config` allows, in the time that it sets.
     pub fn new(config: &CallbackConfig) -> Result<Self, reqwest::Error> {
-        let guard = Arc::new(Guard::new(config.allow_networks.clone()));
+        let guard = Arc::new(Guard::new(config.allow_networks.clone(), "callbacks.allow_networks"));
         let client = adapters::http::client_builder()
             .dns_resolver(Arc::clone(&guard))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -67,7 +67,7 @@ impl Web {
 #[async_trait]
 impl Courier for Web {
     fn check(&self, url: &Url) -> Result<(), String> {
-        self.guard.check_literal(url)
+        self.guard.check_literal(url).map_err(|why| format!("callback.url: {why}"))
     }
 
     async fn post(&self, parcel: Parcel) -> Result<Reply, String> {
@@ -90,5 +90,68 @@ fn reason(error: &reqwest::Error) -> String {
         (true, _) => "the target did not answer in time".into(),
         (_, true) => format!("no connection to the target: {chain}"),
         _ => format!("the request failed: {chain}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    fn web(allow_networks: &[&str]) -> Web {
+        let config = CallbackConfig {
+            attempts_max: 1,
+            timeout_ms: 10_000,
+            retry_first_ms: 1,
+            retry_longest_ms: 1,
+            disable_after: 0,
+            allow_networks: allow_networks.iter().map(|network| network.parse().unwrap()).collect(),
+            default_secret: None,
+            default_second_secret: None,
+        };
+        Web::new(&config).unwrap()
+    }
+
+    fn parcel(url: &str) -> Parcel {
+        Parcel { url: url.parse().unwrap(), headers: Vec::new(), body: "{}".into() }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_is_not_followed() {
+        let (target, other) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
+        let elsewhere = format!("http://{}/", other.local_addr().unwrap());
+        let url = format!("http://{}/hook", target.local_addr().unwrap());
+        let web = web(&["127.0.0.0/8"]);
+        let answer = async {
+            let (mut stream, _) = target.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let head = format!("HTTP/1.1 307 x\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+        };
+        let (reply, ()) = tokio::join!(web.post(parcel(&url)), answer);
+        assert_eq!(reply.unwrap().status, 307);
+        assert!(other.accept().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_name_is_checked_by_what_it_resolves_to_when_it_is_called() {
+        let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://localhost:{}/hook", target.local_addr().unwrap().port());
+        let web = web(&[]);
+        web.check(&url.parse().unwrap()).unwrap();
+        let why = web.post(parcel(&url)).await.unwrap_err();
+        assert!(why.contains("callbacks.allow_networks"), "{why}");
+        assert!(target.accept().now_or_never().is_none());
+        let literal = web.check(&"http://127.0.0.1/".parse().unwrap()).unwrap_err();
+        assert!(literal.starts_with("callback.url: 127.0.0.1 is not a public address"), "{literal}");
     }
 }

@@ -16,7 +16,7 @@ use schemas::{
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{Instrument, debug};
+use tracing::{Instrument, info};
 
 use super::{Shared, bill::Bill, keep::Keep, midstream, worth};
 use crate::{
@@ -219,7 +219,8 @@ impl<'a> Attempt<'a> {
                 },
                 Err(error) => error,
             };
-            debug!(%error, remedy = ?error.remedy, "provider failed");
+            // All that is known of it; its client is told less.
+            info!(%error, causes = error.causes(), remedy = ?error.remedy, "provider failed");
             let again = self.again(&error, step, &mut tries, adapter.keys());
             if self.has_shown && self.policy() == MidstreamFailure::Fail {
                 return Err((error.to_public(), Remedy::Fatal));

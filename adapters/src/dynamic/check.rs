@@ -204,7 +204,8 @@ fn failed(error: &Error) -> String {
     let public = error.to_public();
     let told = json!({"code": public.code, "retryable": public.retryable, "remedy": format!("{:?}", error.remedy),
         "upstream_status": public.upstream_status, "retry_after_ms": public.retry_after_ms});
-    format!("failed: {} {told}", error.message)
+    let causes = error.causes().map(|causes| format!(" ({causes})")).unwrap_or_default();
+    format!("failed: {}{causes} {told}", error.message)
 }
 
 fn shortened(text: &str) -> String {

@@ -86,7 +86,7 @@ impl Job {
             let request = if ours {
                 endpoint.request(reqwest::Method::GET, url.clone(), self.call.key)
             } else {
-                endpoint.bare(url.clone())
+                endpoint.bare(url.clone())?
             };
             let error = match endpoint.exchange_plain(request, self.call.deadline).await {
                 Ok(response) if response.status().is_success() => return Ok(response),

@@ -222,6 +222,19 @@ fn no_quote_shows_a_key_or_goes_on_for_ever() {
 }
 
 #[test]
+fn what_a_provider_says_of_its_own_faults_is_for_the_log() {
+    let body = r#"{"error":{"message":"connection to db-7.internal:5432 refused","type":"server_error"}}"#;
+    for status in [402, 500, 502, 503, 529] {
+        let error = of(status, body);
+        assert!(!format!("{:?}", error.to_public()).contains("internal"), "{error:?}");
+        assert!(error.source.unwrap().to_string().contains("db-7.internal"));
+    }
+    let error = of(400, r#"{"error":{"message":"max_tokens is too large"}}"#);
+    assert!(error.to_public().message.ends_with("max_tokens is too large"), "{error:?}");
+    assert!(of(401, body).source.is_none(), "what may speak of a key is for nobody");
+}
+
+#[test]
 fn the_wish_for_a_pause_is_read_where_a_call_may_be_repeated() {
     let headers = HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, HeaderValue::from_static("7"))]);
     let of = |status| of_status(&endpoint(), status, &headers, b"").retry_after;

@@ -1,4 +1,5 @@
-//! Where a callback may go: never to a private, local or reserved address, unless the configuration allows its network.
+//! Where requests to addresses that strangers name may go: never to a private, local or reserved one, unless the
+//! configuration allows its network.
 //!
 //! The check sits in the resolver, so the address that was checked is the address that is called, whatever the name
 //! resolves to a moment later. Addresses written as such in a URL never reach a resolver and are checked apart.
@@ -13,50 +14,56 @@ use reqwest::{
 use url::Host;
 
 /// Decides which addresses may be called.
-#[derive(Debug)]
-pub(super) struct Guard {
+#[derive(Debug, Clone)]
+pub struct Guard {
     allowed: Vec<IpNet>,
+    setting: String,
 }
 
 impl Guard {
-    /// Public addresses, and those of `allowed`.
-    pub(super) const fn new(allowed: Vec<IpNet>) -> Self {
-        Self { allowed }
+    /// Public addresses, and those of `allowed`, which stands in `setting`.
+    pub fn new(allowed: Vec<IpNet>, setting: impl Into<String>) -> Self {
+        Self { allowed, setting: setting.into() }
     }
 
     /// Checks an address that stands in the URL itself.
-    pub(super) fn check_literal(&self, url: &Url) -> Result<(), String> {
+    pub fn check_literal(&self, url: &Url) -> Result<(), String> {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             Some(Host::Domain(_)) => return Ok(()),
-            None => return Err("callback.url: names no host".into()),
+            None => return Err("names no host".into()),
         };
-        if self.permits(address) { Ok(()) } else { Err(denied(&address.to_string())) }
+        if self.permits(address) { Ok(()) } else { Err(self.denied(&address.to_string())) }
+    }
+
+    /// Whether the configuration allows any private network.
+    pub(crate) const fn allows_more(&self) -> bool {
+        !self.allowed.is_empty()
     }
 
     fn permits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.allowed.iter().any(|network| network.contains(&address)) || is_public(address)
     }
+
+    fn denied(&self, what: &str) -> String {
+        format!("{what} is not a public address; allow its network in `{}`", self.setting)
+    }
 }
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = Self::new(self.allowed.clone());
+        let guard = self.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let permitted: Vec<_> = found.into_iter().filter(|found| allowed.permits(found.ip())).collect();
+            let permitted: Vec<_> = found.into_iter().filter(|found| guard.permits(found.ip())).collect();
             if permitted.is_empty() {
-                return Err(denied(name.as_str()).into());
+                return Err(guard.denied(name.as_str()).into());
             }
             Ok(Box::new(permitted.into_iter()) as Addrs)
         })
     }
-}
-
-fn denied(what: &str) -> String {
-    format!("callback.url: {what} is not a public address; allow its network in `callbacks.allow_networks`")
 }
 
 fn is_public(address: IpAddr) -> bool {
@@ -90,6 +97,11 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         || address.is_multicast()
         || address.is_unique_local()
         || address.is_unicast_link_local()
+        // Site-local, which IPv6 has given up and networks have not.
+        || (a & 0xffc0) == 0xfec0
+        // An address of IPv4 inside: as it was, or behind a tunnel (Teredo).
+        || (a == 0 && b == 0 && c == 0 && address.segments()[3] == 0)
+        || (a == 0x2001 && b == 0)
         || (a == 0x2001 && b == 0x0db8)
         || (a == 0x3fff && b < 0x1000)
         || (a == 0x0100 && b == 0 && c == 0)
@@ -105,7 +117,7 @@ mod tests {
 
     #[test]
     fn private_local_and_reserved_addresses_are_denied() {
-        let guard = Guard::new(Vec::new());
+        let guard = Guard::new(Vec::new(), "allow");
         for bad in [
             "127.0.0.1",
             "10.1.2.3",
@@ -125,6 +137,12 @@ mod tests {
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
             "2001:db8::1",
+            "::127.0.0.1",
+            "::169.254.169.254",
+            "2001:0:7f00:1::",
+            "fec0::1",
+            "64:ff9b:1::a00:1",
+            "ff02::1",
         ] {
             assert!(!guard.permits(bad.parse().unwrap()), "{bad} must be denied");
         }
@@ -135,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_allowed_network_is_permitted_and_only_that() {
-        let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let guard = Guard::new(vec!["127.0.0.0/8".parse().unwrap()], "allow_networks");
         let check = |url: &str| guard.check_literal(&Url::parse(url).unwrap());
         assert!(check("http://127.0.0.1:9/hook").is_ok());
         assert!(check("http://2130706433/").is_ok(), "the same address as one number");
@@ -145,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_resolves_to_a_denied_address_is_denied() {
-        let guard = Guard::new(Vec::new());
+        let guard = Guard::new(Vec::new(), "allow");
         let resolved = guard.resolve("localhost".parse().unwrap()).await;
         assert!(resolved.is_err());
     }
