@@ -91,12 +91,17 @@ pub struct CallbackConfig {
     pub retry_first_ms: u64,
     /// The longest delay between two tries, in milliseconds.
     pub retry_longest_ms: u64,
+    /// How many callbacks a target may let go by, one after the other, until nothing is sent there any more; 0 is without end.
+    pub disable_after: u32,
     /// Private networks that may be called nevertheless, as `10.0.0.0/8`.
     #[serde(default)]
     pub allow_networks: Vec<IpNet>,
     /// Signs the callbacks of requests that bring no secret of their own: `whsec_` and base64.
     #[serde(default)]
     pub default_secret: Option<Secret>,
+    /// Another key that signs these as well, while one takes the place of the other.
+    #[serde(default)]
+    pub default_second_secret: Option<Secret>,
 }
 
 /// What a provider may be asked for.

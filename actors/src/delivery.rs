@@ -4,16 +4,16 @@
 //! nobody takes is parked, from where it can be sent again.
 
 pub mod courier;
-mod egress;
+mod targets;
 
 use std::{sync::Arc, time::Duration};
 
 use adapters::retry_after;
 use async_trait::async_trait;
 use reqwest::{StatusCode, Url};
-use schemas::{CallbackJob, Error, ErrorCode, Secret, signature::SigningKey};
+use schemas::{CallbackJob, Error, ErrorCode, signature::SigningKey};
 use serde_json::json;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     CallbackConfig, EngineConfig,
@@ -24,6 +24,7 @@ use crate::{
     stage::{Stage, Task, Verdict},
 };
 use courier::{CONNECT_TIMEOUT, Courier, Parcel, Reply};
+use targets::{Failure, Place, Targets};
 
 /// A callback that is delivered more often than tried ended its worker each time.
 const SPARE_TRIES: u32 = 8;
@@ -35,6 +36,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 pub struct Delivery {
     config: CallbackConfig,
     courier: Arc<dyn Courier>,
+    targets: Targets,
     outbox: Outbox,
     engine: EngineConfig,
     metrics: Arc<Metrics>,
@@ -45,8 +47,20 @@ enum Try {
     Taken,
     /// Try again, not before this, if the target said so.
     Failed(String, Option<Duration>),
-    /// The target wants nothing more, or can never be reached.
-    Refused(String),
+    /// The target wants nothing more.
+    Gone(String),
+}
+
+/// By what a callback is signed: the second, while one takes the place of the other.
+struct Keys(SigningKey, Option<SigningKey>);
+
+impl Keys {
+    /// The value of `webhook-signature`.
+    fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
+        let signatures = [Some(&self.0), self.1.as_ref()];
+        let signatures = signatures.into_iter().flatten().map(|key| key.sign(id, seconds, body));
+        signatures.collect::<Vec<_>>().join(" ")
+    }
 }
 
 impl Delivery {
@@ -58,14 +72,11 @@ impl Delivery {
         engine: EngineConfig,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { config, courier, outbox, engine, metrics }
+        let targets = Targets::new(outbox.broker(), outbox.topology().targets(), config.disable_after);
+        Self { config, courier, targets, outbox, engine, metrics }
     }
 
-    async fn deliver(&self, task: &Task<'_>, job: &CallbackJob) -> Try {
-        let (url, key) = match self.target(job) {
-            Ok(target) => target,
-            Err(why) => return Try::Refused(why),
-        };
+    async fn deliver(&self, task: &Task<'_>, job: &CallbackJob, (url, keys): (Url, Keys)) -> Try {
         let outcome = &job.outcome;
         // The time of the event is that of its record, so that every try has the same body.
         let timestamp = task.lease.stored_at.to_string();
@@ -75,7 +86,7 @@ impl Delivery {
         let seconds = self.outbox.seams().clock.now().as_second();
         let headers = vec![
             ("content-type", "application/json".to_owned()),
-            ("webhook-signature", key.sign(&id, seconds, body.as_bytes())),
+            ("webhook-signature", keys.sign(&id, seconds, body.as_bytes())),
             ("webhook-timestamp", seconds.to_string()),
             ("webhook-id", id),
         ];
@@ -85,19 +96,54 @@ impl Delivery {
         }
     }
 
-    fn target(&self, job: &CallbackJob) -> Result<(Url, SigningKey), String> {
+    /// Where the callback goes, and by what it is signed.
+    fn target(&self, job: &CallbackJob) -> Result<(Url, Keys), String> {
         let url = Url::parse(&job.callback.url).map_err(|error| format!("callback.url: {error}"))?;
         self.courier.check(&url)?;
-        let secret = job.callback.secret.as_ref().or(self.config.default_secret.as_ref());
-        let secret: &Secret = secret.ok_or("callback.secret: there is none, and no default key")?;
+        let (secret, second) = match &job.callback.secret {
+            Some(secret) => (secret, &job.callback.second_secret),
+            None => {
+                let secret = self.config.default_secret.as_ref();
+                (
+                    secret.ok_or("callback.secret: there is none, and no default key")?,
+                    &self.config.default_second_secret,
+                )
+            }
+        };
         let key = SigningKey::parse(secret).map_err(|error| format!("callback.secret: {error}"))?;
-        Ok((url, key))
+        let second = second.as_ref().map(SigningKey::parse).transpose();
+        let second = second.map_err(|error| format!("callback.second_secret: {error}"))?;
+        Ok((url, Keys(key, second)))
+    }
+
+    /// Gives the callback up, and counts that against its target.
+    async fn give_up(
+        &self,
+        task: &Task<'_>,
+        job: &CallbackJob,
+        place: &Place,
+        why: String,
+        is_final: bool,
+    ) -> Verdict {
+        let failure = Failure { why: &why, is_final, at: self.outbox.seams().clock.now() };
+        match self.targets.count(place, &failure).await {
+            Ok(Some(target)) => {
+                self.metrics.callback("target_disabled");
+                let (tenant, target) = (&job.outcome.tenant, target.url);
+                warn!(%tenant, target, why, "nothing is sent to this target any more; POST /v1/callbacks/…/enable");
+            }
+            Ok(None) => {}
+            // It goes on to be parked, which tells the same.
+            Err(error) => warn!(%error, "a callback that was given up is not counted against its target"),
+        }
+        self.park(task, job, why)
     }
 
     fn park(&self, task: &Task<'_>, job: &CallbackJob, why: String) -> Verdict {
         let deliveries = task.lease.deliveries;
-        let why =
-            format!("callback to {} not delivered in {deliveries} tries: {why}", shown(&job.callback.url));
+        let url = Url::parse(&job.callback.url);
+        let url = url.map_or_else(|_| "an invalid URL".into(), |url| targets::shown(&url));
+        let why = format!("callback to {url} not delivered in {deliveries} tries: {why}");
         let reason = Error::new(ErrorCode::ProviderUnavailable, why);
         let (tenant, id) = (job.outcome.tenant.to_string(), job.outcome.id.to_string());
         Verdict::Park(Box::new(Parked { tenant, id, reason, conclusion: None }))
@@ -132,18 +178,38 @@ impl Stage for Delivery {
         if tries > self.config.attempts_max.saturating_add(SPARE_TRIES) {
             return Ok(self.park(&task, &job, "each try ended its worker".into()));
         }
-        Ok(match self.deliver(&task, &job).await {
+        let (url, keys) = match self.target(&job) {
+            Ok(target) => target,
+            Err(why) => {
+                self.metrics.callback("refused");
+                return Ok(self.park(&task, &job, why));
+            }
+        };
+        let place = Place::of(&job.outcome.tenant, &url);
+        let known = self.targets.find(&place).await?;
+        if let Some(since) = known.as_ref().and_then(|target| target.disabled_at) {
+            self.metrics.callback("disabled");
+            let why = format!("nothing is sent there since {since}; POST /v1/callbacks/…/enable ends that");
+            return Ok(self.park(&task, &job, why));
+        }
+        Ok(match self.deliver(&task, &job, (url, keys)).await {
             Try::Taken => {
                 self.metrics.callback("taken");
+                // Where it stays, the target is disabled too early at most.
+                if known.is_some()
+                    && let Err(error) = self.targets.forget(&place).await
+                {
+                    debug!(%error, "a target that answers again is still counted against");
+                }
                 Verdict::Done
             }
-            Try::Refused(why) => {
+            Try::Gone(why) => {
                 self.metrics.callback("refused");
-                self.park(&task, &job, why)
+                self.give_up(&task, &job, &place, why, true).await
             }
             Try::Failed(why, _) if tries >= self.config.attempts_max => {
                 self.metrics.callback("exhausted");
-                self.park(&task, &job, why)
+                self.give_up(&task, &job, &place, why, false).await
             }
             Try::Failed(why, after) => {
                 self.metrics.callback("failed");
@@ -161,15 +227,7 @@ fn judge(reply: &Reply, now: jiff::Timestamp) -> Try {
     let why = format!("the target answered {}", reply.status);
     match reply.status {
         status if status.is_success() => Try::Taken,
-        StatusCode::GONE => Try::Refused(why),
+        StatusCode::GONE => Try::Gone(why),
         _ => Try::Failed(why, retry_after::read(&reply.headers, now)),
     }
-}
-
-/// A URL without what may be secret in it.
-fn shown(url: &str) -> String {
-    Url::parse(url).map_or_else(
-        |_| "an invalid URL".into(),
-        |url| format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path()),
-    )
 }

@@ -29,6 +29,9 @@ const WEBHOOKS_MAX: u64 = 65_536;
 /// What they take at most. What comes when they are full is refused, and its provider may try again.
 const WEBHOOKS_BYTES_MAX: u64 = 64 << 20;
 
+/// How long a target of callbacks that was disabled stays so, where nobody enables it.
+const TARGETS_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 /// How much longer an asset is kept than is promised.
 const ASSET_GRACE: Duration = Duration::from_secs(60);
 
@@ -211,6 +214,8 @@ pub struct Topology {
     pub leases: String,
     /// A bucket: what tenants have spent of their budgets.
     pub budgets: String,
+    /// A bucket: how the targets of callbacks have answered of late.
+    pub targets: String,
     /// Providers that want no calls for a while.
     pub closings: String,
 }
@@ -231,6 +236,7 @@ impl Topology {
             webhooks: name("HOOK"),
             leases: name("LEASES"),
             budgets: name("BUDGETS"),
+            targets: name("TARGETS"),
             closings: name("LIM"),
             subjects,
         }
@@ -256,6 +262,21 @@ impl Topology {
     pub fn secrets(&self) -> BucketSpec {
         let name = format!("{}_SECRETS", self.subjects.prefix().to_uppercase());
         BucketSpec { name, age_max: None, storage: Storage::File }
+    }
+
+    /// Where it is kept how the targets of callbacks have answered.
+    pub fn targets(&self) -> BucketSpec {
+        BucketSpec { name: self.targets.clone(), age_max: Some(TARGETS_AGE), storage: Storage::File }
+    }
+
+    /// The names of the buckets that gateways read and write.
+    pub fn buckets_of_gateways(&self) -> Vec<String> {
+        vec![self.secrets().name, self.targets.clone()]
+    }
+
+    /// The names of the buckets that workers read and write.
+    pub fn buckets_of_workers(&self) -> Vec<String> {
+        vec![self.secrets().name, self.targets.clone(), self.leases.clone(), self.budgets.clone()]
     }
 
     /// Where the queues ring.

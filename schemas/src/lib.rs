@@ -14,6 +14,7 @@
 //! | [`chat`], [`embedding`], [`media`] | payloads and outputs, by action |
 //! | [`error`] | the one table of error codes |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
+//! | [`target`] | where callbacks go, and how they were taken there |
 //! | [`census`] | what heartbeats tell of the pools: who lives, how long work waits |
 //! | [`webhook`], [`signature`] | where providers tell the end of long work, and what Standard Webhooks sign |
 //! | [`codec`] | JSON and MessagePack, told apart and checked to the last byte |
@@ -40,6 +41,7 @@ pub mod request;
 pub mod secret;
 pub mod signature;
 pub mod subject;
+pub mod target;
 pub mod token;
 pub mod usage;
 pub mod webhook;
@@ -61,6 +63,7 @@ pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
 pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
 pub use subject::Subjects;
+pub use target::Target;
 pub use token::{InvalidToken, RequestId, Tenant};
 pub use usage::{Dimension, UsageKey, UsageReport, UsageRow, UsageSum};
 pub use work::{CallbackJob, Closing, Plan, Step, Work};

@@ -176,6 +176,9 @@ pub struct Callback {
     /// The signing key, `whsec_` and base64; without one the engine's default key signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
+    /// Another key that signs as well, while one takes the place of the other: whichever the receiver knows will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_secret: Option<Secret>,
 }
 
 impl Request {
@@ -216,6 +219,13 @@ impl Request {
             && !callback.url.starts_with("https://")
         {
             return Err(Error::invalid("callback.url", "expected an http:// or https:// URL"));
+        }
+        if self
+            .callback
+            .as_ref()
+            .is_some_and(|callback| callback.second_secret.is_some() && callback.secret.is_none())
+        {
+            return Err(Error::invalid("callback.second_secret", "is for a callback that has a `secret`"));
         }
         if self.route.max_cost_usd.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
             return Err(Error::invalid("route.max_cost_usd", "expected an amount of US dollars, 0 or more"));
@@ -290,7 +300,7 @@ mod tests {
         assert!(chat().check().is_ok());
         assert_eq!(at(Request { v: 2, ..chat() }), "v");
         assert_eq!(at(Request { deadline_ms: Some(0), ..chat() }), "deadline_ms");
-        let callback = Callback { url: "ftp://x".into(), secret: None };
+        let callback = Callback { url: "ftp://x".into(), secret: None, second_secret: None };
         assert_eq!(at(Request { callback: Some(callback), ..chat() }), "callback.url");
         for cost in [-0.1, f64::NAN, f64::INFINITY] {
             let route = Route { max_cost_usd: Some(cost), ..Route::default() };
@@ -311,7 +321,10 @@ mod tests {
     #[test]
     fn a_callback_secret_is_not_printed() {
         let secret = Some(Secret::new("whsec_canary"));
-        let request = Request { callback: Some(Callback { url: "https://x".into(), secret }), ..chat() };
+        let request = Request {
+            callback: Some(Callback { url: "https://x".into(), second_secret: secret.clone(), secret }),
+            ..chat()
+        };
         assert!(!format!("{request:?}").contains("canary"));
     }
 }

@@ -68,6 +68,7 @@ fn request() {
         callback: Some(Callback {
             url: "https://example.com/hook".into(),
             secret: Some(Secret::new("whsec_a2V5")),
+            second_secret: None,
         }),
         metadata: BTreeMap::from([("k".into(), "v".into())]),
         ..Request::new(Action::ChatCompletion, payload)

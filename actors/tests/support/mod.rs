@@ -210,7 +210,9 @@ impl Engine {
             retry_first_ms: 1_000,
             retry_longest_ms: 10_000,
             allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            disable_after: 0,
             default_secret: None,
+            default_second_secret: None,
         };
         let parts = Parts {
             broker: Arc::clone(&self.broker),

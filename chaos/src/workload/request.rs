@@ -25,6 +25,7 @@ impl Planned {
         request.callback = self.callback.then(|| Callback {
             url: format!("{}/{}/{}", target.url, self.key.tenant, self.key.id),
             secret: Some(target.secret.clone()),
+            second_secret: None,
         });
         request
     }

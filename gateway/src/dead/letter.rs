@@ -120,15 +120,18 @@ impl Letter {
     }
 }
 
-/// Takes the key out of every callback.
+/// Takes the keys out of every callback.
 fn redact(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
-                match field.get_mut("secret") {
-                    Some(secret) if name == "callback" && !secret.is_null() => *secret = json!("[redacted]"),
-                    _ => redact(field),
+                if name == "callback" {
+                    for key in ["secret", "second_secret"] {
+                        let secret = field.get_mut(key).filter(|secret| !secret.is_null());
+                        secret.into_iter().for_each(|secret| *secret = json!("[redacted]"));
+                    }
                 }
+                redact(field);
             }
         }
         Value::Array(items) => items.iter_mut().for_each(redact),
@@ -169,8 +172,7 @@ mod tests {
 
     #[test]
     fn no_secret_of_a_callback_is_shown() {
-        let body =
-            r#"{"request":{"callback":{"url":"https://x","secret":"whsec_canary"}},"n":[{"callback":1}]}"#;
+        let body = r#"{"request":{"callback":{"url":"https://x","secret":"whsec_canary","second_secret":"whsec_canary"}},"n":[{"callback":1}]}"#;
         let shown = letter(None, body).whole().unwrap().to_string();
         assert!(shown.contains("[redacted]") && !shown.contains("canary"), "{shown}");
     }

@@ -1,0 +1,60 @@
+//! Where callbacks go, and how they were taken there: one record for each target that has not taken the last ones.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::Tenant;
+
+/// How many hexadecimal digits name a target.
+const ID_DIGITS: usize = 32;
+
+/// A target that did not take the last callbacks of its tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The URL without its query, in which secrets may stand.
+    pub url: String,
+    /// How many callbacks were given up, one after the other.
+    pub failures: u32,
+    /// Since when nothing is sent there any more; `None` where it still is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<Timestamp>,
+    /// What was last answered, or why nothing was.
+    pub why: String,
+}
+
+/// The name of the target `url`, which is without a query, among those of its tenant.
+pub fn id(url: &str) -> String {
+    let digits = Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    digits[..ID_DIGITS].to_owned()
+}
+
+/// Where the record of a target is kept.
+pub fn key(tenant: &Tenant, id: &str) -> String {
+    format!("{tenant}.{id}")
+}
+
+/// The id of a target of `tenant`, by where its record is kept.
+pub fn id_of<'a>(tenant: &Tenant, key: &'a str) -> Option<&'a str> {
+    key.strip_prefix(tenant.as_str())?.strip_prefix('.')
+}
+
+/// Whether `id` is the name of a target.
+pub fn is_id(id: &str) -> bool {
+    id.len() == ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_found_by_its_tenant_alone() {
+        let (acme, other) = (Tenant::new("acme").unwrap(), Tenant::new("acme-2").unwrap());
+        let id = id("https://example.com/hook");
+        assert!(is_id(&id) && !is_id("x") && !is_id(&id.to_uppercase()));
+        let key = key(&acme, &id);
+        assert_eq!(id_of(&acme, &key), Some(id.as_str()));
+        assert_eq!(id_of(&other, &key), None);
+    }
+}
