@@ -36,7 +36,12 @@ impl Carrier {
     pub(crate) async fn open(config: &Config, seams: &Seams) -> Result<Self, Error> {
         match (&config.broker, managed::find(named(config).as_deref())) {
             (BrokerChoice::Servers(url), _) => {
-                let settings = jetstream::Config { connect_timeout: TRY_MAX, ..jetstream::Config::new(url) };
+                let settings = jetstream::Config {
+                    connect_timeout: TRY_MAX,
+                    credentials_file: Some(config.nats_credentials.clone())
+                        .filter(|file| !file.as_os_str().is_empty()),
+                    ..jetstream::Config::new(url)
+                };
                 let broker = Arc::new(until_there(|| JetStream::connect(settings.clone())).await?);
                 Ok(Self { broker, server: None, url: Some(Secret::new(url)) })
             }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cost;
+mod nats_auth;
 mod provider;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use schemas::{Action, RequestId};
 pub(crate) use self::{
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
     cost::{CostArgs, EstimateArgs},
+    nats_auth::NatsAuthArgs,
     provider::{CheckArgs, ProviderCommand},
 };
 
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Print the default configuration with its comments, or check one
     Config(ConfigArgs),
+    /// Print accounts and users for a NATS server, so that no tenant reaches another
+    NatsAuth(NatsAuthArgs),
     /// Try a provider file
     #[command(subcommand)]
     Provider(ProviderCommand),
@@ -302,6 +306,8 @@ mod tests {
             "dynode dead replay --all 7",
             "dynode cost --by colour",
             "dynode estimate --payload a hi",
+            "dynode nats-auth --seeds keys",
+            "dynode nats-auth --tenant a.b --seeds keys",
             "dynode provider check",
             "dynode provider check ideogram --payload 7",
         ];

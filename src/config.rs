@@ -49,6 +49,10 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     /// Which broker.
     pub(crate) broker: BrokerChoice,
+    /// Who we are to servers that run already: a file; empty is whoever the URL says.
+    pub(crate) nats_credentials: PathBuf,
+    /// The same for worker processes; empty is as this process.
+    pub(crate) nats_worker_credentials: PathBuf,
     /// The `nats-server` to start; empty means the one on PATH.
     pub(crate) nats_server: PathBuf,
     /// The port of a managed broker; 0 takes a free one.

@@ -56,6 +56,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(command) => command::dead::run(command),
         Command::Schema(args) => command::schema::run(&args),
         Command::Config(args) => command::config::run(args),
+        Command::NatsAuth(args) => command::nats_auth::run(&args),
         Command::Provider(command) => command::provider::run(command),
         Command::Chaos(command) => command::chaos::run(command),
         Command::Worker(args) => worker(args),

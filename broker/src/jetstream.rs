@@ -7,6 +7,7 @@ mod bucket;
 mod clock;
 mod connection;
 mod consumer;
+mod credentials;
 mod dial;
 mod inbox;
 mod keeper;
@@ -34,6 +35,8 @@ use crate::{
     Publication, Receipt, Replay, Stored, StreamSpec, Subscription,
 };
 
+pub use credentials::inbox_of;
+
 /// How long a server that is being started may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Unless told otherwise, a server writes its files through to the disk this rarely.
@@ -44,7 +47,8 @@ const SYNC_INTERVAL_DEFAULT: Duration = Duration::from_secs(120);
 pub struct Config {
     /// One URL, or several of one cluster joined by commas. May hold credentials, which are never shown.
     pub url: String,
-    /// A NATS credentials file.
+    /// A file that says who we are: a NATS credentials file, or the seed of an nkey alone. With an nkey all answers come to
+    /// inboxes below [`inbox_of`], so that nobody else need be allowed to read them.
     pub credentials_file: Option<PathBuf>,
     /// The name under which the server lists this connection.
     pub name: String,

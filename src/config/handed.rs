@@ -1,7 +1,7 @@
 //! The settings as a worker process gets them: resolved once, by its parent, and handed down, so that all processes work
 //! by the same ones even when the file has been edited since.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use schemas::Secret;
 use toml::{Table, Value};
@@ -13,9 +13,14 @@ use super::Config;
 pub(crate) struct Resolved(pub(super) Table);
 
 impl Resolved {
-    /// The same as one line, for a process that finds the broker at `broker`.
-    pub(crate) fn handed_down(mut self, broker: &str) -> serde_json::Result<Secret> {
+    /// The same as one line, for a process that finds the broker at `broker`, and that is somebody else there where
+    /// `credentials` says so.
+    pub(crate) fn handed_down(mut self, broker: &str, credentials: &Path) -> serde_json::Result<Secret> {
         self.0.insert("broker".to_owned(), Value::String(broker.to_owned()));
+        if !credentials.as_os_str().is_empty() {
+            let credentials = credentials.to_string_lossy().into_owned();
+            self.0.insert("nats_credentials".to_owned(), Value::String(credentials));
+        }
         // JSON has no line breaks of its own; TOML has.
         serde_json::to_string(&self.0).map(|line| Secret::new(line + "\n"))
     }
@@ -84,7 +89,7 @@ mod tests {
         assert_eq!(loaded.config.workers, 2, "a flag is read as its key wants");
         assert!(!format!("{loaded:?}").contains("Y2FuYXJ5"), "{loaded:?}");
 
-        let line = loaded.resolved.handed_down("nats://127.0.0.1:4222").unwrap();
+        let line = loaded.resolved.handed_down("nats://127.0.0.1:4222", Path::new("")).unwrap();
         assert_eq!(line.expose().lines().count(), 1);
         let handed = Config::from_parent(line.expose()).unwrap();
         let broker = "nats://127.0.0.1:4222".parse().unwrap();
@@ -107,7 +112,7 @@ mod tests {
         let differed = changed.resolved.hold(&start.resolved, &["engine"], &[("engine", "lease_ms")]);
         assert_eq!(differed, ["gateway", "engine.lease_ms"]);
         changed.reread().unwrap();
-        let line = changed.resolved.handed_down("nats://127.0.0.1:4222").unwrap();
+        let line = changed.resolved.handed_down("nats://127.0.0.1:4222", Path::new("worker.nk")).unwrap();
         let handed = Config::from_parent(line.expose()).unwrap();
         for Config { engine, gateway, .. } in [changed.config, handed] {
             assert_eq!((engine.lease_ms, gateway.ping_interval_ms, engine.total_ms), (5_000, 5_000, 6_000));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use tokio::time::{Instant, sleep};
 
-use super::{Config, address::Address, link::Follower};
+use super::{Config, address::Address, credentials, link::Follower};
 use crate::{Error, ErrorKind};
 
 /// A frozen server is noticed after three of these; the client's own minute would make it three minutes.
@@ -34,7 +34,7 @@ pub(super) async fn connect(
         };
         let (kind, mend) = match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                (ErrorKind::Denied, "it takes other credentials: look at the url or the credentials file")
+                (ErrorKind::Denied, "it takes other credentials: look at the url or at nats_credentials")
             }
             ConnectErrorKind::ServerParse | ConnectErrorKind::Tls => {
                 (ErrorKind::Invalid, "look at the url, and whether the server speaks TLS")
@@ -68,16 +68,10 @@ async fn options(
             follower.on(&event);
             std::future::ready(())
         });
-    let Some(file) = &config.credentials_file else { return Ok(options) };
-    let unusable = |error: std::io::Error| {
-        let what = format!("cannot use the credentials file {}", file.display());
-        Error::new(ErrorKind::Invalid, what).with_source(error)
-    };
-    let credentials = tokio::fs::read_to_string(file).await.map_err(unusable)?;
-    options.credentials(&credentials).map_err(|_| {
-        // The parser's words may hold what it read.
-        Error::new(ErrorKind::Invalid, format!("{} is not a NATS credentials file", file.display()))
-    })
+    match &config.credentials_file {
+        Some(file) => credentials::sign(options, file).await,
+        None => Ok(options),
+    }
 }
 
 /// Doubling, with jitter, so that all who lost one server do not come back in one moment.
