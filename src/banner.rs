@@ -11,23 +11,40 @@ pub(crate) struct Facts {
     pub(crate) broker: String,
     /// What the broker survives, in one plain sentence.
     pub(crate) survives: String,
-    /// Where clients connect: the address as bound.
-    pub(crate) listen: SocketAddr,
+    /// Where it is reached.
+    pub(crate) doors: Doors,
     /// Every provider and its models.
     pub(crate) providers: Vec<(String, Vec<String>)>,
     /// A chat model to try, if there is one.
     pub(crate) try_model: Option<String>,
 }
 
+/// The addresses as bound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doors {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// Where operators connect, where that is an address of their own.
+    pub(crate) manage: Option<SocketAddr>,
+    /// They speak TLS, but for operators on this machine.
+    pub(crate) is_tls: bool,
+}
+
 /// The banner, one line each.
 pub(crate) fn lines(facts: &Facts) -> Vec<String> {
-    let address = reachable(facts.listen);
+    let Doors { listen, manage, is_tls } = facts.doors;
+    let address = reachable(listen);
+    let (http, ws) = if is_tls { ("https", "wss") } else { ("http", "ws") };
     let mut lines = vec![
         format!("dynode {}", facts.version),
         format!("  broker     {}", facts.broker),
         format!("             {}", facts.survives),
-        format!("  http       http://{address}    WebSocket ws://{address}/ws"),
+        format!("  http       {http}://{address}    WebSocket {ws}://{address}/ws"),
     ];
+    if let Some(manage) = manage {
+        let http = if is_tls && !manage.ip().is_loopback() { "https" } else { "http" };
+        lines.push(format!("  operators  {http}://{}", reachable(manage)));
+    }
     for (index, (provider, models)) in facts.providers.iter().enumerate() {
         let label = if index == 0 { "providers" } else { "" };
         lines.push(format!("  {label:<10} {provider}: {}", models.join(", ")));
@@ -40,7 +57,7 @@ pub(crate) fn lines(facts: &Facts) -> Vec<String> {
             r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}"#
         );
         let json = "-H 'content-type: application/json'";
-        lines.push(format!("  try        curl -N http://{address}/v1/chat/completions {json} -d '{body}'"));
+        lines.push(format!("  try        curl -N {http}://{address}/v1/chat/completions {json} -d '{body}'"));
     }
     lines
 }
@@ -64,7 +81,7 @@ mod tests {
             version: "0.1.0",
             broker: "memory".into(),
             survives: "A restart forgets everything.".into(),
-            listen: "0.0.0.0:8321".parse().unwrap(),
+            doors: Doors { listen: "0.0.0.0:8321".parse().unwrap(), manage: None, is_tls: false },
             providers: vec![("sim".into(), vec!["sim-chat".into(), "sim-embed".into()])],
             try_model: Some("sim-chat".into()),
         }
@@ -80,6 +97,16 @@ mod tests {
   providers  sim: sim-chat, sim-embed
   try        curl -N http://127.0.0.1:8321/v1/chat/completions -H 'content-type: application/json' -d ";
         assert_eq!(lines(&facts()).join("\n"), format!("{expected}'{body}'"));
+    }
+
+    #[test]
+    fn tls_and_an_address_for_operators_are_told() {
+        let manage = Some("127.0.0.1:8322".parse().unwrap());
+        let doors = Doors { manage, is_tls: true, ..facts().doors };
+        let lines = lines(&Facts { doors, ..facts() });
+        assert_eq!(lines[3], "  http       https://127.0.0.1:8321    WebSocket wss://127.0.0.1:8321/ws");
+        assert_eq!(lines[4], "  operators  http://127.0.0.1:8322");
+        assert!(lines.last().unwrap().contains("curl -N https://127.0.0.1:8321/"), "{lines:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `dynode up`: the life of the process, from the first connection to the last message.
 
-use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use actors::{Estimator, classifier::BadRule};
 use adapters::Registry;
@@ -46,8 +46,18 @@ pub(crate) async fn run(
     }
 
     // Before the broker: a probe is answered from the first moment on, and an address in use is told at once.
-    let standby =
-        Standby::listen(gateway::Config { listen: config.listen.clone(), ..config.gateway.clone() }).await?;
+    let standby = match Standby::listen(config.gateway.clone()).await {
+        Ok(standby) => standby,
+        Err(fault @ gateway::Error::Tls { .. }) => {
+            crate::command::complain(&fault.to_string());
+            return Ok(exit::CONFIG.into());
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    if standby.is_unmanaged() {
+        let why = "clients come from elsewhere, so nothing is told of metrics and parked work; set gateway.manage_listen";
+        info!(listen = config.listen, "{why}");
+    }
     let opened = tokio::select! {
         opened = standby.serve_until(open(&config, &ground)) => opened,
         signal = signals.next() => {
@@ -125,7 +135,8 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let mut engine = match carrier.url() {
         Some(url) if config.workers > 0 => {
-            Engine::beside(&config, &ground, &carrier.broker, resolved.handed_down(url.expose())?)?
+            let settings = resolved.handed_down(url.expose(), &config.nats_worker_credentials)?;
+            Engine::beside(&config, &ground, &carrier.broker, settings)?
         }
         _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
@@ -146,7 +157,12 @@ async fn serve(
     let gateway = Gateway::after(standby, parts).await?;
     let lease = config.engine.lease();
     let _watchdog = Watchdog::start(config.watchdog.clone(), lease, engine.vitals(), carrier.broker.link());
-    show_banner(&ground.registry, carrier, gateway.local_addr());
+    let doors = banner::Doors {
+        listen: gateway.local_addr(),
+        manage: gateway.manage_addr(),
+        is_tls: !config.gateway.tls_cert.as_os_str().is_empty(),
+    };
+    show_banner(&ground.registry, carrier, doors);
 
     let stop = CancellationToken::new();
     // A task of its own: doors stay open while an engine starts.
@@ -192,7 +208,8 @@ async fn serve(
 async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &Carrier, offer: &Offer) {
     let Loaded { config, registry, resolved, .. } = loaded;
     let ground = Ground { registry, ..ground.clone() };
-    let settings = || resolved.handed_down(carrier.url().map_or("", |url| url.expose()));
+    let url = carrier.url().map_or("", |url| url.expose());
+    let settings = || resolved.handed_down(url, &config.nats_worker_credentials);
     let renewed = async {
         let estimator = Offer::estimator(&config, &ground.registry)?;
         engine.renew(&config, &ground, &carrier.broker, settings).await?;
@@ -239,7 +256,7 @@ fn models(config: &Config, registry: &Registry) -> Vec<ModelInfo> {
     waterfalls.chain(models).collect()
 }
 
-fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
+fn show_banner(registry: &Registry, carrier: &Carrier, doors: banner::Doors) {
     let mut providers = BTreeMap::<String, Vec<String>>::new();
     for model in registry.models() {
         providers.entry(model.provider.clone()).or_default().push(model.id.clone());
@@ -250,7 +267,7 @@ fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
         version: env!("CARGO_PKG_VERSION"),
         broker: about.name,
         survives: about.survives,
-        listen,
+        doors,
         providers: providers.into_iter().collect(),
         try_model: chat.map(|model| model.id.clone()),
     };

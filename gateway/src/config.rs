@@ -1,6 +1,6 @@
 //! What is set about the doors. Durations are in milliseconds and sizes in bytes, as their names say.
 
-use std::time::Duration;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use schemas::Tenant;
 use serde::{Deserialize, Deserializer, de};
@@ -11,6 +11,13 @@ use serde::{Deserialize, Deserializer, de};
 pub struct Config {
     /// Where to listen, `address:port`; port 0 takes a free one.
     pub listen: String,
+    /// Where operators connect, `address:port`; where it is empty, at `listen` as long as that is a loopback address, else
+    /// nowhere.
+    pub manage_listen: String,
+    /// The certificate by which clients are spoken to over TLS: a PEM file with its chain. Empty is without TLS.
+    pub tls_cert: PathBuf,
+    /// The key of that certificate: a PEM file.
+    pub tls_key: PathBuf,
     /// Whose work everything is, while there are no keys.
     pub tenant: Tenant,
     /// Where providers reach the gateways, for webhooks; nowhere where it is empty.
@@ -19,7 +26,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// The largest WebSocket message.
     pub frame_bytes_max: usize,
-    /// How long a client may take to send the head of a request; also how long a connection may stay idle.
+    /// How long a client may take for the handshake of TLS, and then to send the head of a request; also how long a
+    /// connection may stay idle.
     pub header_read_timeout_ms: u64,
     /// How long a client may take to send a body.
     pub body_read_timeout_ms: u64,
@@ -56,7 +64,7 @@ pub struct Config {
     pub linger_ms: Option<u64>,
     /// How long a drain waits for what is under way.
     pub drain_timeout_ms: u64,
-    /// Web origins whose pages may open a WebSocket, besides the server's own; `*` is every one.
+    /// Web origins whose pages may use this server, by HTTP and by WebSocket, besides its own; `*` is every one.
     pub origins_allowed: Vec<String>,
 }
 
@@ -85,6 +93,20 @@ impl Config {
             let why = "expected an http:// or https:// URL without `?` and `#`, as in \"https://ai.example.com\", or nothing";
             return Err(format!("gateway.public_url: {why}"));
         }
+        if !self.manage_listen.is_empty() && !is_address(&self.manage_listen) {
+            let why = "expected an address and a port, such as \"127.0.0.1:8322\", or nothing";
+            return Err(format!("gateway.manage_listen: {why}"));
+        }
+        match (self.tls_cert.as_os_str().is_empty(), self.tls_key.as_os_str().is_empty()) {
+            (false, true) => return Err("gateway.tls_key: is needed beside gateway.tls_cert".into()),
+            (true, false) => return Err("gateway.tls_cert: is needed beside gateway.tls_key".into()),
+            _ => {}
+        }
+        if let Some(origin) = self.origins_allowed.iter().find(|origin| !is_origin(origin)) {
+            let why =
+                "is no origin; write it as browsers do, as in \"https://chat.example.com\", or \"*\" for all";
+            return Err(format!("gateway.origins_allowed: `{origin}` {why}"));
+        }
         if self.socket_idle_timeout_ms <= self.ping_interval_ms {
             let why = "must be longer than gateway.ping_interval_ms, or every quiet client is closed";
             return Err(format!("gateway.socket_idle_timeout_ms: {why}"));
@@ -106,6 +128,11 @@ impl Config {
         Ok(())
     }
 
+    /// Whether clients reach it from this machine only.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(&self.listen)
+    }
+
     pub(crate) const fn resume_wait(&self) -> Duration {
         Duration::from_millis(self.resume_wait_ms)
     }
@@ -117,6 +144,24 @@ impl Config {
     pub(crate) const fn ping_interval(&self) -> Duration {
         Duration::from_millis(self.ping_interval_ms)
     }
+}
+
+/// Whether nobody but this machine can connect to `address`.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().to_canonical().is_loopback(),
+        Err(_) => address.rsplit_once(':').is_some_and(|(host, _)| host == "localhost"),
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Whether `text` is an origin as a browser names one: a scheme and a host, and no slash at the end.
+fn is_origin(text: &str) -> bool {
+    let host = text.split_once("://").map(|(_, host)| host);
+    text == "*" || (host.is_some_and(|host| !host.is_empty() && !host.contains('/')) && text.is_ascii())
 }
 
 /// Whether paths can be put behind `url`.
@@ -203,6 +248,40 @@ mod tests {
             let config = Config { public_url: url.into(), ..Config::sample() };
             assert_eq!(config.check().is_ok(), is_good, "{url}: {:?}", config.check());
         }
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_write_them() {
+        for (origin, is_good) in [
+            ("*", true),
+            ("https://chat.example.com", true),
+            ("http://localhost:3000", true),
+            ("chat.example.com", false),
+            ("https://chat.example.com/", false),
+            ("", false),
+        ] {
+            let config = Config { origins_allowed: vec![origin.into()], ..Config::sample() };
+            assert_eq!(config.check().is_ok(), is_good, "{origin}: {:?}", config.check());
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_the_rest() {
+        for local in ["127.0.0.1:8321", "127.8.0.1:0", "[::1]:8321", "[::ffff:127.0.0.1]:1", "localhost:8321"]
+        {
+            assert!(is_loopback(local), "{local}");
+        }
+        for open in ["0.0.0.0:8321", "[::]:8321", "192.168.1.2:8321", "example.com:8321"] {
+            assert!(!is_loopback(open), "{open}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_come_together() {
+        let config = Config { tls_cert: "a.pem".into(), ..Config::sample() };
+        assert!(config.check().unwrap_err().starts_with("gateway.tls_key: "));
+        let config = Config { tls_key: "a.pem".into(), ..Config::sample() };
+        assert!(config.check().unwrap_err().starts_with("gateway.tls_cert: "));
     }
 
     #[test]

@@ -1,13 +1,7 @@
-//! One connection: HTTP/1 or HTTP/2, with the time limits that a server without a timer does not have.
+//! One connection: HTTP/1 or HTTP/2, with or without TLS, within the limits that a server does not have by itself: of time,
+//! of heads, of streams.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use hyper::body::Incoming;
@@ -20,27 +14,53 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{ServiceExt, service_fn};
 use tracing::debug;
 
-use crate::{Config, impatient::Impatient};
+use crate::{Config, idle::Use, impatient::Impatient, tls::Tls};
 
 /// How many requests one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 200;
+/// How many requests a client of HTTP/2 may take back before they were begun; one more ends its connection.
+const RESETS_MAX: usize = 20;
+/// How many faulty requests of HTTP/2 are answered by a reset on one connection; one more ends it.
+const FAULTS_MAX: usize = 128;
 /// How long an HTTP/2 peer may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// The most bytes of a head, and of its trailers.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// The same, as HTTP/2 counts them: 32 bytes more for each header.
+const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
+/// The most headers of a request.
+const HEADERS_MAX: usize = 100;
 
-/// Serves `stream` until its end. A connection that has not sent a whole request head in time is dropped: hyper's own
-/// timer starts only after it knows the protocol.
-pub(crate) async fn serve<S>(stream: S, router: Router, config: &Config, watcher: Watcher)
+/// Serves `stream` until its end. A connection that has not sent a whole request head in time is dropped, and so is one on
+/// which nothing is asked for as long: hyper's own timer starts only after it knows the protocol, and HTTP/2 has none.
+pub(crate) async fn serve<S>(stream: S, router: Router, config: &Config, tls: Option<&Tls>, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let begun = Arc::new(AtomicBool::new(false));
-    let noticed = begun.clone();
+    // Below the TLS, which takes more than its client reads.
+    let stream = Impatient::new(stream, Duration::from_millis(config.write_timeout_ms));
+    match tls {
+        None => converse(stream, router, config, watcher).await,
+        Some(tls) => {
+            if let Some(stream) = tls.accept(stream).await {
+                converse(stream, router, config, watcher).await;
+            }
+        }
+    }
+}
+
+async fn converse<S>(stream: S, router: Router, config: &Config, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let used = Use::begin();
+    let noticed = used.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        noticed.store(true, Ordering::Relaxed);
-        answer(router.clone(), request)
+        let turn = noticed.turn();
+        let answer = answer(router.clone(), request);
+        async move { answer.await.map(|response| turn.until_sent(response)) }
     });
     let head_time = Duration::from_millis(config.header_read_timeout_ms);
-    let stream = Impatient::new(stream, Duration::from_millis(config.write_timeout_ms));
     let builder = builder(head_time, config.ping_interval());
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
@@ -49,13 +69,7 @@ where
         // An answer that is ready goes before the clock, always.
         biased;
         ended = &mut connection => ended,
-        () = tokio::time::sleep(head_time) => {
-            if !begun.load(Ordering::Relaxed) {
-                debug!("no request head in time: connection dropped");
-                return;
-            }
-            connection.await
-        }
+        () = used.idle_for(head_time) => return debug!("nothing was asked for in time: connection dropped"),
     };
     if let Err(error) = ended {
         debug!(error = &*error, "connection broke off");
@@ -68,11 +82,19 @@ async fn answer(router: Router, request: Request<Incoming>) -> Result<Response, 
 
 fn builder(head_time: Duration, ping_interval: Duration) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_time);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_time)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(FAULTS_MAX)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .keep_alive_interval(ping_interval)
         .keep_alive_timeout(PING_TIMEOUT);
     builder

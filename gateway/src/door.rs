@@ -20,7 +20,7 @@ use crate::{app::App, caller::CallerRef, refusal::Refused, room::Share};
 /// Why a request is refused for which there is no room.
 pub(crate) const NO_ROOM: &str =
     "this server holds as many bytes of requests as it may (gateway.bytes_inflight_max)";
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A body over its limit is read on to this multiple of it and thrown away, so that a client that only writes gets to
 /// read its refusal instead of a reset connection.
 const DISCARD_FACTOR: usize = 4;

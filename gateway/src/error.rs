@@ -1,5 +1,7 @@
 //! What stops the gateway. What a client is told is `refusal`'s.
 
+use std::path::PathBuf;
+
 /// The gateway could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -7,10 +9,22 @@ pub enum Error {
     #[error("{0}")]
     Config(String),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    #[error("cannot listen on {address}: {source}; choose another {setting}")]
     Listen {
+        /// Which setting, or flag, says it.
+        setting: &'static str,
         /// The configured address.
         address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the certificate cannot be used.
+    #[error("{setting}: `{}`: {source}", file.display())]
+    Tls {
+        /// Which setting names it.
+        setting: &'static str,
+        /// The file.
+        file: PathBuf,
         /// Why.
         source: std::io::Error,
     },

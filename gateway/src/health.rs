@@ -1,7 +1,7 @@
 //! Probes: is the process alive, should it be sent work, what does it measure, what is it.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -10,7 +10,10 @@ use broker::Link;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::app::{App, Shared};
+use crate::{
+    app::{App, Shared},
+    router::Side,
+};
 
 /// Why no door can take anything in; the same words wherever it is told.
 pub(crate) const BROKER_UNREACHABLE: &str = "the broker is not reachable";
@@ -55,25 +58,47 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, kind)], (app.parts.metrics)().await).into_response()
 }
 
-/// `GET /`: what this is and where its doors are.
-pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
-    Json(json!({
+/// `GET /`: what this is and where its doors are, as far as they are at this address.
+pub(crate) async fn index(State(app): State<App>, Extension(side): Extension<Side>) -> Json<Value> {
+    let mut index = json!({
         "name": "dynode",
         "version": app.parts.version,
-        "openai": [
-            "/v1/chat/completions", "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech",
-            "/v1/models", "/v1/models/{id}",
-        ],
-        "native": [
-            "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events", "/v1/estimate",
-            "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
-        ],
-        "websocket": "/ws",
-        "operations": [
-            "/v1/status", "/v1/usage", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
-        ],
-        "health": ["/health/live", "/health/ready", "/metrics"],
-    }))
+        "health": ["/health/live", "/health/ready"],
+    });
+    if side != Side::Operators {
+        index["openai"] = json!([
+            "/v1/chat/completions",
+            "/v1/embeddings",
+            "/v1/images/generations",
+            "/v1/audio/speech",
+            "/v1/models",
+            "/v1/models/{id}",
+        ]);
+        index["native"] = json!([
+            "/v1/requests",
+            "/v1/requests/{id}",
+            "/v1/requests/{id}/events",
+            "/v1/events",
+            "/v1/estimate",
+            "/v1/usage",
+            "/v1/assets/{id}",
+            "/v1/assets/{id}/link",
+            "/v1/webhooks/{token}",
+        ]);
+        index["websocket"] = json!("/ws");
+    }
+    if side != Side::Clients {
+        index["operations"] = json!([
+            "/metrics",
+            "/v1/status",
+            "/v1/dead",
+            "/v1/dead/{sequence}",
+            "/v1/dead/{sequence}/replay",
+            "/v1/callbacks",
+            "/v1/callbacks/{id}/enable",
+        ]);
+    }
+    Json(index)
 }
 
 /// What `system.health` answers on a WebSocket.

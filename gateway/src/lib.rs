@@ -6,7 +6,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
-//! | [`server`], `listener`, `connection`, `impatient`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
+//! | [`server`], `listener`, `tls`, `connection`, `impatient`, `idle` | sockets, and the limits of connections |
+//! | `router`, `origin`, `hardening`, `door` | the table of routes, and what every request passes |
 //! | `caller` | who comes in |
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
@@ -16,7 +17,7 @@
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
-//! | `dead` | the operator's door: what was parked |
+//! | `dead`, `targets` | the operator's doors: what was parked, and who takes no callbacks |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | [`standby`] | the doors while there is no broker yet |
 //! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
@@ -40,8 +41,10 @@ mod estimate;
 mod events;
 mod feed;
 mod frame;
+mod hardening;
 mod health;
 mod hub;
+mod idle;
 mod impatient;
 mod joined;
 mod linger;
@@ -49,6 +52,7 @@ mod listener;
 mod metrics;
 mod native;
 mod openai;
+mod origin;
 mod pools;
 mod record;
 mod refusal;
@@ -57,6 +61,8 @@ mod router;
 mod sse;
 mod status;
 mod submit;
+mod targets;
+mod tls;
 mod usage;
 mod waiting;
 mod webhooks;

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::app::{self, overloaded};
 
-const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-const X_ESTIMATED_WAIT: HeaderName = HeaderName::from_static("x-dynode-estimated-wait-ms");
+pub(crate) const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+pub(crate) const X_ESTIMATED_WAIT: HeaderName = HeaderName::from_static("x-dynode-estimated-wait-ms");
 
 /// A request that was refused: nothing of it runs.
 #[derive(Debug)]
@@ -120,16 +120,20 @@ pub(crate) fn relative_to_body(mut error: Error) -> Error {
     error
 }
 
-/// What a sender is told when the broker does not take its request.
+/// What a sender is told when the broker does not take its request: nothing of what the broker said. What an operator must
+/// mend is told to the log.
 pub(crate) fn of_broker(error: &broker::Error) -> Error {
-    tracing::debug!(%error, "the broker refused");
-    match error.kind() {
+    let told = match error.kind() {
         ErrorKind::Full => overloaded("the queue is full; nothing was accepted"),
         ErrorKind::TooLarge => Error::new(ErrorCode::TooLarge, "the request is larger than the broker takes"),
-        ErrorKind::Denied => Error::new(ErrorCode::Forbidden, "the broker's permissions do not allow this"),
         ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed => unreachable(),
-        _ => Error::new(ErrorCode::Internal, "the broker could not do this; the log says why"),
-    }
+        _ => {
+            tracing::error!(%error, "the broker did not do what a door asked of it");
+            return Error::new(ErrorCode::Internal, "the broker could not do this; the log says why");
+        }
+    };
+    tracing::debug!(%error, "the broker refused");
+    told
 }
 
 /// Nothing was sent to the broker, because it cannot be reached.
@@ -188,6 +192,30 @@ mod tests {
         let error = Error { param: Some("model".into()), ..Error::new(ErrorCode::NotFound, "no model `x`") };
         let expected = r#"{"error":{"message":"no model `x`","type":"not_found_error","param":"model","code":"model_not_found"}}"#;
         assert_eq!(text(&error), expected);
+    }
+
+    #[test]
+    fn nothing_of_what_the_broker_said_is_told() {
+        let kinds = [
+            ErrorKind::Disconnected,
+            ErrorKind::Timeout,
+            ErrorKind::Full,
+            ErrorKind::Exists,
+            ErrorKind::WrongRevision,
+            ErrorKind::NotFound,
+            ErrorKind::TooLarge,
+            ErrorKind::Denied,
+            ErrorKind::Invalid,
+            ErrorKind::Closed,
+        ];
+        for kind in kinds {
+            let said = "no answer of nats://canary@10.0.0.7:4222 on $JS.API.CANARY (/var/lib/canary)";
+            let error = broker::Error::new(kind, said).with_source(std::io::Error::other("canary"));
+            for told in [of_broker(&error), of_publish(&error)] {
+                let told = format!("{told:?}").to_lowercase();
+                assert!(!told.contains("canary") && !told.contains("10.0.0.7"), "{kind:?}: {told}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::{
-    Router,
+    Extension, Router,
     http::{Method, StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
@@ -15,19 +15,68 @@ use tracing::error;
 
 use crate::{
     app::App,
-    assets, dead, door, estimate, events, health, native, openai,
+    assets, dead, door, estimate, events,
+    hardening::harden,
+    health, native, openai,
+    origin::{self, Origins},
     refusal::{self, Refusal, Refused},
-    status, usage, webhooks, ws,
+    status, targets, usage, webhooks, ws,
 };
 
-/// Every route of every door.
-pub(crate) fn routes(app: App) -> Router {
+/// For whom an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Those who send requests.
+    Clients,
+    /// Those who look after this server.
+    Operators,
+    /// Whoever is on this machine.
+    Both,
+}
+
+/// The routes of one side, as they are reached at `address`.
+pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
+    let origins = Origins::of(&app.config, address);
+    let routes = match side {
+        Side::Clients => clients(),
+        Side::Operators => operators(),
+        Side::Both => clients().merge(operators()),
+    };
+    let router = probes()
+        .merge(routes)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(Extension(side))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(origins.clone(), origin::check))
+        .layer(middleware::from_fn_with_state(app.clone(), door::enter))
+        .with_state(app);
+    harden(if side == Side::Operators { router } else { origins.share(router) })
+}
+
+/// On every side.
+fn probes() -> Router<App> {
     Router::new()
         .route("/", get(health::index))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+}
+
+/// What an operator does, and what only an operator should see.
+fn operators() -> Router<App> {
+    Router::new()
         .route("/metrics", get(health::metrics))
         .route("/v1/status", get(status::get))
+        .route("/v1/dead", get(dead::list))
+        .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
+        .route("/v1/dead/{sequence}/replay", post(dead::replay))
+        .route("/v1/callbacks", get(targets::list))
+        .route("/v1/callbacks/{id}/enable", post(targets::enable))
+}
+
+/// Every door of those who send requests.
+fn clients() -> Router<App> {
+    Router::new()
         .route("/v1/chat/completions", post(openai::chat::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
         .route("/v1/images/generations", post(openai::images::generate))
@@ -43,15 +92,7 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/events", get(events::of_tenant))
         .route("/v1/estimate", post(estimate::create))
         .route("/v1/usage", get(usage::get))
-        .route("/v1/dead", get(dead::list))
-        .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
-        .route("/v1/dead/{sequence}/replay", post(dead::replay))
         .route("/ws", any(ws::upgrade))
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(unknown_method)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), door::enter))
-        .with_state(app)
 }
 
 async fn unknown_route(uri: Uri) -> Refusal {

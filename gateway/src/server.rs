@@ -3,6 +3,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use futures_util::future::join_all;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
     io::DuplexStream,
@@ -19,7 +20,9 @@ use crate::{
     hub::{self, Ears, Hub},
     linger,
     listener::{Incoming, Listener},
-    router,
+    router::{self, Side},
+    standby::Management,
+    tls::Tls,
 };
 
 /// How long connections have to close once nothing is under way.
@@ -30,6 +33,8 @@ pub struct Gateway {
     app: App,
     listener: Listener,
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    management: Management,
     ears: Ears,
 }
 
@@ -48,9 +53,9 @@ impl Gateway {
     /// Subscribes to the broker, and takes over from `standby`: whoever connects meanwhile waits and is answered.
     pub async fn after(standby: Standby, parts: Parts) -> Result<Self, Error> {
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
-        let Standby { config, listener, address } = standby;
+        let Standby { config, listener, address, tls, management } = standby;
         let app = shared(config, parts).await?;
-        Ok(Self { app, listener: Listener::Socket(listener), address, ears })
+        Ok(Self { app, listener: Listener::Socket(listener), address, tls, management, ears })
     }
 
     /// Subscribes to the broker, and takes the connections that are handed in, instead of a socket's.
@@ -63,7 +68,8 @@ impl Gateway {
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let app = shared(config, parts).await?;
-        Ok(Self { app, listener: Listener::Given(connections), address: nowhere, ears })
+        let (listener, management) = (Listener::Given(connections), Management::Here);
+        Ok(Self { app, listener, address: nowhere, tls: None, management, ears })
     }
 
     /// Where it listens.
@@ -71,19 +77,24 @@ impl Gateway {
         self.address
     }
 
+    /// Where it listens for operators, where that is an address of their own.
+    pub const fn manage_addr(&self) -> Option<SocketAddr> {
+        self.management.address()
+    }
+
     /// Answers until `shutdown`, then drains: `/health/ready` says so, new requests are refused, what is under way
     /// ends within `drain_timeout_ms`, WebSockets are closed with 1001.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { app, listener, ears, .. } = self;
+        let Self { app, listener, tls, management, ears, .. } = self;
         let mut parts = JoinSet::new();
         parts.spawn(hub::run(app.clone(), ears));
         parts.spawn(linger::run(app.clone()));
-        let mut doors = Doors::new(&app, listener);
+        let mut doors = doors(&app, listener, tls, management);
         tokio::select! {
             // Of what happens at once, the order is always the same: a run can be repeated from its seed.
             biased;
             () = shutdown => {}
-            () = doors.accept() => {}
+            () = accept(&mut doors) => {}
             Some(ended) = parts.join_next() => return Err(died(ended)),
         }
         info!("draining: new requests are refused");
@@ -92,7 +103,7 @@ impl Gateway {
         let bound = Instant::now() + Duration::from_millis(app.config.drain_timeout_ms);
         tokio::select! {
             biased;
-            () = doors.accept() => {}
+            () = accept(&mut doors) => {}
             () = app.work.wait() => info!("nothing is under way any more"),
             () = tokio::time::sleep_until(bound) => {
                 warn!(unfinished = app.work.len(), "the drain took too long: connections are cut");
@@ -100,7 +111,7 @@ impl Gateway {
             Some(ended) = parts.join_next() => return Err(died(ended)),
         }
         app.cut.cancel();
-        doors.close().await;
+        join_all(doors.into_iter().map(Doors::close)).await;
         Ok(())
     }
 }
@@ -114,10 +125,35 @@ fn died(ended: Result<(), tokio::task::JoinError>) -> Error {
     Error::Hub(ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string()))
 }
 
-/// The listener and its connections, each a task that is cut when this is dropped.
+/// The doors of each address: clients do not take the places of those who look after the server.
+fn doors(app: &App, listener: Listener, tls: Option<Arc<Tls>>, management: Management) -> Vec<Doors> {
+    let config = &app.config;
+    let (side, own) = match management {
+        Management::Here => (Side::Both, None),
+        Management::Nowhere => (Side::Clients, None),
+        Management::At { listener, tls, .. } => (Side::Clients, Some((listener, tls))),
+    };
+    // Those who are handed in have not come by an address.
+    let address = if matches!(listener, Listener::Given(_)) { "" } else { config.listen.as_str() };
+    let clients = router::routes(app.clone(), side, address);
+    let mut doors = vec![Doors::new(app, listener, tls, clients)];
+    doors.extend(own.map(|(listener, tls)| {
+        let operators = router::routes(app.clone(), Side::Operators, &config.manage_listen);
+        Doors::new(app, Listener::Socket(listener), tls, operators)
+    }));
+    doors
+}
+
+/// Accepts at each address, for ever.
+async fn accept(doors: &mut [Doors]) {
+    join_all(doors.iter_mut().map(Doors::accept)).await;
+}
+
+/// A listener and its connections, each a task that is cut when this is dropped.
 struct Doors {
     app: App,
     listener: Listener,
+    tls: Option<Arc<Tls>>,
     router: Router,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
@@ -125,11 +161,12 @@ struct Doors {
 }
 
 impl Doors {
-    fn new(app: &App, listener: Listener) -> Self {
+    fn new(app: &App, listener: Listener, tls: Option<Arc<Tls>>, router: Router) -> Self {
         Self {
             app: app.clone(),
             listener,
-            router: router::routes(app.clone()),
+            tls,
+            router,
             graceful: GracefulShutdown::new(),
             places: Arc::new(Semaphore::new(app.config.connections_max)),
             connections: JoinSet::new(),
@@ -148,10 +185,12 @@ impl Doors {
                 stream = self.listener.accept() => stream,
             };
             let (router, app, watcher) = (self.router.clone(), self.app.clone(), self.graceful.watcher());
+            let tls = self.tls.clone();
             self.connections.spawn(async move {
+                let (config, tls) = (&app.config, tls.as_deref());
                 match stream {
-                    Incoming::Tcp(stream) => connection::serve(stream, router, &app.config, watcher).await,
-                    Incoming::Given(stream) => connection::serve(stream, router, &app.config, watcher).await,
+                    Incoming::Tcp(stream) => connection::serve(stream, router, config, tls, watcher).await,
+                    Incoming::Given(stream) => connection::serve(stream, router, config, tls, watcher).await,
                 }
                 drop(place);
             });

@@ -5,41 +5,96 @@ use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time:
 
 use axum::{Router, http::StatusCode, routing::get};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::{
     Config, Error,
     app::overloaded,
     connection,
+    hardening::harden,
     health::{self, BROKER_UNREACHABLE},
     listener::accept_one,
     refusal,
+    tls::Tls,
 };
 
 /// How long answers may take to leave at the end. They are short; a client that does not read them loses them.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A socket on which the gateway will be, and that is answered until then.
+/// The sockets on which the gateway will be, and that are answered until then.
 #[derive(Debug)]
 pub struct Standby {
     pub(crate) config: Config,
     pub(crate) listener: TcpListener,
     pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) management: Management,
+}
+
+/// Where operators connect.
+#[derive(Debug)]
+pub(crate) enum Management {
+    /// Where clients do: nobody but this machine can.
+    Here,
+    /// Nowhere: clients come from elsewhere, and no other address is set.
+    Nowhere,
+    /// At an address of their own.
+    At {
+        /// The socket.
+        listener: TcpListener,
+        /// Where it is.
+        address: SocketAddr,
+        /// How it is spoken to.
+        tls: Option<Arc<Tls>>,
+    },
+}
+
+impl Management {
+    async fn listen(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Self, Error> {
+        if config.manage_listen.is_empty() {
+            return Ok(if config.is_local() { Self::Here } else { Self::Nowhere });
+        }
+        let (listener, address) = listen(&config.manage_listen, "gateway.manage_listen").await?;
+        // No certificate is good for a loopback address.
+        let tls = tls.filter(|_| !address.ip().is_loopback()).cloned();
+        Ok(Self::At { listener, address, tls })
+    }
+
+    pub(crate) const fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::At { address, .. } => Some(*address),
+            Self::Here | Self::Nowhere => None,
+        }
+    }
 }
 
 impl Standby {
     /// Listens. Connections are answered by [`Standby::serve_until`], and then by the gateway.
     pub async fn listen(config: Config) -> Result<Self, Error> {
         config.check().map_err(Error::Config)?;
-        let refused = |source| Error::Listen { address: config.listen.clone(), source };
-        let listener = TcpListener::bind(&config.listen).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        Ok(Self { config, listener, address })
+        let tls = Tls::open(&config).await?;
+        let (listener, address) = listen(&config.listen, "--listen").await?;
+        let management = Management::listen(&config, tls.as_ref()).await?;
+        Ok(Self { config, listener, address, tls, management })
     }
 
     /// Where it listens.
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for operators, where that is an address of their own.
+    pub const fn manage_addr(&self) -> Option<SocketAddr> {
+        self.management.address()
+    }
+
+    /// Whether nobody can reach what is meant for operators.
+    pub const fn is_unmanaged(&self) -> bool {
+        matches!(self.management, Management::Nowhere)
     }
 
     /// Answers until `event` has come, and returns what it brought.
@@ -59,15 +114,32 @@ impl Standby {
     async fn accept(&self, connections: &mut JoinSet<()>, graceful: &GracefulShutdown) -> Infallible {
         let (config, router) = (Arc::new(self.config.clone()), routes());
         loop {
-            tokio::select! {
-                stream = accept_one(&self.listener), if connections.len() < config.connections_max => {
-                    let (config, router, watcher) = (Arc::clone(&config), router.clone(), graceful.watcher());
-                    connections.spawn(async move { connection::serve(stream, router, &config, watcher).await });
-                }
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            }
+            let has_place = connections.len() < config.connections_max;
+            let (stream, tls) = tokio::select! {
+                stream = accept_one(&self.listener), if has_place => (stream, self.tls.clone()),
+                (stream, tls) = self.accept_operator() => (stream, tls),
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            };
+            let (config, router, watcher) = (Arc::clone(&config), router.clone(), graceful.watcher());
+            connections.spawn(async move {
+                connection::serve(stream, router, &config, tls.as_deref(), watcher).await;
+            });
         }
     }
+
+    async fn accept_operator(&self) -> (TcpStream, Option<Arc<Tls>>) {
+        match &self.management {
+            Management::At { listener, tls, .. } => (accept_one(listener).await, tls.clone()),
+            Management::Here | Management::Nowhere => std::future::pending().await,
+        }
+    }
+}
+
+async fn listen(address: &str, setting: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
+    let refused = |source| Error::Listen { setting, address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
 }
 
 fn routes() -> Router {
@@ -77,9 +149,10 @@ fn routes() -> Router {
         let error = overloaded(&format!("{BROKER_UNREACHABLE}; this server is starting"));
         refusal::with_status(StatusCode::SERVICE_UNAVAILABLE, &error)
     };
-    Router::new()
+    let router = Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::starting))
         .fallback(refuse)
-        .method_not_allowed_fallback(refuse)
+        .method_not_allowed_fallback(refuse);
+    harden(router)
 }

@@ -261,7 +261,9 @@ pub(crate) fn program(dir: &Path) -> Command {
 
 fn address_in(banner: &[String]) -> SocketAddr {
     let words = banner.iter().flat_map(|line| line.split_whitespace());
-    let url = words.filter_map(|word| word.strip_prefix("http://")).next();
+    let url = words
+        .filter_map(|word| word.strip_prefix("http://").or_else(|| word.strip_prefix("https://")))
+        .next();
     url.unwrap_or_else(|| panic!("no address in {banner:#?}")).parse().unwrap()
 }
 

@@ -156,10 +156,10 @@ async fn a_client_that_does_not_read_its_answer_is_cut() {
     rig.post("/v1/requests", &native("deaf", "flood")).await;
     rig.until_ended("deaf").await;
     let mut stream = TcpStream::connect(rig.address).await.unwrap();
-    stream.write_all(b"GET /v1/requests/deaf/events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /v1/requests/deaf/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     // A connection that is closed refuses to be written to; nothing else tells a client that does not read.
     let cut = async {
-        while stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() {
+        while stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is_ok() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };

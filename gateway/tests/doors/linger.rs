@@ -44,7 +44,8 @@ impl Rig {
     async fn ask_and_go(&self, key: &str, path: &str, body: &Value) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let body = body.to_string();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nidempotency-key: {key}\r\ncontent-length: ");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nidempotency-key: {key}\r\ncontent-length: ");
         stream.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
         self.worker.held().await;
     }

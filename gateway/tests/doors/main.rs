@@ -4,12 +4,14 @@
 
 mod admission;
 mod assets;
+mod browsers;
 mod chat;
 mod client;
 mod dead;
 mod embeddings;
 mod estimate;
 mod events;
+mod hostile;
 mod limits;
 mod linger;
 mod native;

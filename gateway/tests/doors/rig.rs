@@ -19,6 +19,8 @@ pub(crate) const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
+    /// Where operators connect, where that is an address of their own.
+    pub(crate) manage: Option<SocketAddr>,
     pub(crate) broker: Memory,
     pub(crate) topology: Topology,
     pub(crate) worker: Worker,
@@ -83,12 +85,12 @@ impl Rig {
             version: "0.0.0".into(),
         };
         let gateway = Gateway::bind(config(changes), parts).await.unwrap();
-        let address = gateway.local_addr();
+        let (address, manage) = (gateway.local_addr(), gateway.manage_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(gateway.serve(async move {
             let _ = stopped.await;
         }));
-        Self { address, broker, topology, worker, stop: Some(stop), server }
+        Self { address, manage, broker, topology, worker, stop: Some(stop), server }
     }
 
     /// Begins the drain.
@@ -148,6 +150,9 @@ pub(crate) fn tenant() -> Tenant {
 fn config(changes: Value) -> Config {
     let mut config = json!({
         "listen": "127.0.0.1:0",
+        "manage_listen": "",
+        "tls_cert": "",
+        "tls_key": "",
         "tenant": "default",
         "public_url": "",
         "body_bytes_max": 1 << 20,

@@ -1,0 +1,208 @@
+//! Which web pages may use this server. A browser names the page that asks (`Origin`) and the name by which it found the
+//! server (`Host`): a foreign page must not use the server through its visitor, by HTTP no more than by WebSocket, and must
+//! not reach one on the visitor's own machine by a name that it has pointed there (DNS rebinding).
+//!
+//! Whoever is no browser sends no `Origin` and is asked for none. What pages of allowed origins may read is told by CORS.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use schemas::{Error, ErrorCode};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use url::{Host, Url};
+
+use crate::{
+    Config,
+    config::is_loopback,
+    door,
+    refusal::{self, Refusal},
+};
+
+/// Every origin.
+const ANY: &str = "*";
+/// What a page does here.
+const METHODS: [Method; 3] = [Method::GET, Method::POST, Method::DELETE];
+/// What a page may read of an answer, besides its body.
+const EXPOSED: [HeaderName; 6] = [
+    door::X_REQUEST_ID,
+    header::RETRY_AFTER,
+    refusal::RETRY_AFTER_MS,
+    refusal::X_SHOULD_RETRY,
+    refusal::X_ESTIMATED_WAIT,
+    header::CONTENT_DISPOSITION,
+];
+/// For how long a browser need not ask again.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Who may come in by a browser, at one address.
+#[derive(Debug)]
+pub(crate) struct Origins {
+    /// As `gateway.origins_allowed` says.
+    allowed: Vec<String>,
+    /// The host by which clients reach this server, where that is set.
+    public: Option<Host<String>>,
+    /// Only this machine can connect, so no other name than its own can be meant.
+    is_local: bool,
+}
+
+impl Origins {
+    /// As `config` says, for the socket at `address`.
+    pub(crate) fn of(config: &Config, address: &str) -> Arc<Self> {
+        let public =
+            Url::parse(&config.public_url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+        let allowed = config.origins_allowed.clone();
+        Arc::new(Self { allowed, public, is_local: is_loopback(address) })
+    }
+
+    /// Lets pages of the allowed origins read what they are answered; where there are none, `router` as it is.
+    pub(crate) fn share(&self, router: Router) -> Router {
+        let origins: Vec<HeaderValue> =
+            self.allowed.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+        let origins = match self.allows_any() {
+            _ if origins.is_empty() => return router,
+            true => AllowOrigin::any(),
+            false => AllowOrigin::list(origins),
+        };
+        let cors = CorsLayer::new()
+            .allow_origin(origins)
+            .allow_methods(METHODS)
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(EXPOSED)
+            .max_age(PREFLIGHT_AGE);
+        router.layer(cors)
+    }
+
+    fn check(&self, request: &Request) -> Result<(), Error> {
+        let host = host(request);
+        if self.is_local && !host.as_deref().is_none_or(|host| self.is_ours(host)) {
+            let why = "this server is reached by an address of this machine only; set gateway.public_url to the name by \
+                       which a proxy passes requests on";
+            return Err(Error::new(ErrorCode::Forbidden, why));
+        }
+        let Some(origin) = door::text(request.headers(), header::ORIGIN.as_str()) else { return Ok(()) };
+        let own = authority(&origin).is_some_and(|page| {
+            host.as_deref() == Some(page) || self.public.as_ref().is_some_and(|public| is_at(page, public))
+        });
+        if own || self.allows_any() || self.allowed.contains(&origin) {
+            return Ok(());
+        }
+        let why = "pages of this origin may not use this server; add it to gateway.origins_allowed";
+        Err(Error::new(ErrorCode::Forbidden, why))
+    }
+
+    fn allows_any(&self) -> bool {
+        self.allowed.iter().any(|origin| origin == ANY)
+    }
+
+    /// Whether a client that connects to this machine may call it so.
+    fn is_ours(&self, host: &str) -> bool {
+        let is_loopback = match parse(host) {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => false,
+        };
+        is_loopback
+            || self.allows_any()
+            || self.public.as_ref().is_some_and(|public| is_at(host, public))
+            || self.allowed.iter().any(|origin| authority(origin) == Some(host))
+    }
+}
+
+/// Refuses what a foreign page asks for.
+pub(crate) async fn check(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
+    match origins.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => Refusal(error).into_response(),
+    }
+}
+
+/// The host that a request names: in HTTP/2 as a part of its target.
+fn host(request: &Request) -> Option<String> {
+    let target = request.uri().authority().map(Authority::to_string);
+    target.or_else(|| door::text(request.headers(), header::HOST.as_str()))
+}
+
+/// The host, and its port, of an origin.
+fn authority(origin: &str) -> Option<&str> {
+    origin.split_once("://").map(|(_, authority)| authority)
+}
+
+/// Whether `authority` is a port of `host`.
+fn is_at(authority: &str, host: &Host<String>) -> bool {
+    parse(authority).as_ref() == Some(host)
+}
+
+fn parse(authority: &str) -> Option<Host<String>> {
+    let parsed = authority.parse::<Authority>().ok()?;
+    Host::parse(parsed.host()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn allows(origins: &Origins, host: &str, origin: Option<&str>) -> bool {
+        let mut request = Request::get("/").header("host", host);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        origins.check(&request.body(Body::empty()).unwrap()).is_ok()
+    }
+
+    fn origins(listen: &str, allowed: &[&str], public_url: &str) -> Arc<Origins> {
+        let config = Config {
+            origins_allowed: allowed.iter().map(|&origin| origin.to_owned()).collect(),
+            public_url: public_url.into(),
+            ..Config::sample()
+        };
+        Origins::of(&config, listen)
+    }
+
+    #[test]
+    fn a_page_uses_its_own_server_and_those_that_allow_it() {
+        let open = origins("0.0.0.0:8321", &["https://chat.example"], "https://ai.example/dynode");
+        for (host, origin, is_allowed) in [
+            ("ai.internal:8321", None, true),
+            ("ai.internal:8321", Some("http://ai.internal:8321"), true),
+            ("ai.internal:8321", Some("http://ai.internal"), false),
+            ("ai.internal:8321", Some("https://chat.example"), true),
+            ("ai.internal:8321", Some("https://chat.example:444"), false),
+            ("ai.internal:8321", Some("https://ai.example"), true),
+            ("ai.internal:8321", Some("https://evil.example"), false),
+            ("ai.internal:8321", Some("null"), false),
+        ] {
+            assert_eq!(allows(&open, host, origin), is_allowed, "{host} {origin:?}");
+        }
+        assert!(allows(&origins("0.0.0.0:8321", &["*"], ""), "a", Some("https://evil.example")));
+    }
+
+    #[test]
+    fn a_name_that_was_pointed_here_is_none_of_this_machine() {
+        let local = origins("127.0.0.1:8321", &["https://chat.example"], "https://ai.example");
+        for host in [
+            "127.0.0.1:8321",
+            "localhost:8321",
+            "LOCALHOST",
+            "[::1]:8321",
+            "a.localhost",
+            "ai.example",
+            "chat.example",
+        ] {
+            assert!(allows(&local, host, None), "{host}");
+        }
+        for host in ["evil.example:8321", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example"] {
+            assert!(!allows(&local, host, None), "{host}");
+            assert!(!allows(&local, host, Some(&format!("http://{host}"))), "{host}");
+        }
+        assert!(allows(&origins("127.0.0.1:8321", &["*"], ""), "evil.example", None));
+    }
+}
