@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cost;
+mod parity;
 mod provider;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use schemas::{Action, RequestId};
 pub(crate) use self::{
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
     cost::{CostArgs, EstimateArgs},
+    parity::ParityArgs,
     provider::{CheckArgs, ProviderCommand},
 };
 
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     /// Try a provider file
     #[command(subcommand)]
     Provider(ProviderCommand),
+    /// Ask the same through every handle (WebSocket, HTTP, the bus), and tell what differs
+    Parity(ParityArgs),
     /// Prove the guarantees: providers and failures on demand
     #[command(subcommand)]
     Chaos(ChaosCommand),
@@ -303,6 +307,8 @@ mod tests {
             "dynode cost --by colour",
             "dynode estimate --payload a hi",
             "dynode provider check",
+            "dynode parity --nats nats://127.0.0.1:4222",
+            "dynode parity --area dance",
             "dynode provider check ideogram --payload 7",
         ];
         for line in lines {

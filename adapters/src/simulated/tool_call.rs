@@ -17,7 +17,8 @@ pub(super) fn chosen<'a>(payload: &'a Value, message: &str) -> Vec<&'a Value> {
         Some("required") => return functions.into_iter().take(1).collect(),
         _ => {}
     }
-    let called = |name: &str| functions.iter().find(|function| name_of(function).as_deref() == Some(name)).copied();
+    let called =
+        |name: &str| functions.iter().find(|function| name_of(function).as_deref() == Some(name)).copied();
     if let Some(wanted) = choice.and_then(|choice| choice.get("function")).and_then(name_of) {
         return called(&wanted).into_iter().collect();
     }

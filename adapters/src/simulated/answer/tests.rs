@@ -83,7 +83,8 @@ fn tools_that_are_called_together_come_one_after_the_other() {
     assert_eq!(names, ["weather", "time"]);
     assert_ne!(output.tool_calls[0].id, output.tool_calls[1].id);
     assert_eq!(output.finish_reason, Some(FinishReason::ToolCalls));
-    let indices: Vec<_> = steps.iter().flat_map(|step| &step.delta.tool_calls).map(|piece| piece.index).collect();
+    let indices: Vec<_> =
+        steps.iter().flat_map(|step| &step.delta.tool_calls).map(|piece| piece.index).collect();
     assert_eq!(indices, [0, 0, 1, 1], "a name and the arguments each");
 }
 
