@@ -19,6 +19,7 @@ mod crash;
 mod late_broker;
 mod mutations;
 mod openai_sdk;
+mod parity;
 mod provider_sdks;
 mod readme;
 mod reload;
