@@ -13,6 +13,8 @@ pub(crate) struct Facts {
     pub(crate) survives: String,
     /// Where clients connect: the address as bound.
     pub(crate) listen: SocketAddr,
+    /// Everybody may come in: there are no keys.
+    pub(crate) is_open: bool,
     /// Every provider and its models.
     pub(crate) providers: Vec<(String, Vec<String>)>,
     /// A chat model to try, if there is one.
@@ -28,6 +30,7 @@ pub(crate) fn lines(facts: &Facts) -> Vec<String> {
         format!("             {}", facts.survives),
         format!("  http       http://{address}    WebSocket ws://{address}/ws"),
     ];
+    lines.push(format!("  keys       {}", keys(facts)));
     for (index, (provider, models)) in facts.providers.iter().enumerate() {
         let label = if index == 0 { "providers" } else { "" };
         lines.push(format!("  {label:<10} {provider}: {}", models.join(", ")));
@@ -43,6 +46,17 @@ pub(crate) fn lines(facts: &Facts) -> Vec<String> {
         lines.push(format!("  try        curl -N http://{address}/v1/chat/completions {json} -d '{body}'"));
     }
     lines
+}
+
+/// Who may come in.
+fn keys(facts: &Facts) -> &'static str {
+    match (facts.is_open, facts.listen.ip().is_loopback()) {
+        (true, true) => {
+            "none: only this machine can connect, and may do everything; `dynode key create` makes the first"
+        }
+        (true, false) => "NONE: everybody who can connect may do everything (--without-keys)",
+        (false, _) => "needed by everybody who connects; `dynode key list` shows them",
+    }
 }
 
 /// An address that can be connected to: a socket bound to every address is reached by loopback.
@@ -65,6 +79,7 @@ mod tests {
             broker: "memory".into(),
             survives: "A restart forgets everything.".into(),
             listen: "0.0.0.0:8321".parse().unwrap(),
+            is_open: false,
             providers: vec![("sim".into(), vec!["sim-chat".into(), "sim-embed".into()])],
             try_model: Some("sim-chat".into()),
         }
@@ -77,6 +92,7 @@ mod tests {
   broker     memory
              A restart forgets everything.
   http       http://127.0.0.1:8321    WebSocket ws://127.0.0.1:8321/ws
+  keys       needed by everybody who connects; `dynode key list` shows them
   providers  sim: sim-chat, sim-embed
   try        curl -N http://127.0.0.1:8321/v1/chat/completions -H 'content-type: application/json' -d ";
         assert_eq!(lines(&facts()).join("\n"), format!("{expected}'{body}'"));
@@ -92,9 +108,17 @@ mod tests {
     }
 
     #[test]
+    fn that_there_are_no_keys_is_told() {
+        let open = Facts { is_open: true, ..facts() };
+        assert!(lines(&open)[4].contains("NONE: everybody who can connect"));
+        let local = Facts { listen: "127.0.0.1:8321".parse().unwrap(), ..open };
+        assert!(lines(&local)[4].contains("none: only this machine"));
+    }
+
+    #[test]
     fn a_second_provider_stands_under_the_first() {
         let mut facts = facts();
         facts.providers.push(("openai".into(), vec!["gpt".into()]));
-        assert_eq!(lines(&facts)[5], "             openai: gpt");
+        assert_eq!(lines(&facts)[6], "             openai: gpt");
     }
 }

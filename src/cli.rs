@@ -2,8 +2,10 @@
 
 mod chaos;
 mod cost;
+mod key;
 mod parity;
 mod provider;
+mod server;
 
 use std::path::PathBuf;
 
@@ -13,8 +15,10 @@ use schemas::{Action, RequestId};
 pub(crate) use self::{
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
     cost::{CostArgs, EstimateArgs},
+    key::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs, KeyRotateArgs},
     parity::ParityArgs,
     provider::{CheckArgs, ProviderCommand},
+    server::ServerArgs,
 };
 
 /// What a command without `--url` talks to: the default of `listen`.
@@ -47,6 +51,9 @@ pub(crate) enum Command {
     /// See what was parked, run it again, or drop it
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// Say who may come in: make, list, revoke and rotate API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the JSON Schemas of the contract
     Schema(SchemaArgs),
     /// Print the default configuration with its comments, or check one
@@ -85,6 +92,9 @@ pub(crate) struct UpArgs {
     /// How many processes beside this one do the work; with 0 this one does [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<String>,
+    /// Let everybody in where there are no API keys, also from other machines
+    #[arg(long)]
+    pub(crate) without_keys: bool,
     /// How log lines look: text or json
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -101,16 +111,17 @@ impl UpArgs {
             ("--workers", "workers", &self.workers),
             ("--log-format", "log_format", &self.log_format),
         ];
-        all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?))).collect()
+        let said = all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?)));
+        let open = self.without_keys.then(|| ("--without-keys", "without_keys", "true".to_owned()));
+        said.chain(open).collect()
     }
 }
 
 /// `dynode send`.
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) question: QuestionArgs,
     /// The id of the request; one that was sent before shows that request again [default: a new one]
@@ -151,9 +162,8 @@ pub(crate) struct QuestionArgs {
 /// `dynode watch`.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Print every event as it came, one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -175,9 +185,8 @@ pub(crate) enum DeadCommand {
 /// `dynode dead list`.
 #[derive(Debug, Args)]
 pub(crate) struct DeadListArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Only what this stage parked: classifier, delivery, or the name of a provider
     #[arg(long, value_parser = stage)]
     pub(crate) stage: Option<String>,
@@ -195,9 +204,8 @@ pub(crate) struct DeadListArgs {
 /// `dynode dead show`.
 #[derive(Debug, Args)]
 pub(crate) struct DeadShowArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -219,9 +227,8 @@ pub(crate) struct DeadReplayArgs {
 /// What `dynode dead replay` and `drop` act on.
 #[derive(Debug, Args)]
 pub(crate) struct DeadSelection {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Everything that is parked, or all of one stage
     #[arg(long, conflicts_with = "sequences")]
     pub(crate) all: bool,
@@ -306,6 +313,9 @@ mod tests {
             "dynode dead replay --all 7",
             "dynode cost --by colour",
             "dynode estimate --payload a hi",
+            "dynode key revoke",
+            "dynode key create --role king",
+            "dynode key create --expires soon",
             "dynode provider check",
             "dynode parity --nats nats://127.0.0.1:4222",
             "dynode parity --area dance",

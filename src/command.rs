@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod cost;
 pub(crate) mod dead;
 pub(crate) mod estimate;
+pub(crate) mod key;
 pub(crate) mod parity;
 pub(crate) mod provider;
 mod question;

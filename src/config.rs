@@ -85,6 +85,11 @@ pub(crate) struct Config {
     /// `[[budgets]]`.
     #[serde(default)]
     pub(crate) budgets: Vec<actors::BudgetConfig>,
+    /// Whether everybody may come in where there are no keys, also from other machines.
+    pub(crate) without_keys: bool,
+    /// `[[keys]]`.
+    #[serde(default)]
+    pub(crate) keys: Vec<gateway::KeyConfig>,
     /// `[watchdog]`.
     pub(crate) watchdog: WatchdogConfig,
     /// `[telemetry]`.

@@ -54,6 +54,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Estimate(args) => command::estimate::run(&args),
         Command::Cost(args) => command::cost::run(&args),
         Command::Dead(command) => command::dead::run(command),
+        Command::Key(command) => command::key::run(command),
         Command::Schema(args) => command::schema::run(&args),
         Command::Config(args) => command::config::run(args),
         Command::Provider(command) => command::provider::run(command),

@@ -1,10 +1,10 @@
 //! `dynode up`: the life of the process, from the first connection to the last message.
 
-use std::{collections::BTreeMap, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use actors::{Estimator, classifier::BadRule};
 use adapters::Registry;
-use gateway::{Catalogue, Gateway, ModelInfo, Signers, Standby};
+use gateway::{Access, Catalogue, ConfiguredKeys, Gateway, ModelInfo, Signers, Standby};
 use schemas::{Action, Tenant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
@@ -99,6 +99,7 @@ struct Offer {
     catalogue: Catalogue,
     estimator: Estimator,
     signers: Signers,
+    keys: ConfiguredKeys,
 }
 
 impl Offer {
@@ -106,7 +107,8 @@ impl Offer {
         let signers = Signers::default();
         set_signers(&signers, registry);
         let catalogue = Catalogue::new(models(config, registry));
-        Ok(Self { catalogue, estimator: Self::estimator(config, registry)?, signers })
+        let keys = ConfiguredKeys::new(&config.keys);
+        Ok(Self { catalogue, estimator: Self::estimator(config, registry)?, signers, keys })
     }
 
     fn estimator(config: &Config, registry: &Arc<Registry>) -> Result<Estimator, BadRule> {
@@ -137,16 +139,24 @@ async fn serve(
         assets: config.assets.limits(),
         seams: ground.seams.clone(),
         catalogue: offer.catalogue.clone(),
+        access: Access { configured: offer.keys.clone(), without_keys: config.without_keys },
         signers: offer.signers.clone(),
         estimate: Arc::new(move |tenant: &Tenant, request| estimator.estimate(tenant, request)),
         metrics: engine.metrics(metrics),
         standing: engine.standing(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let gateway = Gateway::after(standby, parts).await?;
+    let gateway = match Gateway::after(standby, parts).await {
+        Err(fault @ gateway::Error::NoKeys { .. }) => {
+            crate::command::complain(&fault.to_string());
+            engine.drain(Duration::ZERO).await;
+            return Ok(exit::CONFIG.into());
+        }
+        gateway => gateway?,
+    };
     let lease = config.engine.lease();
     let _watchdog = Watchdog::start(config.watchdog.clone(), lease, engine.vitals(), carrier.broker.link());
-    show_banner(&ground.registry, carrier, gateway.local_addr());
+    show_banner(&ground.registry, carrier, &gateway);
 
     let stop = CancellationToken::new();
     // A task of its own: doors stay open while an engine starts.
@@ -199,6 +209,7 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
         offer.catalogue.replace(models(&config, &ground.registry));
         offer.estimator.replace(&estimator);
         set_signers(&offer.signers, &ground.registry);
+        offer.keys.replace(&config.keys);
         anyhow::Ok(())
     };
     if let Err(fault) = renewed.await {
@@ -239,7 +250,7 @@ fn models(config: &Config, registry: &Registry) -> Vec<ModelInfo> {
     waterfalls.chain(models).collect()
 }
 
-fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
+fn show_banner(registry: &Registry, carrier: &Carrier, gateway: &Gateway) {
     let mut providers = BTreeMap::<String, Vec<String>>::new();
     for model in registry.models() {
         providers.entry(model.provider.clone()).or_default().push(model.id.clone());
@@ -250,7 +261,8 @@ fn show_banner(registry: &Registry, carrier: &Carrier, listen: SocketAddr) {
         version: env!("CARGO_PKG_VERSION"),
         broker: about.name,
         survives: about.survives,
-        listen,
+        listen: gateway.local_addr(),
+        is_open: gateway.is_open(),
         providers: providers.into_iter().collect(),
         try_model: chat.map(|model| model.id.clone()),
     };

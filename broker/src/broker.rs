@@ -101,6 +101,21 @@ pub trait Bucket: Send + Sync + fmt::Debug {
 
     /// All keys that have a value.
     async fn keys(&self) -> Result<Vec<String>, Error>;
+
+    /// What was changed after `revision`, each key once and as it is now, in the order of the changes. From 0 on it is
+    /// everything.
+    async fn changes(&self, revision: u64) -> Result<Vec<Change>, Error>;
+}
+
+/// A change of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Of this key.
+    pub key: String,
+    /// Its value; none where it was removed.
+    pub value: Option<Bytes>,
+    /// The revision that it has since.
+    pub revision: u64,
 }
 
 /// What a broker is and what it survives.

@@ -32,7 +32,7 @@ pub mod testing;
 pub mod topology;
 pub mod trace;
 
-pub use broker::{Broker, Bucket, Description, Link, Replay, Subscription};
+pub use broker::{Broker, Bucket, Change, Description, Link, Replay, Subscription};
 pub use error::{Error, ErrorKind};
 pub use lease::{Consumer, Lease, Settle, Settlement};
 pub use message::{Headers, Message, Publication, Receipt, Stored};

@@ -9,6 +9,9 @@ pub const ASSET_LINKS: &str = "asset-links";
 /// What signs the places to which providers tell the end of long work.
 pub const WEBHOOKS: &str = "webhooks";
 
+/// What the hashes of API keys are made with.
+pub const API_KEYS: &str = "api-keys";
+
 /// How many random numbers, of 8 bytes each, make a key.
 const KEY_WORDS: usize = 4;
 

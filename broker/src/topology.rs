@@ -258,6 +258,12 @@ impl Topology {
         BucketSpec { name, age_max: None, storage: Storage::File }
     }
 
+    /// Where the API keys are kept: all but the keys themselves.
+    pub fn keys(&self) -> BucketSpec {
+        let name = format!("{}_KEYS", self.subjects.prefix().to_uppercase());
+        BucketSpec { name, age_max: None, storage: Storage::File }
+    }
+
     /// Where the queues ring.
     fn bells(&self) -> Bells {
         let prefix = self.subjects.prefix();

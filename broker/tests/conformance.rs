@@ -169,6 +169,7 @@ conformance! {
         an_update_needs_the_current_revision
         a_deleted_key_has_no_value_and_can_be_created_again
         keys_with_a_value_are_listed
+        changes_are_told_from_a_revision_on
         a_value_ages_out
         handles_of_one_bucket_share_it
     }

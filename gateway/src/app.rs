@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use axum::http::HeaderMap;
 use broker::{AssetLimits, Broker, Seams, Topology};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -11,10 +10,11 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Catalogue, Config, Signers, Standing,
+    Access, Catalogue, Config, Signers, Standing,
     assets::Assets,
     caller::{Caller, CallerRef},
     hub::Hub,
+    keys::{Keys, Reach},
     linger::Lingers,
     metrics::Meters,
     pools::Pools,
@@ -47,6 +47,8 @@ pub struct Parts {
     pub seams: Seams,
     /// What can be asked for; `GET /v1/models` lists it.
     pub catalogue: Catalogue,
+    /// Who may come in, as far as the configuration says it.
+    pub access: Access,
     /// By which keys providers sign their webhooks.
     pub signers: Signers,
     /// What a request would cost, without sending it.
@@ -73,8 +75,12 @@ pub(crate) type App = Arc<Shared>;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// Who comes in without a key.
+    /// Who may come in.
+    pub(crate) keys: Keys,
+    /// Who comes in while there are no keys.
     anyone: CallerRef,
+    /// Who comes in without a key where none is needed.
+    nobody: CallerRef,
     pub(crate) parts: Parts,
     pub(crate) assets: Assets,
     pub(crate) webhooks: Webhooks,
@@ -99,21 +105,31 @@ pub(crate) struct Shared {
     pub(crate) started_s: i64,
 }
 
+/// What the broker keeps for the doors.
+struct Kept {
+    assets: Assets,
+    webhooks: Webhooks,
+    keys: Keys,
+}
+
 impl Shared {
     /// Opens what the broker keeps for the doors.
-    pub(crate) async fn open(config: Config, parts: Parts, hub: Arc<Hub>) -> Result<Self, broker::Error> {
-        let (assets, webhooks) = (Assets::open(&parts).await?, Webhooks::open(&parts).await?);
-        Ok(Self::new(config, parts, assets, webhooks, hub, Meters::new()))
-    }
-
-    fn new(
+    pub(crate) async fn open(
         config: Config,
         parts: Parts,
-        assets: Assets,
-        webhooks: Webhooks,
         hub: Arc<Hub>,
-        meters: Meters,
-    ) -> Self {
+        reach: Reach,
+    ) -> Result<Self, broker::Error> {
+        let kept = Kept {
+            assets: Assets::open(&parts).await?,
+            webhooks: Webhooks::open(&parts).await?,
+            keys: Keys::open(&parts, reach).await?,
+        };
+        Ok(Self::new(config, parts, kept, hub, Meters::new()))
+    }
+
+    fn new(config: Config, parts: Parts, kept: Kept, hub: Arc<Hub>, meters: Meters) -> Self {
+        let Kept { assets, webhooks, keys } = kept;
         let slots = Arc::new(Semaphore::new(config.requests_inflight_max));
         let started_s = parts.seams.clock.now().as_second();
         let pools = Pools::new(parts.catalogue.clone(), &config);
@@ -122,7 +138,9 @@ impl Shared {
         let (recent, work) = (Recent::default(), TaskTracker::new());
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
         Self {
+            keys,
             anyone: Caller::anyone(config.tenant.clone()),
+            nobody: Caller::nobody(config.tenant.clone()),
             config,
             parts,
             assets,
@@ -156,9 +174,14 @@ impl Shared {
         self.reachable_since.lock().elapsed() < FORGETFUL
     }
 
-    /// Who sends a request with these headers.
-    pub(crate) fn caller(&self, _headers: &HeaderMap) -> CallerRef {
+    /// Who sends a request while there are no keys.
+    pub(crate) fn anyone(&self) -> CallerRef {
         self.anyone.clone()
+    }
+
+    /// Who sends a request for which no key is needed, and brings none.
+    pub(crate) fn nobody(&self) -> CallerRef {
+        self.nobody.clone()
     }
 
     pub(crate) fn fresh_id(&self) -> RequestId {

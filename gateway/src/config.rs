@@ -43,6 +43,8 @@ pub struct Config {
     pub socket_queue_frames_max: usize,
     /// A WebSocket from which nothing came for so long, not even a pong, is closed.
     pub socket_idle_timeout_ms: u64,
+    /// How often it is looked for keys that other gateways have made or revoked.
+    pub key_refresh_ms: u64,
     /// How often a quiet SSE stream or WebSocket is sent a sign of life.
     pub ping_interval_ms: u64,
     /// The deadline of requests whose door waits for the answer, where the sender names none.
@@ -75,6 +77,7 @@ impl Config {
             ("tenant_queue_max", self.tenant_queue_max),
             ("socket_requests_max", self.socket_requests_max as u64),
             ("socket_queue_frames_max", self.socket_queue_frames_max as u64),
+            ("key_refresh_ms", self.key_refresh_ms),
             ("ping_interval_ms", self.ping_interval_ms),
             ("default_deadline_ms", self.default_deadline_ms),
         ];

@@ -9,7 +9,7 @@ use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
 };
 use futures_util::{StreamExt, future::try_join};
-use schemas::{Error, ErrorCode, RequestId, Tenant};
+use schemas::{Error, ErrorCode, RequestId, Role, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::{info, warn};
@@ -26,6 +26,8 @@ use replay::Replay;
 
 /// The tenant of letters whose sender could not be read from them.
 const UNKNOWN: &str = "unknown";
+/// Stands for all tenants in a pattern.
+const EVERY: &str = "*";
 /// How many letters a page has, where nothing is said.
 const PAGE_LETTERS: usize = 100;
 /// The most letters of a page: some 500 KB.
@@ -88,13 +90,18 @@ pub(crate) async fn list(
     }
     let limit = limit.unwrap_or(PAGE_LETTERS).clamp(1, PAGE_LETTERS_MAX);
     let from = after.map_or(0, |after| after.saturating_add(1));
-    let (own, unknown) = try_join(
-        summaries(&app, stage.as_deref(), entry.caller.tenant.as_str(), from, limit),
-        summaries(&app, stage.as_deref(), UNKNOWN, from, limit),
-    )
-    .await?;
-    let mut letters = own;
-    letters.extend(unknown);
+    let caller = &entry.caller;
+    let own = caller.sees().map_or(EVERY, Tenant::as_str);
+    let own = summaries(&app, stage.as_deref(), own, from, limit);
+    let mut letters = match sees_unknown(caller) {
+        false => own.await?,
+        true => {
+            let unknown = summaries(&app, stage.as_deref(), UNKNOWN, from, limit);
+            let (mut own, unknown) = try_join(own, unknown).await?;
+            own.extend(unknown);
+            own
+        }
+    };
     letters.sort_unstable_by_key(|letter| letter.sequence);
     letters.dedup_by_key(|letter| letter.sequence);
     let more = letters.len() > limit;
@@ -183,14 +190,28 @@ async fn find(app: &Shared, caller: &Caller, sequence: u64) -> Result<Letter, Er
     stored
         .filter(|stored| stored.sequence == sequence)
         .and_then(|stored| Letter::read(stored, &topology.subjects))
-        .filter(|letter| letter.tenant == caller.tenant.as_str() || letter.tenant == UNKNOWN)
+        .filter(|letter| is_seen(caller, letter))
         .ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no parked work has the sequence {sequence}")))
+}
+
+/// Whether `caller` may see a letter.
+fn is_seen(caller: &Caller, letter: &Letter) -> bool {
+    match letter.tenant.as_str() {
+        UNKNOWN => sees_unknown(caller),
+        tenant => caller.sees().is_none_or(|own| own.as_str() == tenant),
+    }
+}
+
+/// What nobody knows the sender of may be anybody's.
+fn sees_unknown(caller: &Caller) -> bool {
+    caller.must_be(Role::Superadmin).is_ok()
 }
 
 /// Whether the request of a letter has an outcome: then nothing runs again under its id.
 async fn has_ended(app: &Shared, caller: &Caller, letter: &Letter) -> Result<bool, Error> {
     let Ok(id) = RequestId::new(&letter.id) else { return Ok(false) };
-    let outcome = record::outcome(app, &Key::new(app, caller, id)).await;
+    let tenant = Tenant::new(&letter.tenant).unwrap_or_else(|_| caller.tenant.clone());
+    let outcome = record::outcome(app, &Key::of_tenant(app, tenant, id)).await;
     outcome.map(|outcome| outcome.is_some()).map_err(|error| refusal::of_broker(&error))
 }
 

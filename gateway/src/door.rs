@@ -7,7 +7,7 @@ use axum::{
     extract::{MatchedPath, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
 use opentelemetry::propagation::Extractor;
@@ -15,7 +15,15 @@ use schemas::{Error, ErrorCode, Format, RequestId};
 use tokio::time::Instant;
 use tracing::{Instrument, info};
 
-use crate::{app::App, caller::CallerRef, refusal::Refused, room::Share};
+use crate::{
+    access,
+    app::App,
+    caller::CallerRef,
+    keys::unauthorized,
+    refusal::{Refusal, Refused},
+    room::Share,
+    until::{self, REVOKED},
+};
 
 /// Why a request is refused for which there is no room.
 pub(crate) const NO_ROOM: &str =
@@ -41,31 +49,47 @@ pub(crate) struct Entry {
 pub(crate) struct Named(pub(crate) RequestId);
 
 /// The outermost layer.
-pub(crate) async fn enter(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn enter(State(app): State<App>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let entry = Entry {
-        fresh: app.fresh_id(),
-        caller: app.caller(request.headers()),
-        traceparent: text(request.headers(), broker::message::TRACEPARENT),
-    };
+    let (fresh, admitted) = (app.fresh_id(), access::admit(&app, &request));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let span = tracing::info_span!("request", %method, route, id = %entry.fresh);
+    let span = tracing::info_span!("request", %method, route, id = %fresh);
     broker::trace::continue_from(&span, &Carrier(request.headers()));
-    request.extensions_mut().insert(entry.clone());
-    let mut response = next.run(request).instrument(span).await;
-    let id =
-        response.extensions().get::<Named>().map_or_else(|| entry.fresh.clone(), |named| named.0.clone());
+    let caller = admitted.as_ref().ok().cloned();
+    let mut response = match admitted {
+        Ok(caller) => {
+            let traceparent = text(request.headers(), broker::message::TRACEPARENT);
+            let entry = Entry { fresh: fresh.clone(), caller, traceparent };
+            run(entry, request, next).instrument(span).await
+        }
+        Err(error) => Refusal(error).into_response(),
+    };
+    let id = response.extensions().get::<Named>().map_or(fresh, |named| named.0.clone());
     if let Some(Refused(code)) = response.extensions().get().copied() {
-        let (tenant, status) = (&entry.caller.tenant, response.status().as_u16());
+        let tenant = caller.as_ref().map_or("-", |caller| caller.tenant.as_str());
+        let status = response.status().as_u16();
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         app.meters.refused("http", code.as_str());
-        info!(%id, %tenant, %method, route, status, code = code.as_str(), ms, "request refused");
+        info!(%id, tenant, %method, route, status, code = code.as_str(), ms, "request refused");
     }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     response
+}
+
+/// Lets a request through, and no answer of it after its key is no good any more.
+async fn run(entry: Entry, mut request: Request, next: Next) -> Response {
+    let ended = entry.caller.ended();
+    request.extensions_mut().insert(entry);
+    let Some(ended) = ended else { return next.run(request).await };
+    tokio::select! {
+        // An answer that is ready goes before, always.
+        biased;
+        response = next.run(request) => until::ends_with(response, ended.clone()),
+        () = ended.cancelled() => Refusal(unauthorized(REVOKED)).into_response(),
+    }
 }
 
 struct Carrier<'a>(&'a HeaderMap);

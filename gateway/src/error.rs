@@ -1,8 +1,20 @@
 //! What stops the gateway. What a client is told is `refusal`'s.
 
+use std::net::SocketAddr;
+
 /// The gateway could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Other machines reach it, and there is no key by which anybody may come in.
+    #[error(
+        "{address} is reached by other machines, and there are no API keys yet: make the first with `dynode key create` while \
+             `dynode` listens on 127.0.0.1, or put one into the configuration (`dynode key create --offline`); to let everybody \
+             in, start with --without-keys"
+    )]
+    NoKeys {
+        /// Where it listens.
+        address: SocketAddr,
+    },
     /// A value in the configuration makes no sense.
     #[error("{0}")]
     Config(String),

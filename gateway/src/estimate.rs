@@ -22,5 +22,6 @@ pub(crate) async fn create(
     let format = door::body_format(&headers, &body)?;
     let request: Request = native::parse(format.decode(&body)?)?;
     submit::check_tenant(&entry.caller, &request)?;
+    entry.caller.check_scope(&request)?;
     Ok(Json((app.parts.estimate)(&entry.caller.tenant, request)?))
 }

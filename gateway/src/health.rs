@@ -70,7 +70,7 @@ pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
         ],
         "websocket": "/ws",
         "operations": [
-            "/v1/status", "/v1/usage", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
+            "/v1/status", "/v1/usage", "/v1/keys", "/v1/keys/{id}", "/v1/keys/{id}/rotate", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
         ],
         "health": ["/health/live", "/health/ready", "/metrics"],
     }))

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `connection`, `impatient`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
-//! | `caller` | who comes in |
+//! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
+//! | `keys` | the API keys, and the door at which they are managed |
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
@@ -26,6 +27,7 @@ pub mod error;
 pub mod server;
 pub mod standby;
 
+mod access;
 mod account;
 mod app;
 mod assets;
@@ -44,6 +46,7 @@ mod health;
 mod hub;
 mod impatient;
 mod joined;
+mod keys;
 mod linger;
 mod listener;
 mod metrics;
@@ -57,6 +60,7 @@ mod router;
 mod sse;
 mod status;
 mod submit;
+mod until;
 mod usage;
 mod waiting;
 mod webhooks;
@@ -72,6 +76,7 @@ pub use catalogue::{Catalogue, ModelInfo};
 pub use config::Config;
 pub use error::Error;
 pub use health::Standing;
+pub use keys::{Access, ConfiguredKeys, KeyConfig, config_hash};
 pub use server::Gateway;
 pub use standby::Standby;
 pub use webhooks::Signers;

@@ -30,7 +30,11 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(app: &Shared, caller: &Caller, id: RequestId) -> Self {
-        let (subjects, tenant) = (&app.parts.topology.subjects, caller.tenant.clone());
+        Self::of_tenant(app, caller.tenant.clone(), id)
+    }
+
+    pub(crate) fn of_tenant(app: &Shared, tenant: Tenant, id: RequestId) -> Self {
+        let subjects = &app.parts.topology.subjects;
         let (events, outcome) = (subjects.event(&tenant, &id), subjects.outcome(&tenant, &id));
         Self { tenant, id, events, outcome }
     }

@@ -93,6 +93,9 @@ pub(crate) fn with_status(status: StatusCode, error: &Error) -> Response {
     if let Some(milliseconds) = error.estimated_wait_ms {
         headers.insert(X_ESTIMATED_WAIT, HeaderValue::from(milliseconds));
     }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     // The SDKs repeat 409, 429 and 5xx by themselves unless they are told not to.
     if !error.retryable && (matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error()) {
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));

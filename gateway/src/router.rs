@@ -15,7 +15,7 @@ use tracing::error;
 
 use crate::{
     app::App,
-    assets, dead, door, estimate, events, health, native, openai,
+    assets, dead, door, estimate, events, health, keys, native, openai,
     refusal::{self, Refusal, Refused},
     status, usage, webhooks, ws,
 };
@@ -46,6 +46,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/v1/dead", get(dead::list))
         .route("/v1/dead/{sequence}", get(dead::show).delete(dead::remove))
         .route("/v1/dead/{sequence}/replay", post(dead::replay))
+        .route("/v1/keys", get(keys::door::list).post(keys::door::create))
+        .route("/v1/keys/{id}", get(keys::door::show).delete(keys::door::revoke))
+        .route("/v1/keys/{id}/rotate", post(keys::door::rotate))
         .route("/ws", any(ws::upgrade))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)

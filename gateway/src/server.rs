@@ -17,6 +17,7 @@ use crate::{
     app::{App, Shared},
     connection,
     hub::{self, Ears, Hub},
+    keys::{Reach, keeper},
     linger,
     listener::{Incoming, Listener},
     router,
@@ -49,7 +50,11 @@ impl Gateway {
     pub async fn after(standby: Standby, parts: Parts) -> Result<Self, Error> {
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
         let Standby { config, listener, address } = standby;
-        let app = shared(config, parts).await?;
+        let reach = if address.ip().is_loopback() { Reach::Here } else { Reach::Network };
+        let app = shared(config, parts, reach).await?;
+        if app.keys.is_missing() {
+            return Err(Error::NoKeys { address });
+        }
         Ok(Self { app, listener: Listener::Socket(listener), address, ears })
     }
 
@@ -62,8 +67,13 @@ impl Gateway {
         config.check().map_err(Error::Config)?;
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let app = shared(config, parts).await?;
+        let app = shared(config, parts, Reach::Here).await?;
         Ok(Self { app, listener: Listener::Given(connections), address: nowhere, ears })
+    }
+
+    /// Whether everybody may come in: there are no keys.
+    pub fn is_open(&self) -> bool {
+        self.app.keys.is_open()
     }
 
     /// Where it listens.
@@ -78,6 +88,7 @@ impl Gateway {
         let mut parts = JoinSet::new();
         parts.spawn(hub::run(app.clone(), ears));
         parts.spawn(linger::run(app.clone()));
+        parts.spawn(keeper::run(app.clone()));
         let mut doors = Doors::new(&app, listener);
         tokio::select! {
             // Of what happens at once, the order is always the same: a run can be repeated from its seed.
@@ -105,8 +116,8 @@ impl Gateway {
     }
 }
 
-async fn shared(config: Config, parts: Parts) -> Result<App, Error> {
-    let shared = Shared::open(config, parts, Arc::new(Hub::new())).await;
+async fn shared(config: Config, parts: Parts, reach: Reach) -> Result<App, Error> {
+    let shared = Shared::open(config, parts, Arc::new(Hub::new()), reach).await;
     shared.map(Arc::new).map_err(Error::Store)
 }
 

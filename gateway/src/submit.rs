@@ -66,6 +66,7 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
     app.check_open()?;
     check_tenant(&visit.entry.caller, &request)?;
     request.check()?;
+    visit.entry.caller.check_scope(&request)?;
     let slot = app.slots.clone().try_acquire_owned().map_err(|_| {
         app.crowded("this server has as many requests in flight as it takes (gateway.requests_inflight_max)")
     })?;

@@ -38,6 +38,7 @@ impl Rig {
             assets: AssetLimits::default(),
             seams: Seams::simulated(7, Timestamp::UNIX_EPOCH),
             catalogue: crate::Catalogue::default(),
+            access: crate::Access::default(),
             signers: crate::Signers::default(),
             estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing is served"))),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
@@ -45,7 +46,9 @@ impl Rig {
             version: String::new(),
         };
         let ears = Ears::open(broker, &parts.topology.subjects).await.unwrap();
-        let app = Arc::new(Shared::open(config, parts, Arc::new(Hub::new())).await.unwrap());
+        let app = Arc::new(
+            Shared::open(config, parts, Arc::new(Hub::new()), crate::keys::Reach::Here).await.unwrap(),
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(hub::run(app.clone(), ears));
         tasks.spawn(linger::run(app.clone()));
@@ -53,7 +56,7 @@ impl Rig {
     }
 
     pub(crate) fn key(&self, id: &str) -> Key {
-        Key::new(&self.app, &self.app.caller(&axum::http::HeaderMap::new()), RequestId::new(id).unwrap())
+        Key::new(&self.app, &self.app.anyone(), RequestId::new(id).unwrap())
     }
 
     /// An event of the first attempt, as a worker sends it.

@@ -19,6 +19,8 @@ use crate::{
     refusal::Refusal,
 };
 
+/// The subprotocol, for clients that name one.
+const PROTOCOL: &str = "dynode";
 /// A frame over the limit is read to the end up to this multiple of it, so that its sender gets the close code instead
 /// of a reset connection.
 const FRAME_READ_FACTOR: usize = 4;
@@ -39,7 +41,8 @@ pub(crate) async fn upgrade(
     let read_max = app.config.frame_bytes_max.saturating_mul(FRAME_READ_FACTOR);
     // The tracker's token makes a drain wait for this socket.
     let work = app.work.token();
-    let socket = upgrade.max_message_size(read_max).max_frame_size(read_max);
+    // A page that puts its key among the subprotocols needs one to be chosen; that with the key is not repeated.
+    let socket = upgrade.protocols([PROTOCOL]).max_message_size(read_max).max_frame_size(read_max);
     Ok(socket
         .on_upgrade(move |socket| async move {
             session::run(app, entry.caller, socket).await;

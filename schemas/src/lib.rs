@@ -4,7 +4,8 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`token`] | [`Tenant`] and [`RequestId`]: validated subject tokens |
+//! | [`token`] | [`Tenant`], [`RequestId`] and [`KeyId`]: validated subject tokens |
+//! | [`key`] | API keys: their text, and what is kept of them |
 //! | [`subject`] | every subject of the contract as a typed constructor |
 //! | [`action`] | the kinds of work and the check of a payload against its action |
 //! | [`request`], [`work`] | what a publisher sends, what a worker receives |
@@ -33,6 +34,7 @@ pub mod event;
 pub mod export;
 pub mod fingerprint;
 pub mod heartbeat;
+pub mod key;
 pub mod ledger;
 pub mod media;
 pub mod outcome;
@@ -55,13 +57,14 @@ pub use error::{Error, ErrorCode};
 pub use estimate::{Estimate, EstimatedStep, LeftOut};
 pub use event::{Event, EventBody, EventHead};
 pub use heartbeat::{AsideKey, Backpressure, Flow, Governing, Heartbeat};
+pub use key::{ApiKey, BadKey, CallerLimits, KeyMode, KeyRecord, Role, SentBy};
 pub use ledger::{LedgerEntry, LedgerLine};
 pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
 pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
 pub use subject::Subjects;
-pub use token::{InvalidToken, RequestId, Tenant};
+pub use token::{InvalidToken, KeyId, RequestId, Tenant};
 pub use usage::{Dimension, UsageKey, UsageReport, UsageRow, UsageSum};
 pub use work::{CallbackJob, Closing, Plan, Step, Work};
 

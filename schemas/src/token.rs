@@ -1,4 +1,4 @@
-//! Validated subject tokens: a tenant and a request id can always be put into a subject.
+//! Validated subject tokens: a tenant, a request id and the id of a key can always be put into a subject.
 //!
 //! `[A-Za-z0-9_-]{1,64}`: no dot, wildcard, space or control character, so no id can widen a subscription.
 
@@ -103,6 +103,11 @@ token!(
     /// Names one request within its tenant, for ever: the same id again attaches to the same request.
     RequestId,
     "request id"
+);
+token!(
+    /// Names an API key: its lookup id, which is no secret.
+    KeyId,
+    "key id"
 );
 
 #[cfg(test)]

@@ -3,14 +3,13 @@
 use clap::Args;
 use schemas::Dimension;
 
-use super::{QuestionArgs, URL};
+use super::{QuestionArgs, ServerArgs};
 
 /// `dynode cost`.
 #[derive(Debug, Args)]
 pub(crate) struct CostArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// What rows are told apart by, with commas: hour, tenant, session, action, provider, model
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
     pub(crate) by: Vec<Dimension>,
@@ -28,9 +27,8 @@ pub(crate) struct CostArgs {
 /// `dynode estimate`.
 #[derive(Debug, Args)]
 pub(crate) struct EstimateArgs {
-    /// Where the server is
-    #[arg(long, env = "DYNODE_URL", default_value = URL)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Print the estimate as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

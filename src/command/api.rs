@@ -2,11 +2,16 @@
 
 use std::{future::Future, io, process::ExitCode};
 
-use reqwest::{Client, Method};
+use anyhow::Context;
+use reqwest::{
+    Client, Method,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use serde_json::Value;
 use tokio::runtime;
 
 use crate::{
+    cli::ServerArgs,
     command::{self, watch},
     exit,
 };
@@ -33,9 +38,10 @@ pub(super) enum Fault {
 }
 
 impl Api {
-    /// The server at `url`.
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        Ok(Self { client: watch::client()?, base: url.trim_end_matches('/').to_owned() })
+    /// That server.
+    pub(super) fn new(server: &ServerArgs) -> anyhow::Result<Self> {
+        let base = server.url.trim_end_matches('/').to_owned();
+        Ok(Self { client: watch::client(server)?, base })
     }
 
     /// Its answer to `method` of `path`, with a body where there is one.
@@ -59,6 +65,22 @@ impl Api {
             _ => Err(Fault::Refused(format!("{url} answered {status}, and nothing that is understood here"))),
         }
     }
+}
+
+/// What `server` is told with each request: by which key, and for whom.
+pub(super) fn headers(server: &ServerArgs) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    if let Some(key) = &server.key {
+        // What was wrong with it is not repeated.
+        let value = HeaderValue::from_str(&format!("Bearer {}", key.expose().trim()));
+        let mut value = value.ok().context("--key: this is no API key")?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    if let Some(tenant) = &server.on_behalf {
+        headers.insert("x-dynode-tenant", HeaderValue::from_str(tenant.as_str())?);
+    }
+    Ok(headers)
 }
 
 /// Does `what` to its end; a fault is told and becomes an exit code.

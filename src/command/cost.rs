@@ -20,7 +20,7 @@ use crate::{
 
 /// Asks for the sums and shows them.
 pub(crate) fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
-    let api = Api::new(&args.url)?;
+    let api = Api::new(&args.server)?;
     api::run(async {
         let answer = api.ask(Method::GET, &path(args), None).await?;
         if args.json {

@@ -24,11 +24,11 @@ const PAGE_LETTERS: usize = 1_000;
 
 /// Does what `command` says.
 pub(crate) fn run(command: DeadCommand) -> anyhow::Result<ExitCode> {
-    let (DeadCommand::List(DeadListArgs { url, .. })
-    | DeadCommand::Show(DeadShowArgs { url, .. })
-    | DeadCommand::Replay(DeadReplayArgs { selection: DeadSelection { url, .. }, .. })
-    | DeadCommand::Drop(DeadSelection { url, .. })) = &command;
-    let letters = Letters::new(url)?;
+    let (DeadCommand::List(DeadListArgs { server, .. })
+    | DeadCommand::Show(DeadShowArgs { server, .. })
+    | DeadCommand::Replay(DeadReplayArgs { selection: DeadSelection { server, .. }, .. })
+    | DeadCommand::Drop(DeadSelection { server, .. })) = &command;
+    let letters = Letters::new(server)?;
     api::run(async {
         match command {
             DeadCommand::List(args) => list(&letters, &args).await,

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let request = serde_json::to_value(Request::new(args.question.action, payload))?;
-    let api = Api::new(&args.url)?;
+    let api = Api::new(&args.server)?;
     api::run(async {
         let answer = api.ask(Method::POST, "/v1/estimate", Some(&request)).await?;
         if args.json {

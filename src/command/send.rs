@@ -12,7 +12,7 @@ use tokio::runtime;
 
 use crate::{
     cli::SendArgs,
-    command::{self, question},
+    command::{self, api, question},
     exit,
     signal::Signals,
 };
@@ -35,18 +35,19 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
             return Ok(exit::USAGE.into());
         }
     };
-    let url = match socket_url(&args.url) {
+    let url = match socket_url(&args.server.url) {
         Ok(url) => url,
         Err(why) => {
             command::complain(&format!("--url: {why}"));
             return Ok(exit::USAGE.into());
         }
     };
+    let headers = api::headers(&args.server)?;
     let chatty = args.verbose || io::stderr().is_terminal();
     let screen = Screen::new(Style::of(args), chatty, io::stdout(), io::stderr());
     let patience = Duration::from_secs(args.deadline) + GRACE;
     let end = runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let session = Session::new(url, request, screen, Signals::listen()?);
+        let session = Session::new((url, headers), request, screen, Signals::listen()?);
         Box::pin(session.run(patience)).await
     })?;
     Ok(match end {

@@ -15,7 +15,11 @@ use serde_json::Value;
 use sse_stream::SseByteStream;
 use tokio::{runtime, time};
 
-use crate::{cli::WatchArgs, command, exit};
+use crate::{
+    cli::{ServerArgs, WatchArgs},
+    command::{self, api},
+    exit,
+};
 
 /// Where the events are.
 const PATH: &str = "/v1/events";
@@ -34,8 +38,8 @@ pub(crate) fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn watch(args: &WatchArgs) -> anyhow::Result<ExitCode> {
-    let url = format!("{}{PATH}", args.url.trim_end_matches('/'));
-    let client = client()?;
+    let url = format!("{}{PATH}", args.server.url.trim_end_matches('/'));
+    let client = client(&args.server)?;
     let mut connected = false;
     loop {
         match client.get(&url).send().await.and_then(Response::error_for_status) {
@@ -61,10 +65,11 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The roots come along, since without any on the machine a client cannot be made, not even for plain HTTP.
-pub(super) fn client() -> anyhow::Result<Client> {
+pub(super) fn client(server: &ServerArgs) -> anyhow::Result<Client> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
     Client::builder()
         .tls_certs_merge(roots.collect::<Result<Vec<_>, _>>()?)
+        .default_headers(api::headers(server)?)
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(SILENCE_MAX)
         .build()

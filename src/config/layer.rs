@@ -11,8 +11,8 @@ use super::{Error, Origins, Place};
 
 /// Every variable of the environment that begins so is a setting, but for those in [`NOT_SETTINGS`].
 const PREFIX: &str = "DYNODE_";
-/// Variables that other parts read: the path of the file itself, and where `send` and `watch` find the server.
-const NOT_SETTINGS: [&str; 2] = ["DYNODE_CONFIG", "DYNODE_URL"];
+/// Variables that other parts read: the path of the file itself, and where commands find the server, by which key and for whom.
+const NOT_SETTINGS: [&str; 4] = ["DYNODE_CONFIG", "DYNODE_URL", "DYNODE_API_KEY", "DYNODE_AS"];
 
 /// The settings so far, and where each came from.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{api, connection::Connection, publish, read, streams, wire};
-use crate::{Bucket, BucketSpec, Error, ErrorKind, Storage, Stored, message::MESSAGE_ID};
+use crate::{Bucket, BucketSpec, Change, Error, ErrorKind, Storage, Stored, message::MESSAGE_ID};
 
 /// Marks a message that says that its key has no value.
 const OPERATION: &str = "KV-Operation";
@@ -148,16 +148,25 @@ impl Bucket for KeyValue {
     }
 
     async fn keys(&self) -> Result<Vec<String>, Error> {
+        let all = self.changes(0).await?.into_iter();
+        Ok(all.filter(|change| change.value.is_some()).map(|change| change.key).collect())
+    }
+
+    /// The stream holds the last message of each key and no other.
+    async fn changes(&self, revision: u64) -> Result<Vec<Change>, Error> {
         let prefix = self.subject("");
-        let replay = match read::replay(&self.connection, &self.stream(), &self.subject(">"), 1).await {
+        let from = revision.saturating_add(1);
+        let replay = match read::replay(&self.connection, &self.stream(), &self.subject(">"), from).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
         let stored: Vec<Stored> = replay.try_collect().await?;
-        let keys = stored.iter().filter(|stored| has_value(stored));
-        Ok(keys
-            .filter_map(|stored| stored.message.subject.strip_prefix(&prefix).map(str::to_owned))
-            .collect())
+        let change = |stored: Stored| {
+            let key = stored.message.subject.strip_prefix(&prefix)?.to_owned();
+            let value = has_value(&stored).then_some(stored.message.payload);
+            Some(Change { key, value, revision: stored.sequence })
+        };
+        Ok(stored.into_iter().filter_map(change).collect())
     }
 }
 

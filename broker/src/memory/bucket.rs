@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{handle::Handle, sync::Sync};
-use crate::{Bucket, BucketSpec, Error, ErrorKind, Storage};
+use crate::{Bucket, BucketSpec, Change, Error, ErrorKind, Storage};
 
 /// The values of one bucket.
 #[derive(Debug)]
@@ -180,6 +180,21 @@ impl Bucket for Opened {
         values.expire(Instant::now());
         let set = values.values.iter().filter(|(_, value)| value.bytes.is_some());
         Ok(set.map(|(key, _)| key.clone()).collect())
+    }
+
+    async fn changes(&self, revision: u64) -> Result<Vec<Change>, Error> {
+        let mut state = self.handle.ask(|| format!("changes of bucket {}", self.name)).await?;
+        let Some(values) = state.buckets.get_mut(&self.name) else { return Ok(Vec::new()) };
+        values.expire(Instant::now());
+        let later = values.values.iter().filter(|(_, value)| value.revision > revision);
+        let change = |(key, value): (&String, &Value)| Change {
+            key: key.clone(),
+            value: value.bytes.clone(),
+            revision: value.revision,
+        };
+        let mut changes: Vec<_> = later.map(change).collect();
+        changes.sort_unstable_by_key(|change| change.revision);
+        Ok(changes)
     }
 }
 

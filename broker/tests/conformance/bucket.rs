@@ -61,6 +61,25 @@ pub(crate) async fn keys_with_a_value_are_listed(broker: &dyn Broker) {
     assert_eq!(keys, ["a.x", "b"]);
 }
 
+pub(crate) async fn changes_are_told_from_a_revision_on(broker: &dyn Broker) {
+    let bucket = broker.bucket(&bucket()).await.unwrap();
+    assert!(bucket.changes(0).await.unwrap().is_empty());
+    bucket.put("b", ONE).await.unwrap();
+    let middle = bucket.put("a.x", ONE).await.unwrap();
+    let later = bucket.put("b", TWO).await.unwrap();
+    bucket.delete("c").await.unwrap();
+    let told = async |revision| {
+        let changes = bucket.changes(revision).await.unwrap().into_iter();
+        changes.map(|change| (change.key, change.value)).collect::<Vec<_>>()
+    };
+    let (a, b, c) = (("a.x".to_owned(), Some(ONE)), ("b".to_owned(), Some(TWO)), ("c".to_owned(), None));
+    assert_eq!(told(0).await, [a, b.clone(), c.clone()]);
+    assert_eq!(told(middle).await, [b, c.clone()]);
+    assert_eq!(told(later).await, [c]);
+    let last = bucket.changes(later).await.unwrap()[0].revision;
+    assert!(last > later && told(last).await.is_empty());
+}
+
 pub(crate) async fn a_value_ages_out(broker: &dyn Broker) {
     let spec = BucketSpec { age_max: Some(Duration::from_secs(1)), ..bucket() };
     let bucket = broker.bucket(&spec).await.unwrap();

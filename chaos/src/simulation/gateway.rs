@@ -63,6 +63,7 @@ impl Gateway {
                 model(CHAT, Action::ChatCompletion, NAMES[0]),
                 model(EMBED, Action::EmbeddingQuery, NAMES[0]),
             ]),
+            access: gateway::Access::default(),
             signers: Signers::default(),
             estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing has a price here"))),
             metrics: Arc::new(|| Box::pin(std::future::ready(String::new()))),

@@ -62,6 +62,8 @@ pub(super) fn gateway(tenant: &schemas::Tenant) -> Result<gateway::Config, Broke
         "socket_requests_max": 16,
         "socket_queue_frames_max": 16,
         "resume_wait_ms": 5_000,
+        // There are no keys.
+        "key_refresh_ms": 3_600_000,
         "drain_timeout_ms": DRAIN_MS,
     });
     section("gateway", &changes)

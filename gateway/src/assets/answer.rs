@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_range_header::RangeUnsatisfiableError;
-use schemas::{Asset, Error};
+use schemas::{Asset, Error, Role};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -36,7 +36,10 @@ pub(crate) async fn get(
 ) -> Result<Response, Refusal> {
     let found = match signed.link()? {
         Some(link) => by_link(&app, &id, &link).await?,
-        None => of_tenant(&app, &id, &entry.caller.tenant).await?,
+        None => {
+            entry.caller.must_be(Role::User)?;
+            of_tenant(&app, &id, &entry.caller.tenant).await?
+        }
     };
     let etag = format!("\"{}\"", found.asset.sha256);
     let mut response = match part(&headers, &etag, found.asset.bytes) {

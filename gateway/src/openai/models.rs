@@ -1,13 +1,13 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
 };
 use schemas::{Error, ErrorCode};
 use serde::Serialize;
 
-use crate::{ModelInfo, app::App, refusal::Refusal};
+use crate::{ModelInfo, app::App, door::Entry, refusal::Refusal};
 
 #[derive(Serialize)]
 pub(crate) struct List {
@@ -23,15 +23,21 @@ pub(crate) struct Model {
     owned_by: String,
 }
 
-/// Every model that can be asked for.
-pub(crate) async fn list(State(app): State<App>) -> Json<List> {
-    let data = app.parts.catalogue.now().models().iter().map(|info| model(&app, info)).collect();
-    Json(List { object: "list", data })
+/// Every model that the caller may ask for.
+pub(crate) async fn list(State(app): State<App>, Extension(entry): Extension<Entry>) -> Json<List> {
+    let listing = app.parts.catalogue.now();
+    let models = listing.models().iter().filter(|info| entry.caller.may_ask_for(&info.id));
+    Json(List { object: "list", data: models.map(|info| model(&app, info)).collect() })
 }
 
 /// One model. Its id may hold slashes, percent-encoded as the SDKs do or plain.
-pub(crate) async fn get(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Model>, Refusal> {
-    match app.parts.catalogue.now().models().iter().find(|info| info.id == id) {
+pub(crate) async fn get(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+) -> Result<Json<Model>, Refusal> {
+    let listing = app.parts.catalogue.now();
+    match listing.models().iter().find(|info| info.id == id && entry.caller.may_ask_for(&id)) {
         Some(info) => Ok(Json(model(&app, info))),
         None => {
             let why = "no such model; GET /v1/models lists them";

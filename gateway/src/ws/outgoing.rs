@@ -15,6 +15,7 @@ use crate::frame::Frame;
 /// Why a socket is closed.
 pub(crate) const GOING_AWAY: u16 = 1001;
 pub(crate) const PROTOCOL_ERROR: u16 = 1002;
+pub(crate) const POLICY: u16 = 1008;
 pub(crate) const TOO_LARGE: u16 = 1009;
 
 /// The socket is gone.

@@ -21,7 +21,7 @@ use tracing::{Instrument, debug};
 
 use super::{
     incoming::{self, Incoming, Unusable},
-    outgoing::{self, GOING_AWAY, Gone, Outgoing, PROTOCOL_ERROR, TOO_LARGE},
+    outgoing::{self, GOING_AWAY, Gone, Outgoing, POLICY, PROTOCOL_ERROR, TOO_LARGE},
     request::{self, Ended},
 };
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     frame::{Frame, Position},
     health,
     record::Key,
+    until::REVOKED,
 };
 
 /// How long a client may take to answer the close frame.
@@ -102,6 +103,8 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut signals = self.app.hub.signals();
         let (draining, cut) = (self.app.draining.clone(), self.app.cut.clone());
+        // Of a caller without a key it is one that is never cancelled.
+        let revoked = self.caller.ended().unwrap_or_default();
         loop {
             if draining.is_cancelled() && self.tasks.is_empty() {
                 return Some((GOING_AWAY, "draining"));
@@ -110,6 +113,7 @@ impl Session {
                 // Always in this order, so that a run can be repeated from its seed. What the client says comes last:
                 // one that never stops sending must not hold back the rest.
                 biased;
+                () = revoked.cancelled() => return Some((POLICY, REVOKED)),
                 () = cut.cancelled() => return Some((GOING_AWAY, "draining")),
                 () = self.out.closed() => return None,
                 () = draining.cancelled(), if !draining.is_cancelled() => {}

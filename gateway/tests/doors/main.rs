@@ -10,6 +10,7 @@ mod dead;
 mod embeddings;
 mod estimate;
 mod events;
+mod keys;
 mod limits;
 mod linger;
 mod native;

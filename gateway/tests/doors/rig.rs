@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use broker::{AssetLimits, Broker, Limits, Seams, Topology, memory::Memory};
 use futures_util::StreamExt;
-use gateway::{Catalogue, Config, Gateway, ModelInfo, Parts, Signers, Standing};
+use gateway::{Access, Catalogue, Config, Gateway, ModelInfo, Parts, Signers, Standing};
 use schemas::{Action, Error, Estimate, EstimatedStep, Request, RequestId, Secret, Subjects, Tenant};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -56,8 +56,25 @@ impl Rig {
         Self::of(Topology::new(Subjects::default()), broker, assets, changes).await
     }
 
+    /// A gateway on `broker` with what the configuration says of keys.
+    pub(crate) async fn guarded(broker: Memory, access: Access, changes: Value) -> Self {
+        let (topology, assets) = (Topology::new(Subjects::default()), AssetLimits::default());
+        Self::opened(topology, broker, assets, access, changes).await.unwrap()
+    }
+
     /// A gateway that knows of these streams only.
     pub(crate) async fn of(topology: Topology, broker: Memory, assets: AssetLimits, changes: Value) -> Self {
+        Self::opened(topology, broker, assets, Access::default(), changes).await.unwrap()
+    }
+
+    /// One that may refuse to start.
+    pub(crate) async fn opened(
+        topology: Topology,
+        broker: Memory,
+        assets: AssetLimits,
+        access: Access,
+        changes: Value,
+    ) -> Result<Self, gateway::Error> {
         let worker = Worker::start(broker.clone(), topology.clone()).await;
         let model = |id: &str, action| ModelInfo {
             id: id.into(),
@@ -76,19 +93,20 @@ impl Rig {
                 model("lab/sim-image", Action::ImageGenerate),
                 model("lab/sim-speech", Action::AudioSynthesize),
             ]),
+            access,
             signers: signers(),
             estimate: Arc::new(estimate),
             metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
             standing: Arc::new(Standing::default),
             version: "0.0.0".into(),
         };
-        let gateway = Gateway::bind(config(changes), parts).await.unwrap();
+        let gateway = Gateway::bind(config(changes), parts).await?;
         let address = gateway.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(gateway.serve(async move {
             let _ = stopped.await;
         }));
-        Self { address, broker, topology, worker, stop: Some(stop), server }
+        Ok(Self { address, broker, topology, worker, stop: Some(stop), server })
     }
 
     /// Begins the drain.
@@ -164,6 +182,7 @@ fn config(changes: Value) -> Config {
         "socket_requests_max": 16,
         "socket_queue_frames_max": 64,
         "socket_idle_timeout_ms": 60_000,
+        "key_refresh_ms": 50,
         "ping_interval_ms": 15_000,
         "default_deadline_ms": 60_000,
         "deadline_grace_ms": 5_000,

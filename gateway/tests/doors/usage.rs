@@ -9,7 +9,7 @@ use crate::rig::Rig;
 
 impl Rig {
     /// Writes an entry as the engine does: a request of `tenant` that ended so many hours ago, by these models.
-    async fn used(&self, tenant: &str, id: &str, hours: i64, models: &[(&str, Option<f64>)]) {
+    pub(crate) async fn used(&self, tenant: &str, id: &str, hours: i64, models: &[(&str, Option<f64>)]) {
         let line = |(model, cost_usd): &(&str, Option<f64>)| LedgerLine {
             provider: "sim".into(),
             model: (*model).into(),

@@ -4,7 +4,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::command::api::{Api, Fault};
+use crate::{
+    cli::ServerArgs,
+    command::api::{Api, Fault},
+};
 
 /// Where the letters of a server are.
 #[derive(Debug)]
@@ -19,9 +22,9 @@ pub(super) struct Page {
 }
 
 impl Letters {
-    /// Those of the server at `url`.
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        Api::new(url).map(Self)
+    /// Those of that server.
+    pub(super) fn new(server: &ServerArgs) -> anyhow::Result<Self> {
+        Api::new(server).map(Self)
     }
 
     pub(super) async fn page(

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context;
 use futures_util::{SinkExt, StreamExt};
+use reqwest::{StatusCode, header::HeaderMap};
 use schemas::{ErrorCode, EventBody, Request, RequestId};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,7 +17,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{self, Message, protocol::frame::coding::CloseCode},
+    tungstenite::{self, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
 };
 
 #[cfg(test)]
@@ -69,6 +70,8 @@ struct Frame {
 #[derive(Debug)]
 pub(super) struct Session<Out, Notes> {
     url: String,
+    /// What the server is told when the socket is opened.
+    headers: HeaderMap,
     request: Request,
     screen: Screen<Out, Notes>,
     signals: Signals,
@@ -76,14 +79,14 @@ pub(super) struct Session<Out, Notes> {
 }
 
 impl<Out: Write, Notes: Write> Session<Out, Notes> {
-    /// A session with the WebSocket at `url`. The request must have an id.
-    pub(super) const fn new(
-        url: String,
+    /// A session with the WebSocket at `url`, opened with `headers`. The request must have an id.
+    pub(super) fn new(
+        (url, headers): (String, HeaderMap),
         request: Request,
         screen: Screen<Out, Notes>,
         signals: Signals,
     ) -> Self {
-        Self { url, request, screen, signals, seen: None }
+        Self { url, headers, request, screen, signals, seen: None }
     }
 
     /// Sends the request and shows its events until it has ended, or for as long as `patience` lasts.
@@ -92,7 +95,7 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
         let (mut pause, mut was_connected) = (Duration::ZERO, false);
         loop {
             let connection = tokio::select! {
-                connection = connect(&self.url, pause) => connection,
+                connection = connect(&self.url, &self.headers, pause) => connection,
                 _ = self.signals.next() => return Ok(End::Interrupted),
                 () = time::sleep_until(give_up) => return self.late(),
             };
@@ -125,7 +128,10 @@ impl<Out: Write, Notes: Write> Session<Out, Notes> {
         if let tungstenite::Error::Http(response) = error
             && response.status().is_client_error()
         {
-            self.screen.note(&format!("{} refuses the connection: {}", self.url, response.status()))?;
+            let status = response.status();
+            let mend =
+                if status == StatusCode::UNAUTHORIZED { "; set DYNODE_API_KEY to a key of it" } else { "" };
+            self.screen.note(&format!("{} refuses the connection: {status}{mend}", self.url))?;
             return Ok(Parting::End(End::Failed));
         }
         if !was_connected {
@@ -254,8 +260,10 @@ fn is_forgotten(frame: &Frame, position: Option<(u32, u64)>) -> bool {
     not_found && position.is_none()
 }
 
-async fn connect(url: &str, pause: Duration) -> Result<Socket, tungstenite::Error> {
+async fn connect(url: &str, headers: &HeaderMap, pause: Duration) -> Result<Socket, tungstenite::Error> {
     time::sleep(pause).await;
+    let mut request = url.into_client_request()?;
+    request.headers_mut().extend(headers.clone());
     let without_nagle = true;
-    connect_async_with_config(url, None, without_nagle).await.map(|(socket, _)| socket)
+    connect_async_with_config(request, None, without_nagle).await.map(|(socket, _)| socket)
 }

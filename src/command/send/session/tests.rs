@@ -38,7 +38,7 @@ async fn play(script: Script, patience: Duration) -> (Vec<Value>, String, End) {
     let request = Request { id, ..Request::new(schemas::Action::ChatCompletion, payload) };
     let mut out = Vec::new();
     let screen = Screen::new(Style::Stream, false, &mut out, Vec::new());
-    let session = Session::new(url, request, screen, Signals::listen().unwrap());
+    let session = Session::new((url, HeaderMap::new()), request, screen, Signals::listen().unwrap());
     let end = session.run(patience).await.unwrap();
     (server.await.unwrap(), String::from_utf8(out).unwrap(), end)
 }
@@ -122,6 +122,11 @@ async fn a_server_that_was_never_there_is_unreachable() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let request = Request::new(schemas::Action::ChatCompletion, json!({}));
     let screen = Screen::new(Style::Stream, false, Vec::new(), Vec::new());
-    let session = Session::new(format!("ws://{free}/ws"), request, screen, Signals::listen().unwrap());
+    let session = Session::new(
+        (format!("ws://{free}/ws"), HeaderMap::new()),
+        request,
+        screen,
+        Signals::listen().unwrap(),
+    );
     assert_eq!(session.run(LONG).await.unwrap(), End::Unreachable);
 }

@@ -1,0 +1,139 @@
+//! Keys that stand in the configuration: their hashes, never the keys. For a broker that forgets, and for a server that listens
+//! to the network from its first start on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use parking_lot::RwLock;
+use schemas::{Action, CallerLimits, KeyId, KeyMode, KeyRecord, Role, Tenant};
+use serde::Deserialize;
+
+use super::{
+    hash::Hash,
+    ring::{Pass, PassRef},
+};
+
+/// One `[[keys]]`, as `dynode key create --offline` prints it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// Its lookup id.
+    pub id: KeyId,
+    /// Its hash: `sha256:` and 64 hexadecimal digits.
+    pub hash: String,
+    /// What it reaches.
+    #[serde(default)]
+    pub mode: KeyMode,
+    /// Whose work it is.
+    pub tenant: Tenant,
+    /// What its owner calls it.
+    #[serde(default)]
+    pub name: String,
+    /// What it may do.
+    #[serde(default)]
+    pub role: Role,
+    /// The actions that may be asked for; all where none is named.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+    /// The models that may be asked for; all where none is named.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// The most requests in a minute.
+    #[serde(default)]
+    pub requests_per_minute: Option<u32>,
+    /// The most tokens in a minute.
+    #[serde(default)]
+    pub tokens_per_minute: Option<u32>,
+    /// The most requests at once.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
+    /// From when on it is no good.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The keys of the configuration. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct ConfiguredKeys(Arc<RwLock<BTreeMap<KeyId, PassRef>>>);
+
+impl KeyConfig {
+    /// Checks all; the error is the place and what is wrong there.
+    pub fn check(all: &[Self]) -> Result<(), (String, String)> {
+        let mut seen = BTreeMap::new();
+        for (index, key) in all.iter().enumerate() {
+            let fault = |field: &str, why: String| Err((format!("keys[{index}].{field}"), why));
+            if Hash::of_config(&key.hash).is_none() {
+                let why = "expected sha256: and 64 hexadecimal digits, as `dynode key create --offline` prints them";
+                return fault("hash", why.to_owned());
+            }
+            if seen.insert(&key.id, index).is_some() {
+                return fault("id", format!("`{}` is there already", key.id));
+            }
+            let limits = [
+                ("requests_per_minute", key.requests_per_minute),
+                ("tokens_per_minute", key.tokens_per_minute),
+                ("concurrency", key.concurrency),
+            ];
+            if let Some((field, _)) = limits.into_iter().find(|(_, limit)| *limit == Some(0)) {
+                return fault(field, "must be at least 1; leave it out where nothing is limited".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&self) -> Option<Pass> {
+        let record = KeyRecord {
+            id: self.id.clone(),
+            mode: self.mode,
+            tenant: self.tenant.clone(),
+            name: self.name.clone(),
+            role: self.role,
+            actions: self.actions.clone(),
+            models: self.models.clone(),
+            limits: CallerLimits {
+                requests_per_minute: self.requests_per_minute,
+                tokens_per_minute: self.tokens_per_minute,
+                concurrency: self.concurrency,
+            },
+            created_at: None,
+            expires_at: self.expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        Some(Pass::new(record, Hash::of_config(&self.hash)?, None))
+    }
+}
+
+impl ConfiguredKeys {
+    /// These `keys`, which were checked.
+    pub fn new(keys: &[KeyConfig]) -> Self {
+        let configured = Self::default();
+        configured.replace(keys);
+        configured
+    }
+
+    /// From now on it is these. What goes on by one that is not among them ends.
+    pub fn replace(&self, keys: &[KeyConfig]) {
+        let mut held = self.0.write();
+        let pass = |key: &KeyConfig| Some((key.id.clone(), key.pass()?.in_place_of(held.get(&key.id))));
+        let fresh: BTreeMap<_, _> = keys.iter().filter_map(pass).collect();
+        held.iter().filter(|(id, _)| !fresh.contains_key(*id)).for_each(|(_, pass)| pass.end());
+        *held = fresh;
+    }
+
+    pub(super) fn get(&self, id: &KeyId) -> Option<PassRef> {
+        self.0.read().get(id).map(Arc::clone)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.read().is_empty()
+    }
+
+    pub(super) fn list(&self) -> Vec<KeyRecord> {
+        self.0.read().values().map(|pass| pass.shown()).collect()
+    }
+
+    pub(super) fn each(&self, act: impl FnMut(&PassRef)) {
+        self.0.read().values().for_each(act);
+    }
+}

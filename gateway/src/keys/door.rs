@@ -1,0 +1,311 @@
+//! `/v1/keys`: makes, lists, revokes and rotates API keys. A key is shown in the answer that makes it, and never again.
+//!
+//! Whoever manages keys gives away no more than they have: no higher role, no other tenant, no wider scope.
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use jiff::{SignedDuration, Timestamp};
+use schemas::{
+    Action, ApiKey, CallerLimits, Error, ErrorCode, Format, KeyId, KeyMode, KeyRecord, Role, Tenant, key,
+};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::{Keys, Reach};
+use crate::{
+    app::{App, Shared},
+    caller::Caller,
+    door::{self, Entry},
+    refusal::Refusal,
+};
+
+/// The longest name of a key, in characters.
+const NAME_CHARS_MAX: usize = 128;
+/// The most actions, and the most models, that a key names.
+const SCOPES_MAX: usize = 64;
+/// The longest pattern of models, in bytes.
+const PATTERN_BYTES_MAX: usize = 256;
+/// How long a key that was rotated stays good, where nothing is said: a day, in milliseconds.
+const GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// The longest time that a key may be said to be good: ten years, in milliseconds.
+const LIFE_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
+
+/// What a new key is to be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wish {
+    tenant: Option<Tenant>,
+    name: String,
+    role: Option<Role>,
+    mode: Option<KeyMode>,
+    actions: Vec<Action>,
+    models: Vec<String>,
+    requests_per_minute: Option<u32>,
+    tokens_per_minute: Option<u32>,
+    concurrency: Option<u32>,
+    expires_in_ms: Option<u64>,
+}
+
+/// How a key is rotated.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Rotation {
+    grace_ms: Option<u64>,
+}
+
+/// A key, and the key itself where it was just made.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    object: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(flatten)]
+    record: KeyRecord,
+}
+
+/// Keys, oldest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct List {
+    object: &'static str,
+    data: Vec<Shown>,
+}
+
+impl Shown {
+    const fn of(record: KeyRecord) -> Self {
+        Self { object: "key", key: None, record }
+    }
+}
+
+/// `GET /v1/keys`.
+pub(crate) async fn list(State(app): State<App>, Extension(entry): Extension<Entry>) -> Json<List> {
+    let keys = app.keys.list().into_iter().filter(|key| is_seen(&entry.caller, key));
+    Json(List { object: "list", data: keys.map(Shown::of).collect() })
+}
+
+/// `GET /v1/keys/{id}`.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Refusal> {
+    Ok(Json(Shown::of(find(&app.keys, &entry.caller, &id)?)))
+}
+
+/// `POST /v1/keys` → 201, with the key.
+pub(crate) async fn create(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let wish: Wish = read(&app, &headers, body).await?;
+    let record = wish.record(&app, &entry.caller)?;
+    make(&app, record).await
+}
+
+/// `DELETE /v1/keys/{id}`: it is no good here any more, and nowhere in a moment.
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Refusal> {
+    let record = find(&app.keys, &entry.caller, &id)?;
+    let now = app.broker().now();
+    let revoked = change(&app.keys, &record, move |key| _ = key.revoked_at.get_or_insert(now)).await?;
+    info!(id = %revoked.id, tenant = %revoked.tenant, "API key revoked");
+    Ok(Json(Shown::of(revoked)))
+}
+
+/// `POST /v1/keys/{id}/rotate` → 201, with a key that takes its place; the old one stays good for a while.
+pub(crate) async fn rotate(
+    State(app): State<App>,
+    Extension(entry): Extension<Entry>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let Rotation { grace_ms } = read(&app, &headers, body).await?;
+    let old = find(&app.keys, &entry.caller, &id)?;
+    let now = app.broker().now();
+    if app.keys.is_configured(&old.id) {
+        return Err(configured(&old.id).into());
+    }
+    if !old.is_good(now) {
+        let why = format!("the key `{}` is no good any more: make a new one", old.id);
+        return Err(Error::new(ErrorCode::Conflict, why).into());
+    }
+    let end = later(now, "grace_ms", grace_ms.unwrap_or(GRACE_MS))?;
+    let fresh = KeyRecord { created_at: Some(now), last_used_at: None, ..old.clone() };
+    // The new one first: whoever fails in between has two.
+    let made = make(&app, fresh).await?;
+    let sooner =
+        move |key: &mut KeyRecord| key.expires_at = Some(key.expires_at.map_or(end, |at| at.min(end)));
+    change(&app.keys, &old, sooner).await?;
+    info!(id = %old.id, tenant = %old.tenant, until = %end, "API key rotated");
+    Ok(made)
+}
+
+impl Wish {
+    /// What is kept of the key that `caller` wishes for, but for its id.
+    fn record(self, app: &Shared, caller: &Caller) -> Result<KeyRecord, Error> {
+        let (own, is_first) = (caller.key(), app.keys.is_open());
+        if is_first && app.keys.reach == Reach::Network {
+            let why = "everybody may come in here, from other machines too: the first key is made while the server listens \
+                       on 127.0.0.1, or stands in the configuration (`dynode key create --offline`)";
+            return Err(Error::new(ErrorCode::Forbidden, why));
+        }
+        let role = self.role.unwrap_or(if is_first { Role::Superadmin } else { Role::User });
+        if is_first && role != Role::Superadmin {
+            let why = "the first key is a superadmin's: without one nobody could make the next; make it, then this one";
+            return Err(Error::invalid("role", why));
+        }
+        caller.must_be(role)?;
+        let tenant = self.tenant.unwrap_or_else(|| caller.tenant.clone());
+        if tenant != caller.tenant {
+            caller.must_be(Role::Superadmin)?;
+        }
+        let mode = self.mode.unwrap_or_else(|| own.map_or(KeyMode::Live, |own| own.mode));
+        check(&self.name, &self.actions, &self.models)?;
+        let limits = CallerLimits {
+            requests_per_minute: at_least_one("requests_per_minute", self.requests_per_minute)?,
+            tokens_per_minute: at_least_one("tokens_per_minute", self.tokens_per_minute)?,
+            concurrency: at_least_one("concurrency", self.concurrency)?,
+        };
+        let now = app.broker().now();
+        let expires_at = self.expires_in_ms.map(|ms| later(now, "expires_in_ms", ms)).transpose()?;
+        let record = KeyRecord {
+            // It has one with its key.
+            id: KeyId::new("new").map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))?,
+            mode,
+            tenant,
+            name: self.name,
+            role,
+            actions: self.actions,
+            models: self.models,
+            limits,
+            created_at: Some(now),
+            expires_at,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        own.map_or(Ok(()), |own| within(own, &record))?;
+        Ok(record)
+    }
+}
+
+fn check(name: &str, actions: &[Action], models: &[String]) -> Result<(), Error> {
+    if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(Error::invalid(
+            "name",
+            format!("expected at most {NAME_CHARS_MAX} characters on a line"),
+        ));
+    }
+    if actions.len() > SCOPES_MAX {
+        return Err(Error::invalid("actions", format!("at most {SCOPES_MAX} may be named")));
+    }
+    if models.len() > SCOPES_MAX || models.iter().any(|model| model.len() > PATTERN_BYTES_MAX) {
+        let why = format!("at most {SCOPES_MAX} may be named, of {PATTERN_BYTES_MAX} bytes each");
+        return Err(Error::invalid("models", why));
+    }
+    Ok(())
+}
+
+fn at_least_one(param: &'static str, limit: Option<u32>) -> Result<Option<u32>, Error> {
+    match limit {
+        Some(0) => Err(Error::invalid(param, "expected at least 1; leave it out where nothing is limited")),
+        limit => Ok(limit),
+    }
+}
+
+/// Refuses a key that would reach further than the one by which it is made.
+fn within(own: &KeyRecord, new: &KeyRecord) -> Result<(), Error> {
+    let wider = |param: &str| {
+        let why = format!("{param}: the new key would reach further than the key `{}`", own.id);
+        Err(Error { param: Some(param.to_owned()), ..Error::new(ErrorCode::Forbidden, why) })
+    };
+    if own.mode == KeyMode::Test && new.mode != KeyMode::Test {
+        return wider("mode");
+    }
+    let has_actions = new.actions.iter().all(|action| own.allows_action(*action));
+    if !own.actions.is_empty() && (new.actions.is_empty() || !has_actions) {
+        return wider("actions");
+    }
+    // A pattern within a pattern is like it, star for star.
+    let has_models = new.models.iter().all(|new| own.models.iter().any(|own| key::matches(own, new)));
+    if !own.models.is_empty() && (new.models.is_empty() || !has_models) {
+        return wider("models");
+    }
+    Ok(())
+}
+
+/// Makes a key of `record`, and shows it once.
+async fn make(app: &Shared, record: KeyRecord) -> Result<Response, Refusal> {
+    let key = ApiKey::make(record.mode, || app.parts.seams.random.next_u64());
+    let record = KeyRecord { id: key.id().clone(), ..record };
+    app.keys.add(&key, record.clone()).await?;
+    info!(id = %record.id, tenant = %record.tenant, role = %record.role, "API key made");
+    let shown = Shown { key: Some(key.expose().to_owned()), ..Shown::of(record) };
+    let mut response = (StatusCode::CREATED, Json(shown)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn change(
+    keys: &Keys,
+    record: &KeyRecord,
+    change: impl Fn(&mut KeyRecord) + Send + Sync,
+) -> Result<KeyRecord, Error> {
+    if keys.is_configured(&record.id) {
+        return Err(configured(&record.id));
+    }
+    keys.change(&record.id, change).await?.ok_or_else(|| missing(record.id.as_str()))
+}
+
+/// The key `id`, for whoever may see it. That it is another tenant's is not told.
+fn find(keys: &Keys, caller: &Caller, id: &str) -> Result<KeyRecord, Error> {
+    let record = KeyId::new(id).ok().and_then(|id| keys.find(&id));
+    record.filter(|key| is_seen(caller, key)).ok_or_else(|| missing(id))
+}
+
+/// Whoever may not make such a key does not manage it either.
+fn is_seen(caller: &Caller, key: &KeyRecord) -> bool {
+    caller.sees().is_none_or(|tenant| *tenant == key.tenant) && caller.must_be(key.role).is_ok()
+}
+
+fn missing(id: &str) -> Error {
+    let shown: String = id.chars().take(64).collect();
+    Error::new(ErrorCode::NotFound, format!("no API key `{}` is here for you", shown.escape_debug()))
+}
+
+fn configured(id: &KeyId) -> Error {
+    let why = format!("the key `{id}` stands in the configuration ([[keys]]): change it there");
+    Error::new(ErrorCode::Conflict, why)
+}
+
+fn later(now: Timestamp, param: &'static str, milliseconds: u64) -> Result<Timestamp, Error> {
+    let span = i64::try_from(milliseconds).ok().filter(|_| milliseconds <= LIFE_MS_MAX);
+    let end = span.and_then(|ms| now.checked_add(SignedDuration::from_millis(ms)).ok());
+    end.ok_or_else(|| Error::invalid(param, format!("expected at most {LIFE_MS_MAX} milliseconds")))
+}
+
+/// A body of JSON, or nothing. It must say what it is: a page of another origin can then not send it without being asked.
+async fn read<T: Default + for<'de> Deserialize<'de>>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Error> {
+    let (body, _share) = door::read_body(app, body).await?;
+    let kind = door::text(headers, header::CONTENT_TYPE.as_str());
+    if kind.as_deref().and_then(Format::from_content_type) != Some(Format::Json) {
+        return Err(Error::invalid("Content-Type", "expected application/json"));
+    }
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    schemas::codec::from_value(Format::Json.decode(&body)?, "")
+}

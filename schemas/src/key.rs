@@ -1,0 +1,287 @@
+//! API keys: the text that is shown once, and what is kept of a key. Pure; nothing here tells a right secret from a wrong one.
+//!
+//! `dyn_live_<id>_<secret><checksum>`: the id finds the record and is no secret; the checksum tells a mistyped key without
+//! asking anybody, and lets scanners find keys that lie about. `_` keeps a double click on the whole of it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Action, KeyId, Secret, Tenant};
+
+/// The length of a lookup id: 60 bits, so that ids made at random do not meet.
+const ID_CHARS: usize = 10;
+/// The length of the secret part: 190 bits, which nobody guesses.
+const SECRET_CHARS: usize = 32;
+/// The length of a CRC-32 in base62.
+const CHECKSUM_CHARS: usize = 6;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// What a key reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyMode {
+    /// Every provider.
+    #[default]
+    Live,
+    /// Simulated providers only: it can be given to tests, and costs nothing.
+    Test,
+}
+
+impl KeyMode {
+    /// Its name on the wire and in the key.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// What whoever has a key may do, besides asking for work: each may do what those before it may.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Uses the work of its tenant.
+    #[default]
+    User,
+    /// Manages the keys of its tenant, and sees its usage and its parked work.
+    Admin,
+    /// Does so for all tenants, and sees the metrics.
+    Superadmin,
+}
+
+impl Role {
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+            Self::Superadmin => "superadmin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How much may be asked for; what is not said is not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct CallerLimits {
+    /// The most requests that are accepted in any minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub requests_per_minute: Option<u32>,
+    /// The most tokens that they use in any minute, question and answer together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens_per_minute: Option<u32>,
+    /// The most requests that are open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub concurrency: Option<u32>,
+}
+
+impl CallerLimits {
+    /// Nothing is limited.
+    pub const NONE: Self = Self { requests_per_minute: None, tokens_per_minute: None, concurrency: None };
+}
+
+/// What is known of a key: everything but the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyRecord {
+    /// Its lookup id, which stands in the key and may be shown.
+    pub id: KeyId,
+    /// What it reaches.
+    #[serde(default)]
+    pub mode: KeyMode,
+    /// Whose work it is.
+    pub tenant: Tenant,
+    /// What its owner calls it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// What it may do.
+    #[serde(default)]
+    pub role: Role,
+    /// The actions that may be asked for; all where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    /// The models that may be asked for, by their names; `*` stands for any characters. All where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// How much it may ask for.
+    #[serde(flatten)]
+    pub limits: CallerLimits,
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// From when on it is no good; never where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to within some minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// By which key a request came in. The door says it; what a client says of it is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SentBy {
+    /// The lookup id of the key.
+    pub key: KeyId,
+    /// What the key reaches.
+    #[serde(default)]
+    pub mode: KeyMode,
+}
+
+/// The text of a key, well formed. Whether it is one is another question.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    text: Secret,
+    mode: KeyMode,
+    id: KeyId,
+}
+
+/// A text is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// It does not look like one.
+    #[error("it does not look like a key of Dynode (dyn_live_… or dyn_test_…)")]
+    Form,
+    /// It looks like one, and is mistyped or cut off.
+    #[error("its checksum is wrong: it is mistyped or cut off")]
+    Checksum,
+}
+
+impl ApiKey {
+    /// A key that nobody has, as `random` is.
+    pub fn make(mode: KeyMode, mut random: impl FnMut() -> u64) -> Self {
+        let mut characters = Characters { random: &mut random, bits: 0, left: 0 };
+        let id = characters.take(ID_CHARS);
+        let body = format!("dyn_{}_{id}_{}", mode.as_str(), characters.take(SECRET_CHARS));
+        let text = Secret::new(format!("{body}{}", checksum(&body)));
+        let id = KeyId::new(id).unwrap_or_else(|_| unreachable!("letters and digits are a token"));
+        Self { text, mode, id }
+    }
+
+    /// Reads a key.
+    pub fn parse(text: &str) -> Result<Self, BadKey> {
+        let (mode, rest) = match (text.strip_prefix("dyn_live_"), text.strip_prefix("dyn_test_")) {
+            (Some(rest), _) => (KeyMode::Live, rest),
+            (_, Some(rest)) => (KeyMode::Test, rest),
+            _ => return Err(BadKey::Form),
+        };
+        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(BadKey::Form);
+        }
+        let (id, secret) = rest.split_once('_').ok_or(BadKey::Checksum)?;
+        if id.len() != ID_CHARS || secret.len() != SECRET_CHARS + CHECKSUM_CHARS {
+            return Err(BadKey::Checksum);
+        }
+        let (body, sum) = text.split_at(text.len() - CHECKSUM_CHARS);
+        if sum != checksum(body) {
+            return Err(BadKey::Checksum);
+        }
+        let id = KeyId::new(id).map_err(|_| BadKey::Form)?;
+        Ok(Self { text: Secret::new(text), mode, id })
+    }
+
+    /// Its lookup id, which is no secret.
+    pub const fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// What it reaches.
+    pub const fn mode(&self) -> KeyMode {
+        self.mode
+    }
+
+    /// The key itself. Show it once, to whoever asked for it; never log it.
+    pub fn expose(&self) -> &str {
+        self.text.expose()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dyn_{}_{}_[redacted]", self.mode.as_str(), self.id)
+    }
+}
+
+/// Random characters of base62, each as likely as any other.
+struct Characters<'a, R> {
+    random: &'a mut R,
+    bits: u64,
+    left: u32,
+}
+
+impl<R: FnMut() -> u64> Characters<'_, R> {
+    fn take(&mut self, count: usize) -> String {
+        let mut text = String::with_capacity(count);
+        while text.len() < count {
+            if self.left < 6 {
+                (self.bits, self.left) = ((self.random)(), 64);
+            }
+            // Six bits have two values that are no character: they are drawn again.
+            if let Some(character) = BASE62.get((self.bits & 63) as usize) {
+                text.push(char::from(*character));
+            }
+            (self.bits, self.left) = (self.bits >> 6, self.left - 6);
+        }
+        text
+    }
+}
+
+fn checksum(text: &str) -> String {
+    let mut rest = crc32fast::hash(text.as_bytes());
+    let mut characters = [b'0'; CHECKSUM_CHARS];
+    for character in characters.iter_mut().rev() {
+        *character = BASE62[(rest % 62) as usize];
+        rest /= 62;
+    }
+    characters.iter().copied().map(char::from).collect()
+}
+
+impl KeyRecord {
+    /// Whether it is good at `now`, whatever it is asked for.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none_or(|at| at > now) && self.expires_at.is_none_or(|at| at > now)
+    }
+
+    /// Whether `action` may be asked for.
+    pub fn allows_action(&self, action: Action) -> bool {
+        self.actions.is_empty() || self.actions.contains(&action)
+    }
+
+    /// Whether the model may be asked for that is called so.
+    pub fn allows_model(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|pattern| matches(pattern, model))
+    }
+}
+
+/// Whether `text` is like `pattern`, in which `*` stands for any characters, or none.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let Some(tail) = parts.pop() else { return true };
+    for part in parts {
+        match text.find(part) {
+            Some(at) => text = &text[at + part.len()..],
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The command line of `dynode key`.
+
+use clap::{Args, Subcommand};
+use schemas::{Action, KeyId, Role, Tenant};
+
+use super::ServerArgs;
+
+/// `dynode key`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key and print it, once; the first is a superadmin's
+    Create(KeyCreateArgs),
+    /// One line for each key: what it may do, and when it was last used
+    List(KeyListArgs),
+    /// End a key, and what goes on by it, at every gateway
+    Revoke(KeyRevokeArgs),
+    /// Make a key that takes the place of another, which stays good for a while
+    Rotate(KeyRotateArgs),
+}
+
+/// `dynode key create`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreateArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Whose work it is [default: the tenant of the key by which it is made, or of the server]
+    #[arg(long)]
+    pub(crate) tenant: Option<Tenant>,
+    /// What you call it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) name: String,
+    /// What it may do besides asking for work: user, admin (keys, usage and parked work of its tenant), superadmin (of all)
+    /// [default: user; of the first key superadmin]
+    #[arg(long, value_parser = role)]
+    pub(crate) role: Option<Role>,
+    /// It reaches simulated providers only
+    #[arg(long)]
+    pub(crate) test: bool,
+    /// The actions that it may ask for, with commas [default: all]
+    #[arg(long, value_name = "ACTION", value_delimiter = ',')]
+    pub(crate) actions: Vec<Action>,
+    /// The models that it may ask for, with commas; * stands for any characters [default: all]
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    /// The most requests in any minute
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) requests_per_minute: Option<u32>,
+    /// The most tokens in any minute
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tokens_per_minute: Option<u32>,
+    /// The most requests at once
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) concurrency: Option<u32>,
+    /// For how long it is good, such as 90d or 12h [default: until it is revoked]
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    pub(crate) expires: Option<u64>,
+    /// Ask no server: print the section of the configuration to put it into; the key goes to standard error
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print what the server said as one JSON object, the key in it
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) json: bool,
+}
+
+/// `dynode key list`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyListArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `dynode key revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyRevokeArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Which, as `list` tells: the part of the key between its second and its third _
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<KeyId>,
+}
+
+/// `dynode key rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyRotateArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Which
+    #[arg(value_name = "ID")]
+    pub(crate) id: KeyId,
+    /// For how long the old one stays good, such as 1h; 0s ends it at once
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = milliseconds)]
+    pub(crate) grace: u64,
+    /// Print what the server said as one JSON object, the key in it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn role(text: &str) -> Result<Role, &'static str> {
+    let all = [Role::User, Role::Admin, Role::Superadmin];
+    all.into_iter().find(|role| role.as_str() == text).ok_or("use user, admin or superadmin")
+}
+
+fn milliseconds(text: &str) -> Result<u64, &'static str> {
+    let wrong = "use a time such as 90d, 12h or 30m";
+    let span = text.parse::<jiff::Span>().map_err(|_| wrong)?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong)?;
+    u64::try_from(duration.as_millis()).map_err(|_| wrong)
+}
