@@ -47,7 +47,10 @@ async fn a_deployment_is_compared_with_and_without_its_bus() {
     for (nats, handles) in [(vec![], 5), (vec!["--nats".to_owned(), server.url()], 7)] {
         let file = dynode.dir().join("report.json");
         let mut command = program(dynode.dir());
-        command.args(["parity", "--target", &dynode.url(), "--area", "stream", "--report"]).arg(&file).args(nats);
+        command
+            .args(["parity", "--target", &dynode.url(), "--area", "stream", "--report"])
+            .arg(&file)
+            .args(nats);
         let report = report(&file, &run(command, "").await);
         assert_eq!(names(&report, "handles").len(), handles);
     }

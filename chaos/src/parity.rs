@@ -7,6 +7,7 @@ mod compare;
 mod ground;
 mod handle;
 mod jam;
+mod keys;
 mod measure;
 mod normal;
 mod play;

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::handle::{Handle, Said};
+use super::{
+    ground::Name,
+    handle::{Handle, Said},
+};
 
 /// The table.
 const TABLE: &str = include_str!("cases.toml");
@@ -46,6 +49,8 @@ pub(super) enum Deed {
     Ask,
     /// It is cancelled after so many.
     Cancel(u32),
+    /// Its reader goes away after so many.
+    Leave(u32),
     /// The connection is cut after so many, and its reader comes back.
     Cut(u32),
     /// Its reader pauses for so many milliseconds after each event.
@@ -60,6 +65,8 @@ pub(super) enum Deed {
     Crowd(usize),
     /// It is asked while no more of its tenant may wait for its pool.
     Jammed,
+    /// Two tenants ask under one id, each with a number of its own for `{n}`.
+    Tenants,
     /// The health of the server is asked for.
     Health,
     /// The signals of a pool that is jammed are listened to.
@@ -73,6 +80,7 @@ pub(super) struct Case {
     pub(super) name: String,
     pub(super) said: Said,
     pub(super) deed: Deed,
+    pub(super) who: Name,
     /// How it must end on the WebSocket: what is wrong everywhere alike is not right.
     pub(super) end: String,
     /// Whether it needs an engine whose settings and providers are ours.
@@ -107,6 +115,7 @@ struct Line {
     tools: Option<Value>,
     options: Map<String, Value>,
     does: Deed,
+    who: Name,
     end: String,
     own: bool,
     not_on: BTreeMap<Kin, String>,
@@ -161,6 +170,7 @@ impl Default for Line {
             tools: None,
             options: Map::new(),
             does: Deed::Ask,
+            who: Name::Usual,
             end: "succeeded".to_owned(),
             own: false,
             not_on: BTreeMap::new(),
@@ -170,12 +180,13 @@ impl Default for Line {
 
 impl Line {
     fn case(self, area: Area, name: String) -> Case {
-        let (deed, end, own, not_on) = (self.does, self.end.clone(), self.own, self.not_on.clone());
+        let (deed, who, own) = (self.does, self.who, self.own);
+        let (end, not_on) = (self.end.clone(), self.not_on.clone());
         let said = match self.text.clone() {
             Some(text) => Said::Text(text),
             None => Said::Request(self.request()),
         };
-        Case { area, name, said, deed, end, own, not_on }
+        Case { area, name, said, deed, who, end, own, not_on }
     }
 
     fn request(self) -> Value {

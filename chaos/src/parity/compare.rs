@@ -7,8 +7,8 @@ use serde_json::Value;
 
 /// How far two numbers may be from each other.
 const NUMBERS_APART_MAX: f64 = 1e-6;
-/// The parts in which neighbours may be joined: the pieces of a stream.
-const JOINED: [&str; 2] = ["/pieces/", "/calls/"];
+/// The part in which neighbours may be joined: the pieces of a stream.
+const JOINED: &str = "/pieces/";
 /// The most differences that are told of one pair; the first is the one to read.
 const DIFFERENCES_MAX: usize = 20;
 
@@ -43,9 +43,7 @@ fn compare(at: &str, reference: &Value, here: &Value, found: &mut Vec<Difference
             }
             true
         }
-        (Value::Array(left), Value::Array(right)) if JOINED.iter().any(|part| at.starts_with(part)) => {
-            are_joined(left, right)
-        }
+        (Value::Array(left), Value::Array(right)) if at.contains(JOINED) => are_joined(left, right),
         (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
             for (index, (left, right)) in left.iter().zip(right).enumerate() {
                 compare(&format!("{at}/{index}"), left, right, found);
@@ -63,22 +61,33 @@ fn compare(at: &str, reference: &Value, here: &Value, found: &mut Vec<Difference
     }
 }
 
-/// Whether two lists of pieces are the same but for neighbours that one side has as one.
+/// Whether two lists of pieces, each a text and of how many it is made, are the same but for pieces that are joined: where
+/// only one side has an end, the other's piece about it is not known to be a single one.
 fn are_joined(left: &[Value], right: &[Value]) -> bool {
-    let texts = |list: &[Value]| -> Option<Vec<String>> {
-        list.iter().map(|piece| piece.as_str().map(str::to_owned)).collect()
-    };
-    let (Some(left), Some(right)) = (texts(left), texts(right)) else { return left == right };
-    let ends = |list: &[String]| -> BTreeSet<usize> {
-        list.iter()
-            .scan(0, |end, piece| {
-                *end += piece.len();
-                Some(*end)
-            })
-            .collect()
-    };
-    let (left_ends, right_ends) = (ends(&left), ends(&right));
-    left.concat() == right.concat() && (left_ends.is_subset(&right_ends) || right_ends.is_subset(&left_ends))
+    let (Some(left), Some(right)) = (pieces(left), pieces(right)) else { return left == right };
+    let whole =
+        |pieces: &[(String, Option<u64>)]| pieces.iter().map(|(text, _)| text.as_str()).collect::<String>();
+    whole(&left) == whole(&right) && may_end(&left, &right) && may_end(&right, &left)
+}
+
+fn pieces(list: &[Value]) -> Option<Vec<(String, Option<u64>)>> {
+    list.iter().map(|piece| serde_json::from_value(piece.clone()).ok()).collect()
+}
+
+/// Whether each end of `these` is one of `those`, or inside of one of them that may be joined.
+fn may_end(these: &[(String, Option<u64>)], those: &[(String, Option<u64>)]) -> bool {
+    let mut spans = those.iter().scan(0, |end, (text, joined)| {
+        *end += text.len();
+        Some((*end, *joined != Some(1)))
+    });
+    let (mut end, mut span) = (0, spans.next());
+    these.iter().all(|(text, _)| {
+        end += text.len();
+        while span.is_some_and(|(until, _)| until < end) {
+            span = spans.next();
+        }
+        span.is_none_or(|(until, may_be_joined)| until == end || may_be_joined)
+    })
 }
 
 #[cfg(test)]
@@ -107,14 +116,27 @@ mod tests {
     }
 
     #[test]
-    fn pieces_may_be_joined_on_one_side_and_nothing_else_may() {
+    fn pieces_may_be_joined_where_that_is_told_or_not_known() {
         let pieces = |list: Value| json!({"pieces": {"0": list}});
-        let whole = pieces(json!(["a", "b", "cd"]));
-        assert_eq!(places(whole.clone(), pieces(json!(["ab", "cd"]))), [""; 0]);
-        assert_eq!(places(pieces(json!(["abcd"])), whole.clone()), [""; 0]);
-        for wrong in [json!(["ab", "c", "d"]), json!(["a", "b"]), json!(["a", "b", "dc"])] {
-            assert_eq!(places(whole.clone(), pieces(wrong.clone())), ["/pieces/0"], "{wrong}");
+        let single = pieces(json!([["a", 1], ["b", 1], ["cd", 1]]));
+        for same in [
+            json!([["ab", 2], ["cd", 1]]),
+            json!([["abcd", 3]]),
+            json!([["a", null], ["bcd", null]]),
+            json!([["a", 1], ["b", 1], ["cd", 1]]),
+        ] {
+            assert_eq!(places(single.clone(), pieces(same.clone())), [""; 0], "{same}");
+            assert_eq!(places(pieces(same.clone()), single.clone()), [""; 0], "{same}");
         }
-        assert_eq!(places(json!({"running": ["a", "b"]}), json!({"running": ["ab"]})), ["/running"]);
+        for wrong in [
+            json!([["ab", 1], ["cd", 1]]),
+            json!([["a", null], ["b", null], ["c", null], ["d", null]]),
+            json!([["a", 1], ["b", 1]]),
+            json!([["a", 1], ["b", 1], ["dc", 1]]),
+        ] {
+            assert_eq!(places(single.clone(), pieces(wrong.clone())), ["/pieces/0"], "{wrong}");
+        }
+        let both = (pieces(json!([["ab", 2], ["cd", 1]])), pieces(json!([["a", 1], ["bcd", 2]])));
+        assert_eq!(places(both.0, both.1), [""; 0], "each is joined where the other is not");
     }
 }

@@ -74,6 +74,8 @@ pub(super) struct Who {
 pub(super) struct Plan {
     /// It cancels after so many.
     pub(super) cancel_after: Option<u32>,
+    /// It goes away after so many, without a word.
+    pub(super) leave_after: Option<u32>,
     /// Its connection is cut after so many, and it comes back.
     pub(super) cut_after: Option<u32>,
     /// It pauses after each event.
@@ -173,7 +175,7 @@ impl Handle {
     /// When there is no answer.
     pub(super) async fn health(self, ground: &Ground, asked: &Asked) -> io::Result<Value> {
         match self {
-            Self::Requests | Self::OpenAi => requests::health(ground, asked).await,
+            Self::OpenAi | Self::Requests | Self::RequestsPacked => requests::health(ground, asked).await,
             _ => {
                 let shown = self.converse(ground, std::slice::from_ref(asked)).await?;
                 Ok(shown.into_iter().next().map(Shown::into_value).unwrap_or_default()["output"].clone())
@@ -202,6 +204,15 @@ impl Plan {
     /// Whether the connection is to be cut now.
     fn cuts(&mut self, shown: &Shown) -> bool {
         self.cut_after.take_if(|after| shown.deltas() >= *after).is_some()
+    }
+
+    /// Whether it goes away now, and what is to be told of that.
+    fn leaves(&mut self, shown: &mut Shown) -> bool {
+        let leaves = self.leave_after.take_if(|after| shown.deltas() >= *after).is_some();
+        if leaves {
+            shown.ends(serde_json::json!({"end": "left"}));
+        }
+        leaves
     }
 
     /// Whether it is to be cancelled now.

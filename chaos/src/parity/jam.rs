@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    ground::Ground,
+    ground::{Ground, Name},
     handle::{Handle, Heard, Socket, signed},
     rig::{JAMMED_POOL, TENANT_QUEUE_MAX},
 };
@@ -45,7 +45,7 @@ impl Jam {
     pub(super) async fn clear(self, ground: &Ground) -> io::Result<()> {
         for id in self.ids.iter().rev() {
             let request = ground.http.delete(ground.url(&format!("/v1/requests/{id}")));
-            signed(request, &ground.who()).send().await.map_err(io::Error::other)?;
+            signed(request, &ground.who(Name::Usual)).send().await.map_err(io::Error::other)?;
         }
         for id in &self.ids {
             until(ground, id, StatusCode::OK, "").await?;
@@ -61,7 +61,7 @@ async fn hand_in(ground: &Ground, simulate: &Value) -> io::Result<RequestId> {
     });
     let request = json!({"id": id, "action": "chat.completion", "payload": payload, "deadline_ms": 120_000});
     let request = ground.http.post(ground.url("/v1/requests")).json(&request);
-    let response = signed(request, &ground.who()).send().await.map_err(io::Error::other)?;
+    let response = signed(request, &ground.who(Name::Usual)).send().await.map_err(io::Error::other)?;
     match response.status() {
         StatusCode::ACCEPTED => Ok(id),
         status => Err(io::Error::other(format!("the pool cannot be jammed: {status}"))),
@@ -72,7 +72,7 @@ async fn hand_in(ground: &Ground, simulate: &Value) -> io::Result<RequestId> {
 async fn until(ground: &Ground, id: &RequestId, wanted: StatusCode, state: &str) -> io::Result<()> {
     loop {
         let request = ground.http.get(ground.url(&format!("/v1/requests/{id}")));
-        let response = signed(request, &ground.who()).send().await.map_err(io::Error::other)?;
+        let response = signed(request, &ground.who(Name::Usual)).send().await.map_err(io::Error::other)?;
         let status = response.status();
         let body: Value = response.json().await.map_err(io::Error::other)?;
         if status == wanted && (state.is_empty() || body["status"] == state) {
@@ -108,7 +108,8 @@ impl Ear {
     async fn open(ground: &Ground, handle: Handle) -> io::Result<Self> {
         Ok(match handle {
             Handle::Socket | Handle::SocketPacked => {
-                Self::Socket(Box::new(Socket::open(ground, &ground.who(), handle.format()).await?))
+                let socket = Socket::open(ground, &ground.who(Name::Usual), handle.format()).await?;
+                Self::Socket(Box::new(socket.map_err(|_| io::Error::other("the socket is refused"))?))
             }
             Handle::OpenAi | Handle::Requests | Handle::RequestsPacked => Self::Status,
             Handle::Bus | Handle::BusPacked => Self::Bus(ground.bus()?.signals(JAMMED_POOL).await?),
@@ -143,7 +144,7 @@ impl Ear {
 
 /// What `/v1/status` says of the pool, in the words of a signal.
 async fn status(ground: &Ground) -> io::Result<Value> {
-    let request = signed(ground.http.get(ground.url("/v1/status")), &ground.who());
+    let request = signed(ground.http.get(ground.url("/v1/status")), &ground.who(Name::Usual));
     let body: Value =
         request.send().await.map_err(io::Error::other)?.json().await.map_err(io::Error::other)?;
     let pools = body["pools"].as_array().into_iter().flatten();

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    ground::Ground,
+    ground::{Ground, Name},
     handle::{Asked, Handle, Plan, Said},
 };
 use crate::checker::percentile;
@@ -40,7 +40,7 @@ pub(super) async fn all(ground: &Ground, handles: &[Handle]) -> io::Result<Vec<L
                 id: ground.id(*handle),
                 said: said.clone(),
                 plan: Plan::default(),
-                who: ground.who(),
+                who: ground.who(Name::Usual),
             };
             let began = Instant::now();
             handle.converse(ground, std::slice::from_ref(&asked)).await?;

@@ -23,7 +23,7 @@ pub(super) const RULES: [(&str, &str); 8] = [
     ("`payload.` before a parameter", "at the doors whose body is the payload, paths begin there"),
     (
         "neighbouring pieces of a stream",
-        "a reader that is behind gets them as one: they are equal where one side's is several of the other's together",
+        "a reader that is behind gets them as one, and is told of how many it is made (not in OpenAI's form): such a piece is equal to those it is made of",
     ),
     ("numbers", "equal within 1e-6"),
 ];

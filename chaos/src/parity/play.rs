@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     case::{Case, Deed, numbered},
-    ground::Ground,
+    ground::{Ground, Name},
     handle::{Asked, Handle, Plan, Said},
     jam, normal,
     shown::Shown,
@@ -40,7 +40,7 @@ pub(super) async fn play(ground: &Ground, case: &Case, handle: Handle, shared: &
 async fn seen(ground: &Ground, case: &Case, handle: Handle, shared: &RequestId) -> io::Result<Value> {
     let asked = asked(ground, case, handle);
     match case.deed {
-        Deed::Ask | Deed::Cancel(_) | Deed::Cut(_) | Deed::Slowly(_) | Deed::Jammed => {
+        Deed::Ask | Deed::Cancel(_) | Deed::Leave(_) | Deed::Cut(_) | Deed::Slowly(_) | Deed::Jammed => {
             one(ground, handle, &asked).await
         }
         Deed::OneId => one(ground, handle, &Asked { id: shared.clone(), ..asked }).await,
@@ -54,6 +54,7 @@ async fn seen(ground: &Ground, case: &Case, handle: Handle, shared: &RequestId) 
             one(ground, handle, &asked).await?;
             one(ground, handle, &other(&asked)).await
         }
+        Deed::Tenants => tenants(ground, handle, &asked).await,
         Deed::Crowd(count) => crowd(ground, handle, &asked, count).await,
         Deed::Health => {
             let health = handle.health(ground, &asked).await?;
@@ -66,11 +67,12 @@ async fn seen(ground: &Ground, case: &Case, handle: Handle, shared: &RequestId) 
 fn asked(ground: &Ground, case: &Case, handle: Handle) -> Asked {
     let plan = match case.deed {
         Deed::Cancel(after) => Plan { cancel_after: Some(after), ..Plan::default() },
+        Deed::Leave(after) => Plan { leave_after: Some(after), ..Plan::default() },
         Deed::Cut(after) => Plan { cut_after: Some(after), ..Plan::default() },
         Deed::Slowly(pause) => Plan { pause: Duration::from_millis(pause), ..Plan::default() },
         _ => Plan::default(),
     };
-    Asked { id: ground.id(handle), said: case.said.clone(), plan, who: ground.who() }
+    Asked { id: ground.id(handle), said: case.said.clone(), plan, who: ground.who(case.who) }
 }
 
 /// Asks one, and looks at its record afterwards.
@@ -84,7 +86,7 @@ async fn whole(ground: &Ground, handle: Handle, asked: &Asked, mut shown: Shown)
     let record = record(ground, handle, asked, &shown).await?;
     if handle == Handle::OpenAi {
         // One form for what was refused and what has failed: the record tells them apart.
-        shown.failed_as(record["status"].as_str().unwrap_or("refused"));
+        shown.failed_as(record["status"].as_str());
     }
     let mut seen = shown.into_value();
     seen["record"] = record;
@@ -109,6 +111,22 @@ fn other(asked: &Asked) -> Asked {
         request["payload"]["user"] = "somebody else".into();
     }
     other
+}
+
+/// Two tenants under one id: each has an answer of its own, and one sees nothing of the other's.
+async fn tenants(ground: &Ground, handle: Handle, asked: &Asked) -> io::Result<Value> {
+    let of = |who: Name, number: usize| {
+        let said = match &asked.said {
+            Said::Request(request) => Said::Request(numbered(request.clone(), number)),
+            text @ Said::Text(_) => text.clone(),
+        };
+        Asked { who: ground.who(who), said, ..asked.clone() }
+    };
+    let (ours, others) = (of(Name::Usual, 1), of(Name::Other, 2));
+    let first = one(ground, handle, &ours).await?;
+    let fence = handle.record(ground, &others).await?;
+    let second = one(ground, handle, &others).await?;
+    Ok(json!({"ours": first, "fence": fence, "others": second, "end": second["end"]}))
 }
 
 /// So many at once, each with its number in its text.

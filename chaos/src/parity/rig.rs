@@ -9,7 +9,7 @@ use std::{
 use schemas::Secret;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ground::Ground, handle::Bus};
+use super::{ground::Ground, handle::Bus, keys};
 use crate::{
     provider::{self, Provider},
     run::rig::{
@@ -107,7 +107,8 @@ async fn own(dynode: &Path, nats_server: Option<&Path>, dir: &Path) -> io::Resul
         Some(_) => Some(Bus::connect(&broker_url).await?),
         None => None,
     };
-    let ground = Ground::new(at.to_string(), bus, true, None)?;
+    let mut ground = Ground::new(at.to_string(), bus, true, None)?;
+    keys::make(&mut ground).await?;
     Ok(Rig { ground, _services: services, _provider: Some(provider), _book: Some(book) })
 }
 
@@ -115,9 +116,10 @@ async fn loopback() -> io::Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, free_port().await?).into())
 }
 
-/// Small limits and short clocks, and each provider that misbehaves by itself: a breaker that opens closes no other.
+/// Small limits and short clocks. Nothing is tried twice, so that no budget of retries makes the second handle's answer
+/// another than the first's; and every failing model is one of its own, so that no breaker does.
 fn settings(provider: SocketAddr) -> String {
-    let text = format!(
+    let mut text = format!(
         r#"
 log = "info,async_nats=warn"
 
@@ -128,41 +130,53 @@ linger_ms = 0
 ping_interval_ms = 2000
 
 [engine]
-retries = 1
+retries = 0
 first_event_ms = 1000
 between_events_ms = 1000
 heartbeat_ms = 250
 pause_wait_ms = 1000
 resume_wait_ms = 500
 
+[waterfalls."chat.completion".sturdy]
+steps = ["upstream/upstream-502", "sim/sim-fast"]
+
+[waterfalls."chat.completion".restarting]
+steps = ["upstream/upstream-cut-too", "sim/sim-fast"]
+
 [providers.narrow]
 kind = "simulated"
 concurrency = 1
 [providers.narrow.models.narrow]
-"#
-    );
-    UPSTREAMS.iter().fold(text, |text, (name, model)| {
-        text + &format!(
-            r#"
-[providers.{name}]
+
+[providers.flaky]
+kind = "simulated"
+
+[providers.upstream]
 kind = "openai_compatible"
 base_url = "http://{provider}/v1"
 api_key = "none is asked for"
-[providers.{name}.models.{name}]
-upstream = "{model}"
 "#
-        )
-    })
+    );
+    for model in FLAKY {
+        text += &format!("[providers.flaky.models.{model}]\n");
+    }
+    for (model, upstream) in UPSTREAM {
+        text += &format!("[providers.upstream.models.{model}]\nupstream = \"{upstream}\"\n");
+    }
+    text
 }
 
-/// Models of the simulated provider, by the name under which they are asked for: how each behaves says its name there.
-const UPSTREAMS: [(&str, &str); 8] = [
+/// Models that fail as their requests ask for.
+const FLAKY: [&str; 6] = ["failing", "away", "away-too", "breaking", "mute", "silent"];
+/// Models of the simulated provider over HTTP: its name for each says how it behaves.
+const UPSTREAM: [(&str, &str); 9] = [
     ("upstream", "sim:tokens=12"),
+    ("upstream-400", "sim:400"),
     ("upstream-500", "sim:500"),
+    ("upstream-502", "sim:502"),
     ("upstream-503", "sim:503"),
     ("upstream-html", "sim:html"),
-    ("upstream-400", "sim:400"),
     ("upstream-malformed", "sim:malformed"),
     ("upstream-cut", "sim:tokens=12,cut-after=6"),
-    ("upstream-quota", "sim:quota"),
+    ("upstream-cut-too", "sim:tokens=12,cut-after=7"),
 ];

@@ -15,8 +15,8 @@ pub(super) struct Shown {
     events: Vec<String>,
     /// Who was told to answer: `provider/model`.
     running: Vec<String>,
-    /// The pieces of text, by choice.
-    pieces: BTreeMap<u32, Vec<String>>,
+    /// The pieces of text, by choice; each with how many were joined in it, where that is told.
+    pieces: BTreeMap<u32, Vec<(String, Option<u64>)>>,
     /// The pieces of tool calls, by choice and call.
     calls: BTreeMap<String, Vec<String>>,
     /// All pieces together.
@@ -43,10 +43,13 @@ impl Shown {
             self.fault(format!("a gap before {}-{}", event.attempt, event.first_seq()));
         }
         self.last = Some(place);
-        self.names(event.body.name());
+        // A refusal stands where `queued` would: it tells of no request.
+        if place != (0, 0) || !matches!(event.body, EventBody::Fail { .. }) {
+            self.names(event.body.name());
+        }
         match &event.body {
             EventBody::Running { provider, model } => self.running.push(format!("{provider}/{model}")),
-            EventBody::ChatDelta(delta) => self.absorbs(delta),
+            EventBody::ChatDelta(delta) => self.absorbs(delta, Some(event.seq - event.first_seq() + 1)),
             EventBody::Restarted { .. } => self.restarts(),
             EventBody::Gap { from, to } => self.fault(format!("told of a gap from {from} to {to}")),
             EventBody::Complete(done) | EventBody::ChatComplete(done) => self.completes(done),
@@ -63,11 +66,11 @@ impl Shown {
         }
     }
 
-    /// A piece of a chat answer comes.
-    pub(super) fn absorbs(&mut self, delta: &ChatDelta) {
+    /// A piece of a chat answer comes; `joined` is of how many it is made, where the handle tells.
+    pub(super) fn absorbs(&mut self, delta: &ChatDelta, joined: Option<u64>) {
         self.streamed.absorb(delta);
         if !delta.delta.is_empty() {
-            self.pieces.entry(delta.choice).or_default().push(delta.delta.clone());
+            self.pieces.entry(delta.choice).or_default().push((delta.delta.clone(), joined));
         }
         for piece in &delta.tool_calls {
             let call = self.calls.entry(format!("{}/{}", delta.choice, piece.index)).or_default();
@@ -138,8 +141,9 @@ impl Shown {
         self.end.as_ref().is_some_and(|end| end["end"] == "left")
     }
 
-    /// The word for the end of a request that failed, once its record is known.
-    pub(super) fn failed_as(&mut self, end: &str) {
+    /// The word for the end of a request that failed, by its record: an error that is not recorded was a refusal.
+    pub(super) fn failed_as(&mut self, status: Option<&str>) {
+        let end = status.filter(|status| *status != "succeeded").unwrap_or("refused");
         if let Some(Value::Object(fields)) = &mut self.end
             && fields.contains_key("error")
         {

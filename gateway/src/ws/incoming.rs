@@ -58,8 +58,7 @@ pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Incoming, Unusable> 
 
 fn read(value: Value) -> Result<Incoming, Error> {
     if !value.is_object() {
-        let why = "expected an object, as {\"id\":\"a\",\"action\":\"chat.completion\",\"payload\":{}}";
-        return Err(Error::new(ErrorCode::InvalidRequest, why));
+        return Err(Error::new(ErrorCode::InvalidRequest, schemas::request::EXPECTED));
     }
     match value.get("action").and_then(Value::as_str) {
         Some("cancel") => view::<Cancel>(value).map(|Cancel { id }| Incoming::Cancel(id)),

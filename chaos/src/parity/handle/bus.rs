@@ -37,7 +37,15 @@ pub(in crate::parity) struct Bus {
 impl Bus {
     /// Connects to `url`, which may hold a user and a password.
     pub(in crate::parity) async fn connect(url: &str) -> io::Result<Self> {
-        let client = async_nats::connect(url).await.map_err(io::Error::other)?;
+        let at = url::Url::parse(url).map_err(io::Error::other)?;
+        let options = match (at.username(), at.password()) {
+            ("", _) => async_nats::ConnectOptions::new(),
+            (user, password) => async_nats::ConnectOptions::with_user_and_password(
+                user.to_owned(),
+                password.unwrap_or_default().to_owned(),
+            ),
+        };
+        let client = options.connect(url).await.map_err(io::Error::other)?;
         let mut stream = jetstream::new(client.clone());
         stream.set_timeout(ACK_MAX);
         Ok(Self { client, stream, subjects: Subjects::default() })

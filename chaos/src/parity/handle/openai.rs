@@ -203,12 +203,11 @@ async fn read(shown: &mut Shown, response: Response, asked: &Asked) {
                 shown.fault(format!("the role does not come first, and once: {data}"));
             }
             begun.push(choice.index);
-            shown.absorbs(&choice.piece());
+            shown.absorbs(&choice.piece(), None);
         }
         sleep(plan.pause).await;
-        // This API has no other word for it: whoever has heard enough goes away.
-        if plan.cancels(shown) {
-            return shown.ends(json!({"end": "left"}));
+        if plan.leaves(shown) {
+            return;
         }
     }
     shown.fault(format!("the stream ended without {DONE}"));

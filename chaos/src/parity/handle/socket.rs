@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::sleep};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
 };
 
 use super::{Asked, Plan, Who};
 use crate::parity::{
     ground::Ground,
+    normal,
     shown::{self, Shown},
 };
 
@@ -40,16 +41,31 @@ pub(in crate::parity) enum Heard {
 }
 
 impl Socket {
-    /// Opens one.
-    pub(in crate::parity) async fn open(ground: &Ground, who: &Who, format: Format) -> io::Result<Self> {
+    /// Opens one; or it is refused before it is one, as HTTP refuses.
+    pub(in crate::parity) async fn open(
+        ground: &Ground,
+        who: &Who,
+        format: Format,
+    ) -> io::Result<Result<Self, Shown>> {
         let url = format!("ws://{}/ws", ground.at);
         let mut request = url.into_client_request().map_err(io::Error::other)?;
         if let Some(key) = &who.key {
             let key = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(io::Error::other)?;
             request.headers_mut().insert("authorization", key);
         }
-        let (stream, _) = connect_async(request).await.map_err(io::Error::other)?;
-        Ok(Self { stream, format })
+        match connect_async(request).await {
+            Ok((stream, _)) => Ok(Ok(Self { stream, format })),
+            Err(tungstenite::Error::Http(response)) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                let body = serde_json::from_slice(body).unwrap_or_default();
+                let (error, faults) = normal::refusal(response.status().as_u16(), response.headers(), &body);
+                let mut shown = Shown::default();
+                faults.into_iter().for_each(|fault| shown.fault(fault));
+                shown.fails("refused", error);
+                Ok(Err(shown))
+            }
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 
     pub(in crate::parity) async fn say(&mut self, bytes: Vec<u8>) -> io::Result<()> {
@@ -99,7 +115,10 @@ type Open = HashMap<RequestId, (Shown, Plan)>;
 /// See [`super::Handle::converse`].
 pub(super) async fn converse(ground: &Ground, format: Format, asked: &[Asked]) -> io::Result<Vec<Shown>> {
     let Some(first) = asked.first() else { return Ok(Vec::new()) };
-    let mut socket = Socket::open(ground, &first.who, format).await?;
+    let mut socket = match Socket::open(ground, &first.who, format).await? {
+        Ok(socket) => socket,
+        Err(refused) => return Ok(vec![refused]),
+    };
     let mut open: Open = asked.iter().map(|one| (one.id.clone(), (Shown::default(), one.plan))).collect();
     for one in asked {
         // A server that has closed already is heard below.
@@ -113,12 +132,16 @@ pub(super) async fn converse(ground: &Ground, format: Format, asked: &[Asked]) -
                 let Some((shown, plan)) = open.get_mut(&event.id) else { continue };
                 shown.hears(&event);
                 sleep(plan.pause).await;
+                if plan.leaves(shown) {
+                    continue;
+                }
                 if plan.cancels(shown) {
                     socket.say_value(&json!({"action": "cancel", "id": event.id})).await?;
                 }
                 if plan.cuts(shown) && !shown.has_ended() {
                     // Dropped, without a word: a network does not say goodbye.
-                    socket = Socket::open(ground, &first.who, format).await?;
+                    let again = Socket::open(ground, &first.who, format).await?;
+                    socket = again.map_err(|_| io::Error::other("whoever comes back is refused"))?;
                     let (attempt, after) = shown.last().unwrap_or_default();
                     let resume =
                         json!({"action": "resume", "id": event.id, "attempt": attempt, "after": after});
