@@ -1,16 +1,19 @@
 //! Parity, as anybody runs it: the same requests through the WebSocket, both forms of HTTP and the bus, on an engine of its
 //! own and on a deployment; nothing may differ that is not allowed. The report stays below `target/`.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{Broker, Dynode, Ended, program, run};
+use crate::support::{Broker, Dynode, Ended, program, run, run_within};
 use broker::testing::{self, Server};
 
 /// Where the report of the last run is.
 const REPORT: &str = "target/parity";
+
+/// Every case through every handle, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Reads the report that a run has left, and shows what differs.
 fn report(file: &Path, ended: &Ended) -> Value {
@@ -29,7 +32,7 @@ async fn every_handle_shows_the_same_on_a_real_broker() {
     let file = root.join("report.json");
     let mut command = program(dir.path());
     command.arg("parity").arg("--report").arg(&file).arg("--nats-server").arg(testing::binary());
-    let ended = run(command, "").await;
+    let ended = run_within(PATIENCE, command, "").await;
     fs::write(root.join("report.txt"), &ended.out).unwrap();
     let report = report(&file, &ended);
     assert_eq!(names(&report, "handles").len(), 7, "all handles");
