@@ -93,7 +93,9 @@ pub(super) async fn signals(ground: &Ground, handle: Handle) -> io::Result<Value
         Ok(heard) => heard,
         Err(_) => Ok(Value::Null),
     };
-    Ok(json!({"end": "succeeded", "pause": told(paused)?, "resume": told(resumed)?}))
+    let (pause, resume) = (told(paused)?, told(resumed)?);
+    let end = if pause.is_null() || resume.is_null() { "a signal did not come" } else { "succeeded" };
+    Ok(json!({"end": end, "pause": pause, "resume": resume}))
 }
 
 /// Whoever listens for signals.

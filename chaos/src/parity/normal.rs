@@ -1,7 +1,7 @@
 //! What is made alike before it is compared: all of it is here, and [`RULES`] tells it in the report.
 
 use reqwest::header::HeaderMap;
-use schemas::{ChatOutput, Error, ErrorCode, Outcome, Output};
+use schemas::{ChatOutput, Error, Outcome, Output};
 use serde_json::{Map, Value, json};
 
 /// What is not compared as it came, and why.
@@ -60,15 +60,9 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &Value) -> (Value,
     (error, faults)
 }
 
-/// An error object inside of a stream, where neither status nor headers can tell more.
+/// An error object inside of a stream, where neither a status nor headers can tell more.
 pub(super) fn in_stream(body: &Value) -> Value {
-    let mut error = object(body);
-    let code = serde_json::from_value::<ErrorCode>(error["code"].clone()).map(ErrorCode::row);
-    let row = code.ok();
-    error["http"] = row.map(|row| row.http_status).into();
-    error["retryable"] = row.map(|row| row.retryable).into();
-    error["retry_after"] = false.into();
-    error
+    object(body)
 }
 
 fn object(body: &Value) -> Value {

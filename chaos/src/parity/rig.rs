@@ -148,6 +148,10 @@ kind = "simulated"
 concurrency = 1
 [providers.narrow.models.narrow]
 
+[providers.limited]
+kind = "simulated"
+[providers.limited.models.limited]
+
 [providers.flaky]
 kind = "simulated"
 
