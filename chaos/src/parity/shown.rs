@@ -141,9 +141,11 @@ impl Shown {
         self.end.as_ref().is_some_and(|end| end["end"] == "left")
     }
 
-    /// The word for the end of a request that failed, by its record: an error that is not recorded was a refusal.
+    /// The word for the end of a request that failed, by its record: an error that is not recorded was a refusal, unless
+    /// something of the answer had been told before.
     pub(super) fn failed_as(&mut self, status: Option<&str>) {
-        let end = status.filter(|status| *status != "succeeded").unwrap_or("refused");
+        let untold = if self.deltas > 0 { "failed" } else { "refused" };
+        let end = status.filter(|status| *status != "succeeded").unwrap_or(untold);
         if let Some(Value::Object(fields)) = &mut self.end
             && fields.contains_key("error")
         {
