@@ -6,7 +6,7 @@ use chaos::parity::Area;
 use clap::Args;
 use schemas::Secret;
 
-use super::chaos::gateway;
+use super::{chaos::gateway, server::secret};
 
 /// `dynode parity`.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(crate) struct ParityArgs {
     #[arg(long, value_name = "URL", requires = "target", value_parser = secret)]
     pub(crate) nats: Option<Secret>,
     /// The key that the doors of that deployment want
-    #[arg(long, env = "DYNODE_API_KEY", hide_env_values = true, requires = "target", value_parser = secret)]
+    #[arg(long, env = "DYNODE_API_KEY", hide_env_values = true, value_parser = secret)]
     pub(crate) key: Option<Secret>,
     /// Only the cases of this area, such as chat
     #[arg(long, value_parser = area)]
@@ -35,11 +35,6 @@ pub(crate) struct ParityArgs {
     /// Where reports and logs go: a new directory in this one
     #[arg(long, value_name = "DIR", default_value = "dynode-parity")]
     pub(crate) dir: PathBuf,
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
-fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text))
 }
 
 fn area(text: &str) -> Result<Area, String> {

@@ -22,6 +22,6 @@ pub(crate) struct ServerArgs {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
-fn secret(text: &str) -> Result<Secret, Infallible> {
+pub(super) fn secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
