@@ -43,7 +43,10 @@ pub(crate) fn lines(facts: &Facts) -> Vec<String> {
             r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}"#
         );
         let json = "-H 'content-type: application/json'";
-        lines.push(format!("  try        curl -N http://{address}/v1/chat/completions {json} -d '{body}'"));
+        let key = if facts.is_open { "" } else { r#"-H "authorization: Bearer $DYNODE_API_KEY" "# };
+        lines.push(format!(
+            "  try        curl -N http://{address}/v1/chat/completions {key}{json} -d '{body}'"
+        ));
     }
     lines
 }
@@ -88,13 +91,13 @@ mod tests {
     #[test]
     fn every_fact_has_its_line() {
         let body = r#"{"model":"sim-chat","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#;
-        let expected = r"dynode 0.1.0
+        let expected = r#"dynode 0.1.0
   broker     memory
              A restart forgets everything.
   http       http://127.0.0.1:8321    WebSocket ws://127.0.0.1:8321/ws
   keys       needed by everybody who connects; `dynode key list` shows them
   providers  sim: sim-chat, sim-embed
-  try        curl -N http://127.0.0.1:8321/v1/chat/completions -H 'content-type: application/json' -d ";
+  try        curl -N http://127.0.0.1:8321/v1/chat/completions -H "authorization: Bearer $DYNODE_API_KEY" -H 'content-type: application/json' -d "#;
         assert_eq!(lines(&facts()).join("\n"), format!("{expected}'{body}'"));
     }
 

@@ -10,6 +10,8 @@ use std::{
 };
 
 use adapters::{ProviderConfig, Registry};
+use gateway::TenantConfig;
+use schemas::Tenant;
 use serde::Deserialize;
 use toml::Value;
 
@@ -87,6 +89,9 @@ pub(crate) struct Config {
     pub(crate) budgets: Vec<actors::BudgetConfig>,
     /// Whether everybody may come in where there are no keys, also from other machines.
     pub(crate) without_keys: bool,
+    /// `[tenants.NAME]`.
+    #[serde(default)]
+    pub(crate) tenants: BTreeMap<Tenant, TenantConfig>,
     /// `[[keys]]`.
     #[serde(default)]
     pub(crate) keys: Vec<gateway::KeyConfig>,

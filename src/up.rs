@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Write, process::ExitCode, sync::Arc, time::
 
 use actors::{Estimator, classifier::BadRule};
 use adapters::Registry;
-use gateway::{Access, Catalogue, ConfiguredKeys, Gateway, ModelInfo, Signers, Standby};
+use gateway::{Access, Catalogue, ConfiguredKeys, Gateway, ModelInfo, Signers, Standby, Tenants};
 use schemas::{Action, Tenant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
@@ -100,6 +100,7 @@ struct Offer {
     estimator: Estimator,
     signers: Signers,
     keys: ConfiguredKeys,
+    tenants: Tenants,
 }
 
 impl Offer {
@@ -108,7 +109,8 @@ impl Offer {
         set_signers(&signers, registry);
         let catalogue = Catalogue::new(models(config, registry));
         let keys = ConfiguredKeys::new(&config.keys);
-        Ok(Self { catalogue, estimator: Self::estimator(config, registry)?, signers, keys })
+        let tenants = Tenants::new(&config.tenants);
+        Ok(Self { catalogue, estimator: Self::estimator(config, registry)?, signers, keys, tenants })
     }
 
     fn estimator(config: &Config, registry: &Arc<Registry>) -> Result<Estimator, BadRule> {
@@ -139,7 +141,11 @@ async fn serve(
         assets: config.assets.limits(),
         seams: ground.seams.clone(),
         catalogue: offer.catalogue.clone(),
-        access: Access { configured: offer.keys.clone(), without_keys: config.without_keys },
+        access: Access {
+            configured: offer.keys.clone(),
+            tenants: offer.tenants.clone(),
+            without_keys: config.without_keys,
+        },
         signers: offer.signers.clone(),
         estimate: Arc::new(move |tenant: &Tenant, request| estimator.estimate(tenant, request)),
         metrics: engine.metrics(metrics),
@@ -210,6 +216,7 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
         offer.estimator.replace(&estimator);
         set_signers(&offer.signers, &ground.registry);
         offer.keys.replace(&config.keys);
+        offer.tenants.replace(&config.tenants);
         anyhow::Ok(())
     };
     if let Err(fault) = renewed.await {

@@ -16,6 +16,7 @@ mod command_line;
 mod configuration;
 mod cost;
 mod crash;
+mod keys;
 mod late_broker;
 mod mutations;
 mod openai_sdk;

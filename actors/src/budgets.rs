@@ -1,4 +1,4 @@
-//! What tenants may spend: each call holds the most that it may cost before it starts, and what it has cost after it has ended
+//! What tenants and keys may spend: each call holds the most that it may cost before it starts, and what it has cost after it has ended
 //! is spent. So the calls that have started never cost more together than was expected of them and the budget allows, however
 //! many start at once and at however many engines.
 //!
@@ -28,15 +28,16 @@ use broker::Seams;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use schemas::{Error, Tenant};
+use schemas::{Error, KeyBudget, Per, SentBy, Tenant};
 use tokio::time::{self, MissedTickBehavior, sleep};
 use tracing::{debug, warn};
 
 use crate::{metrics::Metrics, outbox::Outbox};
 use account::{Account, Reason};
 use money::Money;
-pub use rules::{BadBudget, BudgetConfig, Per};
-use rules::{Budget, Rules};
+pub(crate) use rules::Owner;
+pub use rules::{BadBudget, BudgetConfig};
+use rules::{Budget, Period, Rules};
 use store::Store;
 
 /// How often it is told what was spent, and given back what was not needed.
@@ -52,8 +53,8 @@ pub struct Budgets {
     node: String,
     seams: Seams,
     metrics: Arc<Metrics>,
-    /// By tenant, period and its beginning.
-    accounts: Mutex<BTreeMap<(String, Per, Timestamp), Arc<Account>>>,
+    /// By owner, period and its beginning.
+    accounts: Mutex<BTreeMap<(Owner, Per, Timestamp), Arc<Account>>>,
 }
 
 /// What is held for one call in each budget that it falls under. Dropped before the call has begun it comes back; after that,
@@ -72,28 +73,37 @@ impl Budgets {
         Self { rules, store, node, seams, metrics, accounts: Mutex::default() }
     }
 
-    /// Holds `cost_usd` for a call of `tenant` that is to start. The error is `budget_exceeded` where a budget does not
+    /// Holds `cost_usd` for a call of `tenant`, by the key that its request was sent by, that is to start. The error is `budget_exceeded` where a budget does not
     /// allow it. While the broker does not say what is left, this waits.
-    pub async fn hold(&self, tenant: &Tenant, cost_usd: f64) -> Result<Hold, Error> {
+    pub async fn hold(
+        &self,
+        tenant: &Tenant,
+        sent_by: Option<&SentBy>,
+        cost_usd: f64,
+    ) -> Result<Hold, Error> {
         let cost = Money::of_usd(cost_usd).max(Money::LEAST);
         let mut hold = Hold::default();
-        for budget in self.rules.of(tenant.as_str()) {
+        let of_tenant = self.rules.of(tenant.as_str()).map(|budget| (Owner::tenant(tenant), budget));
+        let of_key = sent_by.and_then(|sent_by| {
+            let budget = sent_by.budget.filter(KeyBudget::is_sound)?;
+            Some((Owner::key(tenant, &sent_by.key), Budget::from(budget)))
+        });
+        for (owner, budget) in of_tenant.chain(of_key) {
             loop {
-                let account = self.account(tenant.as_str(), budget);
+                let account = self.account(&owner, budget);
                 match account.hold(&self.store, cost).await {
                     Ok(()) => {
                         hold.accounts.push((account, cost));
                         break;
                     }
                     Err(Reason::Spent(shortage)) => {
-                        self.metrics.budget_refused(&account.tenant, budget.per.as_str());
+                        self.metrics.budget_refused(&owner, budget.per.as_str());
                         return Err(account.refusal(cost, shortage, self.store.now()));
                     }
                     Err(Reason::Unknown(error)) => {
-                        let tenant = tenant.as_str();
                         match error.is_transient() {
-                            true => debug!(%error, tenant, "it is not known what is left of a budget"),
-                            false => warn!(%error, tenant, "a budget cannot be asked; its calls wait"),
+                            true => debug!(%error, %owner, "it is not known what is left of a budget"),
+                            false => warn!(%error, %owner, "a budget cannot be asked; its calls wait"),
                         }
                         sleep(PAUSE).await;
                     }
@@ -105,9 +115,6 @@ impl Budgets {
 
     /// Tells from time to time what was spent, until it is dropped. Without it what was spent stays reserved.
     pub async fn keep(&self) {
-        if self.rules.is_empty() {
-            return;
-        }
         let mut ticks = time::interval(TELL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -125,7 +132,7 @@ impl Budgets {
         let accounts: Vec<_> = self.accounts.lock().values().cloned().collect();
         join_all(accounts.iter().map(async |account| {
             if let Err(error) = account.tell(&self.store, gives_all).await {
-                debug!(%error, tenant = account.tenant, "other engines do not hear what was spent of a budget");
+                debug!(%error, owner = %account.owner, "other engines do not hear what was spent of a budget");
             }
         }))
         .await;
@@ -142,24 +149,24 @@ impl Budgets {
     /// A period that is over shows as one of which nothing is spent, until the next one is shown.
     fn show(&self, account: &Account, now: Timestamp) {
         let Budget { per, limit, .. } = account.budget;
-        let (tenant, per) = (account.tenant.as_str(), per.as_str());
+        let (owner, per) = (&account.owner, per.as_str());
         let is_over = account.period.end <= now;
         let spent = if is_over { Money::ZERO } else { account.spent() };
-        self.metrics.budget(tenant, per, spent.usd(), limit.usd());
+        self.metrics.budget(owner, per, spent.usd(), limit.usd());
         if !is_over && account.must_warn() {
             let (until, limit) = (account.period.end, limit.to_string());
-            warn!(tenant, per, %spent, limit, %until, "a budget is nearly spent");
-            self.metrics.budget_warned(tenant, per);
+            warn!(%owner, per, %spent, limit, %until, "a budget is nearly spent");
+            self.metrics.budget_warned(owner, per);
         }
     }
 
-    fn account(&self, tenant: &str, budget: Budget) -> Arc<Account> {
-        let period = budget.per.period(self.store.now());
+    fn account(&self, owner: &Owner, budget: Budget) -> Arc<Account> {
+        let period = Period::at(self.store.now(), budget.per);
         let open = || {
             let holder = format!("{}-{:x}", self.node, self.seams.random.next_u64());
-            Arc::new(Account::new(tenant.to_owned(), budget, period, holder))
+            Arc::new(Account::new(owner.clone(), budget, period, holder))
         };
-        let name = (tenant.to_owned(), budget.per, period.start);
+        let name = (owner.clone(), budget.per, period.start);
         Arc::clone(self.accounts.lock().entry(name).or_insert_with(open))
     }
 }

@@ -337,6 +337,7 @@ impl Classifier {
             tenant: tenant.clone(),
             action: request.map_or(Action::Auto, |request| request.action),
             session: request.and_then(|request| request.session.clone()),
+            key: request.and_then(Request::key).cloned(),
             status,
             output,
             usage: Usage::default(),

@@ -8,6 +8,8 @@ use opentelemetry::{
 };
 use schemas::{ErrorCode, Governing, Usage};
 
+use crate::budgets::Owner;
+
 /// Seconds, from a millisecond to ten minutes.
 const SECONDS: [f64; 14] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
@@ -153,20 +155,20 @@ impl Metrics {
     }
 
     /// How a budget is, in US dollars.
-    pub fn budget(&self, tenant: &str, per: &'static str, spent: f64, limit: f64) {
-        let labels = budget_labels(tenant, per);
+    pub(crate) fn budget(&self, owner: &Owner, per: &'static str, spent: f64, limit: f64) {
+        let labels = budget_labels(owner, per);
         self.budget_spent.record(spent, &labels);
         self.budget_limit.record(limit, &labels);
     }
 
     /// A budget is nearly spent.
-    pub fn budget_warned(&self, tenant: &str, per: &'static str) {
-        self.budget_warnings.add(1, &budget_labels(tenant, per));
+    pub(crate) fn budget_warned(&self, owner: &Owner, per: &'static str) {
+        self.budget_warnings.add(1, &budget_labels(owner, per));
     }
 
     /// A budget did not allow a call.
-    pub fn budget_refused(&self, tenant: &str, per: &'static str) {
-        self.budget_refused.add(1, &budget_labels(tenant, per));
+    pub(crate) fn budget_refused(&self, owner: &Owner, per: &'static str) {
+        self.budget_refused.add(1, &budget_labels(owner, per));
     }
 
     /// A callback was tried.
@@ -175,6 +177,9 @@ impl Metrics {
     }
 }
 
-fn budget_labels(tenant: &str, per: &'static str) -> [KeyValue; 2] {
-    [KeyValue::new("tenant", tenant.to_owned()), KeyValue::new("per", per)]
+/// Of what is a tenant's nothing is said of keys.
+fn budget_labels(owner: &Owner, per: &'static str) -> Vec<KeyValue> {
+    let of_tenant = [KeyValue::new("tenant", owner.tenant.clone()), KeyValue::new("per", per)];
+    let of_key = owner.key.clone().map(|key| KeyValue::new("key", key));
+    of_tenant.into_iter().chain(of_key).collect()
 }

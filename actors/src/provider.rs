@@ -230,6 +230,7 @@ impl ProviderStage {
             tenant: work.tenant.clone(),
             action: work.request.action,
             session: work.request.session.clone(),
+            key: work.request.key().cloned(),
             status: ending.status(),
             output: None,
             usage: attempt.bill().usage(),

@@ -30,6 +30,8 @@ pub struct Model {
     pub only_when_idle: bool,
     /// What it costs, where that is configured.
     pub price: Option<Price>,
+    /// Whether its provider is simulated: requests of test keys reach no other.
+    pub is_simulated: bool,
 }
 
 impl Model {
@@ -43,6 +45,7 @@ impl Model {
             abilities: Abilities::default(),
             only_when_idle: false,
             price: None,
+            is_simulated: false,
         }
     }
 }
@@ -125,6 +128,7 @@ impl Registry {
                 abilities: model.into(),
                 only_when_idle: config.only_when_idle,
                 price: model.price.clone(),
+                is_simulated: config.kind == Kind::Simulated,
             }));
         }
         Ok(registry)

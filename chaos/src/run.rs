@@ -52,6 +52,8 @@ pub enum System {
 pub struct Deployment {
     /// Its gateway, `HOST:PORT`.
     pub gateway: String,
+    /// By which key, where it needs one.
+    pub key: Option<schemas::Secret>,
     /// The model that is asked for.
     pub model: String,
     /// Where it looks for its provider, if that is to be ours.

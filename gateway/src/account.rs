@@ -5,7 +5,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{debug, info};
 
-use crate::{app::App, frame::Frame, linger::Reader, record::Key, room::Share};
+use crate::{app::App, frame::Frame, linger::Reader, quota::Place, record::Key, room::Share};
 
 /// What a door is called in metrics and logs.
 pub(crate) type Door = &'static str;
@@ -27,8 +27,8 @@ pub(crate) struct Account {
     _work: TaskTrackerToken,
 }
 
-/// What a request holds of the gateway while a door waits for it: a slot, and room.
-pub(crate) type Hold = (OwnedSemaphorePermit, Share);
+/// What a request holds of the gateway while a door waits for it: a slot, room, and a place among those of its caller.
+pub(crate) type Hold = (OwnedSemaphorePermit, Share, Vec<Place>);
 
 impl Account {
     pub(crate) fn open(

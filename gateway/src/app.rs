@@ -18,6 +18,7 @@ use crate::{
     linger::Lingers,
     metrics::Meters,
     pools::Pools,
+    quota::Quotas,
     record::Recent,
     room::Room,
     webhooks::Webhooks,
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) pools: Pools,
     pub(crate) recent: Recent,
+    /// What tenants have asked for lately, here.
+    pub(crate) quotas: Quotas,
     pub(crate) lingers: Arc<Lingers>,
     pub(crate) meters: Meters,
     /// The bytes of all requests that doors hold.
@@ -148,6 +151,7 @@ impl Shared {
             hub,
             pools,
             recent,
+            quotas: Quotas::default(),
             lingers,
             meters,
             room,

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use schemas::{Action, Error, ErrorCode, KeyRecord, Request, Role, SentBy, Tenant};
 use tokio_util::sync::CancellationToken;
 
-use crate::keys::{PassRef, unauthorized};
+use crate::{
+    keys::{PassRef, unauthorized},
+    quota::Quota,
+};
 
 /// Who sent a request. The body never says it.
 #[derive(Debug)]
@@ -56,7 +59,12 @@ impl Caller {
 
     /// What its requests say of it on their way.
     pub(crate) fn sent_by(&self) -> Option<SentBy> {
-        self.key().map(|key| SentBy { key: key.id.clone(), mode: key.mode })
+        self.key().map(|key| SentBy { key: key.id.clone(), mode: key.mode, budget: key.budget })
+    }
+
+    /// What was asked for by its key lately, here.
+    pub(crate) fn quota(&self) -> Option<Arc<Quota>> {
+        self.pass.as_ref().map(|pass| pass.quota())
     }
 
     /// The tenant whose things it sees; none where it sees those of all.

@@ -20,8 +20,9 @@ pub(crate) async fn create(
 ) -> Result<Json<Estimate>, Refusal> {
     let (body, _share) = door::read_body(&app, body).await?;
     let format = door::body_format(&headers, &body)?;
-    let request: Request = native::parse(format.decode(&body)?)?;
+    let mut request: Request = native::parse(format.decode(&body)?)?;
     submit::check_tenant(&entry.caller, &request)?;
     entry.caller.check_scope(&request)?;
+    request.sent_by = entry.caller.sent_by();
     Ok(Json((app.parts.estimate)(&entry.caller.tenant, request)?))
 }

@@ -17,6 +17,7 @@ use crate::{
     frame::{Frame, Position},
     joined::Joined,
     pools::Forecast,
+    quota::Charge,
     record::{self, Key},
 };
 
@@ -52,6 +53,8 @@ pub(crate) struct Feed {
     fingerprint: Option<String>,
     /// When the first attempt is expected; until it comes.
     forecast: Option<Forecast>,
+    /// What it was taken to use, until it is known what it has used.
+    charge: Option<Charge>,
     ended: bool,
 }
 
@@ -90,6 +93,7 @@ impl Feed {
             silent_at: Instant::now() + SILENCE,
             fingerprint: None,
             forecast: None,
+            charge: None,
             ended: false,
         }
     }
@@ -110,6 +114,11 @@ impl Feed {
         self.forecast = forecast;
     }
 
+    /// What the request uses is told to `charge` at its end.
+    pub(crate) fn charge(&mut self, charge: Option<Charge>) {
+        self.charge = charge;
+    }
+
     /// The reader has sent the request with this fingerprint, and gets the events of no other.
     pub(crate) fn is_for(&mut self, fingerprint: String) {
         self.fingerprint = Some(fingerprint);
@@ -124,6 +133,9 @@ impl Feed {
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
+                if let Some(charge) = self.charge.take_if(|_| frame.head.event.is_terminal()) {
+                    charge.settle(&frame);
+                }
                 return Some(frame);
             }
             if self.joined.is_some() && !self.more_at_hand() {

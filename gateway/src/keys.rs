@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use schemas::{ApiKey, Error, ErrorCode, KeyId, KeyRecord};
 use tokio::sync::Mutex;
 
-use crate::{Parts, refusal};
+use crate::{Parts, Tenants, refusal};
 pub use configured::{ConfiguredKeys, KeyConfig};
 pub use hash::config_hash;
 pub(crate) use ring::PassRef;
@@ -38,6 +38,8 @@ const KEYS_MAX: usize = 100_000;
 pub struct Access {
     /// The keys that stand in the configuration.
     pub configured: ConfiguredKeys,
+    /// To whom tenants belong, and how much each may ask for.
+    pub tenants: Tenants,
     /// Everybody may come in while there are no keys, also from other machines.
     pub without_keys: bool,
 }
@@ -68,7 +70,7 @@ pub(crate) struct Keys {
 impl Keys {
     /// Reads the keys.
     pub(crate) async fn open(parts: &Parts, reach: Reach) -> Result<Self, broker::Error> {
-        let Access { configured, without_keys } = parts.access.clone();
+        let Access { configured, without_keys, .. } = parts.access.clone();
         let keys = Self {
             ring: Ring::default(),
             store: Store::open(parts).await?,
@@ -96,7 +98,8 @@ impl Keys {
 
     /// The key `text`, if it is one and is good at `now`. Asks nobody.
     pub(crate) fn check(&self, text: &str, now: Timestamp) -> Result<PassRef, Error> {
-        let key = ApiKey::parse(text).map_err(|bad| unauthorized(&format!("the API key is none: {bad}")))?;
+        let key =
+            ApiKey::parse(text).map_err(|bad| unauthorized(&format!("this is not an API key: {bad}")))?;
         let (of_broker, pepper) = (self.ring.get(key.id()), self.store.pepper());
         let pass = of_broker.or_else(|| self.configured.get(key.id()));
         match pass.map(|pass| pass.check(&key, pepper, now).map(|()| pass)) {

@@ -9,6 +9,7 @@
 //! | [`server`], `listener`, `connection`, `impatient`, `router`, `door` | sockets, time limits, the table of routes, what every request passes |
 //! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
 //! | `keys` | the API keys, and the door at which they are managed |
+//! | `quota`, [`tenants`] | how much one caller may ask for in a minute and at once; to whom tenants belong |
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod error;
 pub mod server;
 pub mod standby;
+pub mod tenants;
 
 mod access;
 mod account;
@@ -53,6 +55,7 @@ mod metrics;
 mod native;
 mod openai;
 mod pools;
+mod quota;
 mod record;
 mod refusal;
 mod room;
@@ -79,4 +82,5 @@ pub use health::Standing;
 pub use keys::{Access, ConfiguredKeys, KeyConfig, config_hash};
 pub use server::Gateway;
 pub use standby::Standby;
+pub use tenants::{TenantConfig, Tenants};
 pub use webhooks::Signers;

@@ -16,6 +16,7 @@ use crate::{
     frame::Position,
     linger::Reader,
     pools::Admission,
+    quota::Taken,
     record::{self, Key, Record},
     refusal,
     room::Share,
@@ -74,9 +75,12 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
     let id = request.id.get_or_insert_with(|| visit.entry.fresh.clone()).clone();
     let caller = visit.entry.caller.clone();
     request.tenant = Some(caller.tenant.clone());
+    request.sent_by = caller.sent_by();
     let fingerprint = fingerprint::of(&request);
     let key = Key::new(app, &caller, id.clone());
     let known = given && is_known(app, &key, &fingerprint).await?;
+    // What is there already asks for nothing more.
+    let taken = if known { Taken::default() } else { app.quotas.take(app, &caller, &request)? };
     let admission = if known { None } else { Some(admit(app, &caller, &request)?) };
     // Before the publish, so that no event goes by unheard.
     let mut feed = Feed::open(app, key.clone(), None);
@@ -96,7 +100,9 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
         false => feed.attach(),
     }
     let reader = reader(app, &key, visit.is_chat && request.callback.is_none(), fresh);
-    let hold = (slot, visit.share);
+    let Taken { places, charge } = taken;
+    feed.charge(charge);
+    let hold = (slot, visit.share, places);
     let account = Account::open(app, visit.door, request.action, &key, reader, hold);
     let estimated_wait_ms = forecast.map(|forecast| forecast.wait_ms);
     Ok(Accepted { id, caller, feed, account, fresh, estimated_wait_ms })

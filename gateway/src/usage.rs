@@ -47,7 +47,13 @@ pub(crate) async fn get(
     if until.is_some_and(|until| until <= since) {
         return Err(Error::invalid("until", "is not after `since`").into());
     }
-    let sums = read(&app, &entry.caller, Sums::new(by, since, until), since).await?;
+    let sums = read(
+        &app,
+        &entry.caller,
+        Sums::new(by, since, until).of_parents(app.parts.access.tenants.parents()),
+        since,
+    )
+    .await?;
     Ok(Json(sums.report()))
 }
 

@@ -4,7 +4,7 @@ use schemars::{Schema, schema_for};
 
 use crate::{
     Backpressure, ChatRequest, DeadLetter, EmbeddingRequest, Error, Estimate, Event, Heartbeat, ImageRequest,
-    LedgerEntry, Outcome, Request, SearchRequest, SpeechRequest, UsageReport, VideoRequest,
+    KeyRecord, LedgerEntry, Outcome, Request, SearchRequest, SpeechRequest, UsageReport, VideoRequest,
 };
 
 /// Every public message by name, with its JSON Schema (draft 2020-12).
@@ -20,6 +20,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("event", schema_for!(Event)),
         ("outcome", schema_for!(Outcome)),
         ("error", schema_for!(Error)),
+        ("key", schema_for!(KeyRecord)),
         ("ledger-entry", schema_for!(LedgerEntry)),
         ("usage", schema_for!(UsageReport)),
         ("estimate", schema_for!(Estimate)),

@@ -72,6 +72,49 @@ impl fmt::Display for Role {
     }
 }
 
+/// A period of the calendar, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// From the full hour on.
+    Hour,
+    /// From midnight on.
+    Day,
+    /// From the first on.
+    Month,
+}
+
+impl Per {
+    /// Every period, the shortest first.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
+
+    /// Its name in the configuration, in metrics and in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// The most that may be spent by a key.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyBudget {
+    /// In US dollars.
+    pub usd: f64,
+    /// In each of these periods.
+    pub per: Per,
+}
+
+impl KeyBudget {
+    /// Whether it is an amount.
+    pub fn is_sound(&self) -> bool {
+        self.usd.is_finite() && self.usd > 0.0
+    }
+}
+
 /// How much may be asked for; what is not said is not limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CallerLimits {
@@ -95,7 +138,7 @@ impl CallerLimits {
 }
 
 /// What is known of a key: everything but the key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRecord {
     /// Its lookup id, which stands in the key and may be shown.
     pub id: KeyId,
@@ -119,6 +162,9 @@ pub struct KeyRecord {
     /// How much it may ask for.
     #[serde(flatten)]
     pub limits: CallerLimits,
+    /// What it may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<KeyBudget>,
     /// When it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
@@ -134,13 +180,16 @@ pub struct KeyRecord {
 }
 
 /// By which key a request came in. The door says it; what a client says of it is not believed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SentBy {
     /// The lookup id of the key.
     pub key: KeyId,
     /// What the key reaches.
     #[serde(default)]
     pub mode: KeyMode,
+    /// What it may spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<KeyBudget>,
 }
 
 /// The text of a key, well formed. Whether it is one is another question.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Outcome, RequestId, Status, Tenant, Usage};
+use crate::{Action, KeyId, Outcome, RequestId, Status, Tenant, Usage};
 
 /// What one request has used, over all its calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,9 @@ pub struct LedgerEntry {
     /// Its session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<RequestId>,
+    /// The lookup id of the API key by which it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
     /// What was asked for.
     pub action: Action,
     /// How it ended.
@@ -61,6 +64,7 @@ impl LedgerEntry {
             id: outcome.id.clone(),
             tenant: outcome.tenant.clone(),
             session: outcome.session.clone(),
+            key: outcome.key.clone(),
             action: outcome.action,
             status: outcome.status,
             at,

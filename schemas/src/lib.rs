@@ -57,7 +57,7 @@ pub use error::{Error, ErrorCode};
 pub use estimate::{Estimate, EstimatedStep, LeftOut};
 pub use event::{Event, EventBody, EventHead};
 pub use heartbeat::{AsideKey, Backpressure, Flow, Governing, Heartbeat};
-pub use key::{ApiKey, BadKey, CallerLimits, KeyMode, KeyRecord, Role, SentBy};
+pub use key::{ApiKey, BadKey, CallerLimits, KeyBudget, KeyMode, KeyRecord, Per, Role, SentBy};
 pub use ledger::{LedgerEntry, LedgerLine};
 pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
@@ -65,7 +65,7 @@ pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, 
 pub use secret::Secret;
 pub use subject::Subjects;
 pub use token::{InvalidToken, KeyId, RequestId, Tenant};
-pub use usage::{Dimension, UsageKey, UsageReport, UsageRow, UsageSum};
+pub use usage::{Dimension, Parents, UsageKey, UsageReport, UsageRow, UsageSum};
 pub use work::{CallbackJob, Closing, Plan, Step, Work};
 
 /// The version of the contract that this build writes.

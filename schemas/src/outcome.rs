@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Action, ChatOutput, EmbeddingOutput, Error, ErrorCode, Event, EventBody, MediaOutput, RequestId, Tenant,
-    event::Completion,
+    Action, ChatOutput, EmbeddingOutput, Error, ErrorCode, Event, EventBody, KeyId, MediaOutput, RequestId,
+    Tenant, event::Completion,
 };
 
 /// How a request ended.
@@ -26,6 +26,9 @@ pub struct Outcome {
     /// The session of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<RequestId>,
+    /// The lookup id of the API key by which it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
     /// How it ended.
     pub status: Status,
     /// The answer, by action.

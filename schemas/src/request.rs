@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Action, Error, ErrorCode, Format, RequestId, Secret, Tenant, VERSION};
+use crate::{Action, Error, ErrorCode, Format, KeyId, KeyMode, RequestId, Secret, SentBy, Tenant, VERSION};
 
 /// The longest list of metadata, as in the OpenAI API.
 pub const METADATA_ENTRIES_MAX: usize = 16;
@@ -30,7 +30,7 @@ pub struct Request {
     /// Names the request within its tenant. The same id again attaches to the same request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
-    /// On the bus it must be that of the subject; at the gateway it is the setting `gateway.tenant`.
+    /// On the bus it must be that of the subject; at the gateway it is that of the API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// What is asked for. On the bus, where it is missing, the subject says it.
@@ -56,6 +56,9 @@ pub struct Request {
     /// The sender's own notes; returned in the outcome.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// By which key it came in: the gateway says it, whatever its sender says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_by: Option<SentBy>,
 }
 
 const fn current_version() -> u8 {
@@ -196,6 +199,7 @@ impl Request {
             route: Route::default(),
             callback: None,
             metadata: BTreeMap::new(),
+            sent_by: None,
         }
     }
 
@@ -261,6 +265,16 @@ impl Request {
     /// Whether the sender asked for deltas.
     pub fn wants_stream(&self) -> bool {
         self.payload.get("stream").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// The key by which it came in.
+    pub fn key(&self) -> Option<&KeyId> {
+        self.sent_by.as_ref().map(|sent_by| &sent_by.key)
+    }
+
+    /// Whether it may reach simulated providers only.
+    pub fn is_test(&self) -> bool {
+        self.sent_by.as_ref().is_some_and(|sent_by| sent_by.mode == KeyMode::Test)
     }
 
     /// The model that the payload names.

@@ -10,7 +10,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Error, LedgerEntry, LedgerLine, RequestId, Tenant, Usage};
+use crate::{Action, Error, KeyId, LedgerEntry, LedgerLine, RequestId, Tenant, Usage};
 
 /// What sums can be told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -18,8 +18,16 @@ use crate::{Action, Error, LedgerEntry, LedgerLine, RequestId, Tenant, Usage};
 pub enum Dimension {
     /// The hour, in UTC, in which the request's last call ended.
     Hour,
+    /// The organisation of its tenant, as the configuration has it.
+    Organisation,
+    /// The instance within that.
+    Instance,
+    /// The project within that.
+    Project,
     /// Whose request it was.
     Tenant,
+    /// The API key by which it came in.
+    Key,
     /// Its session.
     Session,
     /// What was asked for.
@@ -32,14 +40,28 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension, in the order in which rows are sorted.
-    pub const ALL: [Self; 6] =
-        [Self::Hour, Self::Tenant, Self::Session, Self::Action, Self::Provider, Self::Model];
+    pub const ALL: [Self; 10] = [
+        Self::Hour,
+        Self::Organisation,
+        Self::Instance,
+        Self::Project,
+        Self::Tenant,
+        Self::Key,
+        Self::Session,
+        Self::Action,
+        Self::Provider,
+        Self::Model,
+    ];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hour => "hour",
+            Self::Organisation => "organisation",
+            Self::Instance => "instance",
+            Self::Project => "project",
             Self::Tenant => "tenant",
+            Self::Key => "key",
             Self::Session => "session",
             Self::Action => "action",
             Self::Provider => "provider",
@@ -66,15 +88,28 @@ impl FromStr for Dimension {
     }
 }
 
-/// What a row is about: what was asked for is there, but for the session of requests that have none.
+/// What a row is about: what was asked for is there, but for the session or the key of requests that have none, and for
+/// parents that a tenant has not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct UsageKey {
     /// The beginning of the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hour: Option<Timestamp>,
+    /// The organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// The instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// Whose requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
+    /// The lookup id of the API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
     /// The session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<RequestId>,
@@ -87,6 +122,17 @@ pub struct UsageKey {
     /// The model that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+}
+
+/// To whom a tenant belongs, the largest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parents {
+    /// The organisation.
+    pub organisation: Option<String>,
+    /// The instance within it.
+    pub instance: Option<String>,
+    /// The project within that.
+    pub project: Option<String>,
 }
 
 /// A sum.
@@ -142,13 +188,20 @@ pub struct Sums {
     until: Option<Timestamp>,
     rows: BTreeMap<UsageKey, UsageSum>,
     total: UsageSum,
+    parents: BTreeMap<Tenant, Parents>,
 }
 
 impl Sums {
     /// Nothing yet: what ended from `since` on and before `until` will be told apart `by` this.
     pub fn new(by: impl IntoIterator<Item = Dimension>, since: Timestamp, until: Option<Timestamp>) -> Self {
         let by = by.into_iter().collect();
-        Self { by, since, until, rows: BTreeMap::new(), total: UsageSum::default() }
+        let (rows, total, parents) = (BTreeMap::new(), UsageSum::default(), BTreeMap::new());
+        Self { by, since, until, rows, total, parents }
+    }
+
+    /// The same, where it is known to whom tenants belong.
+    pub fn of_parents(self, parents: BTreeMap<Tenant, Parents>) -> Self {
+        Self { parents, ..self }
     }
 
     /// One more entry; nothing happens where it is of another time.
@@ -179,7 +232,7 @@ impl Sums {
 
     /// All of it.
     pub fn report(self) -> UsageReport {
-        let Self { by, since, until, rows, total } = self;
+        let Self { by, since, until, rows, total, .. } = self;
         UsageReport {
             object: "list".into(),
             since,
@@ -192,8 +245,16 @@ impl Sums {
 
     fn key(&self, entry: &LedgerEntry, line: &LedgerLine) -> UsageKey {
         let asked = |dimension| self.by.contains(&dimension);
+        let parents = self.parents.get(&entry.tenant);
+        let parent = |dimension, of: fn(&Parents) -> &Option<String>| {
+            parents.filter(|_| asked(dimension)).and_then(|parents| of(parents).clone())
+        };
         UsageKey {
             hour: asked(Dimension::Hour).then(|| hour_of(entry.at)),
+            organisation: parent(Dimension::Organisation, |parents| &parents.organisation),
+            instance: parent(Dimension::Instance, |parents| &parents.instance),
+            project: parent(Dimension::Project, |parents| &parents.project),
+            key: entry.key.clone().filter(|_| asked(Dimension::Key)),
             tenant: asked(Dimension::Tenant).then(|| entry.tenant.clone()),
             session: entry.session.clone().filter(|_| asked(Dimension::Session)),
             action: asked(Dimension::Action).then_some(entry.action),

@@ -133,6 +133,7 @@ fn outcomes() {
         tenant: Tenant::new("acme").unwrap(),
         action: Action::ChatCompletion,
         session: Some(id("s-1")),
+        key: None,
         status: Status::Succeeded,
         output: Some(Output::Chat(chat)),
         usage: Usage {

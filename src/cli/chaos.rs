@@ -45,6 +45,9 @@ pub(crate) struct RunArgs {
     /// The gateway of a deployment that runs already, such as http://127.0.0.1:8321: only clients misbehave then
     #[arg(long, value_name = "URL", value_parser = gateway)]
     pub(crate) target: Option<String>,
+    /// The API key, where the target needs one
+    #[arg(long, value_name = "KEY", env = "DYNODE_API_KEY", hide_env_values = true, value_parser = super::server::secret)]
+    pub(crate) key: Option<schemas::Secret>,
     /// The model that is asked for at the target
     #[arg(long, value_name = "NAME", default_value = "sim-chat", requires = "target")]
     pub(crate) model: String,

@@ -10,7 +10,8 @@ use super::{QuestionArgs, ServerArgs};
 pub(crate) struct CostArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// What rows are told apart by, with commas: hour, tenant, session, action, provider, model
+    /// What rows are told apart by, with commas: hour, organisation, instance, project, tenant, key,
+    /// session, action, provider, model
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
     pub(crate) by: Vec<Dimension>,
     /// From when on: a time such as 2026-11-28T00:00:00Z, or so long ago, such as 24h or 7d

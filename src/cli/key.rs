@@ -1,7 +1,7 @@
 //! The command line of `dynode key`.
 
 use clap::{Args, Subcommand};
-use schemas::{Action, KeyId, Role, Tenant};
+use schemas::{Action, KeyBudget, KeyId, Per, Role, Tenant};
 
 use super::ServerArgs;
 
@@ -51,6 +51,9 @@ pub(crate) struct KeyCreateArgs {
     /// The most requests at once
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) concurrency: Option<u32>,
+    /// The most that it may spend, such as 5/day: US dollars in an hour, a day or a month of the calendar
+    #[arg(long, value_name = "USD/PERIOD", value_parser = budget)]
+    pub(crate) budget: Option<KeyBudget>,
     /// For how long it is good, such as 90d or 12h [default: until it is revoked]
     #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub(crate) expires: Option<u64>,
@@ -108,4 +111,13 @@ fn milliseconds(text: &str) -> Result<u64, &'static str> {
     let span = text.parse::<jiff::Span>().map_err(|_| wrong)?;
     let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong)?;
     u64::try_from(duration.as_millis()).map_err(|_| wrong)
+}
+
+fn budget(text: &str) -> Result<KeyBudget, &'static str> {
+    let read = || {
+        let (usd, per) = text.split_once('/')?;
+        let per = Per::ALL.into_iter().find(|known| known.as_str() == per)?;
+        Some(KeyBudget { usd: usd.parse().ok()?, per }).filter(KeyBudget::is_sound)
+    };
+    read().ok_or("use an amount and hour, day or month, such as 5/day")
 }

@@ -99,6 +99,10 @@ fn table(report: &UsageReport) -> Table {
 fn about(key: &UsageKey, dimension: Dimension) -> String {
     let about = match dimension {
         Dimension::Hour => key.hour.map(|hour| hour.to_string()),
+        Dimension::Organisation => key.organisation.clone(),
+        Dimension::Instance => key.instance.clone(),
+        Dimension::Project => key.project.clone(),
+        Dimension::Key => key.key.as_ref().map(ToString::to_string),
         Dimension::Tenant => key.tenant.as_ref().map(ToString::to_string),
         Dimension::Session => key.session.as_ref().map(ToString::to_string),
         Dimension::Action => key.action.map(|action| action.to_string()),

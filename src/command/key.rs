@@ -47,7 +47,7 @@ fn wish(args: &KeyCreateArgs) -> Value {
     let mut wish = json!({
         "tenant": args.tenant, "role": args.role, "mode": args.test.then_some(KeyMode::Test), "name": args.name,
         "actions": args.actions, "models": args.models, "requests_per_minute": args.requests_per_minute,
-        "tokens_per_minute": args.tokens_per_minute, "concurrency": args.concurrency, "expires_in_ms": args.expires,
+        "tokens_per_minute": args.tokens_per_minute, "concurrency": args.concurrency, "budget": args.budget, "expires_in_ms": args.expires,
     });
     if let Some(fields) = wish.as_object_mut() {
         fields.retain(|_, value| !value.is_null() && *value != json!("") && *value != json!([]));
@@ -199,10 +199,9 @@ mod tests {
     #[test]
     fn only_what_is_said_is_asked_for() {
         assert_eq!(wish(&create("dynode key create")), json!({}));
-        let line =
-            "dynode key create --tenant acme --role admin --models sim-*,x --expires 2h --concurrency 3";
+        let line = "dynode key create --tenant acme --role admin --models sim-*,x --expires 2h --concurrency 3 --budget 5/day";
         let expected = json!({"tenant": "acme", "role": "admin", "models": ["sim-*", "x"], "expires_in_ms": 7_200_000,
-            "concurrency": 3});
+            "concurrency": 3, "budget": {"usd": 5.0, "per": "day"}});
         assert_eq!(wish(&create(line)), expected);
     }
 

@@ -2,7 +2,7 @@
 
 use actors::BudgetConfig;
 use adapters::Registry;
-use gateway::KeyConfig;
+use gateway::{KeyConfig, TenantConfig};
 use schemas::{Subjects, request::DEADLINE_MS_MAX};
 use tracing_subscriber::EnvFilter;
 
@@ -69,6 +69,7 @@ pub(super) fn check(config: &mut Config) -> Result<Registry, Fault> {
     config.settle(&registry);
     config.waterfalls.check(&registry).map_err(|error| Fault::new(error.path, error.why))?;
     BudgetConfig::check(&config.budgets).map_err(|error| Fault::new(error.path, error.why))?;
+    TenantConfig::check(&config.tenants).map_err(|(path, why)| Fault::new(path, why))?;
     KeyConfig::check(&config.keys).map_err(|(path, why)| Fault::new(path, why))?;
     Ok(registry)
 }

@@ -277,7 +277,7 @@ fn every_key_of_the_default_configuration_has_a_comment() {
 #[test]
 fn every_key_that_is_known_stands_in_the_default_configuration() {
     /// Keys that hold tables: they stand in no line of their own.
-    const TABLES: [&str; 13] = [
+    const TABLES: [&str; 15] = [
         "assets",
         "budgets",
         "ledger",
@@ -291,6 +291,8 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         "telemetry",
         "watchdog",
         "models",
+        "keys",
+        "tenants",
     ];
     let tables: BTreeMap<&str, &str> = [
         ("", "nonsense = 1"),
@@ -300,6 +302,8 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         ("classifier", "[classifier]\nnonsense = 1"),
         ("callbacks", "[callbacks]\nnonsense = 1"),
         ("budgets", "[[budgets]]\nnonsense = 1"),
+        ("tenants.acme", "[tenants.acme]\nnonsense = 1"),
+        ("keys", "[[keys]]\nnonsense = 1"),
         ("ledger", "[ledger]\nnonsense = 1"),
         ("assets", "[assets]\nnonsense = 1"),
         ("telemetry", "[telemetry]\nnonsense = 1"),

@@ -14,7 +14,7 @@ use super::{
     book::Book,
     money::Money,
     purse::{Purse, Shortage},
-    rules::{Budget, Period},
+    rules::{Budget, Owner, Period},
     store::Store,
 };
 
@@ -28,7 +28,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// An account.
 #[derive(Debug)]
 pub(super) struct Account {
-    pub(super) tenant: String,
+    pub(super) owner: Owner,
     pub(super) budget: Budget,
     pub(super) period: Period,
     purse: Mutex<Purse>,
@@ -58,10 +58,10 @@ pub(super) enum Reason {
 }
 
 impl Account {
-    /// The account of `tenant`, under the name `holder` that nobody else has.
-    pub(super) fn new(tenant: String, budget: Budget, period: Period, holder: String) -> Self {
+    /// The account of `owner`, under the name `holder` that nobody else has.
+    pub(super) fn new(owner: Owner, budget: Budget, period: Period, holder: String) -> Self {
         Self {
-            tenant,
+            owner,
             budget,
             period,
             purse: Mutex::new(Purse::new(holder)),
@@ -127,9 +127,9 @@ impl Account {
     /// What a request is told for which there is too little.
     pub(super) fn refusal(&self, cost: Money, shortage: Shortage, now: Timestamp) -> Error {
         let (Shortage { spent, held }, Budget { per, limit, .. }) = (shortage, self.budget);
-        let (tenant, per, end) = (&self.tenant, per.as_str(), self.period.end);
+        let (owner, per, end) = (&self.owner, per.as_str(), self.period.end);
         let why = format!(
-            "the budget of `{tenant}` does not allow this call, which may cost {cost}: of {limit} a {per} {spent} are spent \
+            "the budget of {owner} does not allow this call, which may cost {cost}: of {limit} a {per} {spent} are spent \
              and {held} are held or set aside for calls; it begins anew at {end}"
         );
         Error::new(ErrorCode::BudgetExceeded, why).retry_after_ms(milliseconds(now, end))
@@ -196,9 +196,10 @@ impl Account {
         Err(Reason::Unknown(broker::Error::new(broker::ErrorKind::WrongRevision, why)))
     }
 
-    /// The key of its book. Budgets may come to belong to others than tenants.
+    /// The key of its book.
     fn name(&self) -> String {
-        let (tenant, per, start) = (&self.tenant, self.budget.per.as_str(), self.period.start.as_second());
-        format!("tenant.{tenant}.{per}.{start}")
+        let (owner, per, start) =
+            (self.owner.name(), self.budget.per.as_str(), self.period.start.as_second());
+        format!("{owner}.{per}.{start}")
     }
 }

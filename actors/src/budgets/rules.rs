@@ -1,9 +1,12 @@
 //! Which budgets are configured, whose they are, and the periods that they hold for. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
-use schemas::Tenant;
+use schemas::{KeyBudget, KeyId, Per, Tenant};
 use serde::Deserialize;
 
 use super::money::Money;
@@ -30,18 +33,6 @@ const fn default_warn_at() -> f64 {
     0.8
 }
 
-/// A period of the calendar, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Per {
-    /// From the full hour on.
-    Hour,
-    /// From midnight on.
-    Day,
-    /// From the first on.
-    Month,
-}
-
 /// A budget makes no sense: `path` is the key, `why` how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {why}")]
@@ -52,7 +43,41 @@ pub struct BadBudget {
     pub why: String,
 }
 
-/// One budget of one tenant.
+/// Whose a budget is: a tenant's, or a key's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    pub(crate) tenant: String,
+    pub(crate) key: Option<String>,
+}
+
+impl Owner {
+    pub(super) fn tenant(tenant: &Tenant) -> Self {
+        Self { tenant: tenant.to_string(), key: None }
+    }
+
+    pub(super) fn key(tenant: &Tenant, key: &KeyId) -> Self {
+        Self { tenant: tenant.to_string(), key: Some(key.to_string()) }
+    }
+
+    /// The beginning of the names of its books.
+    pub(super) fn name(&self) -> String {
+        match &self.key {
+            None => format!("tenant.{}", self.tenant),
+            Some(key) => format!("key.{}.{key}", self.tenant),
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            None => write!(f, "`{}`", self.tenant),
+            Some(key) => write!(f, "the API key `{key}`"),
+        }
+    }
+}
+
+/// One budget of one owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
     pub(super) per: Per,
@@ -101,26 +126,24 @@ impl BudgetConfig {
     }
 }
 
-impl Per {
-    /// Its name in the configuration, in metrics and in words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Month => "month",
-        }
-    }
-
-    /// The period that `now` is in.
-    pub(super) fn period(self, now: Timestamp) -> Period {
+impl Period {
+    /// The one that `now` is in.
+    pub(super) fn at(now: Timestamp, per: Per) -> Self {
         let now = TimeZone::UTC.to_datetime(now);
-        let (start, span) = match self {
-            Self::Hour => (now.date().at(now.hour(), 0, 0, 0), 1.hour()),
-            Self::Day => (now.date().at(0, 0, 0, 0), 1.day()),
-            Self::Month => (now.date().first_of_month().at(0, 0, 0, 0), 1.month()),
+        let (start, span) = match per {
+            Per::Hour => (now.date().at(now.hour(), 0, 0, 0), 1.hour()),
+            Per::Day => (now.date().at(0, 0, 0, 0), 1.day()),
+            Per::Month => (now.date().first_of_month().at(0, 0, 0, 0), 1.month()),
         };
         let end = start.checked_add(span).unwrap_or(DateTime::MAX);
-        Period { start: instant(start), end: instant(end) }
+        Self { start: instant(start), end: instant(end) }
+    }
+}
+
+impl From<KeyBudget> for Budget {
+    fn from(budget: KeyBudget) -> Self {
+        let KeyBudget { usd, per } = budget;
+        Self { per, limit: Money::of_usd(usd), warn_from: Money::of_usd(usd * default_warn_at()) }
     }
 }
 
@@ -142,10 +165,6 @@ impl Rules {
             of_tenant.push(Budget { per, limit, warn_from });
         }
         rules
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.each.is_empty() && self.by_tenant.is_empty()
     }
 
     /// The budgets of `tenant`: all of them hold.
@@ -173,12 +192,12 @@ mod tests {
             (Per::Month, "2026-12-01T00:00:00Z"),
         ];
         for (per, start) in rows {
-            let period = per.period(now);
+            let period = Period::at(now, per);
             assert_eq!(period.start, start.parse().unwrap(), "{per:?}");
             assert_eq!(period.end, "2027-01-01T00:00:00Z".parse().unwrap(), "{per:?}");
-            assert_eq!(per.period(period.end).start, period.end, "the end is not in it");
+            assert_eq!(Period::at(period.end, per).start, period.end, "the end is not in it");
         }
-        assert_eq!(Per::Day.period(Timestamp::MAX).end, Timestamp::MAX, "however late it is");
+        assert_eq!(Period::at(Timestamp::MAX, Per::Day).end, Timestamp::MAX, "however late it is");
     }
 
     #[test]
@@ -194,7 +213,6 @@ mod tests {
         let of = |tenant| rules.of(tenant).map(|budget| budget.limit.usd()).collect::<Vec<_>>();
         assert_eq!(of("acme"), [2.0, 3.0, 4.0]);
         assert_eq!(of("other"), [1.0, 4.0]);
-        assert!(Rules::default().is_empty() && !rules.is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ::broker::{
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
-use schemas::{Subjects, Tenant};
+use schemas::{KeyBudget, KeyId, KeyMode, SentBy, Subjects, Tenant};
 use tokio::time::timeout;
 
 use super::{
@@ -192,11 +192,11 @@ async fn it_is_warned_once_a_period() {
     let (budgets, _) = budgets(Per::Hour, 1.0);
     let account = || budgets.accounts.lock().values().last().cloned().unwrap();
     for _ in 0..2 {
-        budgets.hold(&acme(), 0.79).await.unwrap().settle(0.79);
+        budgets.hold(&acme(), None, 0.79).await.unwrap().settle(0.79);
         budgets.tell(false).await;
         assert_eq!(account().spent(), Money::of_usd(0.79));
         assert!(!account().must_warn(), "not before it is nearly spent");
-        budgets.hold(&acme(), 0.01).await.unwrap().settle(0.01);
+        budgets.hold(&acme(), None, 0.01).await.unwrap().settle(0.01);
         account().tell(&budgets.store, false).await.unwrap();
         assert!(account().must_warn() && !account().must_warn());
         tokio::time::sleep(HOUR).await;
@@ -211,7 +211,7 @@ async fn a_broker_that_does_not_answer_is_waited_for() {
     let (budgets, memory) = budgets(Per::Day, 1.0);
     memory.disconnect();
     let (acme, minute) = (acme(), Duration::from_secs(60));
-    let waiting = async { timeout(minute, budgets.hold(&acme, 0.1)).await };
+    let waiting = async { timeout(minute, budgets.hold(&acme, None, 0.1)).await };
     let back = async {
         tokio::time::sleep(minute / 2).await;
         memory.reconnect();
@@ -220,21 +220,42 @@ async fn a_broker_that_does_not_answer_is_waited_for() {
     held.unwrap().unwrap().settle(0.1);
     budgets.close().await;
     memory.disconnect();
-    assert!(timeout(minute, budgets.hold(&acme, 0.1)).await.is_err(), "nothing was left here");
+    assert!(timeout(minute, budgets.hold(&acme, None, 0.1)).await.is_err(), "nothing was left here");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_has_begun_and_not_ended_is_spent_and_one_that_has_not_begun_is_not() {
     let (budgets, _) = budgets(Per::Day, 1.0);
-    drop(budgets.hold(&acme(), 0.6).await.unwrap());
-    let mut hold = budgets.hold(&acme(), 0.6).await.unwrap();
+    drop(budgets.hold(&acme(), None, 0.6).await.unwrap());
+    let mut hold = budgets.hold(&acme(), None, 0.6).await.unwrap();
     hold.begin();
     drop(hold);
     budgets.close().await;
-    let error = budgets.hold(&acme(), 0.6).await.unwrap_err();
+    let error = budgets.hold(&acme(), None, 0.6).await.unwrap_err();
     assert!(
         error.message.contains("of $1.000000 a day $0.600000 are spent and $0.000000 are held"),
         "{error}"
     );
     assert_eq!(error.retry_after_ms, Some(24 * 3_600_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_of_a_key_holds_beside_that_of_its_tenant() {
+    let (budgets, _) = budgets(Per::Day, 1.0);
+    let by = |key: &str, usd: Option<f64>| SentBy {
+        key: KeyId::new(key).unwrap(),
+        mode: KeyMode::Live,
+        budget: usd.map(|usd| KeyBudget { usd, per: Per::Hour }),
+    };
+    let (small, none) = (by("small", Some(0.3)), by("none", None));
+    budgets.hold(&acme(), Some(&small), 0.3).await.unwrap().settle(0.3);
+    let error = budgets.hold(&acme(), Some(&small), 0.1).await.unwrap_err();
+    assert!(error.message.starts_with("the budget of the API key `small` does not allow"), "{error}");
+    assert_eq!(error.retry_after_ms, Some(3_600_000));
+    budgets.hold(&acme(), Some(&none), 0.7).await.unwrap().settle(0.7);
+    let other = by("other", Some(9.0));
+    let error = budgets.hold(&acme(), Some(&other), 0.1).await.unwrap_err();
+    assert!(error.message.starts_with("the budget of `acme`"), "{error}");
+    let elsewhere = budgets.hold(&Tenant::new("b").unwrap(), Some(&small), 0.3).await;
+    elsewhere.unwrap().settle(0.3);
 }

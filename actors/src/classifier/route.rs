@@ -27,7 +27,7 @@ impl Router {
 
     /// The plan for `request` of `tenant`; the error says what is not served and what is, or what each model lacks.
     pub(super) fn plan(&self, tenant: &Tenant, request: &Request) -> Result<Plan, Error> {
-        let (models, prefer) = self.candidates(tenant, request)?;
+        let (models, prefer) = self.allowed(tenant, request)?;
         let (mut models, unable) = able(models, needs(request));
         if models.is_empty() {
             return Err(nobody_is_able(&unable));
@@ -40,7 +40,7 @@ impl Router {
     /// What `request` of `tenant` would cost: by each model that would be tried, whoever is busy now, and why others would
     /// not. The error says what is not served.
     pub(crate) fn estimate(&self, tenant: &Tenant, request: &Request) -> Result<Estimate, Error> {
-        let (models, prefer) = self.candidates(tenant, request)?;
+        let (models, prefer) = self.allowed(tenant, request)?;
         let needs = needs(request);
         let (mut models, unable) = able(models, needs);
         self.sort(&mut models, request.route.prefer.or(prefer));
@@ -71,6 +71,18 @@ impl Router {
             Some(Prefer::Cost) => models.sort_by(|a, b| ascending(cost(a), cost(b))),
             Some(Prefer::Quality) => models.sort_by(|a, b| ascending(quality(b), quality(a))),
         }
+    }
+
+    /// Of those who are named, those that the key of the request reaches.
+    fn allowed(&self, tenant: &Tenant, request: &Request) -> Result<(Vec<&Model>, Option<Prefer>), Error> {
+        let (mut models, prefer) = self.candidates(tenant, request)?;
+        if request.is_test() {
+            models.retain(|model| model.is_simulated);
+            if models.is_empty() {
+                return Err(not_for_tests(request));
+            }
+        }
+        Ok((models, prefer))
     }
 
     /// Who is named, in order, and what is preferred where the request says nothing.
@@ -140,6 +152,17 @@ impl Router {
         let error = Error::new(ErrorCode::NotFound, format!("{param}: {why}; {known}"));
         Error { param: Some(param.to_owned()), ..error }
     }
+}
+
+fn not_for_tests(request: &Request) -> Error {
+    let (param, name) = match request.route.waterfall.is_empty() {
+        true => ("payload.model", request.model().unwrap_or(AUTO).to_owned()),
+        false => ("route.waterfall", request.route.waterfall.join(", ")),
+    };
+    let why = format!(
+        "{param}: a test key (dyn_test_…) reaches simulated providers only, and none of them serves `{name}`"
+    );
+    Error { param: Some(param.to_owned()), ..Error::new(ErrorCode::Forbidden, why) }
 }
 
 fn needs(request: &Request) -> Needs {

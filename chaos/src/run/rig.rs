@@ -54,7 +54,7 @@ impl Rig {
         seed: u64,
         scribe: &Scribe,
     ) -> io::Result<Self> {
-        let canaries = Canaries::plant();
+        let mut canaries = Canaries::plant();
         let mut links = Links::default();
         let (outside, own, doors) = match system {
             System::Own(programs) => {
@@ -66,6 +66,9 @@ impl Rig {
             }
             System::Given(deployment) => {
                 let outside = Outside::start(None, deployment.provider, scribe).await?;
+                if let Some(key) = &deployment.key {
+                    canaries.client_key = key.expose().to_owned();
+                }
                 let door = links.add(Link::Clients, deployment.gateway.clone(), seed).await?;
                 (outside, None, vec![door])
             }

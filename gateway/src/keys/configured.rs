@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use parking_lot::RwLock;
-use schemas::{Action, CallerLimits, KeyId, KeyMode, KeyRecord, Role, Tenant};
+use schemas::{Action, CallerLimits, KeyBudget, KeyId, KeyMode, KeyRecord, Role, Tenant};
 use serde::Deserialize;
 
 use super::{
     hash::Hash,
     ring::{Pass, PassRef},
 };
+use crate::quota::{NO_LIMIT, zero};
 
 /// One `[[keys]]`, as `dynode key create --offline` prints it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -47,6 +48,9 @@ pub struct KeyConfig {
     /// The most requests at once.
     #[serde(default)]
     pub concurrency: Option<u32>,
+    /// What it may spend.
+    #[serde(default)]
+    pub budget: Option<KeyBudget>,
     /// From when on it is no good.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
@@ -69,16 +73,22 @@ impl KeyConfig {
             if seen.insert(&key.id, index).is_some() {
                 return fault("id", format!("`{}` is there already", key.id));
             }
-            let limits = [
-                ("requests_per_minute", key.requests_per_minute),
-                ("tokens_per_minute", key.tokens_per_minute),
-                ("concurrency", key.concurrency),
-            ];
-            if let Some((field, _)) = limits.into_iter().find(|(_, limit)| *limit == Some(0)) {
-                return fault(field, "must be at least 1; leave it out where nothing is limited".to_owned());
+            if key.budget.is_some_and(|budget| !budget.is_sound()) {
+                return fault("budget.usd", "expected an amount of US dollars, more than 0".to_owned());
+            }
+            if let Some(field) = zero(&key.limits()) {
+                return fault(field, NO_LIMIT.to_owned());
             }
         }
         Ok(())
+    }
+
+    const fn limits(&self) -> CallerLimits {
+        CallerLimits {
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            concurrency: self.concurrency,
+        }
     }
 
     fn pass(&self) -> Option<Pass> {
@@ -90,11 +100,8 @@ impl KeyConfig {
             role: self.role,
             actions: self.actions.clone(),
             models: self.models.clone(),
-            limits: CallerLimits {
-                requests_per_minute: self.requests_per_minute,
-                tokens_per_minute: self.tokens_per_minute,
-                concurrency: self.concurrency,
-            },
+            limits: self.limits(),
+            budget: self.budget,
             created_at: None,
             expires_at: self.expires_at,
             revoked_at: None,

@@ -11,7 +11,8 @@ use axum::{
 };
 use jiff::{SignedDuration, Timestamp};
 use schemas::{
-    Action, ApiKey, CallerLimits, Error, ErrorCode, Format, KeyId, KeyMode, KeyRecord, Role, Tenant, key,
+    Action, ApiKey, CallerLimits, Error, ErrorCode, Format, KeyBudget, KeyId, KeyMode, KeyRecord, Role,
+    Tenant, key,
 };
 use serde::{Deserialize, Serialize};
 use tracing::info;
@@ -21,6 +22,7 @@ use crate::{
     app::{App, Shared},
     caller::Caller,
     door::{self, Entry},
+    quota::{NO_LIMIT, zero},
     refusal::Refusal,
 };
 
@@ -48,6 +50,7 @@ struct Wish {
     requests_per_minute: Option<u32>,
     tokens_per_minute: Option<u32>,
     concurrency: Option<u32>,
+    budget: Option<KeyBudget>,
     expires_in_ms: Option<u64>,
 }
 
@@ -172,10 +175,16 @@ impl Wish {
         let mode = self.mode.unwrap_or_else(|| own.map_or(KeyMode::Live, |own| own.mode));
         check(&self.name, &self.actions, &self.models)?;
         let limits = CallerLimits {
-            requests_per_minute: at_least_one("requests_per_minute", self.requests_per_minute)?,
-            tokens_per_minute: at_least_one("tokens_per_minute", self.tokens_per_minute)?,
-            concurrency: at_least_one("concurrency", self.concurrency)?,
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            concurrency: self.concurrency,
         };
+        if let Some(field) = zero(&limits) {
+            return Err(Error::invalid(field, NO_LIMIT));
+        }
+        if self.budget.is_some_and(|budget| !budget.is_sound()) {
+            return Err(Error::invalid("budget.usd", "expected an amount of US dollars, more than 0"));
+        }
         let now = app.broker().now();
         let expires_at = self.expires_in_ms.map(|ms| later(now, "expires_in_ms", ms)).transpose()?;
         let record = KeyRecord {
@@ -188,6 +197,7 @@ impl Wish {
             actions: self.actions,
             models: self.models,
             limits,
+            budget: self.budget,
             created_at: Some(now),
             expires_at,
             revoked_at: None,
@@ -213,13 +223,6 @@ fn check(name: &str, actions: &[Action], models: &[String]) -> Result<(), Error>
         return Err(Error::invalid("models", why));
     }
     Ok(())
-}
-
-fn at_least_one(param: &'static str, limit: Option<u32>) -> Result<Option<u32>, Error> {
-    match limit {
-        Some(0) => Err(Error::invalid(param, "expected at least 1; leave it out where nothing is limited")),
-        limit => Ok(limit),
-    }
 }
 
 /// Refuses a key that would reach further than the one by which it is made.

@@ -14,6 +14,7 @@ use schemas::{ApiKey, KeyId, KeyRecord};
 use tokio_util::sync::CancellationToken;
 
 use super::hash::{Hash, Pepper};
+use crate::quota::Quota;
 
 /// A key that is known here.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ struct Life {
     ended: CancellationToken,
     /// When it was last used, in seconds.
     used_s: AtomicI64,
+    /// What was asked for by it lately.
+    quota: Arc<Quota>,
 }
 
 /// Why a key is no good.
@@ -48,7 +51,8 @@ pub(super) enum Why {
 
 impl Pass {
     pub(super) fn new(record: KeyRecord, hash: Hash, revision: Option<u64>) -> Self {
-        let life = Life { ended: CancellationToken::new(), used_s: AtomicI64::new(i64::MIN) };
+        let life =
+            Life { ended: CancellationToken::new(), used_s: AtomicI64::new(i64::MIN), quota: Arc::default() };
         Self { record, hash, revision, life: Arc::new(life) }
     }
 
@@ -83,6 +87,11 @@ impl Pass {
     /// Ends when the key is no good any more.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.life.ended.clone()
+    }
+
+    /// What was asked for by it lately, here.
+    pub(crate) fn quota(&self) -> Arc<Quota> {
+        Arc::clone(&self.life.quota)
     }
 
     /// When it was last used here.

@@ -38,11 +38,11 @@ fn request(key: &str, method: Method, path: &str, body: Option<&Value>) -> Reque
 }
 
 impl Rig {
-    async fn get_by(&self, key: &str, path: &str) -> Reply {
+    pub(crate) async fn get_by(&self, key: &str, path: &str) -> Reply {
         self.request(request(key, Method::GET, path, None)).await
     }
 
-    async fn post_by(&self, key: &str, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn post_by(&self, key: &str, path: &str, body: &Value) -> Reply {
         self.request(request(key, Method::POST, path, Some(body))).await
     }
 
@@ -51,7 +51,7 @@ impl Rig {
     }
 
     /// The key and its id.
-    async fn make(&self, by: &str, wish: Value) -> (String, String) {
+    pub(crate) async fn make(&self, by: &str, wish: Value) -> (String, String) {
         let reply = self.post_by(by, "/v1/keys", &wish).await;
         assert_eq!(reply.status, 201, "{}", reply.text());
         assert_eq!(reply.header("cache-control"), "no-store");
@@ -67,7 +67,7 @@ impl Rig {
         (root, acme, other)
     }
 
-    async fn socket_by(&self, key: &str) -> Result<Socket, Error> {
+    pub(crate) async fn socket_by(&self, key: &str) -> Result<Socket, Error> {
         let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
         request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
         tokio_tungstenite::connect_async(request).await.map(|(socket, _)| Socket(socket))
@@ -479,7 +479,7 @@ async fn keys_of_the_configuration_are_good_until_they_are_taken_out_of_it() {
         json!({"id": key.id(), "hash": gateway::config_hash(&key), "tenant": "acme", "role": "admin"});
     let config: KeyConfig = serde_json::from_value(config).unwrap();
     let configured = ConfiguredKeys::new(std::slice::from_ref(&config));
-    let access = Access { configured: configured.clone(), without_keys: false };
+    let access = Access { configured: configured.clone(), ..Access::default() };
     let rig = Rig::guarded(broker().await, access, json!({"listen": "0.0.0.0:0"})).await;
     let key = key.expose();
     assert_eq!(code(&rig.get_by("", "/v1/models").await), unauthorized());

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod linger;
 mod native;
+mod quota;
 mod rig;
 mod socket;
 mod usage;

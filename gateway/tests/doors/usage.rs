@@ -21,6 +21,7 @@ impl Rig {
             id: RequestId::new(id).unwrap(),
             tenant: Tenant::new(tenant).unwrap(),
             session: None,
+            key: None,
             action: Action::ChatCompletion,
             status: Status::Succeeded,
             at: Timestamp::now() - SignedDuration::from_hours(hours),

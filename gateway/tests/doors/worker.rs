@@ -199,6 +199,7 @@ impl Job {
             id: self.id.clone(),
             tenant: self.tenant.clone(),
             session: None,
+            key: self.request.key().cloned(),
             action: self.request.action,
             status,
             output,

@@ -22,6 +22,7 @@ fn record() -> KeyRecord {
         actions: Vec::new(),
         models: Vec::new(),
         limits: CallerLimits::NONE,
+        budget: None,
         created_at: None,
         expires_at: None,
         revoked_at: None,

@@ -76,8 +76,8 @@ async fn all(args: &RunArgs, chosen: &[&'static Scenario], root: &Path, system: 
 /// What is to be broken; `None` where there is no broker for it, which has been told.
 fn system(args: &RunArgs) -> anyhow::Result<Option<System>> {
     if let Some(gateway) = &args.target {
-        let (gateway, model) = (gateway.clone(), args.model.clone());
-        return Ok(Some(System::Given(Deployment { gateway, model, provider: args.provider })));
+        let (gateway, key, model) = (gateway.clone(), args.key.clone(), args.model.clone());
+        return Ok(Some(System::Given(Deployment { gateway, key, model, provider: args.provider })));
     }
     let Some(nats_server) = managed::find(args.nats_server.as_deref()) else {
         complain(NO_SERVER);

@@ -166,3 +166,39 @@ fn where_nobody_can_the_estimate_has_no_step_and_says_why() {
     let estimate = estimated(&router, json!({"model": "c/m", "tools": [{}]}), json!({}));
     assert!(estimate.steps.is_empty() && estimate.left_out.len() == 1, "{estimate:?}");
 }
+
+#[test]
+fn a_test_key_reaches_simulated_providers_only() {
+    let table = json!({
+        "sim": {"kind": "simulated", "models": {"m": {}, "toy": {}}},
+        "paid": {"kind": "openai_compatible", "base_url": "http://127.0.0.1:9", "models": {"m": {}, "real": {}}},
+    });
+    let registry = Registry::build(&serde_json::from_value(table).unwrap()).unwrap();
+    let waterfalls = json!({"chat.completion": {"auto": {"steps": ["paid/real", "sim/toy"]}}});
+    let waterfalls = serde_json::from_value(waterfalls).unwrap();
+    let router = Router::new(Arc::new(registry), waterfalls, Arc::default());
+    let by = |mode: &str, model: &str, route: Value| {
+        let mut request = request(json!({"model": model}), route);
+        request.sent_by = serde_json::from_value(json!({"key": "k", "mode": mode})).unwrap();
+        (planned(&router, "acme", &request), router.estimate(&Tenant::new("acme").unwrap(), &request))
+    };
+    let named = json!({"waterfall": ["paid/m", "sim/m"]});
+    for (model, route, live, test) in [
+        ("m", json!({}), "paid/m sim/m", "sim/m"),
+        ("auto", json!({}), "paid/real sim/toy", "sim/toy"),
+        ("m", named, "paid/m sim/m", "sim/m"),
+    ] {
+        assert_eq!(by("live", model, route.clone()).0.unwrap(), live);
+        let (plan, estimate) = by("test", model, route);
+        assert_eq!(plan.unwrap(), test);
+        assert!(estimate.unwrap().steps.iter().all(|step| step.provider == "sim"));
+    }
+    for (model, route, param) in
+        [("real", json!({}), "payload.model"), ("m", json!({"waterfall": ["paid"]}), "route.waterfall")]
+    {
+        let (plan, estimate) = by("test", model, route);
+        let error = plan.unwrap_err();
+        assert_eq!((error.code, error.param.as_deref()), (ErrorCode::Forbidden, Some(param)), "{error}");
+        assert_eq!(estimate.unwrap_err(), error);
+    }
+}

@@ -63,12 +63,12 @@ pub(super) struct Opened {
 pub(super) type Called<'a> = (Calling<'a>, Result<Opened, adapters::Error>);
 
 impl<'a> Caller<'a> {
-    /// Holds the most that a call of `step` may cost in the budgets of its tenant. What has no price costs nothing.
+    /// Holds the most that a call of `step` may cost in the budgets of its tenant and its key. What has no price costs nothing.
     pub(super) async fn hold(&self, step: &Step, payload: &Value) -> Result<Hold, Error> {
         let model = self.shared.registry.model(&step.provider, &step.model);
         let needs = |model| Needs::of(self.work.request.action, payload, None).cost_usd_max(model);
         let Some(cost_usd) = model.and_then(needs) else { return Ok(Hold::default()) };
-        self.shared.budgets.hold(&self.work.tenant, cost_usd).await
+        self.shared.budgets.hold(&self.work.tenant, self.work.request.sent_by.as_ref(), cost_usd).await
     }
 
     /// Waits in line for the right to call `step` with `payload`. `is_last`: there is nobody else to ask.
