@@ -63,6 +63,8 @@ pub(super) enum Deed {
     OneId,
     /// So many are asked at once, each of them with its number for `{n}`.
     Crowd(usize),
+    /// It is asked by a key that has met its limit for the minute.
+    Hurried,
     /// It is asked while no more of its tenant may wait for its pool.
     Jammed,
     /// Two tenants ask under one id, each with a number of its own for `{n}`.

@@ -33,6 +33,8 @@ pub(super) enum Name {
     Revoked,
     /// Somebody without a key.
     Nobody,
+    /// Whoever makes the keys.
+    Admin,
 }
 
 /// Where it is asked.

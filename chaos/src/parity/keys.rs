@@ -6,7 +6,10 @@ use reqwest::{StatusCode, header::AUTHORIZATION};
 use schemas::Secret;
 use serde_json::{Value, json};
 
-use super::ground::{Ground, Name, USUAL};
+use super::{
+    ground::{Ground, Name, USUAL},
+    handle::Who,
+};
 
 /// The tenant beside the usual one.
 const OTHER: &str = "other";
@@ -34,7 +37,16 @@ pub(super) async fn make(ground: &mut Ground) -> io::Result<()> {
         ground.knows(name, tenant, Some(key))?;
     }
     ground.knows(Name::Stranger, USUAL, Some(Secret::new(NEVER_MADE)))?;
-    ground.knows(Name::Nobody, USUAL, None)
+    ground.knows(Name::Nobody, USUAL, None)?;
+    ground.knows(Name::Admin, USUAL, Some(admin))
+}
+
+/// Somebody who may ask once in a minute; and the id of the key, which stands in what is told of its limit.
+pub(super) async fn hurried(ground: &Ground) -> io::Result<(Who, String)> {
+    let usual = ground.who(Name::Usual);
+    let wish = json!({"tenant": usual.tenant, "requests_per_minute": 1});
+    let (key, id) = create(ground, ground.who(Name::Admin).key.as_ref(), &wish).await?;
+    Ok((Who { key: Some(key), ..usual }, id))
 }
 
 /// A key and its id.

@@ -93,11 +93,9 @@ impl Judged {
         Self { wrong, took_ms: vec![(Handle::ALL[0], milliseconds(first.took))], ..Self::of(case) }
     }
 
-    const NOTHING: Vec<Beside> = Vec::new();
-
     fn of(case: &Case) -> Self {
-        let (area, name, beside) = (case.area, case.name.clone(), Self::NOTHING);
-        Self { area, name, skipped: None, wrong: None, beside, took_ms: Vec::new() }
+        let (area, name) = (case.area, case.name.clone());
+        Self { area, name, skipped: None, wrong: None, beside: Vec::new(), took_ms: Vec::new() }
     }
 
     pub(super) fn leaves_out(&mut self, handle: Handle, why: String) {

@@ -111,7 +111,8 @@ fn areas(report: &Report) -> Table {
     let mut table =
         Table::default().words("area").numbers("cases").numbers("equal").numbers("of").numbers("score");
     for (area, cases, equal, all) in report.areas() {
-        let score = if all == 0 { "–".to_owned() } else { format!("{} %", 100 * equal / all) };
+        let score =
+            (100 * equal).checked_div(all).map_or_else(|| "–".to_owned(), |score| format!("{score} %"));
         table.row(vec![area.name(), cases.to_string(), equal.to_string(), all.to_string(), score]);
     }
     table
