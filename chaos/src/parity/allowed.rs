@@ -143,6 +143,13 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         on: &[Bus, BusPacked],
+        of: &[],
+        at: &["/record/key"],
+        why: "on the bus nobody shows an API key: NATS says who may do what",
+        fits: nothing_here,
+    },
+    Allowed {
+        on: &[Bus, BusPacked],
         of: &[Health],
         at: &["/output/alarms", "/output/reasons", "/output/version"],
         why: "on the bus no gateway is asked but an engine: that it answers is its health",
