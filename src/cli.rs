@@ -5,6 +5,7 @@ mod chat;
 mod cost;
 mod key;
 mod nats_auth;
+mod parity;
 mod provider;
 mod server;
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     cost::{CostArgs, EstimateArgs},
     key::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs, KeyRotateArgs},
     nats_auth::NatsAuthArgs,
+    parity::ParityArgs,
     provider::{CheckArgs, ProviderCommand},
     server::ServerArgs,
 };
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     /// Try a provider file
     #[command(subcommand)]
     Provider(ProviderCommand),
+    /// Ask the same through every handle (WebSocket, HTTP, the bus), and tell what differs
+    Parity(ParityArgs),
     /// Prove the guarantees: providers and failures on demand
     #[command(subcommand)]
     Chaos(ChaosCommand),
@@ -325,6 +329,8 @@ mod tests {
             "dynode nats-auth --seeds keys",
             "dynode nats-auth --tenant a.b --seeds keys",
             "dynode provider check",
+            "dynode parity --nats nats://127.0.0.1:4222",
+            "dynode parity --area dance",
             "dynode provider check ideogram --payload 7",
         ];
         for line in lines {

@@ -13,6 +13,7 @@ mod exchange;
 pub(crate) mod key;
 pub(crate) mod nats_auth;
 pub(crate) mod openapi;
+pub(crate) mod parity;
 pub(crate) mod provider;
 mod question;
 pub(crate) mod schema;

@@ -28,6 +28,7 @@ mod messages;
 mod mutations;
 mod openai_sdk;
 mod openapi;
+mod parity;
 mod provider_sdks;
 mod readme;
 mod reload;

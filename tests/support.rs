@@ -14,7 +14,7 @@ pub(crate) use chain::Chain;
 pub(crate) use clients::{bash, module, node, python};
 pub(crate) use dynode::{Dynode, Launch, program};
 pub(crate) use http::{Events, client};
-pub(crate) use process::{Ended, interrupt, run};
+pub(crate) use process::{Ended, interrupt, run, run_within};
 
 /// Far longer than anything here takes on a busy machine: what is waited for beyond it does not come.
 const PATIENCE: Duration = Duration::from_secs(60);

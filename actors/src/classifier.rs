@@ -123,7 +123,7 @@ impl Classifier {
             return Ok(Verdict::Done);
         }
         if request.action == Action::SystemHealth {
-            let output = Some(Output::Other(json!({"status": "ok"})));
+            let output = Some(Output::Other(json!({"status": "ready"})));
             return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Ok(output))));
         }
         let plan = match self.router.plan(&tenant, &request) {
@@ -165,10 +165,11 @@ impl Classifier {
     /// Reads and checks a request; `auto` is decided.
     fn read(&self, lease: &Lease, tenant: &Tenant, action: Action) -> Result<Request, Refusal> {
         let format = lease.message.format();
-        let mut request: Request = format.decode(&lease.message.payload).map_err(Refusal::unread)?;
+        let mut request = Request::read(format, &lease.message.payload).map_err(Refusal::unread)?;
         let mut checked = || {
             if request.tenant.as_ref().is_some_and(|named| named != tenant) {
-                return Err(Error::new(ErrorCode::Forbidden, "tenant: is not the tenant of the subject"));
+                let error = Error::new(ErrorCode::Forbidden, "tenant: is not the tenant of the subject");
+                return Err(Error { param: Some("tenant".into()), ..error });
             }
             request.action = match (request.action, action) {
                 (named, Action::Auto) => named,

@@ -3,8 +3,8 @@
 //!
 //! A chat answer echoes the last message (`You said: …`) or, where the model's `output_tokens` is set, is that many words.
 //! A token is a word with the white space before it. `n`, `stop`, `max_tokens` and `max_completion_tokens` are honoured.
-//! Where the payload has `tools`, one is called if `tool_choice` demands it or the user writes `call NAME`; its arguments
-//! are made up from its schema. So is the answer where `response_format` asks for JSON by one; without one it is an object that
+//! Where the payload has `tools`, one is called if `tool_choice` demands it, or each that the user names by `call NAME`;
+//! their arguments are made up from their schemas. So is the answer where `response_format` asks for JSON by one; without one it is an object that
 //! holds the last message. Embeddings are unit vectors; texts that share words are near each other. Images are PNGs of a
 //! pattern, up to 1024 pixels a side; speech is a WAV with a tone for each letter, half a minute at most.
 //!
@@ -20,6 +20,7 @@
 //! | `stall_after_tokens` | after that many tokens, send nothing more and do not end |
 //! | `first_token_ms`, `tokens_per_second` | the pace |
 //! | `tokens` | that many words instead of an echo |
+//! | `seed` | takes the place of the idempotency key: the same answer whatever the id of the request |
 //!
 //! A model's `spin_after_tokens` has a call spin after that many tokens and never yield: only a watcher outside the
 //! runtime can end that, and only the end of the process does. No request can ask for it.
@@ -164,8 +165,9 @@ impl Adapter for Simulated {
             return Err(deadline::exceeded(&self.name));
         }
         let model = self.model(&call)?;
-        let seed = Seed::new(self.seed).with_text(&call.idempotency_key);
-        let directives = self.directives(model, seed, &call)?;
+        let of_request = Seed::new(self.seed).with_text(&call.idempotency_key);
+        let directives = self.directives(model, of_request, &call)?;
+        let seed = directives.seed.map_or(of_request, |seed| Seed::new(self.seed).with(seed));
         if let Some(refusal) = directives.refusal(&self.name) {
             return Err(refusal);
         }

@@ -8,6 +8,7 @@ mod finding;
 pub(crate) mod index;
 mod inquiry;
 pub(crate) mod latency;
+pub(crate) use latency::percentile;
 
 mod budget;
 mod callback;

@@ -8,6 +8,7 @@ mod fingerprint;
 pub mod guarantee;
 pub mod history;
 mod journal;
+pub mod parity;
 pub mod provider;
 pub mod proxy;
 pub mod receiver;

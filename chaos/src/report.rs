@@ -21,9 +21,11 @@ pub use html::html;
 pub use latency::{Latencies, Percentiles};
 pub use markdown::markdown;
 pub use scenario::{Demands, Scenario};
+pub(crate) use table::Table;
 pub use tally::Tally;
 pub use terminal::terminal;
 pub use timeline::{Band, Life, Point, Timeline};
+pub(crate) use words::duration;
 
 use crate::Guarantee;
 use crate::checker::Verdict;

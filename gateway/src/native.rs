@@ -82,10 +82,7 @@ pub(crate) async fn cancel(
 /// A request out of what a door read. The action must be said: only a subject can say it instead.
 pub(crate) fn parse(value: Value) -> Result<Request, Error> {
     let Some(fields) = value.as_object() else {
-        return Err(Error::new(
-            schemas::ErrorCode::InvalidRequest,
-            "expected an object with `action` and `payload`",
-        ));
+        return Err(Error::new(schemas::ErrorCode::InvalidRequest, schemas::request::EXPECTED));
     };
     match fields.get("action") {
         Some(Value::String(action)) => action.parse::<schemas::Action>().map(|_| ())?,

@@ -9,8 +9,11 @@ pub(crate) mod responses;
 pub(crate) mod speech;
 pub(crate) mod wire;
 
+use std::collections::BTreeMap;
+
 use axum::{body::Body, http::HeaderMap, response::Response};
 use schemas::{Action, Error, Format, Output, Request, Usage};
+use serde_json::Value;
 
 use crate::{
     account::Door,
@@ -47,10 +50,18 @@ async fn read(
     door::check_json(headers, &body)?;
     let mut request = Request::new(action, Format::Json.decode(&body)?);
     request.id = door::idempotency_key(headers)?;
+    request.metadata = metadata(&request.payload)?;
     request.deadline_ms = Some(app.config.default_deadline_ms);
     // Somebody waits for it.
     request.priority = schemas::Priority::Interactive;
     Ok((request, share))
+}
+
+/// The notes of the sender, which stand inside of this body: they are those of the request as well.
+fn metadata(payload: &Value) -> Result<BTreeMap<String, String>, Error> {
+    let notes = payload.get("metadata").unwrap_or(&Value::Null);
+    let notes: Option<BTreeMap<String, String>> = schemas::codec::view(notes, "metadata")?;
+    Ok(notes.unwrap_or_default())
 }
 
 /// Submits what a client waits for.

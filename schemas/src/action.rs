@@ -86,6 +86,10 @@ impl Action {
 
     /// Checks a payload against this action; the error names the field by its path.
     pub fn check_payload(self, payload: &Value) -> Result<(), Error> {
+        if !payload.is_object() {
+            // A list would be read as the fields in their order.
+            return Err(Error::invalid("payload", "expected an object"));
+        }
         match self {
             Self::ChatCompletion => codec::view::<ChatRequest>(payload, "payload")?.check(),
             Self::EmbeddingQuery => codec::view::<EmbeddingRequest>(payload, "payload")?.check(),
@@ -93,8 +97,7 @@ impl Action {
             Self::AudioSynthesize => codec::view::<SpeechRequest>(payload, "payload")?.check(),
             Self::VideoRender => codec::view::<VideoRequest>(payload, "payload")?.check(),
             Self::MediaSearch => codec::view::<SearchRequest>(payload, "payload")?.check(),
-            _ if payload.is_object() => Ok(()),
-            _ => Err(Error::invalid("payload", "expected an object")),
+            _ => Ok(()),
         }
     }
 }
@@ -144,8 +147,10 @@ mod tests {
     #[test]
     fn a_payload_of_the_wrong_type_is_refused() {
         for action in [Action::ChatCompletion, Action::EmbeddingQuery, Action::ImageGenerate] {
-            let error = action.check_payload(&serde_json::json!("hello")).unwrap_err();
-            assert_eq!(error.param.as_deref(), Some("payload"), "{error:?}");
+            for payload in [serde_json::json!("hello"), serde_json::json!(["m", [], null])] {
+                let error = action.check_payload(&payload).unwrap_err();
+                assert_eq!(error.param.as_deref(), Some("payload"), "{error:?}");
+            }
         }
     }
 }

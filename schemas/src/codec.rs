@@ -55,6 +55,14 @@ impl Format {
         })
     }
 
+    /// Whether a body is a list, by its first byte.
+    pub fn is_list(self, body: &[u8]) -> bool {
+        match self {
+            Self::Json => body.trim_ascii_start().first() == Some(&b'['),
+            Self::MessagePack => matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd)),
+        }
+    }
+
     /// Writes `value`.
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, Error> {
         let internal = |why: String| Error::new(ErrorCode::Internal, format!("could not encode: {why}"));

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Action, Error, KeyId, KeyMode, RequestId, Secret, SentBy, Tenant, VERSION};
+use crate::{Action, Error, ErrorCode, Format, KeyId, KeyMode, RequestId, Secret, SentBy, Tenant, VERSION};
 
 /// The longest list of metadata, as in the OpenAI API.
 pub const METADATA_ENTRIES_MAX: usize = 16;
@@ -15,6 +15,9 @@ pub const DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// How deep a payload may nest: less than a message may, since the payload travels on inside of others.
 pub const PAYLOAD_DEPTH_MAX: usize = 100;
+
+/// What a body that is no request is told.
+pub const EXPECTED: &str = "expected an object with `action` and `payload`";
 
 /// One request, as it stands on `dynode.req.<tenant>.<action>` and in `POST /v1/requests`.
 ///
@@ -205,6 +208,15 @@ impl Request {
         }
     }
 
+    /// Reads a request from the whole of `body`.
+    pub fn read(format: Format, body: &[u8]) -> Result<Self, Error> {
+        // A list would be read as the fields in their order.
+        if format.is_list(body) {
+            return Err(Error::new(ErrorCode::InvalidRequest, EXPECTED));
+        }
+        format.decode(body)
+    }
+
     /// Checks everything that can be checked without configuration; the error names the field by its path.
     pub fn check(&self) -> Result<(), Error> {
         if self.v != VERSION {
@@ -308,6 +320,17 @@ mod tests {
         let request: Request =
             serde_json::from_value(json!({"action": "auto", "payload": {}, "future": [1, 2]})).unwrap();
         assert_eq!(request.action, Action::Auto);
+    }
+
+    #[test]
+    fn a_list_is_no_request() {
+        let list = json!([1, "an-id", null, "chat.completion", {"model": "m", "messages": []}]);
+        for format in [Format::Json, Format::MessagePack] {
+            let error = Request::read(format, &format.encode(&list).unwrap()).unwrap_err();
+            assert_eq!((error.code, error.message.as_str()), (ErrorCode::InvalidRequest, EXPECTED));
+            let request = Request::read(format, &format.encode(&chat()).unwrap());
+            assert_eq!(request, Ok(chat()));
+        }
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub(crate) struct ProxyArgs {
 }
 
 /// The host and the port of a plain URL. TLS would need a name that the proxy on the way has not.
-fn gateway(text: &str) -> Result<String, &'static str> {
+pub(super) fn gateway(text: &str) -> Result<String, &'static str> {
     let address = text.strip_prefix("http://").ok_or("use http://HOST:PORT")?;
     upstream(address.trim_end_matches('/'))
 }

@@ -1,6 +1,6 @@
 //! A process that is run to its end: what goes in, what comes out, how it ended.
 
-use std::{pin::pin, process::Stdio};
+use std::{pin::pin, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
@@ -36,7 +36,12 @@ impl Ended {
 }
 
 /// Runs `command` with `input` to its end; it and all that it started are killed if that takes too long.
-pub(crate) async fn run(mut command: Command, input: &str) -> Ended {
+pub(crate) async fn run(command: Command, input: &str) -> Ended {
+    run_within(PATIENCE, command, input).await
+}
+
+/// The same for what takes longer than anything else here.
+pub(crate) async fn run_within(patience: Duration, mut command: Command, input: &str) -> Ended {
     let what = format!("{:?}", command.as_std());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.kill_on_drop(true).process_group(0);
@@ -47,9 +52,9 @@ pub(crate) async fn run(mut command: Command, input: &str) -> Ended {
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let mut ended = pin!(child.wait_with_output());
-    let Ok(output) = tokio::time::timeout(PATIENCE, &mut ended).await else {
+    let Ok(output) = tokio::time::timeout(patience, &mut ended).await else {
         let _ = kill_process_group(group, Signal::KILL);
-        panic!("{what}: not in {PATIENCE:?}");
+        panic!("{what}: not in {patience:?}");
     };
     let output = output.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

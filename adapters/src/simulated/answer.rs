@@ -3,7 +3,7 @@
 
 use schemas::{
     ChatDelta, ChatRequest, Error,
-    chat::{FinishReason, Role, ToolCallDelta},
+    chat::{FinishReason, Role, ToolCall, ToolCallDelta},
     codec,
 };
 use serde_json::{Value, json};
@@ -33,8 +33,11 @@ pub(super) struct Step {
 struct Choice {
     index: u32,
     body: Body,
-    /// Bytes of the text, or of the arguments, that were taken.
+    /// Bytes of the text, or of the arguments of the present call, that were taken.
     taken: usize,
+    /// The present call, and whether its name was told.
+    call: usize,
+    named: bool,
     tokens: u32,
     tokens_max: u32,
     ended: bool,
@@ -43,7 +46,7 @@ struct Choice {
 #[derive(Debug)]
 enum Body {
     Text(String),
-    ToolCall { id: String, name: String, arguments: String },
+    ToolCalls(Vec<ToolCall>),
 }
 
 impl Answer {
@@ -62,6 +65,8 @@ impl Answer {
             index,
             body: body(payload, &request, &texts, tokens, seed.with(u64::from(index))),
             taken: 0,
+            call: 0,
+            named: false,
             tokens: 0,
             tokens_max,
             ended: false,
@@ -88,12 +93,14 @@ fn body(
         (role, said) = spoken.next().unwrap_or((Role::User, ""));
     }
     // Only what a person says starts a call; a tool's answer is the end of one, not the start of the next.
-    if role == Role::User
-        && let Some(function) = tool_call::chosen(payload, said)
-    {
-        let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let id = format!("call_{:016x}", seed.next());
-        return Body::ToolCall { id, name, arguments: tool_call::arguments(function) };
+    let functions = if role == Role::User { tool_call::chosen(payload, said) } else { Vec::new() };
+    if !functions.is_empty() {
+        let call = |function: &Value| ToolCall {
+            id: format!("call_{:016x}", seed.next()),
+            name: function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            arguments: tool_call::arguments(function),
+        };
+        return Body::ToolCalls(functions.into_iter().map(call).collect());
     }
     if let Some(text) = form(payload, said) {
         return Body::Text(text);
@@ -159,20 +166,22 @@ impl Choice {
                 self.taken += token.len();
                 (!token.is_empty()).then(|| ChatDelta::text(token))
             }
-            Body::ToolCall { id, name, .. } if self.tokens == 0 => {
-                let call = ToolCallDelta {
-                    id: Some(id.clone()),
-                    name: Some(name.clone()),
-                    ..ToolCallDelta::default()
-                };
-                Some(ChatDelta { tool_calls: vec![call], ..ChatDelta::default() })
-            }
-            Body::ToolCall { arguments, .. } => {
-                let rest = &arguments[self.taken..];
-                let piece = &rest[..rest.ceil_char_boundary(ARGUMENTS_BYTES.min(rest.len()))];
-                self.taken += piece.len();
-                let call = ToolCallDelta { arguments: piece.to_owned(), ..ToolCallDelta::default() };
-                (!piece.is_empty()).then(|| ChatDelta { tool_calls: vec![call], ..ChatDelta::default() })
+            Body::ToolCalls(calls) => {
+                let call = calls.get(self.call)?;
+                let mut piece =
+                    ToolCallDelta { index: u32::try_from(self.call).ok()?, ..ToolCallDelta::default() };
+                if std::mem::replace(&mut self.named, true) {
+                    let rest = &call.arguments[self.taken..];
+                    rest[..rest.ceil_char_boundary(ARGUMENTS_BYTES.min(rest.len()))]
+                        .clone_into(&mut piece.arguments);
+                    self.taken += piece.arguments.len();
+                } else {
+                    (piece.id, piece.name) = (Some(call.id.clone()), Some(call.name.clone()));
+                }
+                if self.taken == call.arguments.len() {
+                    (self.call, self.named, self.taken) = (self.call + 1, false, 0);
+                }
+                Some(ChatDelta { tool_calls: vec![piece], ..ChatDelta::default() })
             }
         }
     }
@@ -181,9 +190,7 @@ impl Choice {
         self.ended = true;
         let (whole, reason) = match &self.body {
             Body::Text(text) => (self.taken == text.len(), FinishReason::Stop),
-            Body::ToolCall { arguments, .. } => {
-                (self.tokens > 0 && self.taken == arguments.len(), FinishReason::ToolCalls)
-            }
+            Body::ToolCalls(calls) => (self.call == calls.len(), FinishReason::ToolCalls),
         };
         let finish_reason = Some(if whole { reason } else { FinishReason::Length });
         ChatDelta { finish_reason, ..ChatDelta::default() }

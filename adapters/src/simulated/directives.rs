@@ -21,6 +21,7 @@ pub(super) struct Directives {
     pub(super) first_token_ms: Option<u64>,
     pub(super) tokens_per_second: Option<f64>,
     pub(super) tokens: Option<u32>,
+    pub(super) seed: Option<u64>,
     /// Of the model alone: a request must not be able to take a thread from all others.
     #[serde(skip)]
     pub(super) spin_after_tokens: Option<u32>,

@@ -65,6 +65,16 @@ async fn the_same_seed_and_key_give_the_same_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_seed_of_the_request_takes_the_place_of_its_key() {
+    let adapter = simulated(1, json!({"output_tokens": 30}));
+    let said = async |key: &str, seed: u64| {
+        finished(&all(&adapter, call(key, json!({ "seed": seed }))).await).output
+    };
+    assert_eq!(said("a", 7).await, said("b", 7).await);
+    assert_ne!(said("a", 7).await, said("a", 8).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_pace_it_never_waits() {
     let adapter = simulated(1, json!({"output_tokens": 20}));
     let call =

@@ -1,28 +1,35 @@
-//! Which tool a simulated model calls, and the arguments that it makes up from the tool's schema.
+//! Which tools a simulated model calls, and the arguments that it makes up from their schemas.
 
 use serde_json::{Map, Value, json};
 
 /// How deep made-up arguments go; deeper parts are left empty, so that a schema of itself comes to an end.
 const DEPTH_MAX: usize = 4;
 
-/// The tool to call: the one that `tool_choice` demands, else one that `message` names after the word `call`.
-pub(super) fn chosen<'a>(payload: &'a Value, message: &str) -> Option<&'a Value> {
-    let mut functions = payload.get("tools")?.as_array()?.iter().filter_map(|tool| tool.get("function"));
+/// The tools to call: the one that `tool_choice` demands, else those that `message` names after the word `call`, in the
+/// order in which it names them; one at most where the payload says `parallel_tool_calls: false`.
+pub(super) fn chosen<'a>(payload: &'a Value, message: &str) -> Vec<&'a Value> {
+    let tools = payload.get("tools").and_then(Value::as_array).into_iter().flatten();
+    let functions: Vec<_> = tools.filter_map(|tool| tool.get("function")).collect();
     let name_of = |function: &Value| function.get("name").and_then(Value::as_str).map(str::to_owned);
     let choice = payload.get("tool_choice");
     match choice.and_then(Value::as_str) {
-        Some("none") => return None,
-        Some("required") => return functions.next(),
+        Some("none") => return Vec::new(),
+        Some("required") => return functions.into_iter().take(1).collect(),
         _ => {}
     }
+    let called =
+        |name: &str| functions.iter().find(|function| name_of(function).as_deref() == Some(name)).copied();
     if let Some(wanted) = choice.and_then(|choice| choice.get("function")).and_then(name_of) {
-        return functions.find(|function| name_of(function).as_ref() == Some(&wanted));
+        return called(&wanted).into_iter().collect();
     }
+    let most = match payload.get("parallel_tool_calls") {
+        Some(Value::Bool(false)) => 1,
+        _ => functions.len(),
+    };
     let punctuation = |c: char| !c.is_alphanumeric() && c != '_' && c != '-';
     let words: Vec<_> = message.split_whitespace().map(|word| word.trim_matches(punctuation)).collect();
-    let named =
-        |name: String| words.windows(2).any(|pair| pair[0].eq_ignore_ascii_case("call") && pair[1] == name);
-    functions.find(|function| name_of(function).is_some_and(named))
+    let named = words.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case("call"));
+    named.filter_map(|pair| called(pair[1])).take(most).collect()
 }
 
 /// Arguments that fit the schema of `function`, as JSON text.
@@ -66,20 +73,25 @@ mod tests {
         json!({"tools": [tool("time"), tool("weather")], "tool_choice": choice})
     }
 
-    fn name(payload: &Value, message: &str) -> Option<String> {
-        chosen(payload, message).map(|function| function["name"].as_str().unwrap().to_owned())
+    fn names(payload: &Value, message: &str) -> String {
+        let name = |function: &&Value| function["name"].as_str().unwrap().to_owned();
+        chosen(payload, message).iter().map(name).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn a_tool_is_called_when_demanded_or_named() {
+    fn tools_are_called_when_demanded_or_named() {
         let auto = payload(Value::Null);
-        assert_eq!(name(&auto, "what is the weather?"), None);
-        assert_eq!(name(&auto, "please Call `weather`, now").as_deref(), Some("weather"));
-        assert_eq!(name(&payload(json!("none")), "call weather"), None);
-        assert_eq!(name(&payload(json!("required")), "").as_deref(), Some("time"));
+        assert_eq!(names(&auto, "what is the weather?"), "");
+        assert_eq!(names(&auto, "please Call `weather`, now"), "weather");
+        assert_eq!(names(&auto, "call weather and call time"), "weather time", "in the order of the words");
+        assert_eq!(names(&payload(json!("none")), "call weather"), "");
+        assert_eq!(names(&payload(json!("required")), ""), "time");
         let forced = json!({"type": "function", "function": {"name": "weather"}});
-        assert_eq!(name(&payload(forced), "").as_deref(), Some("weather"));
-        assert_eq!(name(&json!({}), "call weather"), None);
+        assert_eq!(names(&payload(forced), "call time"), "weather");
+        assert_eq!(names(&json!({}), "call weather"), "");
+        let mut single = auto;
+        single["parallel_tool_calls"] = json!(false);
+        assert_eq!(names(&single, "call weather and call time"), "weather");
     }
 
     #[test]

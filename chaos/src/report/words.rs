@@ -16,7 +16,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// `340 ms`, `1.2 s`, `4 min 5 s`: three digits say enough.
-pub(super) fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),

@@ -1,13 +1,13 @@
 //! The system under test and all that stands around it: an engine of our own or one that is given, provider, callback
 //! receiver, and a fault proxy on each link. Everything that is ours is of one scenario only, and ends with it.
 
-mod broker;
+pub(crate) mod broker;
 mod canary;
 mod clock;
 mod disk;
 mod links;
 mod outside;
-mod own;
+pub(crate) mod own;
 pub(crate) mod service;
 pub(crate) mod settings;
 pub(crate) mod workers;

@@ -44,8 +44,7 @@ pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Incoming, Unusable> 
 
 fn read(value: Value) -> Result<Incoming, Error> {
     if !value.is_object() {
-        let why = "expected an object, as {\"id\":\"a\",\"action\":\"chat.completion\",\"payload\":{}}";
-        return Err(Error::new(ErrorCode::InvalidRequest, why));
+        return Err(Error::new(ErrorCode::InvalidRequest, schemas::request::EXPECTED));
     }
     let action = value.get("action").and_then(Value::as_str);
     if let Some(control) = action.and_then(|action| SocketControl::read(action, &value)) {

@@ -57,6 +57,35 @@ async fn usage_is_not_mentioned_unless_asked_for() {
 }
 
 #[tokio::test]
+async fn a_list_is_not_taken_for_the_fields_in_their_order() {
+    let rig = Rig::start().await;
+    let list = json!(["sim-chat", [{ "role": "user", "content": "hi" }], false]);
+    let reply = rig.post(PATH, &list).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert_eq!(reply.json()["error"]["message"], "the body: expected an object");
+}
+
+#[tokio::test]
+async fn notes_inside_of_the_body_are_checked_as_those_of_a_request() {
+    let rig = Rig::start().await;
+    let with = |notes: Value| {
+        let mut body = chat("sim-chat");
+        body["metadata"] = notes;
+        body
+    };
+    for good in [json!({ "order": "7" }), Value::Null] {
+        assert_eq!(rig.post(PATH, &with(good)).await.status, 200);
+    }
+    let many: serde_json::Map<_, _> = (0..17).map(|number| (number.to_string(), json!(""))).collect();
+    for (bad, param) in
+        [(json!({ "order": 7 }), "metadata.order"), (json!("x"), "metadata"), (many.into(), "metadata")]
+    {
+        let reply = rig.post(PATH, &with(bad)).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["error"]["param"]), (400, &json!(param)));
+    }
+}
+
+#[tokio::test]
 async fn bad_input_is_refused_by_path() {
     let rig = Rig::start().await;
     let user = json!({ "role": "user", "content": "hi" });

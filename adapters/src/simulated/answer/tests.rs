@@ -75,6 +75,20 @@ fn a_tool_call_comes_in_pieces() {
 }
 
 #[test]
+fn tools_that_are_called_together_come_one_after_the_other() {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name}});
+    let fields = json!({"tools": [tool("time"), tool("weather")]});
+    let (output, steps) = answer("call weather and call time", fields, None);
+    let names: Vec<_> = output.tool_calls.iter().map(|call| call.name.as_str()).collect();
+    assert_eq!(names, ["weather", "time"]);
+    assert_ne!(output.tool_calls[0].id, output.tool_calls[1].id);
+    assert_eq!(output.finish_reason, Some(FinishReason::ToolCalls));
+    let indices: Vec<_> =
+        steps.iter().flat_map(|step| &step.delta.tool_calls).map(|piece| piece.index).collect();
+    assert_eq!(indices, [0, 0, 1, 1], "a name and the arguments each");
+}
+
+#[test]
 fn the_result_of_a_tool_starts_no_other_call() {
     let payload = json!({"model": "m", "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required",
         "messages": [{"role": "user", "content": "call f"}, {"role": "tool", "tool_call_id": "c", "content": "42"}]});

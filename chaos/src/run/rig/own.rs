@@ -193,7 +193,7 @@ const fn loopback(port: u16) -> SocketAddr {
 }
 
 /// Waits until something listens.
-async fn listening(at: SocketAddr, log: &Path) -> io::Result<()> {
+pub(crate) async fn listening(at: SocketAddr, log: &Path) -> io::Result<()> {
     let deadline = Instant::now() + START_MAX;
     while tokio::net::TcpStream::connect(at).await.is_err() {
         late(deadline, "nats-server", log)?;
@@ -203,7 +203,7 @@ async fn listening(at: SocketAddr, log: &Path) -> io::Result<()> {
 }
 
 /// Waits until a gateway says that it takes requests.
-async fn ready(at: SocketAddr, log: &Path) -> io::Result<()> {
+pub(crate) async fn ready(at: SocketAddr, log: &Path) -> io::Result<()> {
     let client = http_client()?;
     let url = format!("http://{at}/health/ready");
     let deadline = Instant::now() + START_MAX;

@@ -1,0 +1,172 @@
+//! What is made alike before it is compared: all of it is here, and [`RULES`] tells it in the report.
+
+use reqwest::header::HeaderMap;
+use schemas::{ChatOutput, Error, Outcome, Output};
+use serde_json::{Map, Value, json};
+
+/// What is not compared as it came, and why.
+pub(super) const RULES: [(&str, &str); 8] = [
+    ("the request's id, wherever it stands", "each request has its own: it reads `<id>`"),
+    ("timings, started_at, ended_at, expires_at, created", "clocks differ: they are left out"),
+    (
+        "ids and addresses of assets",
+        "they follow from the request's id: type, length and SHA-256 of the bytes read are compared",
+    ),
+    (
+        "retry_after_ms, Retry-After, estimated_wait_ms",
+        "spread at random: that there is one is compared, and that the header is the same rounded up",
+    ),
+    (
+        "an error's status and type",
+        "on the socket and the bus, which have no status line, those that the table of errors has for the code",
+    ),
+    ("`payload.` before a parameter", "at the doors whose body is the payload, paths begin there"),
+    (
+        "neighbouring pieces of a stream",
+        "a reader that is behind gets them as one, and is told of how many it is made (not in OpenAI's form): such a piece is equal to those it is made of",
+    ),
+    ("numbers", "equal within 1e-6"),
+];
+
+/// An error, as the socket and the bus tell it.
+pub(super) fn error(error: &Error) -> Value {
+    let row = error.code.row();
+    let (param, message) = relative(error.param.as_deref(), &error.message);
+    let mut value = json!({
+        "code": row.name, "http": row.http_status, "type": row.openai_type, "param": param, "message": message,
+        "retryable": error.retryable, "retry_after": error.retry_after_ms.is_some(),
+    });
+    if let Some(status) = error.upstream_status {
+        value["upstream_status"] = status.into();
+    }
+    value
+}
+
+/// An error, as an HTTP answer tells it; and what is wrong with the answer itself.
+pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &Value) -> (Value, Vec<String>) {
+    let mut faults = Vec::new();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let number = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
+    let (seconds, milliseconds) = (number("retry-after"), number("retry-after-ms"));
+    if seconds != milliseconds.map(|milliseconds| milliseconds.div_ceil(1_000).max(1)) {
+        faults.push(format!("Retry-After {seconds:?}, but retry-after-ms {milliseconds:?}"));
+    }
+    let may_retry = matches!(status, 408 | 409 | 429) || status >= 500;
+    let retryable = may_retry && text("x-should-retry") != Some("false");
+    let mut error = object(body);
+    error["http"] = status.into();
+    error["retryable"] = retryable.into();
+    error["retry_after"] = milliseconds.is_some().into();
+    (error, faults)
+}
+
+/// An error object inside of a stream, where neither a status nor headers can tell more.
+pub(super) fn in_stream(body: &Value) -> Value {
+    object(body)
+}
+
+fn object(body: &Value) -> Value {
+    let error = &body["error"];
+    let (param, message) = relative(error["param"].as_str(), error["message"].as_str().unwrap_or_default());
+    json!({"code": error["code"], "type": error["type"], "param": param, "message": message})
+}
+
+/// Paths that begin where the payload does.
+fn relative(param: Option<&str>, message: &str) -> (Option<String>, String) {
+    let short = |path: &str| path.strip_prefix("payload.").unwrap_or(path).to_owned();
+    match param {
+        Some("payload") => {
+            let why = message.strip_prefix("payload: ").unwrap_or(message);
+            (None, format!("the body: {why}"))
+        }
+        Some(path) => match message.strip_prefix(path) {
+            Some(why) => (Some(short(path)), format!("{}{why}", short(path))),
+            None => (Some(short(path)), message.to_owned()),
+        },
+        None => (None, message.to_owned()),
+    }
+}
+
+/// An answer.
+pub(super) fn output(output: &Output) -> Value {
+    match output {
+        Output::Chat(chat) => json!({"choices": chat.choices().map(choice).collect::<Vec<_>>()}),
+        Output::Embeddings(vectors) => json!({"embeddings": vectors.embeddings}),
+        Output::Media(media) => {
+            let file = |asset: &schemas::Asset| json!({"media_type": asset.media_type, "bytes": asset.bytes, "sha256": asset.sha256});
+            let files: Vec<_> = media.assets.iter().map(file).collect();
+            json!({"files": files, "details": media.details})
+        }
+        Output::Other(value) => value.clone(),
+    }
+}
+
+fn choice(answer: &ChatOutput) -> Value {
+    json!({
+        "text": answer.text, "reasoning": answer.reasoning, "refusal": answer.refusal,
+        "tool_calls": answer.tool_calls, "finish_reason": answer.finish_reason,
+    })
+}
+
+/// What is recorded of a request.
+pub(super) fn record(outcome: &Outcome) -> Value {
+    let mut value = serde_json::to_value(outcome).unwrap_or_default();
+    if let Some(answer) = &outcome.output {
+        value["output"] = output(answer);
+    }
+    if let Some(why) = &outcome.error {
+        value["error"] = error(why);
+    }
+    if let Value::Object(fields) = &mut value {
+        fields.remove("timings");
+    }
+    for attempt in value.get_mut("attempts").and_then(Value::as_array_mut).into_iter().flatten() {
+        let why = error_of(attempt);
+        if let Value::Object(fields) = attempt {
+            fields.extend(why.map(|why| ("error".to_owned(), why)));
+            fields.retain(|name, _| !matches!(name.as_str(), "started_at" | "ended_at"));
+        }
+    }
+    value
+}
+
+fn error_of(attempt: &Value) -> Option<Value> {
+    serde_json::from_value(attempt.get("error")?.clone()).ok().map(|why: Error| error(&why))
+}
+
+/// Writes `<id>` in the place of the request's id.
+pub(super) fn nameless(value: Value, id: &str) -> Value {
+    match value {
+        Value::String(text) if text.contains(id) => text.replace(id, "<id>").into(),
+        Value::Array(items) => items.into_iter().map(|item| nameless(item, id)).collect(),
+        Value::Object(fields) => {
+            let fields: Map<_, _> =
+                fields.into_iter().map(|(name, field)| (name, nameless(field, id))).collect();
+            fields.into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_the_same_by_whatever_handle() {
+        let told = Error::invalid("payload.messages[0].role", "expected a string");
+        let body = json!({"error": {"code": "invalid_request", "type": "invalid_request_error",
+            "param": "messages[0].role", "message": "messages[0].role: expected a string"}});
+        assert_eq!(refusal(400, &HeaderMap::new(), &body), (error(&told), Vec::new()));
+    }
+
+    #[test]
+    fn a_hint_in_seconds_that_is_not_the_one_in_milliseconds_is_a_fault() {
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", "1".parse().unwrap());
+        headers.insert("retry-after-ms", "1200".parse().unwrap());
+        assert_eq!(refusal(429, &headers, &json!({})).1.len(), 1);
+        headers.insert("retry-after", "2".parse().unwrap());
+        assert_eq!(refusal(429, &headers, &json!({})).1, [""; 0]);
+    }
+}

@@ -1,0 +1,178 @@
+//! What a handle shows of one request, piece by piece, in a form that is the same for all handles: the parts that are
+//! compared, and what the handle did against its own protocol.
+
+use std::collections::BTreeMap;
+
+use schemas::{ChatDelta, ChatOutput, Error, ErrorCode, Event, EventBody, Output, Usage, event::Completion};
+use serde_json::{Value, json};
+
+use super::normal;
+
+/// What was shown so far.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// The names of the events, neighbours of one name told once.
+    events: Vec<String>,
+    /// Who was told to answer: `provider/model`.
+    running: Vec<String>,
+    /// The pieces of text, by choice; each with how many were joined in it, where that is told.
+    pieces: BTreeMap<u32, Vec<(String, Option<u64>)>>,
+    /// The pieces of tool calls, by choice and call.
+    calls: BTreeMap<String, Vec<String>>,
+    /// All pieces together.
+    streamed: ChatOutput,
+    /// How many pieces with text or calls came.
+    deltas: u32,
+    /// The last place that was seen.
+    last: Option<(u32, u64)>,
+    faults: Vec<String>,
+    end: Option<Value>,
+}
+
+impl Shown {
+    /// An event comes. What is not after the last is dropped, as the contract tells readers to.
+    pub(super) fn hears(&mut self, event: &Event) {
+        let place = (event.attempt, event.seq);
+        if self.last.is_some_and(|last| place <= last) {
+            return;
+        }
+        if let Some((attempt, seq)) = self.last
+            && event.attempt == attempt
+            && event.first_seq() != seq + 1
+        {
+            self.fault(format!("a gap before {}-{}", event.attempt, event.first_seq()));
+        }
+        self.last = Some(place);
+        // A refusal stands where `queued` would: it tells of no request.
+        if place != (0, 0) || !matches!(event.body, EventBody::Fail { .. }) {
+            self.names(event.body.name());
+        }
+        match &event.body {
+            EventBody::Running { provider, model } => self.running.push(format!("{provider}/{model}")),
+            EventBody::ChatDelta(delta) => self.absorbs(delta, Some(event.seq - event.first_seq() + 1)),
+            EventBody::Restarted { .. } => self.restarts(),
+            EventBody::Gap { from, to } => self.fault(format!("told of a gap from {from} to {to}")),
+            EventBody::Complete(done) | EventBody::ChatComplete(done) => self.completes(done),
+            EventBody::Fail { error } => {
+                let end = match error.code {
+                    _ if place == (0, 0) => "refused",
+                    ErrorCode::DeadlineExceeded => "expired",
+                    _ => "failed",
+                };
+                self.fails(end, normal::error(error));
+            }
+            EventBody::Cancelled { usage } => self.ends(json!({"end": "cancelled", "usage": usage})),
+            _ => {}
+        }
+    }
+
+    /// A piece of a chat answer comes; `joined` is of how many it is made, where the handle tells.
+    pub(super) fn absorbs(&mut self, delta: &ChatDelta, joined: Option<u64>) {
+        self.streamed.absorb(delta);
+        if !delta.delta.is_empty() {
+            self.pieces.entry(delta.choice).or_default().push((delta.delta.clone(), joined));
+        }
+        for piece in &delta.tool_calls {
+            let call = self.calls.entry(format!("{}/{}", delta.choice, piece.index)).or_default();
+            let name = piece.name.iter().map(|name| format!("{name} {}", piece.id.as_deref().unwrap_or("-")));
+            call.extend(name.chain([piece.arguments.clone()]).filter(|text| !text.is_empty()));
+        }
+        self.deltas += u32::from(!delta.delta.is_empty() || !delta.tool_calls.is_empty());
+    }
+
+    fn restarts(&mut self) {
+        (self.pieces, self.calls, self.streamed) = Default::default();
+    }
+
+    fn completes(&mut self, done: &Completion) {
+        self.succeeds(&done.output, Some(&done.usage));
+    }
+
+    /// The answer, as it was told at the end; and what it used, where that was told.
+    pub(super) fn succeeds(&mut self, output: &Output, usage: Option<&Usage>) {
+        self.ends(json!({"end": "succeeded", "output": normal::output(output), "usage": usage}));
+    }
+
+    /// It was refused, or failed.
+    pub(super) fn fails(&mut self, end: &str, error: Value) {
+        self.ends(json!({"end": end, "error": error}));
+    }
+
+    /// The end, in another form.
+    pub(super) fn ends(&mut self, end: Value) {
+        match self.end {
+            None => self.end = Some(end),
+            Some(_) => self.fault("a second end".to_owned()),
+        }
+    }
+
+    /// The text that was streamed is the answer: for a handle that tells it in pieces only.
+    pub(super) fn ends_as_streamed(&mut self, usage: Option<&Usage>) {
+        let output = Output::Chat(self.streamed.clone());
+        self.succeeds(&output, usage);
+    }
+
+    /// A handle has broken its own protocol.
+    pub(super) fn fault(&mut self, what: String) {
+        self.faults.push(what);
+    }
+
+    /// An event of this name was seen.
+    fn names(&mut self, name: &str) {
+        if self.events.last().is_none_or(|last| last != name) {
+            self.events.push(name.to_owned());
+        }
+    }
+
+    pub(super) const fn deltas(&self) -> u32 {
+        self.deltas
+    }
+
+    pub(super) const fn last(&self) -> Option<(u32, u64)> {
+        self.last
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Whether its reader went away before the end.
+    pub(super) fn has_left(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end["end"] == "left")
+    }
+
+    /// The word for the end of a request that failed, by its record: an error that is not recorded was a refusal, unless
+    /// something of the answer had been told before.
+    pub(super) fn failed_as(&mut self, status: Option<&str>) {
+        let untold = if self.deltas > 0 { "failed" } else { "refused" };
+        let end = status.filter(|status| *status != "succeeded").unwrap_or(untold);
+        if let Some(Value::Object(fields)) = &mut self.end
+            && fields.contains_key("error")
+        {
+            fields.insert("end".to_owned(), end.into());
+        }
+    }
+
+    /// All of it, as it is compared.
+    pub(super) fn into_value(self) -> Value {
+        let mut value = json!({
+            "events": self.events, "running": self.running, "pieces": self.pieces, "calls": self.calls,
+            "faults": self.faults,
+        });
+        if self.deltas > 0 {
+            value["streamed"] = normal::output(&Output::Chat(self.streamed));
+        }
+        let end = self.end.unwrap_or_else(|| json!({"end": "none came"}));
+        if let (Value::Object(all), Value::Object(end)) = (&mut value, end) {
+            all.extend(end);
+        }
+        value
+    }
+}
+
+/// A refusal of a frame that has no id.
+pub(super) fn refused(error: &Error) -> Shown {
+    let mut shown = Shown::default();
+    shown.fails("refused", normal::error(error));
+    shown
+}
