@@ -57,6 +57,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => command::schema::run(&args),
         Command::Config(args) => command::config::run(args),
         Command::Provider(command) => command::provider::run(command),
+        Command::Bench(args) => command::bench::run(args),
         Command::Chaos(command) => command::chaos::run(command),
         Command::Worker(args) => worker(args),
     }

@@ -9,6 +9,7 @@ mod answers;
 mod assets;
 mod bad_days;
 mod bad_input;
+mod bench;
 mod budgets;
 mod bus;
 mod callback;

@@ -7,7 +7,7 @@ mod harvest;
 pub(crate) mod load;
 mod nemesis;
 mod play;
-mod rig;
+pub(crate) mod rig;
 pub mod scenario;
 pub mod scenarios;
 

@@ -2,7 +2,7 @@
 
 /// A table.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     heads: Vec<Head>,
     rows: Vec<Vec<String>>,
 }
@@ -15,23 +15,23 @@ struct Head {
 
 impl Table {
     /// A column of words.
-    pub(super) fn words(mut self, name: &str) -> Self {
+    pub(crate) fn words(mut self, name: &str) -> Self {
         self.heads.push(Head { name: name.to_owned(), is_number: false });
         self
     }
 
     /// A column of numbers, aligned at their right.
-    pub(super) fn numbers(mut self, name: &str) -> Self {
+    pub(crate) fn numbers(mut self, name: &str) -> Self {
         self.heads.push(Head { name: name.to_owned(), is_number: true });
         self
     }
 
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
     /// Aligned by spaces, each line indented by two.
-    pub(super) fn aligned(&self) -> String {
+    pub(crate) fn aligned(&self) -> String {
         let heads: Vec<_> = self.heads.iter().map(|head| head.name.clone()).collect();
         let width = |column: usize| {
             let cells = self.rows.iter().chain([&heads]).filter_map(|row| row.get(column));
@@ -50,7 +50,7 @@ impl Table {
     }
 
     /// As Markdown.
-    pub(super) fn piped(&self) -> String {
+    pub(crate) fn piped(&self) -> String {
         let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
         let escaped: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(|cell| cell.replace('|', "\\|")).collect()).collect();
