@@ -76,6 +76,8 @@ pub struct Options {
     pub window: Duration,
     /// How long it is warmed up before that.
     pub warm_up: Duration,
+    /// How many requests the backlog has.
+    pub backlog: u32,
     /// How long the soak takes.
     pub soak: Duration,
     /// One load in place of those of the scenarios.

@@ -72,6 +72,9 @@ pub(crate) struct MeasureArgs {
     /// So many requests a second, likewise, whatever becomes of those before
     #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "connections")]
     pub(crate) rate: Option<u32>,
+    /// How many requests the scenario `backlog` has
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) backlog: u32,
     /// How long the scenario `soak` takes
     #[arg(long, value_name = "MINUTES", default_value = "10", value_parser = minutes)]
     pub(crate) soak: Duration,

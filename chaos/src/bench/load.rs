@@ -16,14 +16,14 @@ use parking_lot::Mutex;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use self::{
     schedule::Schedule,
     tally::{Notes, Tally, Window},
 };
-use super::scenario::Load;
+use super::scenario::{Case, Load};
 
 /// How much longer than the window requests may take that were to be sent within it. Those that take longer have failed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -53,24 +53,30 @@ pub(crate) const fn callers(load: Load) -> u32 {
 }
 
 /// Has the callers ask until the end of the window, and says what was seen within it.
-pub(crate) async fn drive<C: Caller>(callers: Vec<C>, load: Load, window: Window) -> Tally {
+pub(crate) async fn drive<C: Caller>(callers: Vec<C>, case: Case, window: Window) -> Tally {
     let tally = Arc::new(Mutex::new(Tally::new()));
-    match load {
-        Load::Closed(_) => closed(callers, window, &tally).await,
+    match case.load {
+        Load::Closed(_) => closed(callers, case.work.takes(), window, &tally).await,
         Load::Open(rate) => open(callers, f64::from(rate), window, &tally).await,
     }
     let seen = tally.lock();
     seen.clone()
 }
 
-/// Counts what has ended within the window.
-async fn closed<C: Caller>(callers: Vec<C>, window: Window, tally: &Arc<Mutex<Tally>>) {
+/// Counts what has ended within the window. Callers begin spread over the time that an answer takes: those that begin
+/// together would speak in step for ever, as no users do.
+async fn closed<C: Caller>(callers: Vec<C>, takes: Duration, window: Window, tally: &Arc<Mutex<Tally>>) {
     let mut tasks = JoinSet::new();
-    for mut caller in callers {
+    let (began, count) = (Instant::now(), u32::try_from(callers.len()).unwrap_or(u32::MAX).max(1));
+    for (number, mut caller) in (0_u32..).zip(callers) {
         let tally = Arc::clone(tally);
+        let begins = began + takes / count * number;
         // Its death shows as a missing answer.
         tasks.spawn(async move {
             let mut notes = Notes::default();
+            if begins > began {
+                sleep_until(begins).await;
+            }
             loop {
                 let due = Instant::now();
                 if due >= window.until {

@@ -86,9 +86,9 @@ impl Meter {
                 if found.iter().any(|(_, have)| *have == pid) {
                     continue;
                 }
-                let entry = table.get(&pid.as_raw_nonzero().get());
-                let is_broker = entry.is_some_and(|(_, name)| name == BROKER);
-                found.push((if is_broker { Role::Broker } else { *role }, pid));
+                // One that has ended costs nothing, and is not measured as such.
+                let Some((_, name)) = table.get(&pid.as_raw_nonzero().get()) else { continue };
+                found.push((if name == BROKER { Role::Broker } else { *role }, pid));
                 // This process has started all the others.
                 if *role != Role::Load {
                     let children =

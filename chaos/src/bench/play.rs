@@ -2,6 +2,7 @@
 
 mod backlog;
 mod calls;
+mod retained;
 mod soak;
 mod sockets;
 mod start;
@@ -57,7 +58,8 @@ pub(super) async fn play(stage: &Stage<'_>, scenario: &Scenario, board: &mut Boa
             }
             Ok(points)
         }
-        Kind::Backlog(requests) => backlog::play(stage, &subject, requests, board).await,
+        Kind::Backlog => backlog::play(stage, &subject, stage.options.backlog, board).await,
+        Kind::Retained(counts, case) => retained::play(stage, &subject, counts, case, board).await,
         Kind::Soak(case) => soak::play(stage, &subject, case, board).await,
         Kind::Start => Ok(Vec::new()),
     };

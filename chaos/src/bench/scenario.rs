@@ -1,6 +1,6 @@
 //! What a scenario is: data. Which requests, how many at once or how many a second, and nothing about how they are sent.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// One thing that is measured.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +20,10 @@ pub enum Kind {
     Calls(&'static [Case]),
     /// WebSockets are opened and left alone: so many, one after the other.
     Sockets(&'static [u32]),
-    /// So many requests are published as fast as the broker takes them, and worked off.
-    Backlog(u32),
+    /// Requests are published as fast as the broker takes them, and worked off.
+    Backlog,
+    /// So many outcomes are kept already, one number after the other, while requests are answered.
+    Retained(&'static [u32], Case),
     /// The engine is started, as often as there are rounds.
     Start,
     /// One load, for long; see what becomes of the memory.
@@ -129,6 +131,17 @@ impl Work {
         }
     }
 
+    /// How long its provider takes, all in all.
+    #[must_use]
+    pub fn takes(self) -> Duration {
+        let ms = match self {
+            Self::Chat { delay_ms } => delay_ms,
+            Self::Stream { first_ms, chunks, gap_ms } => first_ms + chunks * gap_ms,
+            Self::Embeddings { .. } | Self::Publish { .. } | Self::Socket { .. } => 0,
+        };
+        Duration::from_millis(ms.into())
+    }
+
     /// Whether it goes over the bus, which a broker in the engine's own memory has not.
     #[must_use]
     pub const fn needs_bus(self) -> bool {
@@ -147,8 +160,8 @@ impl Scenario {
     pub(super) fn works(&self) -> Vec<Work> {
         match self.kind {
             Kind::Calls(cases) => cases.iter().map(|case| case.work).collect(),
-            Kind::Soak(case) => vec![case.work],
-            Kind::Backlog(_) => vec![Work::Publish { tenants: 1 }],
+            Kind::Soak(case) | Kind::Retained(_, case) => vec![case.work],
+            Kind::Backlog => vec![Work::Publish { tenants: 1 }],
             Kind::Sockets(_) | Kind::Start => vec![Work::Chat { delay_ms: 0 }],
         }
     }

@@ -6,6 +6,7 @@ use rustix::process::Pid;
 
 use super::{
     Options, System, bare, engine_dir,
+    figure::Side,
     measure::{Meter, Role, this},
     rig::{self, Engine, Process},
     scenario::Work,
@@ -56,7 +57,9 @@ impl<'a> Stage<'a> {
         let provider = self.provider_at().ok_or_else(|| io::Error::other("there is no provider"))?;
         let engine = Engine::start(&self.options.dynode, &dir, carrier, provider).await?;
         let bare = match &engine.bus {
-            Some(url) if self.options.floor => Some(Box::new(rig::bare(&self.options.dynode, &dir, url).await?)),
+            Some(url) if self.options.floor => {
+                Some(Box::new(rig::bare(&self.options.dynode, &dir, url).await?))
+            }
             _ => None,
         };
         Ok(Subject::Own(Box::new(engine), bare))
@@ -70,12 +73,14 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Who costs something while the engine of `subject` is measured, or the bare pipeline in its place.
-    pub(super) fn meter(&self, subject: &Subject, is_floor: bool) -> Meter {
+    /// Who costs something while a side is measured.
+    pub(super) fn meter(&self, subject: &Subject, side: Side) -> Meter {
         let mut roots = vec![(Role::Load, Some(this()))];
         roots.push((Role::Provider, self.provider.as_ref().and_then(|(process, _)| process.pid())));
         match subject {
-            Subject::Own(engine, bare) if is_floor => {
+            // The engine has nothing to do then.
+            _ if side == Side::Direct => {}
+            Subject::Own(engine, bare) if side == Side::Floor => {
                 roots.push((Role::Engine, bare.as_ref().and_then(|bare| bare.pid())));
                 roots.push((Role::Broker, engine.broker()));
             }

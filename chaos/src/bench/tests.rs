@@ -12,6 +12,7 @@ fn a_load_that_is_asked_for_takes_the_place_of_all() {
         rounds: 1,
         window: Duration::from_secs(1),
         warm_up: Duration::ZERO,
+        backlog: 1,
         soak: Duration::ZERO,
         load: Some(Load::Closed(7)),
         dynode: PathBuf::new(),

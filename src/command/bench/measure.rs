@@ -129,6 +129,7 @@ async fn options(
         rounds: args.rounds,
         window,
         warm_up: args.warm_up.unwrap_or(window / 5),
+        backlog: args.backlog,
         soak: args.soak,
         load,
         dynode: env::current_exe().context("cannot tell where this program is")?,

@@ -3,6 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::sleep;
 
 use super::*;
+use crate::bench::scenario::Work;
+
+const AT_ONCE: Work = Work::Chat { delay_ms: 0 };
 
 /// Answers after a time that may grow with each answer.
 struct Slow {
@@ -38,7 +41,7 @@ fn window(from_ms: u64, until_ms: u64) -> Window {
 #[tokio::test(start_paused = true)]
 async fn a_closed_loop_counts_what_ends_within_the_window() {
     let (callers, asked) = slow(2, 10, 10);
-    let tally = drive(callers, Load::Closed(2), window(100, 200)).await;
+    let tally = drive(callers, Case::closed(AT_ONCE, 2), window(100, 200)).await;
     assert_eq!((tally.done, tally.failures()), (20, 0));
     assert_eq!(asked.load(Ordering::Relaxed), 40);
     assert_eq!(tally.latencies.quantile_ms(0.5).map(f64::round), Some(10.0));
@@ -49,7 +52,7 @@ async fn a_closed_loop_counts_what_ends_within_the_window() {
 #[tokio::test]
 async fn an_open_loop_counts_the_wait_of_those_that_could_not_be_sent() {
     let (callers, _) = slow(1, 20, 20);
-    let tally = drive(callers, Load::Open(100), window(0, 300)).await;
+    let tally = drive(callers, Case::open(AT_ONCE, 100), window(0, 300)).await;
     // However busy the machine is, it can only become more.
     let slowest = tally.latencies.quantile_ms(1.0).unwrap();
     assert!(tally.done > 1 && slowest >= 8.0 * tally.done as f64, "{} answered, {slowest} ms", tally.done);

@@ -41,7 +41,7 @@ pub(super) async fn play(
             if failed > 0.0 {
                 notes.push(format!("{side}: {failed} of {requests} had no good outcome in time"));
             }
-            let memory = stage.meter(subject, side == Side::Floor).resident();
+            let memory = stage.meter(subject, side).resident();
             let mib = |role| memory.get(&role).map(|bytes| bytes / (1024.0 * 1024.0));
             let mut figures = Round::from([(Metric::Rate, done / seconds), (Metric::Failed, failed)]);
             figures.extend(mib(crate::bench::measure::Role::Engine).map(|mib| (Metric::EngineMib, mib)));

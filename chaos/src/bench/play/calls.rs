@@ -1,7 +1,7 @@
 //! Requests under one load: each round measures the provider alone, the engine, and the floor, one after the other, so that
 //! what disturbs the machine disturbs them alike.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -31,6 +31,10 @@ use crate::{
 const CONNECTING_MAX: usize = 64;
 /// Less than this share of what was to be answered is a system that could not keep up.
 const KEPT_UP: f64 = 0.98;
+/// A window holds so many answers of each caller at least: one that holds a part of one says nothing.
+const ANSWERS_MIN: u32 = 4;
+/// Until callers that began one after the other are all under way.
+const SETTLING: Duration = Duration::from_millis(50);
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// What one side has shown in all rounds.
@@ -93,23 +97,24 @@ pub(super) async fn measured(
     case: Case,
     side: Side,
 ) -> io::Result<(Tally, Option<Cost>, Window)> {
-    let meter = stage.meter(subject, side == Side::Floor);
+    let meter = stage.meter(subject, side);
     let count = load::callers(case.load);
+    let takes = case.work.takes();
     let span = || {
-        let from = Instant::now() + stage.options.warm_up;
-        Window { from, until: from + stage.options.window }
+        let from = Instant::now() + stage.options.warm_up.max(takes + SETTLING);
+        Window { from, until: from + stage.options.window.max(ANSWERS_MIN * takes) }
     };
     let (window, (tally, cost)) = match (side, case.work) {
         (Side::Floor, _) | (Side::Engine, Work::Publish { .. }) => {
             let bus = bus(stage, subject, case.work, side).await?;
             let callers = (0..count).map(|_| BusCaller(bus.clone())).collect();
             let window = span();
-            (window, tokio::join!(drive(callers, case.load, window), meter.over(window)))
+            (window, tokio::join!(drive(callers, case, window), meter.over(window)))
         }
         (Side::Engine, Work::Socket { chunks }) => {
             let callers = sockets(stage, subject, case.work, count, chunks).await?;
             let window = span();
-            (window, tokio::join!(drive(callers, case.load, window), meter.over(window)))
+            (window, tokio::join!(drive(callers, case, window), meter.over(window)))
         }
         _ => {
             let ask = ask_of(stage, subject, case.work, side)?;
@@ -117,7 +122,7 @@ pub(super) async fn measured(
             let callers: Vec<_> =
                 callers.buffer_unordered(CONNECTING_MAX).try_collect().await.map_err(failed)?;
             let window = span();
-            (window, tokio::join!(drive(callers, case.load, window), meter.over(window)))
+            (window, tokio::join!(drive(callers, case, window), meter.over(window)))
         }
     };
     Ok((tally, cost, window))
@@ -221,7 +226,7 @@ pub(super) fn figures(case: Case, tally: &Tally, cost: Option<&Cost>, window: Wi
     round.extend(
         memory.into_iter().filter_map(|(metric, role)| Some((metric, cost.resident.get(&role)? / MIB))),
     );
-    let cpu = |role| cost.cpu.get(&role).map(std::time::Duration::as_secs_f64);
+    let cpu = |role| cost.cpu.get(&role).map(Duration::as_secs_f64);
     if done > 0.0 {
         round.extend(cpu(Role::Load).map(|load| (Metric::LoadCpuMs, load * 1e3 / done)));
         round.extend(cpu(Role::Broker).map(|broker| (Metric::BrokerCpuMs, broker * 1e3 / done)));
@@ -263,8 +268,6 @@ fn notes(case: Case, shown: &BTreeMap<Side, Shown>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::bench::load::tally::Notes;
 

@@ -31,7 +31,7 @@ pub(super) async fn play(
     board: &mut Board,
 ) -> io::Result<Vec<Point>> {
     let case = stage.options.cases(&[case]).first().copied().unwrap_or(case);
-    let (meter, span) = (stage.meter(subject, false), stage.options.soak);
+    let (meter, span) = (stage.meter(subject, Side::Engine), stage.options.soak);
     let ask = calls::ask_of(stage, subject, case.work, Side::Engine)?;
     let callers = stream::iter(0..load::callers(case.load)).map(|_| HttpCaller::connect(ask.clone()));
     let callers: Vec<_> = callers.buffer_unordered(64).try_collect().await.map_err(io::Error::other)?;
@@ -49,7 +49,7 @@ pub(super) async fn play(
         }
         weights
     };
-    let (tally, cost, weights) = tokio::join!(drive(callers, case.load, window), meter.over(window), weighed);
+    let (tally, cost, weights) = tokio::join!(drive(callers, case, window), meter.over(window), weighed);
     let mut round = calls::figures(case, &tally, cost.as_ref(), window);
     let settled: Vec<_> =
         weights.into_iter().filter(|(seconds, _)| *seconds > SETTLING * span.as_secs_f64()).collect();

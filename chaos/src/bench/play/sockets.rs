@@ -29,7 +29,7 @@ pub(super) async fn point(
     board: &mut Board,
 ) -> io::Result<Point> {
     let Subject::Own(engine, _) = subject else { return Err(io::Error::other("there is no engine")) };
-    let (at, meter) = (engine.at.to_string(), stage.meter(subject, false));
+    let (at, meter) = (engine.at.to_string(), stage.meter(subject, Side::Engine));
     let held = || meter.resident().get(&Role::Engine).copied().unwrap_or_default();
     let mut rounds = Vec::new();
     for round in 1..=stage.options.rounds {

@@ -35,7 +35,7 @@ async fn once(stage: &Stage<'_>, dir: &str) -> io::Result<Round> {
     let mut caller = HttpCaller::connect(ask).await.map_err(io::Error::other)?;
     caller.call(&mut Notes::default()).await.map_err(io::Error::other)?;
     let answered = ready + began.elapsed();
-    let memory = stage.meter(&subject, false).resident();
+    let memory = stage.meter(&subject, Side::Engine).resident();
     subject.stop().await;
     let mut round = Round::from([
         (Metric::ReadyMs, ready.as_secs_f64() * 1e3),

@@ -41,6 +41,12 @@ pub(super) const GROWTH_TENANTS: Scenario = Scenario {
 
 pub(super) const BACKLOG: Scenario = Scenario {
     name: "backlog",
-    about: "100,000 requests published as fast as the broker takes them, until the last outcome",
-    kind: Kind::Backlog(100_000),
+    about: "many requests published as fast as the broker takes them, until the last outcome",
+    kind: Kind::Backlog,
+};
+
+pub(super) const GROWTH_OUTCOMES: Scenario = Scenario {
+    name: "growth-outcomes",
+    about: "the same requests on the bus, while more and more outcomes of others are kept",
+    kind: Kind::Retained(&[0, 100_000, 1_000_000], of(1)),
 };
