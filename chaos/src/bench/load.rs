@@ -67,10 +67,10 @@ pub(crate) async fn drive<C: Caller>(callers: Vec<C>, case: Case, window: Window
 /// together would speak in step for ever, as no users do.
 async fn closed<C: Caller>(callers: Vec<C>, takes: Duration, window: Window, tally: &Arc<Mutex<Tally>>) {
     let mut tasks = JoinSet::new();
-    let (began, count) = (Instant::now(), u32::try_from(callers.len()).unwrap_or(u32::MAX).max(1));
+    let (began, all) = (Instant::now(), u32::try_from(callers.len()).unwrap_or(u32::MAX).max(1));
     for (number, mut caller) in (0_u32..).zip(callers) {
         let tally = Arc::clone(tally);
-        let begins = began + takes / count * number;
+        let begins = began + takes / all * number;
         // Its death shows as a missing answer.
         tasks.spawn(async move {
             let mut notes = Notes::default();
