@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and nothing about what it does.
 
+mod bench;
 mod chaos;
 mod chat;
 mod cost;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use schemas::{Action, RequestId};
 
 pub(crate) use self::{
+    bench::{BenchArgs, BenchCommand, BenchProviderArgs, CompareArgs, MeasureArgs},
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
     chat::ChatArgs,
     cost::{CostArgs, EstimateArgs},
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Provider(ProviderCommand),
     /// Ask the same through every handle (WebSocket, HTTP, the bus), and tell what differs
     Parity(ParityArgs),
+    /// Measure what requests cost and how long they take, here or at any OpenAI-compatible server
+    Bench(BenchArgs),
     /// Prove the guarantees: providers and failures on demand
     #[command(subcommand)]
     Chaos(ChaosCommand),
@@ -318,6 +322,13 @@ mod tests {
             "dynode chaos proxy",
             "dynode chaos proxy --upstream 127.0.0.1",
             "dynode chaos proxy --upstream 127.0.0.1:4222 --faults stal",
+            "dynode bench --rounds 0",
+            "dynode bench --target https://a:1",
+            "dynode bench --target http://a:1 --broker memory",
+            "dynode bench --model m",
+            "dynode bench --rate 5 --connections 5",
+            "dynode bench compare a.json",
+            "dynode bench compare a.json b.json --tolerance much",
             "dynode dead drop",
             "dynode dead drop --stage delivery",
             "dynode dead replay --all 7",

@@ -62,6 +62,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::NatsAuth(args) => command::nats_auth::run(&args),
         Command::Provider(command) => command::provider::run(command),
         Command::Parity(args) => command::parity::run(&args),
+        Command::Bench(args) => command::bench::run(args),
         Command::Chaos(command) => command::chaos::run(command),
         Command::Worker(args) => worker(args),
     }

@@ -10,6 +10,7 @@ mod api;
 mod assets;
 mod bad_days;
 mod bad_input;
+mod bench;
 mod browser;
 mod budgets;
 mod bus;

@@ -2,6 +2,7 @@
 //!
 //! All but the simulation see Dynode from outside, on the wire: what they find holds for every build of it.
 
+pub mod bench;
 pub mod checker;
 mod connections;
 mod fingerprint;

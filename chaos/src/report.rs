@@ -2,16 +2,16 @@
 
 mod exit;
 mod faults;
-mod html;
+pub(crate) mod html;
 mod latency;
 mod markdown;
 mod picture;
 mod scenario;
-mod table;
+pub(crate) mod table;
 mod tally;
 mod terminal;
 mod timeline;
-mod words;
+pub(crate) mod words;
 
 use serde::Serialize;
 

@@ -7,7 +7,8 @@ use std::fmt::Write;
 use super::{Exit, Run, Standing, words};
 use crate::Guarantee;
 
-const STYLE: &str = include_str!("html/style.css");
+/// How all our pages look.
+pub(crate) const STYLE: &str = include_str!("html/style.css");
 
 /// The report, as an HTML page.
 pub fn html(run: &Run) -> String {

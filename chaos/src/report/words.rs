@@ -3,7 +3,7 @@
 use super::Standing;
 
 /// `1234567` as `1,234,567`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.char_indices() {
@@ -48,7 +48,7 @@ pub(super) fn extent(standing: Standing) -> String {
 }
 
 /// Text that stands in HTML or SVG as it is.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -26,7 +26,7 @@ impl Board {
     }
 
     /// A scenario begins.
-    pub(super) fn begins(&mut self, name: &'static str) {
+    pub(crate) fn begins(&mut self, name: &'static str) {
         (self.name, self.began) = (name, Instant::now());
         if !self.lively {
             self.line(&format!("{name:<NAME_COLUMNS$} …"), "\n");
@@ -34,7 +34,7 @@ impl Board {
     }
 
     /// How it goes.
-    pub(super) fn says(&mut self, what: &str) {
+    pub(crate) fn says(&mut self, what: &str) {
         if self.lively {
             let line = format!("{:<NAME_COLUMNS$} {:>4}  {what}", self.name, seconds(self.began.elapsed()));
             self.line(&line, "");
@@ -42,7 +42,7 @@ impl Board {
     }
 
     /// How it ended.
-    pub(super) fn ends(&mut self, verdict: &str) {
+    pub(crate) fn ends(&mut self, verdict: &str) {
         let line = format!("{:<NAME_COLUMNS$} {:>4}  {verdict}", self.name, seconds(self.began.elapsed()));
         self.line(&line, "\n");
     }

@@ -184,7 +184,7 @@ impl Keeper {
 
 impl Launch {
     /// In a process group of its own, so that the Ctrl-C of a terminal reaches the harness alone, which cleans up.
-    fn command(&self) -> io::Result<Command> {
+    pub(crate) fn command(&self) -> io::Result<Command> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir(&self.dir).env_remove("RUST_LOG");

@@ -1,0 +1,181 @@
+//! A caller over HTTP/1.1: one connection that is kept open, one prepared request, and an answer that is looked through
+//! rather than read. No client library: what that does for applications would be measured as well.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use memchr::memmem::Finder;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+use super::{
+    Caller, Failure,
+    marks::{self, Marks},
+    tally::Notes,
+};
+
+/// How long a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How an SSE stream of OpenAI's API ends when all went well.
+const DONE: &[u8] = b"[DONE]";
+
+/// What is asked, of whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    /// Where: `HOST:PORT`.
+    pub(crate) authority: String,
+    /// The path.
+    pub(crate) path: String,
+    /// The bearer token, where one is wanted.
+    pub(crate) key: Option<HeaderValue>,
+    /// The body.
+    pub(crate) body: Bytes,
+    /// Whether the answer is a stream.
+    pub(crate) is_stream: bool,
+    /// How many marks it has, where that is known.
+    pub(crate) chunks: Option<u32>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct HttpCaller {
+    ask: Ask,
+    host: HeaderValue,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl HttpCaller {
+    /// Connects.
+    pub(crate) async fn connect(ask: Ask) -> Result<Self, Failure> {
+        let host = HeaderValue::from_str(&ask.authority).map_err(|error| error.to_string())?;
+        let connection = Some(connect(&ask.authority).await?);
+        Ok(Self { ask, host, connection })
+    }
+
+    fn request(&self) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::post(self.ask.path.as_str())
+            .header(header::HOST, self.host.clone())
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = &self.ask.key {
+            request = request.header(header::AUTHORIZATION, key.clone());
+        }
+        request.body(Full::new(self.ask.body.clone())).map_err(|error| error.to_string())
+    }
+}
+
+impl Caller for HttpCaller {
+    async fn call(&mut self, notes: &mut Notes) -> Result<(), Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) if !connection.is_closed() => connection,
+            _ => connect(&self.ask.authority).await?,
+        };
+        let response =
+            connection.send_request(self.request()?).await.map_err(|_| "connection lost".to_owned())?;
+        let (status, mut body) = (response.status(), response.into_body());
+        let mut reading = Reading::default();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| "answer cut off".to_owned())?;
+            if let Some(data) = frame.data_ref()
+                && self.ask.is_stream
+            {
+                reading.read(data, notes);
+            }
+        }
+        // Only a connection whose answer was read to its end can be used again.
+        self.connection = Some(connection);
+        if !status.is_success() {
+            return Err(format!("status {}", status.as_u16()));
+        }
+        if self.ask.is_stream { reading.end(self.ask.chunks) } else { Ok(()) }
+    }
+}
+
+/// What was seen of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    marks: Marks,
+    chunks: u32,
+    last: Option<Instant>,
+    /// The end of the last piece.
+    tail: Vec<u8>,
+}
+
+impl Reading {
+    /// A piece has come.
+    pub(crate) fn read(&mut self, piece: &[u8], notes: &mut Notes) {
+        let (mut seen, now_us) = (0, marks::now_us());
+        self.marks.read(piece, |sent_us| {
+            seen += 1;
+            notes.chunks_us.push(now_us.saturating_sub(sent_us));
+        });
+        if seen > 0 {
+            let now = Instant::now();
+            notes.first.get_or_insert(now);
+            if let Some(last) = self.last.replace(now) {
+                notes.gaps_us.push(u64::try_from((now - last).as_micros()).unwrap_or(u64::MAX));
+            }
+            self.chunks += seen;
+        } else if notes.first.is_none() {
+            // A provider of somebody else: its first piece stands for its first chunk.
+            notes.first = Some(Instant::now());
+        }
+        // What could still be the beginning of the end.
+        self.tail
+            .extend_from_slice(piece.get(piece.len().saturating_sub(2 * DONE.len())..).unwrap_or_default());
+        let surplus = self.tail.len().saturating_sub(4 * DONE.len());
+        self.tail.drain(..surplus);
+    }
+
+    /// Nothing more comes: whether it was whole.
+    pub(crate) fn end(&self, chunks: Option<u32>) -> Result<(), Failure> {
+        if Finder::new(DONE).find(&self.tail).is_none() {
+            return Err("stream without its end".to_owned());
+        }
+        match chunks {
+            Some(chunks) if chunks != self.chunks => Err("chunks missing from a stream".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    let connecting = async {
+        let stream = TcpStream::connect(authority).await?;
+        stream.set_nodelay(true)?;
+        http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)
+    };
+    let connected = timeout(CONNECT_MAX, connecting).await.map_err(|_| "no connection in time".to_owned())?;
+    let (sender, connection) = connected.map_err(|error| format!("no connection: {error}"))?;
+    // Its end is seen by who sends on it.
+    tokio::spawn(async move { _ = connection.await });
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pieces: &[&str]) -> (Reading, Notes) {
+        let (mut reading, mut notes) = (Reading::default(), Notes::default());
+        pieces.iter().for_each(|piece| reading.read(piece.as_bytes(), &mut notes));
+        (reading, notes)
+    }
+
+    #[test]
+    fn a_stream_is_whole_with_its_chunks_and_its_end() {
+        let (whole, notes) =
+            read(&["data: @1732790000123456\n\n", "data: @1732790000123457\n\nda", "ta: [DO", "NE]\n\n"]);
+        assert_eq!(whole.end(Some(2)), Ok(()));
+        assert_eq!((notes.chunks_us.len(), notes.gaps_us.len()), (2, 1));
+        assert!(notes.first.is_some());
+        assert!(whole.end(Some(3)).unwrap_err().contains("missing"));
+        let (cut, _) = read(&["data: @1732790000123456\n\n"]);
+        assert!(cut.end(Some(1)).unwrap_err().contains("end"));
+    }
+}

@@ -1,0 +1,121 @@
+//! The engine under test: its configuration, its process, and where its doors are.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::TryStreamExt;
+use rustix::process::{Pid, Signal, kill_process};
+use schemas::Subjects;
+use tokio::time::{Instant, sleep};
+
+use super::{Carrier, LOOK_EVERY, Process, START_MAX, is_ready, launch, loopback, settings};
+use crate::run::rig::service::free_port;
+
+/// The prefix on a broker of our own: the default.
+const PREFIX: &str = "dynode";
+
+/// A running engine. Dropping it kills it, and its broker.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    /// Where its HTTP door is.
+    pub(crate) at: SocketAddr,
+    /// Its bus, where it has one.
+    pub(crate) bus: Option<String>,
+    /// The subjects there.
+    pub(crate) subjects: Subjects,
+    /// How long it took from its start until it was ready.
+    pub(crate) ready_after: Duration,
+    process: Process,
+    data: PathBuf,
+    is_guest: bool,
+}
+
+impl Engine {
+    /// Starts one in `dir`, and returns when it takes requests.
+    pub(crate) async fn start(
+        dynode: &Path,
+        dir: &Path,
+        carrier: &Carrier,
+        provider: SocketAddr,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let (at, nats_port) = (loopback(free_port().await?), free_port().await?);
+        let is_guest = matches!(carrier, Carrier::Given(_));
+        // On a broker of somebody else nothing of theirs is touched, and nothing of ours stays.
+        let prefix = if is_guest { format!("bench{:08x}", rand::random::<u32>()) } else { PREFIX.to_owned() };
+        let data = dir.join("data");
+        let around = settings::Surroundings { carrier, provider, prefix: &prefix, nats_port, data: &data };
+        fs::write(dir.join("dynode.toml"), settings::text(&around))?;
+        let bus = match carrier {
+            Carrier::Memory => None,
+            Carrier::Managed(_) => Some(format!("nats://127.0.0.1:{nats_port}")),
+            Carrier::Given(url) => Some(url.clone()),
+        };
+        let arguments = ["up", "--listen", &at.to_string()].map(str::to_owned).to_vec();
+        let began = Instant::now();
+        let mut process = Process::start(&launch("engine", dynode, dir, arguments))?;
+        while !is_ready(at).await {
+            process.must_live(began + START_MAX)?;
+            sleep(LOOK_EVERY).await;
+        }
+        let subjects = Subjects::new(&prefix).map_err(io::Error::other)?;
+        Ok(Self { at, bus, subjects, ready_after: began.elapsed(), process, data, is_guest })
+    }
+
+    /// Its process id, while it runs.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        self.process.pid()
+    }
+
+    /// The process of the broker that it has started.
+    pub(crate) fn broker(&self) -> Option<Pid> {
+        let noted = fs::read_to_string(self.data.join("nats-server.pid")).ok()?;
+        noted.trim().parse().ok().and_then(Pid::from_raw)
+    }
+
+    /// Its bus, where that is not ours.
+    pub(crate) fn bus_of_others(&self) -> Option<&str> {
+        self.bus.as_deref().filter(|_| self.is_guest)
+    }
+
+    /// Ends it politely, and takes away what it has stored.
+    pub(crate) async fn stop(mut self) {
+        self.process.stop().await;
+        if let Some(url) = self.bus_of_others()
+            && let Err(error) = clean(url, self.subjects.prefix()).await
+        {
+            let prefix = self.subjects.prefix().to_uppercase();
+            tracing::warn!(%error, "streams {prefix}_* are left at {url}: delete them");
+        }
+        // What cannot be removed lies in the directory of the run, which the report names.
+        let _ = fs::remove_dir_all(&self.data);
+    }
+}
+
+impl Drop for Engine {
+    /// An engine that is killed leaves its server behind. Ids are given again, paths of ours are not.
+    fn drop(&mut self) {
+        let Some(pid) = self.broker() else { return };
+        let command_line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+        if String::from_utf8_lossy(&command_line).contains(&*self.data.to_string_lossy()) {
+            // It fails only for one that has ended.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Takes the streams of a prefix from a broker that is not ours.
+async fn clean(url: &str, prefix: &str) -> io::Result<()> {
+    let client = async_nats::connect(url).await.map_err(io::Error::other)?;
+    let stream = async_nats::jetstream::new(client);
+    let names: Vec<String> = stream.stream_names().try_collect().await.map_err(io::Error::other)?;
+    let mark = prefix.to_uppercase();
+    for name in names.iter().filter(|name| name.contains(&format!("{mark}_"))) {
+        stream.delete_stream(name).await.map_err(io::Error::other)?;
+    }
+    Ok(())
+}

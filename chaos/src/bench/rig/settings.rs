@@ -1,0 +1,66 @@
+//! The configuration of the engine under test: the defaults, with room for ten thousand at once. Nothing is off that a
+//! user would have on.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::Path};
+
+use super::Carrier;
+use crate::bench::{scenario::Work, scenarios};
+
+/// Clients at once: the largest scenario, and a little more.
+const AT_ONCE_MAX: u32 = 12_000;
+
+/// What the engine must know.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    pub(super) carrier: &'a Carrier,
+    pub(super) provider: SocketAddr,
+    pub(super) prefix: &'a str,
+    pub(super) nats_port: u16,
+    pub(super) data: &'a Path,
+}
+
+/// The text of the file.
+pub(super) fn text(around: &Surroundings<'_>) -> String {
+    let Surroundings { carrier, provider, prefix, nats_port, data } = around;
+    let (broker, server) = match carrier {
+        Carrier::Memory => ("memory", String::new()),
+        Carrier::Managed(server) => ("managed", server.display().to_string()),
+        Carrier::Given(url) => (url.as_str(), String::new()),
+    };
+    let data = data.display().to_string();
+    let text = format!(
+        r#"broker = {broker:?}
+nats_server = {server:?}
+nats_port = {nats_port}
+data_dir = {data:?}
+prefix = {prefix:?}
+
+[gateway]
+connections_max = {AT_ONCE_MAX}
+requests_inflight_max = {AT_ONCE_MAX}
+tenant_queue_max = {AT_ONCE_MAX}
+
+[providers]
+sim = false
+
+[providers.upstream]
+kind = "openai_compatible"
+base_url = "http://{provider}/v1"
+concurrency = 1024
+"#
+    );
+    text + &models()
+}
+
+/// Each model of each scenario, by one name here and there.
+fn models() -> String {
+    let works: Vec<Work> = scenarios::ALL.iter().flat_map(|scenario| scenario.works()).collect();
+    let model = |work: &Work| {
+        let action = match work {
+            Work::Embeddings { .. } => "embedding.query",
+            _ => "chat.completion",
+        };
+        format!("\n[providers.upstream.models.{}]\naction = {action:?}\n", work.model())
+    };
+    works.iter().map(model).collect::<BTreeSet<_>>().into_iter().collect()
+}
