@@ -19,8 +19,10 @@ pub const CHOICES_MAX: u32 = 128;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChatRequest {
     /// The model.
+    #[schemars(length(min = 1))]
     pub model: String,
     /// The conversation.
+    #[schemars(length(min = 1))]
     pub messages: Vec<ChatMessage>,
     /// Whether deltas are wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,6 +31,7 @@ pub struct ChatRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
     /// How many answers are wanted.
+    #[schemars(range(min = 1, max = CHOICES_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
     /// The longest answer, in tokens.
@@ -37,7 +40,8 @@ pub struct ChatRequest {
     /// The older name of the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// From 0 to 2.
+    /// How freely the model may choose its words: from 0 to 2.
+    #[schemars(range(min = 0.0, max = 2.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
     /// The tools that the model may call.

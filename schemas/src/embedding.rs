@@ -14,6 +14,7 @@ pub const INPUTS_MAX: usize = 2048;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EmbeddingRequest {
     /// The model.
+    #[schemars(length(min = 1))]
     pub model: String,
     /// One text or many, or their tokens.
     // Without `deserialize_with` a missing input would be told as one of a wrong type.

@@ -26,6 +26,7 @@ pub struct ImageRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// How many images; 1 where nothing is said.
+    #[schemars(range(min = 1, max = IMAGES_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
     /// `WIDTHxHEIGHT` in pixels, or `auto`.
@@ -47,7 +48,8 @@ pub struct SpeechRequest {
     /// `mp3`, `opus`, `aac`, `flac`, `wav` or `pcm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_format: Option<String>,
-    /// From 0.25 to 4.
+    /// How fast it is spoken: from 0.25 to 4.
+    #[schemars(range(min = 0.25, max = 4.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,
 }
@@ -74,9 +76,11 @@ pub struct SearchRequest {
     #[serde(default)]
     pub kind: MediaKind,
     /// Which page, from 1.
+    #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
     /// How many results a page has.
+    #[schemars(range(min = 1, max = RESULTS_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_page: Option<u32>,
     /// `landscape`, `portrait` or `square`.

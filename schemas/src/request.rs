@@ -23,6 +23,7 @@ pub const PAYLOAD_DEPTH_MAX: usize = 100;
 pub struct Request {
     /// The version of the contract; 1.
     #[serde(default = "current_version")]
+    #[schemars(range(min = VERSION, max = VERSION))]
     pub v: u8,
     /// Names the request within its tenant. The same id again attaches to the same request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +38,7 @@ pub struct Request {
     pub payload: Value,
     /// How long the sender will wait, in milliseconds from acceptance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = DEADLINE_MS_MAX))]
     pub deadline_ms: Option<u64>,
     /// Who goes first when there is a queue.
     #[serde(default)]
