@@ -17,7 +17,7 @@ use crate::{
     refusal,
 };
 
-pub(crate) use answer::{get, link_to};
+pub(crate) use answer::{AssetLink, Signed, get, link_to};
 use link::{Link, Signer};
 
 /// The store of assets, and the key that signs links into it.

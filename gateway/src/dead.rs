@@ -4,24 +4,22 @@
 mod letter;
 mod replay;
 
-use axum::{
-    Extension, Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
-};
+use axum::{Extension, Json, extract::State};
 use futures_util::{StreamExt, future::try_join};
+use schemars::JsonSchema;
 use schemas::{Error, ErrorCode, RequestId, Tenant};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::{
     app::{App, Shared},
     caller::Caller,
-    door::{self, Entry},
+    door::{Entry, Path, Query},
     record::{self, Key},
     refusal::{self, Refusal},
 };
-use letter::{Letter, Summary};
+use letter::Letter;
+pub(crate) use letter::{Summary, Whole};
 use replay::Replay;
 
 /// The tenant of letters whose sender could not be read from them.
@@ -32,31 +30,39 @@ const PAGE_LETTERS: usize = 100;
 const PAGE_LETTERS_MAX: usize = 1_000;
 
 /// Which letters to list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Filter {
+    /// Only those of this stage: `classifier`, `provider` or `delivery`.
     stage: Option<String>,
+    /// How many at most; 100 where nothing is said, 1000 at most.
     limit: Option<usize>,
+    /// Only those after this sequence: `next` of the page before.
     after: Option<u64>,
 }
 
 /// How to run a letter again.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct How {
+    /// Run it under a new id, whatever became of the old one.
     #[serde(default)]
     new_id: bool,
 }
 
 /// Letters, oldest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterPage")]
 pub(crate) struct Page {
+    /// The letters.
     letters: Vec<Summary>,
     /// The `after` of the next page, where there is one.
     next: Option<u64>,
 }
 
 /// A letter that was run again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReplayedLetter")]
 pub(crate) struct Replayed {
+    /// Which letter.
     sequence: u64,
     /// Where it was published.
     subject: String,
@@ -69,8 +75,10 @@ pub(crate) struct Replayed {
 }
 
 /// A letter that was dropped.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DroppedLetter")]
 pub(crate) struct Dropped {
+    /// Which letter.
     sequence: u64,
 }
 
@@ -78,9 +86,8 @@ pub(crate) struct Dropped {
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
-    filter: Result<Query<Filter>, QueryRejection>,
+    Query(Filter { stage, limit, after }): Query<Filter>,
 ) -> Result<Json<Page>, Refusal> {
-    let Filter { stage, limit, after } = door::query(filter)?;
     if let Some(stage) = &stage {
         // A wildcard would be another question.
         Tenant::new(stage)
@@ -108,9 +115,9 @@ pub(crate) async fn show(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
     Path(sequence): Path<String>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Whole>, Refusal> {
     let letter = find(&app, &entry.caller, parse_sequence(&sequence)?).await?;
-    Ok(Json(letter.whole()?))
+    Ok(Json(letter.whole()))
 }
 
 /// `POST /v1/dead/{sequence}/replay`.
@@ -118,10 +125,9 @@ pub(crate) async fn replay(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
     Path(sequence): Path<String>,
-    how: Result<Query<How>, QueryRejection>,
+    Query(How { new_id }): Query<How>,
 ) -> Result<Json<Replayed>, Refusal> {
     app.check_open()?;
-    let How { new_id } = door::query(how)?;
     let letter = find(&app, &entry.caller, parse_sequence(&sequence)?).await?;
     let fresh = new_id || letter.needs_new_id() || has_ended(&app, &entry.caller, &letter).await?;
     let Replay { publication, id, fresh } = replay::of(&letter, &app.parts.topology.subjects, fresh)?;

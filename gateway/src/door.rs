@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{MatchedPath, Query, Request, State, rejection::QueryRejection},
+    extract::{
+        FromRequestParts, MatchedPath, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
 use opentelemetry::propagation::Extractor;
@@ -15,7 +18,12 @@ use schemas::{Error, ErrorCode, Format, RequestId};
 use tokio::time::Instant;
 use tracing::{Instrument, info};
 
-use crate::{app::App, caller::CallerRef, refusal::Refused, room::Share};
+use crate::{
+    app::App,
+    caller::CallerRef,
+    refusal::{Refusal, Refused},
+    room::Share,
+};
 
 /// Why a request is refused for which there is no room.
 pub(crate) const NO_ROOM: &str =
@@ -40,6 +48,28 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Named(pub(crate) RequestId);
 
+/// What stands in the path. What cannot be read is refused in the form of all errors.
+#[derive(Debug, FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Refusal))]
+pub(crate) struct Path<T>(pub(crate) T);
+
+/// The parameters of the query, likewise.
+#[derive(Debug, FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Refusal))]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl From<PathRejection> for Refusal {
+    fn from(rejection: PathRejection) -> Self {
+        Self(Error::invalid("path", rejection.body_text()))
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Self {
+        Self(Error::invalid("query", rejection.body_text()))
+    }
+}
+
 /// The outermost layer.
 pub(crate) async fn enter(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -53,7 +83,10 @@ pub(crate) async fn enter(State(app): State<App>, mut request: Request, next: Ne
     let span = tracing::info_span!("request", %method, route, id = %entry.fresh);
     broker::trace::continue_from(&span, &Carrier(request.headers()));
     request.extensions_mut().insert(entry.clone());
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = match check_encoding(request.headers()) {
+        Ok(()) => next.run(request).instrument(span).await,
+        Err(error) => Refusal(error).into_response(),
+    };
     let id =
         response.extensions().get::<Named>().map_or_else(|| entry.fresh.clone(), |named| named.0.clone());
     if let Some(Refused(code)) = response.extensions().get().copied() {
@@ -85,16 +118,15 @@ pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// The parameters of a query; the error names the one at fault.
-pub(crate) fn query<T>(read: Result<Query<T>, QueryRejection>) -> Result<T, Error> {
-    read.map(|Query(read)| read).map_err(|error| Error::invalid("query", error.body_text()))
-}
-
 /// The id that a client gives by `Idempotency-Key`.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<RequestId>, Error> {
-    let Some(value) = headers.get("idempotency-key") else {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(Error::invalid("Idempotency-Key", "is given more than once"));
+    }
     let shown = String::from_utf8_lossy(value.as_bytes());
     RequestId::new(shown).map(Some).map_err(|error| Error::invalid("Idempotency-Key", error))
 }
@@ -105,11 +137,34 @@ pub(crate) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Er
     match named.as_deref() {
         // curl says this of every `-d` that is not told otherwise.
         None | Some("application/x-www-form-urlencoded") => Ok(Format::detect(None, body)),
-        Some(named) => Format::from_content_type(named).ok_or_else(|| {
-            let why = "expected application/json or application/msgpack";
-            Error::invalid("Content-Type", why)
-        }),
+        Some(named) => Format::from_content_type(named)
+            .ok_or_else(|| unsupported("Content-Type", "expected application/json or application/msgpack")),
     }
+}
+
+/// Whether a body may be read as JSON, by its `Content-Type`; one that says nothing may.
+pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+    match body_format(headers, body) {
+        Ok(Format::MessagePack) if headers.contains_key(header::CONTENT_TYPE) => {
+            Err(unsupported("Content-Type", "expected application/json"))
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Bodies come as they are: whoever unpacks what a stranger has packed does not know how much there is of it.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            Err(unsupported("Content-Encoding", "only `identity` is read here: send the body as it is"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unsupported(header: &'static str, why: &str) -> Error {
+    let code = ErrorCode::UnsupportedMediaType;
+    Error { param: Some(header.to_owned()), ..Error::new(code, format!("{header}: {why}")) }
 }
 
 /// The whole body, within the limits of size and time, and the room that it takes.

@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension,
-    extract::{Path, Query, State},
-    http::HeaderMap,
-    response::Response,
-};
+use axum::{Extension, extract::State, http::HeaderMap, response::Response};
 use broker::Message;
 use bytes::Bytes;
 use futures_util::stream;
+use schemars::JsonSchema;
 use schemas::{Error, Format, RequestId};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
     app::App,
-    door::{self, Entry},
+    door::{self, Entry, Path, Query},
     feed::Feed,
     frame::{Frame, Position},
     native,
@@ -27,8 +23,9 @@ use crate::{
 };
 
 /// `?after=<attempt>-<seq>`, for readers that cannot set `Last-Event-ID`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct After {
+    /// Resume after this event, `<attempt>-<seq>`; for readers that cannot set `Last-Event-ID`.
     after: Option<String>,
 }
 

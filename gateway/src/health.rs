@@ -1,5 +1,7 @@
 //! Probes: is the process alive, should it be sent work, what does it measure, what is it.
 
+use std::sync::LazyLock;
+
 use axum::{
     Json,
     extract::State,
@@ -7,13 +9,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use broker::Link;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::app::{App, Shared};
+use crate::{
+    app::{App, Shared},
+    openapi,
+};
 
 /// Why no door can take anything in; the same words wherever it is told.
 pub(crate) const BROKER_UNREACHABLE: &str = "the broker is not reachable";
+
+/// The routes are the same for as long as the program runs.
+static ROUTES: LazyLock<Map<String, Value>> = LazyLock::new(openapi::index);
 
 /// How those who do the work are, as far as whoever started them knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,18 +33,29 @@ pub struct Standing {
     pub alarms: Vec<String>,
 }
 
-/// What a probe is told.
-#[derive(Serialize)]
-struct Readiness {
+/// That the process lives.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Alive {
+    /// Only ever this.
+    #[schemars(extend("const" = "live"))]
     status: &'static str,
+}
+
+/// What a probe is told.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Readiness {
+    /// `ready` or `unready`.
+    status: &'static str,
+    /// Why new requests are not welcome; none where they are.
     reasons: Vec<String>,
+    /// What a person must look at although requests are answered.
     alarms: Vec<String>,
 }
 
 /// `GET /health/live`: the runtime answers. Nothing else counts, since whoever asks restarts a process that is not
 /// live: neither a broker that is lost nor workers that die are mended by that, and what is ends the process itself.
-pub(crate) async fn live() -> Json<Value> {
-    Json(json!({ "status": "live" }))
+pub(crate) async fn live() -> Json<Alive> {
+    Json(Alive { status: "live" })
 }
 
 /// `GET /health/ready`: 200 where new requests are welcome, else 503 with the reasons; and what must be looked at.
@@ -57,23 +77,11 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 
 /// `GET /`: what this is and where its doors are.
 pub(crate) async fn index(State(app): State<App>) -> Json<Value> {
-    Json(json!({
-        "name": "dynode",
-        "version": app.parts.version,
-        "openai": [
-            "/v1/chat/completions", "/v1/embeddings", "/v1/images/generations", "/v1/audio/speech",
-            "/v1/models", "/v1/models/{id}",
-        ],
-        "native": [
-            "/v1/requests", "/v1/requests/{id}", "/v1/requests/{id}/events", "/v1/events", "/v1/estimate",
-            "/v1/assets/{id}", "/v1/assets/{id}/link", "/v1/webhooks/{token}",
-        ],
-        "websocket": "/ws",
-        "operations": [
-            "/v1/status", "/v1/usage", "/v1/dead", "/v1/dead/{sequence}", "/v1/dead/{sequence}/replay",
-        ],
-        "health": ["/health/live", "/health/ready", "/metrics"],
-    }))
+    let mut index = ROUTES.clone();
+    index.insert("name".to_owned(), "dynode".into());
+    index.insert("version".to_owned(), app.parts.version.clone().into());
+    index.insert("websocket".to_owned(), "/ws".into());
+    Json(index.into())
 }
 
 /// What `system.health` answers on a WebSocket.

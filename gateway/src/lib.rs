@@ -17,6 +17,7 @@
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
 //! | `webhooks` | what providers tell of long work, stored for whoever waits |
 //! | `dead` | the operator's door: what was parked |
+//! | `openapi`, `docs` | the document of all routes; the page on which people read it |
 //! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
 //! | [`standby`] | the doors while there is no broker yet |
 //! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
@@ -34,6 +35,7 @@ mod cancel;
 mod catalogue;
 mod connection;
 mod dead;
+mod docs;
 mod door;
 mod ending;
 mod estimate;
@@ -49,6 +51,7 @@ mod listener;
 mod metrics;
 mod native;
 mod openai;
+mod openapi;
 mod pools;
 mod record;
 mod refusal;
@@ -72,6 +75,7 @@ pub use catalogue::{Catalogue, ModelInfo};
 pub use config::Config;
 pub use error::Error;
 pub use health::Standing;
+pub use openapi::openapi;
 pub use server::Gateway;
 pub use standby::Standby;
 pub use webhooks::Signers;

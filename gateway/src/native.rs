@@ -3,7 +3,7 @@
 use axum::{
     Extension,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     cancel::{self, Asked},
-    door::{self, Entry, Named},
+    door::{self, Entry, Named, Path},
     record::{self, Key, Record},
     refusal::Refusal,
     submit::{Visit, submit},

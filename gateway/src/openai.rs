@@ -7,7 +7,7 @@ pub(crate) mod images;
 pub(crate) mod models;
 pub(crate) mod speech;
 mod stream;
-mod wire;
+pub(crate) mod wire;
 
 use axum::{body::Body, http::HeaderMap, response::Response};
 use schemas::{Action, Error, ErrorCode, Format, Output, Request, Usage};
@@ -44,6 +44,7 @@ async fn read(
     body: Body,
 ) -> Result<(Request, Share), Refusal> {
     let (body, share) = door::read_body(app, body).await?;
+    door::check_json(headers, &body)?;
     let mut request = Request::new(action, Format::Json.decode(&body)?);
     request.id = door::idempotency_key(headers)?;
     request.deadline_ms = Some(app.config.default_deadline_ms);

@@ -7,6 +7,7 @@ use axum::{
 };
 use broker::ErrorKind;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use schemas::{Error, ErrorCode, Format};
 use serde::Serialize;
 
@@ -38,27 +39,35 @@ impl IntoResponse for Refusal {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// An error, in the form of the OpenAI API.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ErrorBody")]
+pub(crate) struct ErrorBody<'a> {
+    /// What went wrong.
     error: Object<'a>,
 }
 
 /// The error object of the OpenAI API; all four keys are always there.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ErrorObject")]
 struct Object<'a> {
+    /// What is wrong and how to mend it, for people.
     message: &'a str,
+    /// The class of the error, as the OpenAI SDKs tell them apart.
     r#type: &'a str,
+    /// The field at fault, as a path such as `messages[0].role`.
     param: Option<&'a str>,
+    /// The code, by which programs decide.
     code: &'a str,
 }
 
-fn envelope(error: &Error) -> Envelope<'_> {
+fn envelope(error: &Error) -> ErrorBody<'_> {
     let row = error.code.row();
     let code = match (error.code, error.param.as_deref()) {
         (ErrorCode::NotFound, Some("model" | "payload.model")) => "model_not_found",
         _ => row.name,
     };
-    Envelope {
+    ErrorBody {
         error: Object {
             message: &error.message,
             r#type: row.openai_type,

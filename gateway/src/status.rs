@@ -2,31 +2,47 @@
 
 use axum::{Json, extract::State};
 use broker::Link;
+use schemars::JsonSchema;
 use schemas::PoolState;
 use serde::Serialize;
 
 use crate::{app::App, pools::Shown};
 
-#[derive(Serialize)]
+/// How the server is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServerStatus")]
 pub(crate) struct Status {
+    /// Every pool that serves a model or was heard.
     pools: Vec<Pool>,
+    /// The link to the broker.
     broker: Broker,
 }
 
-#[derive(Serialize)]
+/// One provider, over all nodes.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PoolStatus")]
 struct Pool {
+    /// Its name.
     pool: String,
+    /// How it is.
     state: PoolState,
     /// What waits; the rest is known only of pools that are heard.
     queue: u64,
+    /// What is being worked on.
     inflight: u64,
+    /// How much can be worked on at once.
     slots: u64,
+    /// How long new work is expected to wait, in milliseconds.
     estimated_wait_ms: Option<u64>,
+    /// How many nodes serve it.
     nodes: usize,
 }
 
-#[derive(Serialize)]
+/// The link to the broker.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BrokerStatus")]
 struct Broker {
+    /// `up` or `down`.
     state: &'static str,
     /// For how long it has not been reachable, in milliseconds.
     down_ms: Option<u64>,

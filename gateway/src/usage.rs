@@ -1,12 +1,10 @@
 //! `/v1/usage`: what the requests of the tenant have used and cost, summed from the ledger as it is read.
 
-use axum::{
-    Extension, Json,
-    extract::{Query, State, rejection::QueryRejection},
-};
+use axum::{Extension, Json, extract::State};
 use broker::Stored;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use schemars::JsonSchema;
 use schemas::{Dimension, Error, ErrorCode, LedgerEntry, UsageReport, usage::Sums};
 use serde::Deserialize;
 use tracing::warn;
@@ -14,7 +12,7 @@ use tracing::warn;
 use crate::{
     app::{App, Shared},
     caller::Caller,
-    door::{self, Entry},
+    door::{Entry, Query},
     refusal::{self, Refusal},
 };
 
@@ -26,10 +24,15 @@ const ROWS_MAX: usize = 10_000;
 const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 
 /// What to sum.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Filter {
+    /// What to tell apart, a list with commas of `hour` (UTC), `tenant`, `session`, `action`, `provider` and `model`; none
+    /// gives one row.
     by: Option<String>,
+    /// From when on: a time such as `2026-11-28T00:00:00Z`, or a span before now such as `90m` or `7d`; `24h` where
+    /// nothing is said.
     since: Option<String>,
+    /// Until when, likewise; now where nothing is said.
     until: Option<String>,
 }
 
@@ -37,9 +40,8 @@ pub(crate) struct Filter {
 pub(crate) async fn get(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
-    filter: Result<Query<Filter>, QueryRejection>,
+    Query(Filter { by, since, until }): Query<Filter>,
 ) -> Result<Json<UsageReport>, Refusal> {
-    let Filter { by, since, until } = door::query(filter)?;
     let now = app.broker().now();
     let by = by.as_deref().map(dimensions).transpose()?.unwrap_or_default();
     let since = moment("since", since.as_deref().unwrap_or(SINCE), now)?;

@@ -6,27 +6,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{Path, State},
-    http::HeaderMap,
-};
+use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use broker::{ErrorKind, Message, Publication, secrets};
 use parking_lot::RwLock;
+use schemars::JsonSchema;
 use schemas::{
     Error, ErrorCode, Format, Secret,
     signature::{NoKey, SigningKey},
     webhook::{Place, TokenKey},
 };
-use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde::{Serialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 
 use crate::{
     Parts,
     app::{App, Shared},
-    door,
+    door::{self, Path},
     refusal::{self, Refusal},
 };
 
@@ -81,13 +76,20 @@ impl Webhooks {
     }
 }
 
+/// That a webhook was heard.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Received {
+    /// Only ever true.
+    received: bool,
+}
+
 /// `POST /v1/webhooks/{token}` → 200, also for what comes again or too late.
 pub(crate) async fn receive(
     State(app): State<App>,
     Path(token): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Received>, Refusal> {
     let place = app.webhooks.0.read(&token).ok_or_else(forged)?;
     let (body, _share) = door::read_body_within(&app, body, BODY_BYTES_MAX).await?;
     let signer = app.parts.signers.of(place.provider.as_str()).ok_or_else(forged)?;
@@ -100,7 +102,7 @@ pub(crate) async fn receive(
     if !has_ended(&app, &place).await? {
         store(&app, &place, body).await?;
     }
-    Ok(Json(json!({"received": true})))
+    Ok(Json(Received { received: true }))
 }
 
 fn is_signed(app: &Shared, key: &SigningKey, headers: &HeaderMap, body: &[u8]) -> bool {

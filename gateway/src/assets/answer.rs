@@ -3,27 +3,41 @@
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use http_range_header::RangeUnsatisfiableError;
+use jiff::Timestamp;
+use schemars::JsonSchema;
 use schemas::{Asset, Error};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::{Found, by_link, bytes, link::Link, of_tenant, signed_path};
 use crate::{
     app::{App, Shared},
-    door::{self, Entry},
+    door::{self, Entry, Path, Query},
     refusal::Refusal,
 };
 
 /// What a link adds to the path. Both, or it is no link.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Signed {
+    /// Until when a signed link is good, in seconds since 1970.
     expires: Option<String>,
+    /// The signature of that link.
     signature: Option<String>,
+}
+
+/// A link to an asset that needs no key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AssetLink {
+    /// The path with its signature.
+    url: String,
+    /// Until when it is good.
+    expires_at: Timestamp,
+    /// What it leads to.
+    asset: Asset,
 }
 
 /// `GET` and `HEAD /v1/assets/{id}`, with `Range`, `If-Range` and `If-None-Match`.
@@ -63,10 +77,10 @@ pub(crate) async fn link_to(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<AssetLink>, Refusal> {
     let found = of_tenant(&app, &id, &entry.caller.tenant).await?;
     let (url, expires_at) = signed_path(&app, &found);
-    Ok(Json(json!({ "url": url, "expires_at": expires_at, "asset": found.asset })))
+    Ok(Json(AssetLink { url, expires_at, asset: found.asset }))
 }
 
 impl Signed {

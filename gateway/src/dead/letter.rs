@@ -2,6 +2,7 @@
 
 use broker::{Stored, message::CONTENT_TYPE};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use schemas::{CallbackJob, DeadLetter, Error, ErrorCode, Format, Subjects, VERSION};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,27 +18,57 @@ pub(super) struct Letter {
 }
 
 /// A letter in a list.
-#[derive(Debug, Serialize)]
-pub(super) struct Summary {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterSummary")]
+pub(crate) struct Summary {
+    /// Names the letter.
     pub(super) sequence: u64,
+    /// When it was parked.
     parked_at: Timestamp,
+    /// Who parked it.
     stage: String,
+    /// Whose it is; `unknown` where its sender could not be read.
     tenant: String,
+    /// The id of the request, or of the message.
     id: String,
+    /// Why it was parked.
     code: ErrorCode,
+    /// Why it was parked, for people.
     message: String,
+    /// Where it was published.
     subject: String,
+    /// How often it was delivered.
     deliveries: u32,
+    /// How long its body is.
     bytes: usize,
 }
 
+/// All of a letter, its body in a form that people can read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
+pub(crate) struct Whole {
+    #[serde(flatten)]
+    summary: Summary,
+    /// The error with which it was parked.
+    reason: Error,
+    /// The `Content-Type` of the message.
+    content_type: Option<String>,
+    /// The message, a callback's secret left out.
+    body: Body,
+}
+
 /// A body that people can read.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "format", content = "content", rename_all = "lowercase")]
+#[schemars(rename = "ReadableBody")]
 enum Body {
+    /// JSON.
     Json(Value),
+    /// MessagePack, shown as JSON.
     MessagePack(Value),
+    /// Text that is neither.
     Text(String),
+    /// Bytes that are no text, in hexadecimal.
     Hex(String),
 }
 
@@ -90,14 +121,10 @@ impl Letter {
     }
 
     /// Everything, the body in a form that people can read.
-    pub(super) fn whole(&self) -> Result<Value, Error> {
-        let unwritable =
-            |error| Error::new(ErrorCode::Internal, format!("could not show the letter: {error}"));
-        let mut whole = serde_json::to_value(self.summary()).map_err(unwritable)?;
-        whole["reason"] = json!(self.parked.reason);
-        whole["content_type"] = json!(self.parked.content_type);
-        whole["body"] = json!(self.body());
-        Ok(whole)
+    pub(super) fn whole(&self) -> Whole {
+        let DeadLetter { reason, content_type, .. } = &self.parked;
+        let (summary, reason, content_type) = (self.summary(), reason.clone(), content_type.clone());
+        Whole { summary, reason, content_type, body: self.body() }
     }
 
     fn body(&self) -> Body {
@@ -171,7 +198,7 @@ mod tests {
     fn no_secret_of_a_callback_is_shown() {
         let body =
             r#"{"request":{"callback":{"url":"https://x","secret":"whsec_canary"}},"n":[{"callback":1}]}"#;
-        let shown = letter(None, body).whole().unwrap().to_string();
+        let shown = json!(letter(None, body).whole()).to_string();
         assert!(shown.contains("[redacted]") && !shown.contains("canary"), "{shown}");
     }
 }

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use schemars::JsonSchema;
 use schemas::{Action, EmbeddingOutput, Error, ErrorCode, Output, Usage, embedding::Vector};
 use serde::Serialize;
 use serde_json::Value;
@@ -18,31 +19,47 @@ use crate::{app::App, door::Entry, ending, refusal::Refusal};
 
 const DOOR: &str = "embeddings";
 
-#[derive(Serialize)]
-struct List<'a> {
+/// The vectors, in the order of the inputs.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EmbeddingList")]
+pub(crate) struct List<'a> {
+    /// What this is.
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
+    /// One an input.
     data: Vec<Embedding<'a>>,
+    /// The model that was asked for.
     model: &'a str,
+    /// What was read.
     usage: PromptUsage,
 }
 
-#[derive(Serialize)]
+/// One vector.
+#[derive(Serialize, JsonSchema)]
 struct Embedding<'a> {
+    /// What this is.
+    #[schemars(extend("const" = "embedding"))]
     object: &'static str,
+    /// Which input it belongs to, from 0.
     index: usize,
+    /// The numbers, or base64 of little-endian 32-bit floats: as `encoding_format` says.
     embedding: Form<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 enum Form<'a> {
     Float(&'a Vector),
     Base64(String),
 }
 
-#[derive(Serialize)]
+/// What was read.
+#[derive(Serialize, JsonSchema)]
 struct PromptUsage {
+    /// Tokens of the inputs.
     prompt_tokens: u64,
+    /// The same.
     total_tokens: u64,
 }
 

@@ -1,25 +1,34 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use schemas::{Error, ErrorCode};
 use serde::Serialize;
 
-use crate::{ModelInfo, app::App, refusal::Refusal};
+use crate::{ModelInfo, app::App, door::Path, refusal::Refusal};
 
-#[derive(Serialize)]
+/// Every model that can be asked for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ModelList")]
 pub(crate) struct List {
+    /// What this is.
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
+    /// The models, in the order of the configuration.
     data: Vec<Model>,
 }
 
-#[derive(Serialize)]
+/// A model, or a waterfall of several under a name of its own.
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Model {
+    /// What `model` of a request says. May hold slashes.
     id: String,
+    /// What this is.
+    #[schemars(extend("const" = "model"))]
     object: &'static str,
+    /// When this server started, in seconds since 1970.
     created: i64,
+    /// Who runs it.
     owned_by: String,
 }
 

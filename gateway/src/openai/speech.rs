@@ -47,8 +47,9 @@ pub(crate) async fn create(
 /// Events in place of the sound are not offered; the word for the sound itself goes no further.
 fn check_form(payload: &mut Value) -> Result<(), Error> {
     let form = payload.as_object_mut().and_then(|fields| fields.remove("stream_format"));
-    match form.as_ref().map(Value::as_str) {
-        None | Some(Some("audio")) => Ok(()),
+    match form {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(form)) if form == "audio" => Ok(()),
         _ => Err(Error::invalid("stream_format", "expected `audio`; speech is not sent as events here")),
     }
 }

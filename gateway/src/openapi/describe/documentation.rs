@@ -1,0 +1,46 @@
+//! The documentation itself.
+
+use serde_json::{Value, json};
+
+use crate::openapi::{
+    Operation,
+    content::{HTML, TEXT},
+    operation::Tag,
+};
+
+pub(crate) fn get_openapi() -> Operation {
+    Operation::new(
+        Tag::Documentation,
+        "get_openapi",
+        "Read this document",
+        "Get the OpenAPI 3.1 document of this server, to make a client or tools of it.",
+    )
+    .open()
+    .answers(200, "The document.")
+    .json::<Value>(json!({ "openapi": "3.1.1" }))
+}
+
+pub(crate) fn browse_docs() -> Operation {
+    Operation::new(
+        Tag::Documentation,
+        "browse_docs",
+        "Browse the documentation",
+        "Open this in a browser to read the operations, their schemas and examples. It loads nothing from elsewhere.",
+    )
+    .open()
+    .answers(200, "The page.")
+    .raw(HTML)
+}
+
+pub(crate) fn read_contract() -> Operation {
+    Operation::new(
+        Tag::Documentation,
+        "read_contract",
+        "Read the contract",
+        "Get what stands still over all versions, as Markdown: the subjects of the bus, every message of the WebSocket, the \
+         errors.",
+    )
+    .open()
+    .answers(200, "Markdown.")
+    .raw(TEXT)
+}
