@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Dead(DeadCommand),
     /// Print the JSON Schemas of the contract
     Schema(SchemaArgs),
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
     /// Print the default configuration with its comments, or check one
     Config(ConfigArgs),
     /// Try a provider file

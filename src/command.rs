@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod cost;
 pub(crate) mod dead;
 pub(crate) mod estimate;
+pub(crate) mod openapi;
 pub(crate) mod provider;
 mod question;
 pub(crate) mod schema;

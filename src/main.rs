@@ -55,6 +55,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cost(args) => command::cost::run(&args),
         Command::Dead(command) => command::dead::run(command),
         Command::Schema(args) => command::schema::run(&args),
+        Command::Openapi => command::openapi::run(),
         Command::Config(args) => command::config::run(args),
         Command::Provider(command) => command::provider::run(command),
         Command::Chaos(command) => command::chaos::run(command),

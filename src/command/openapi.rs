@@ -1,0 +1,9 @@
+//! `dynode openapi`: prints the OpenAPI document of the HTTP API, for those who make clients without a server.
+
+use std::{io::Write, process::ExitCode};
+
+/// Prints the document, as `GET /openapi.json` answers it.
+pub(crate) fn run() -> anyhow::Result<ExitCode> {
+    writeln!(std::io::stdout(), "{:#}", gateway::openapi())?;
+    Ok(ExitCode::SUCCESS)
+}
