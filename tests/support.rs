@@ -11,7 +11,7 @@ mod http;
 mod process;
 
 pub(crate) use chain::Chain;
-pub(crate) use clients::{node, python};
+pub(crate) use clients::{module, node, python};
 pub(crate) use dynode::{Dynode, Launch, program};
 pub(crate) use http::{Events, client};
 pub(crate) use process::{Ended, interrupt, run};

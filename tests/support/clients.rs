@@ -16,6 +16,13 @@ pub(crate) async fn python(script: &str, arguments: &[&str]) {
     check(command, script, "").await;
 }
 
+/// Runs a program that is installed as a module of Python, in the folder of the scripts.
+pub(crate) async fn module(name: &str, arguments: &[&str]) {
+    let mut command = Command::new(installed("bin/python"));
+    command.current_dir(source("")).args(["-B", "-m", name]).args(arguments);
+    check(command, name, "").await;
+}
+
 /// Runs a module with Node, likewise.
 pub(crate) async fn node(script: &str, arguments: &[&str]) {
     let mut command = Command::new("node");
