@@ -268,7 +268,7 @@ impl Feed {
     /// Another request came first, by another way, and only now is it known: the reader's own does not run.
     fn end_in_conflict(&mut self, frame: &Frame) {
         let (attempt, seq) = self.last.map_or((0, 0), |(attempt, seq)| (attempt, seq + 1));
-        let body = EventBody::Fail { error: record::conflict(&self.key) };
+        let body = EventBody::Fail { error: record::conflict(&self.key.id) };
         self.ended = true;
         self.push(Event { id: self.key.id.clone(), attempt, seq, body }, frame);
     }

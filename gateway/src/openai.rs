@@ -10,14 +10,14 @@ mod stream;
 pub(crate) mod wire;
 
 use axum::{body::Body, http::HeaderMap, response::Response};
-use schemas::{Action, Error, ErrorCode, Format, Output, Request, Usage};
+use schemas::{Action, Error, Format, Output, Request, Usage};
 
 use crate::{
     account::Door,
     app::App,
     assets::{self, Found},
     door::{self, Entry, Named},
-    ending,
+    ending, record,
     refusal::{self, Refusal},
     room::Share,
     submit::{Accepted, Visit, submit},
@@ -69,7 +69,8 @@ async fn hand_in(
 async fn made(app: &App, accepted: &mut Accepted, request: &Request) -> Result<(Vec<Found>, Usage), Error> {
     let done = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await?;
     let Output::Media(media) = done.output else {
-        return Err(Error::new(ErrorCode::Internal, "the answer holds no files"));
+        // The id is that of a request for something else, whose payload is the same.
+        return Err(record::conflict(&accepted.id));
     };
     let mut found = Vec::with_capacity(media.assets.len());
     for asset in &media.assets {

@@ -186,8 +186,8 @@ pub(crate) fn read_outcome(stored: &Stored) -> Result<Outcome, Error> {
 }
 
 /// The id is in use.
-pub(crate) fn conflict(key: &Key) -> Error {
-    let why = format!("the id `{}` belongs to a different request; use another id", key.id);
+pub(crate) fn conflict(id: &RequestId) -> Error {
+    let why = format!("the id `{id}` belongs to a different request; use another id");
     Error { param: Some("id".into()), ..Error::new(ErrorCode::Conflict, why) }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker::{ErrorKind, Headers, Link, Message, Publication, Receipt, message};
-use schemas::{Error, ErrorCode, Format, Request, RequestId, fingerprint};
+use schemas::{Action, Error, ErrorCode, Format, Request, RequestId, fingerprint};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -75,7 +75,7 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
     request.tenant = Some(caller.tenant.clone());
     let fingerprint = fingerprint::of(&request);
     let key = Key::new(app, &caller, id.clone());
-    let known = given && is_known(app, &key, &fingerprint).await?;
+    let known = given && is_known(app, &key, request.action, &fingerprint).await?;
     let admission = if known { None } else { Some(admit(app, &caller, &request)?) };
     // Before the publish, so that no event goes by unheard.
     let mut feed = Feed::open(app, key.clone(), None);
@@ -134,9 +134,16 @@ pub(crate) fn check_tenant(caller: &Caller, request: &Request) -> Result<(), Err
     }
 }
 
-/// Whether this very request is there already; `conflict` where the id belongs to another.
-async fn is_known(app: &Shared, key: &Key, fingerprint: &str) -> Result<bool, Error> {
+/// Whether this very request is there already; `conflict` where the id belongs to another. The same payload can be asked of
+/// two actions: an outcome says of which it was.
+async fn is_known(app: &Shared, key: &Key, action: Action, fingerprint: &str) -> Result<bool, Error> {
     let record = record::find(app, key).await?;
+    if let Record::Ended(outcome) = &record
+        && action != Action::Auto
+        && outcome.action != action
+    {
+        return Err(record::conflict(&key.id));
+    }
     let (known, holder) = match record {
         Record::Unknown if app.may_have_forgotten() => {
             let waiting = record::waiting_fingerprint(app, key).await?;
@@ -146,22 +153,28 @@ async fn is_known(app: &Shared, key: &Key, fingerprint: &str) -> Result<bool, Er
         record => (true, record::fingerprint(app, key, &record).await),
     };
     match holder {
-        Some(holder) if holder != fingerprint => Err(record::conflict(key)),
+        Some(holder) if holder != fingerprint => Err(record::conflict(&key.id)),
         _ => Ok(known),
     }
 }
 
 /// Whether what the broker has at `sequence` is this very request. Until it is classified nothing else tells whose it is,
 /// where another gateway has stored it.
-async fn is_repeat(app: &Shared, key: &Key, fingerprint: &str, sequence: u64) -> Result<(), Error> {
-    if is_known(app, key, fingerprint).await? {
+async fn is_repeat(
+    app: &Shared,
+    key: &Key,
+    action: Action,
+    fingerprint: &str,
+    sequence: u64,
+) -> Result<(), Error> {
+    if is_known(app, key, action, fingerprint).await? {
         return Ok(());
     }
     match record::stored_fingerprint(app, key, sequence).await? {
-        Some(holder) if holder != fingerprint => Err(record::conflict(key)),
+        Some(holder) if holder != fingerprint => Err(record::conflict(&key.id)),
         Some(_) => Ok(()),
         // It has gone on meanwhile, and has told its events.
-        None => is_known(app, key, fingerprint).await.map(drop),
+        None => is_known(app, key, action, fingerprint).await.map(drop),
     }
 }
 
@@ -184,7 +197,7 @@ impl Post<'_> {
             return Err(refusal::unreachable());
         }
         let claimed = match app.recent.claim(&key.events, fingerprint) {
-            Err(holder) if holder != fingerprint => return Err(record::conflict(key)),
+            Err(holder) if holder != fingerprint => return Err(record::conflict(&key.id)),
             claim => claim.is_ok(),
         };
         if claimed {
@@ -202,10 +215,13 @@ impl Post<'_> {
         }
         match published {
             // Whether a repeat is another request under the same id is known only now.
-            Ok(receipt) if !fresh => match is_repeat(app, key, fingerprint, receipt.sequence).await {
-                Err(error) if error.code == ErrorCode::Overloaded => Err(refusal::unclear()),
-                repeat => repeat.map(|()| false),
-            },
+            Ok(receipt) if !fresh => {
+                let action = self.request.action;
+                match is_repeat(app, key, action, fingerprint, receipt.sequence).await {
+                    Err(error) if error.code == ErrorCode::Overloaded => Err(refusal::unclear()),
+                    repeat => repeat.map(|()| false),
+                }
+            }
             Ok(_) => {
                 app.recent.store(&key.events);
                 Ok(true)

@@ -10,12 +10,12 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
-use schemas::{Action, EmbeddingOutput, Error, ErrorCode, Output, Usage, embedding::Vector};
+use schemas::{Action, EmbeddingOutput, Error, Output, RequestId, Usage, embedding::Vector};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{accept, failed, named};
-use crate::{app::App, door::Entry, ending, refusal::Refusal};
+use crate::{app::App, door::Entry, ending, record, refusal::Refusal};
 
 const DOOR: &str = "embeddings";
 
@@ -72,7 +72,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let (mut accepted, request) = accept(&app, DOOR, Action::EmbeddingQuery, &entry, &headers, body).await?;
     let ended = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
-    let (output, usage) = match ended.and_then(|done| Ok((vectors(done.output)?, done.usage))) {
+    let (output, usage) = match ended.and_then(|done| Ok((vectors(&accepted.id, done.output)?, done.usage))) {
         Ok(ended) => ended,
         Err(error) => return Ok(failed(&mut accepted, error)),
     };
@@ -82,10 +82,11 @@ pub(crate) async fn create(
     Ok(named(&accepted, response))
 }
 
-fn vectors(output: Output) -> Result<EmbeddingOutput, Error> {
+fn vectors(id: &RequestId, output: Output) -> Result<EmbeddingOutput, Error> {
     match output {
         Output::Embeddings(output) => Ok(output),
-        _ => Err(Error::new(ErrorCode::Internal, "the answer holds no vectors")),
+        // The id is that of a request for something else, whose payload is the same.
+        _ => Err(record::conflict(id)),
     }
 }
 
