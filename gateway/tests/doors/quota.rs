@@ -94,10 +94,8 @@ async fn the_keys_of_a_tenant_share_its_limits() {
         keys.push(rig.make(&root, json!({"tenant": "acme", "requests_per_minute": 2})).await.0);
     }
     let ask = async |key: &str| rig.post_by(key, "/v1/chat/completions", &chat("sim-chat")).await;
-    assert_eq!(
-        (ask(&keys[0]).await.status, ask(&keys[1]).await.status),
-        (200.try_into().unwrap(), 200.try_into().unwrap())
-    );
+    assert_eq!(ask(&keys[0]).await.status, 200);
+    assert_eq!(ask(&keys[1]).await.status, 200);
     is_met(&ask(&keys[2]).await, "the tenant `acme` has met its limit of 2 requests per minute");
     tenants.replace(&BTreeMap::new());
     assert_eq!(ask(&keys[2]).await.status, 200, "what was refused took nothing of the key");
