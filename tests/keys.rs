@@ -149,7 +149,7 @@ async fn a_key_that_is_revoked_is_good_at_no_gateway_nor_what_goes_on_by_it() {
     assert_eq!((two.status_by(&user, "/v1/models").await, two.status_by("", "/v1/models").await), (200, 401));
 
     let watched = Events::of(client().get(two.url() + "/v1/events").bearer_auth(&user)).await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     one.run_by(&root, &["key", "revoke", id_of(&user)]).await.succeeded();
     assert_eq!(one.status_by(&user, "/v1/models").await, 401, "at once where it was asked for");
     within("the other gateway", async {

@@ -47,6 +47,7 @@ fn outcome() -> Outcome {
         id: id(),
         tenant: tenant(),
         action: Action::ChatCompletion,
+        key: None,
         status: Status::Succeeded,
         output: Some(Output::Chat(ChatOutput { text: "word ".repeat(50), ..ChatOutput::default() })),
         usage: Usage { input_tokens: 90, output_tokens: 50, ..Usage::default() },

@@ -64,7 +64,7 @@ fn i12_a_slow_call_is_not_taken_over() {
     breaks(&taken(slow.clone()), Guarantee::I12, "taken_over");
     let struck = |fault: &str| Fact::Injected { fault: fault.into(), target: "e1".into() };
     not_exercised(&taken(slow.clone().fact("nemesis", struck("broker duplicate"))), Guarantee::I12);
-    breaks(&taken(slow.clone().fact("nemesis", struck("provider drips"))), Guarantee::I12, "taken_over");
+    breaks(&taken(slow.fact("nemesis", struck("provider drips"))), Guarantee::I12, "taken_over");
     let killed = worker().asked("r1").reads("r1", None).called(1, "r1").signal(WORKER, 7, Signal::Continue);
     not_exercised(&taken(killed.at(20_000)), Guarantee::I12);
 }

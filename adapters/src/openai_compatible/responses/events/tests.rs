@@ -55,7 +55,7 @@ fn progress(events: &[Value]) -> Vec<Read> {
 fn output(items: &[Read]) -> (ChatOutput, Usage) {
     let Some(Ok(Progress::Finished(finished))) = items.last() else { panic!("{items:?}") };
     let Output::Chat(output) = &finished.output else { panic!("{finished:?}") };
-    (output.clone(), finished.usage.clone())
+    (output.clone(), finished.usage)
 }
 
 fn usage() -> Value {
