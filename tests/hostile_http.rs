@@ -133,21 +133,21 @@ async fn what_is_no_request_is_refused_or_cut_off() {
     let dynode = Dynode::start(&Broker::Memory).await;
     let cases: [(&str, &[u8]); 8] = [
         ("no request line", b"GARBAGE\r\n\r\n"),
-        ("an unknown version", b"GET / HTTP/9.9\r\nHost: a\r\n\r\n"),
+        ("an unknown version", b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n"),
         ("a space in a header name", b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
-        ("a NUL in a header", b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n"),
-        ("a negative length", b"POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n"),
+        ("a NUL in a header", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n"),
+        ("a negative length", b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n"),
         (
             "two lengths",
-            b"POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxxx",
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxxx",
         ),
         (
             "a chunk without a size",
-            b"POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         ),
         (
             "an unknown transfer encoding",
-            b"POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nx",
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\nx",
         ),
     ];
     for (what, bytes) in cases {
@@ -160,8 +160,8 @@ async fn what_is_no_request_is_refused_or_cut_off() {
 #[tokio::test]
 async fn heads_without_measure_are_refused() {
     let dynode = Dynode::start(&Broker::Memory).await;
-    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(1 << 20));
-    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(1_000));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1 << 20));
+    let many = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(1_000));
     for (what, bytes) in [("a long path", long), ("many headers", many)] {
         let said = raw(&dynode, bytes.as_bytes()).await;
         let is_refused =

@@ -39,7 +39,11 @@ async fn the_server_does_what_the_document_says() {
     let launch = Launch::on(&Broker::Memory).variable("DYNODE_GATEWAY__RESUME_WAIT_MS", "500");
     let dynode = launch.start().await;
     let url = dynode.url() + "/openapi.json";
-    module("schemathesis.cli", &["run", &url]).await;
+    let wish = serde_json::json!({ "name": "fuzzing" });
+    let made = client().post(dynode.url() + "/v1/keys").json(&wish).send().await.unwrap();
+    let made: Value = serde_json::from_str(&made.text().await.unwrap()).unwrap();
+    let bearer = format!("Authorization: Bearer {}", made["key"].as_str().unwrap());
+    module("schemathesis.cli", &["run", "--header", &bearer, &url]).await;
     assert!(!dynode.log().contains("panic"), "{}", dynode.log());
 }
 

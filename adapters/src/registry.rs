@@ -232,44 +232,51 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
             [("file", config.file.is_some()), ("webhook_secret_env", config.webhook_secret_env.is_some())];
         refuse(&format!("providers.{name}"), "this kind of provider", &settings)?;
     }
-    for (id, model) in &config.models {
-        let path = |key: &str| format!("providers.{name}.models.{id}{key}");
-        if id.trim().is_empty() || id.chars().any(char::is_control) {
-            return Err(ConfigError::new(path(""), "a model needs a name without control characters"));
+    config.models.iter().try_for_each(|(id, model)| check_model(name, config, id, model))
+}
+
+/// What every model must have.
+fn check_model(
+    name: &str,
+    config: &ProviderConfig,
+    id: &str,
+    model: &ModelConfig,
+) -> Result<(), ConfigError> {
+    let path = |key: &str| format!("providers.{name}.models.{id}{key}");
+    if id.trim().is_empty() || id.chars().any(char::is_control) {
+        return Err(ConfigError::new(path(""), "a model needs a name without control characters"));
+    }
+    if model.upstream.as_deref().is_some_and(|upstream| upstream.trim().is_empty()) {
+        let why = "must not be empty; leave it out where the provider uses the same name";
+        return Err(ConfigError::new(path(".upstream"), why));
+    }
+    if let Some(key) = model.price.as_ref().and_then(Price::fault) {
+        return Err(ConfigError::new(
+            path(&format!(".price.{key}")),
+            "must be an amount of US dollars, 0 or more",
+        ));
+    }
+    if model.quality.is_some_and(|quality| !(0.0..=1.0).contains(&quality)) {
+        return Err(ConfigError::new(path(".quality"), "must be from 0 to 1"));
+    }
+    for (key, tokens) in
+        [(".context_tokens", model.context_tokens), (".output_tokens_max", model.output_tokens_max)]
+    {
+        if tokens == Some(0) {
+            let why = "must be at least 1; leave it out where it is not known";
+            return Err(ConfigError::new(path(key), why));
         }
-        if model.upstream.as_deref().is_some_and(|upstream| upstream.trim().is_empty()) {
-            let why = "must not be empty; leave it out where the provider uses the same name";
-            return Err(ConfigError::new(path(".upstream"), why));
-        }
-        if let Some(key) = model.price.as_ref().and_then(Price::fault) {
-            return Err(ConfigError::new(
-                path(&format!(".price.{key}")),
-                "must be an amount of US dollars, 0 or more",
-            ));
-        }
-        if model.quality.is_some_and(|quality| !(0.0..=1.0).contains(&quality)) {
-            return Err(ConfigError::new(path(".quality"), "must be from 0 to 1"));
-        }
-        for (key, tokens) in
-            [(".context_tokens", model.context_tokens), (".output_tokens_max", model.output_tokens_max)]
-        {
-            if tokens == Some(0) {
-                let why = "must be at least 1; leave it out where it is not known";
-                return Err(ConfigError::new(path(key), why));
-            }
-        }
-        let (does, wanted) = (config.kind.actions(), model.action_or_chat());
-        if model.api.is_some() && (config.kind != Kind::OpenaiCompatible || wanted != Action::ChatCompletion)
-        {
-            let why = "says where an openai_compatible provider answers chats; remove it here";
-            return Err(ConfigError::new(path(".api"), why));
-        }
-        let by_file = is_dynamic && model.action.is_none();
-        if !by_file && !does.contains(&wanted) {
-            let does: Vec<_> = does.iter().map(|action| format!("`{action}`")).collect();
-            let why = format!("this kind of provider does not do `{wanted}`; it does {}", does.join(", "));
-            return Err(ConfigError::new(path(".action"), why));
-        }
+    }
+    let (does, wanted) = (config.kind.actions(), model.action_or_chat());
+    if model.api.is_some() && (config.kind != Kind::OpenaiCompatible || wanted != Action::ChatCompletion) {
+        let why = "says where an openai_compatible provider answers chats; remove it here";
+        return Err(ConfigError::new(path(".api"), why));
+    }
+    let by_file = config.kind == Kind::Dynamic && model.action.is_none();
+    if !by_file && !does.contains(&wanted) {
+        let does: Vec<_> = does.iter().map(|action| format!("`{action}`")).collect();
+        let why = format!("this kind of provider does not do `{wanted}`; it does {}", does.join(", "));
+        return Err(ConfigError::new(path(".action"), why));
     }
     Ok(())
 }

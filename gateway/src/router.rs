@@ -79,11 +79,6 @@ fn operators() -> Table {
     Table::default()
         .get("/metrics", health::metrics, describe::health::get_metrics)
         .get("/v1/status", status::get, describe::operations::get_status)
-        .get("/v1/keys", keys::door::list, describe::keys::list_keys)
-        .post("/v1/keys", keys::door::create, describe::keys::create_key)
-        .get("/v1/keys/{id}", keys::door::show, describe::keys::get_key)
-        .delete("/v1/keys/{id}", keys::door::revoke, describe::keys::revoke_key)
-        .post("/v1/keys/{id}/rotate", keys::door::rotate, describe::keys::rotate_key)
         .get("/v1/callbacks", targets::list, describe::operations::list_callback_targets)
         .post("/v1/callbacks/{id}/enable", targets::enable, describe::operations::enable_callback_target)
         .get("/v1/dead", dead::list, describe::operations::list_dead_letters)
@@ -122,6 +117,11 @@ fn clients() -> Table {
         .get("/v1/feedback/{id}", feedback::get, describe::requests::get_rating)
         .post("/v1/estimate", estimate::create, describe::costs::estimate_request)
         .get("/v1/usage", usage::get, describe::costs::get_usage)
+        .get("/v1/keys", keys::door::list, describe::keys::list_keys)
+        .post("/v1/keys", keys::door::create, describe::keys::create_key)
+        .get("/v1/keys/{id}", keys::door::show, describe::keys::get_key)
+        .delete("/v1/keys/{id}", keys::door::revoke, describe::keys::revoke_key)
+        .post("/v1/keys/{id}/rotate", keys::door::rotate, describe::keys::rotate_key)
 }
 
 async fn unknown_route(uri: Uri) -> Refusal {

@@ -45,6 +45,7 @@ impl KeyMode {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "KeyRole")]
 pub enum Role {
     /// Uses the work of its tenant.
     #[default]

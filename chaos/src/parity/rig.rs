@@ -126,7 +126,7 @@ log = "info,async_nats=warn"
 [gateway]
 tenant_queue_max = {TENANT_QUEUE_MAX}
 default_deadline_ms = 60000
-linger_ms = 0
+linger_ms = 3000
 ping_interval_ms = 2000
 
 [engine]

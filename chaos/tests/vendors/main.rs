@@ -164,10 +164,12 @@ impl Brought {
         error
     }
 
-    /// That it ended as this error says: its code, its remedy, a part of its words.
+    /// That it ended as this error says: its code, its remedy, a part of its words or of those behind them.
     fn failed(&self, code: ErrorCode, remedy: adapters::Remedy, words: &str) {
         let error = self.error();
         assert_eq!((error.code, error.remedy), (code, remedy), "{error}");
-        assert!(error.message.contains(words), "{error} does not say `{words}`");
+        // What it says of a fault of its own is for the log.
+        let told = format!("{}: {}", error.message, error.causes().unwrap_or_default());
+        assert!(told.contains(words), "{told} does not say `{words}`");
     }
 }

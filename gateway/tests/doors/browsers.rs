@@ -4,10 +4,12 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
+use gateway::Access;
 use serde_json::json;
 
 use crate::{
     client::{Reply, chat, post, send},
+    keys::broker,
     rig::Rig,
 };
 
@@ -121,7 +123,8 @@ async fn operators_have_an_address_of_their_own_where_one_is_set() {
 
 #[tokio::test]
 async fn an_open_address_has_nothing_for_operators() {
-    let rig = Rig::with(json!({ "listen": "0.0.0.0:0" })).await;
+    let access = Access { without_keys: true, ..Access::default() };
+    let rig = Rig::guarded(broker().await, access, json!({ "listen": "0.0.0.0:0" })).await;
     assert!(rig.manage.is_none());
     for path in ["/metrics", "/v1/status", "/v1/dead"] {
         assert_eq!(rig.get(path).await.status, 404, "{path}");

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A broker with its streams.
-async fn broker() -> Memory {
+pub(crate) async fn broker() -> Memory {
     let broker = Memory::default();
     broker.ensure(&Topology::new(Subjects::default()).streams(&Limits::default())).await.unwrap();
     broker

@@ -36,7 +36,7 @@ pub(crate) fn open_chat() -> Operation {
     Operation::new(
         Tag::Documentation,
         "open_chat",
-        "Chat in a browser",
+        "Open the chat page",
         "Open this in a browser to talk to the models over the WebSocket. It loads nothing from elsewhere.",
     )
     .open()

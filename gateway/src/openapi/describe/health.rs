@@ -54,7 +54,6 @@ pub(crate) fn get_metrics() -> Operation {
         "Read the metrics",
         "Get all metrics of this process and its workers as Prometheus text.",
     )
-    .open()
     .answers(200, "Prometheus text.")
     .raw(TEXT)
 }

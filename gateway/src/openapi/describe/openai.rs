@@ -215,7 +215,7 @@ pub(crate) fn list_models() -> Operation {
     .answers(200, "The models.")
     .json::<List>(json!({
         "object": "list",
-        "data": [{ "id": "sim-fast", "object": "model", "created": 1_795_000_000, "owned_by": "sim" }],
+        "data": [{ "id": "sim-fast", "object": "model", "created": 1_795_000_000, "owned_by": "sim", "action": "chat.completion" }],
     }))
 }
 
@@ -229,7 +229,7 @@ pub(crate) fn get_model() -> Operation {
     .path::<String>("id", "The id of the model. It may hold slashes, plain or as `%2F`.", "sim-fast")
     .answers(200, "The model.")
     .json::<Model>(
-        json!({ "id": "sim-fast", "object": "model", "created": 1_795_000_000, "owned_by": "sim" }),
+        json!({ "id": "sim-fast", "object": "model", "created": 1_795_000_000, "owned_by": "sim", "action": "chat.completion" }),
     )
     .refuses(&[ErrorCode::NotFound])
 }
