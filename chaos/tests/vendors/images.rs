@@ -166,7 +166,7 @@ async fn stabilitys_errors_are_understood() {
             "status=402",
             ProviderError,
             DisableKey(Spent),
-            "wants to be paid first: You lack sufficient credits",
+            "wants to be paid first: it said: You lack sufficient credits",
         ),
         ("status=403", InvalidRequest, Fatal, "refused the prompt as unsafe"),
         ("status=413", schemas::ErrorCode::TooLarge, Fatal, "larger than 10MiB"),

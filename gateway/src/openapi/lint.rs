@@ -8,10 +8,10 @@ use super::{document, openapi, operation::Tag};
 use crate::router;
 
 /// How a summary begins. A new operation may bring its own verb.
-const VERBS: [&str; 24] = [
-    "Answer", "Ask", "Browse", "Cancel", "Drop", "Estimate", "Follow", "Hand", "List", "Look", "Make",
-    "Open", "Probe", "Rate", "Read", "Replace", "Revoke", "Run", "See", "Send", "Speak", "Sum", "Tell",
-    "Turn",
+const VERBS: [&str; 25] = [
+    "Answer", "Ask", "Browse", "Cancel", "Drop", "Estimate", "Follow", "Forget", "Hand", "List", "Look",
+    "Make", "Open", "Probe", "Rate", "Read", "Replace", "Revoke", "Run", "See", "Send", "Speak", "Sum",
+    "Tell", "Turn",
 ];
 /// What tools of models are called at most, with room for what frameworks put before it.
 const ID_CHARS_MAX: usize = 56;
