@@ -22,6 +22,9 @@ pub struct Bounds {
     /// How much later than its deadline, or than its cancel, work that runs may end while nothing is wrong but with its
     /// providers; none: as late as ever (I1).
     pub punctual_ms: Option<u64>,
+    /// How long a call goes on at most whose request was cancelled, while nothing is wrong but with its providers; none: as
+    /// long as ever (I1).
+    pub cancel_heard_ms: Option<u64>,
     /// `engine.retries`: further calls within one attempt (I4).
     pub retries: u64,
     /// How late a refusal may come (I8).
@@ -90,6 +93,7 @@ impl Default for Bounds {
             attempts_max: 3,
             attempts_calm: None,
             punctual_ms: None,
+            cancel_heard_ms: None,
             retries: 2,
             refusal_ms: 2_000,
             rates: BTreeMap::new(),

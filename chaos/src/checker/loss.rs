@@ -38,8 +38,32 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
             let took = end.ms - asked_ms;
             let sentence = format!("it ran, and ended {took} ms after its deadline or its cancel");
             inquiry.broken(*key, "unpunctual", sentence, [send.at.line, told.line, end.line]);
+        } else if let Some((asked, call)) = unheard(index, bounds, request, send) {
+            let sentence = "its cancel did not end the call that was under way".to_owned();
+            inquiry.broken(*key, "cancel_unheard", sentence, [asked.line, call.at.line]);
         }
     }
+}
+
+/// A cancel, and the call that went on after it although nothing was wrong.
+fn unheard<'i, 'a>(
+    index: &'i Index<'a>,
+    bounds: &Bounds,
+    request: &Request<'a>,
+    send: &Sending<'_>,
+) -> Option<(At, &'i Call<'a>)> {
+    let heard_ms = bounds.cancel_heard_ms? + bounds.skew_ms;
+    let goes_on = |asked: &At, call: &&Call<'_>| {
+        let due_ms = asked.ms + heard_ms;
+        let until_ms = call.answer.map_or(index.over_ms(), |answer| answer.at.ms);
+        call.at.ms < asked.ms
+            && until_ms > due_ms
+            && index.is_calm(send.at.ms, due_ms, Fault::leaves_the_engine_alone)
+    };
+    request.cancelled.iter().find_map(|asked| {
+        let call = index.calls_of(request).find(|call| goes_on(asked, call))?;
+        Some((*asked, call))
+    })
 }
 
 /// When the end of running work was due, and when it came, where it came too late although nothing was wrong.

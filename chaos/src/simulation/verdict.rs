@@ -18,6 +18,8 @@ use crate::{
 const RECOVERY_MS: u64 = 60_000;
 /// The longest pause of a slow reader, and a moment.
 const PUNCTUAL_MS: u64 = 4_000;
+/// A cancel goes to the broker and from there to whoever works.
+const CANCEL_HEARD_MS: u64 = 1_000;
 /// The longest strike, a lease and a delivery: how long a request may stand still after its call was given up.
 const REDELIVERY_MS: u64 = 60_000;
 /// While the broker answers late, so does a door.
@@ -116,6 +118,7 @@ fn bounds(scenario: &Scenario) -> Bounds {
         attempts_max: scenario.setup.attempts_max.into(),
         attempts_calm: Some(1),
         punctual_ms: Some(PUNCTUAL_MS),
+        cancel_heard_ms: Some(CANCEL_HEARD_MS),
         retries: u64::from(RETRIES),
         rates: rates(scenario),
         refusal_ms: REFUSAL_MS,

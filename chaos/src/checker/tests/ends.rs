@@ -64,6 +64,23 @@ fn i1_a_slow_reader_or_one_that_was_away_does_not_make_an_end_late() {
 }
 
 #[test]
+fn i1_a_cancel_ends_the_call_that_is_under_way() {
+    let asked = Story::default().asked("r1").reads("r1", None).called(1, "r1").at(2_000).cancelled("r1");
+    let end = |story: Story| story.end("r1", (1, 1), Status::Succeeded, "hi").recorded("r1", "hi");
+    let judged = |story: &Story| {
+        let bounds = Bounds { cancel_heard_ms: Some(1_000), ..bounds() };
+        check(&story.entries, &bounds).of(Guarantee::I1).clone()
+    };
+    let is_unheard = |verdict| matches!(verdict, Verdict::Broken { findings } if findings.iter().any(|found| found.kind == "cancel_unheard"));
+    assert!(!is_unheard(judged(&end(asked.clone().at(3_000).abandoned(1)))));
+    assert!(is_unheard(judged(&end(asked.clone().at(9_000).answered(1, 10)))));
+    let over = Story::default().asked("r1").reads("r1", None).called(1, "r1").at(1_000).answered(1, 10);
+    assert!(!is_unheard(judged(&end(over.at(2_000).cancelled("r1").at(9_000)))), "it came too late");
+    let struck = Fact::Injected { fault: "engine cut off".into(), target: "e1".into() };
+    assert!(!is_unheard(judged(&end(asked.fact("nemesis", struck).at(9_000).answered(1, 10)))));
+}
+
+#[test]
 fn i1_what_waits_while_an_engine_has_its_hands_full_is_not_late() {
     let waits = Story::default().asked("r1").reads("r1", None).called(1, "r2").at(20_000).answered(1, 10);
     let late = |ms| waits.clone().at(ms).end("r1", (1, 1), Status::Succeeded, "hi").recorded("r1", "hi");
