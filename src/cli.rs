@@ -319,6 +319,7 @@ mod tests {
             "dynode send --action sing hi",
             "dynode send --deadline 0 hi",
             "dynode chaos",
+            "dynode chaos simulate --seeds 9 --history a",
             "dynode chaos proxy",
             "dynode chaos proxy --upstream 127.0.0.1",
             "dynode chaos proxy --upstream 127.0.0.1:4222 --faults stal",

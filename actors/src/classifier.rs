@@ -1,5 +1,6 @@
 //! Requests in, work out: what is asked for, by whom it is to be done, and whether it has been asked before.
 
+mod prior;
 mod route;
 mod rules;
 
@@ -7,10 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use broker::{Headers, Lease, Message, Publication, message::MESSAGE_ID};
-use futures_util::StreamExt;
 use schemas::{
     Action, Error, ErrorCode, Event, EventBody, Format, Outcome, Output, Request, RequestId, Status, Tenant,
-    Timings, Usage, VERSION, Work, event::EventKind, fingerprint, outcome,
+    Timings, Usage, VERSION, Work, fingerprint, outcome,
 };
 use serde_json::json;
 
@@ -22,6 +22,7 @@ use crate::{
     queue::Queue,
     stage::{FIRST_WITHIN, Stage, Task, Verdict},
 };
+use prior::Prior;
 pub use route::Router;
 pub use rules::{BadRule, Rules};
 
@@ -36,8 +37,6 @@ pub const DOOR: &str = "Dynode-Door";
 
 /// The attempt of what ends in this stage: none has begun.
 const BEFORE_THE_FIRST: u32 = 0;
-/// How many works of a tenant are looked through for one id: what the broker sends at once.
-const LOOKED_AT_MAX: usize = 256;
 
 /// The stage.
 #[derive(Debug)]
@@ -65,21 +64,6 @@ impl Refusal {
     fn of(request: Request, reason: Error) -> Self {
         Self { request: Some(Box::new(request)), reason }
     }
-}
-
-/// What is known of a request that came before under the same id.
-#[derive(Debug, PartialEq)]
-enum Prior {
-    /// Nothing.
-    None,
-    /// The same request waits to be worked on, or may not have got so far.
-    Queued,
-    /// The same request is being worked on, or has ended there.
-    Underway,
-    /// The same request has ended in this stage. What follows from its end may be missing: it is stored after it.
-    Ended(Box<Outcome>),
-    /// Another request.
-    Conflict,
 }
 
 impl Classifier {
@@ -203,65 +187,6 @@ impl Classifier {
         self.outbox.now().duration_since(lease.stored_at) >= FIRST_WITHIN
     }
 
-    /// Looks for a request that came before under the same id.
-    async fn prior(
-        &self,
-        tenant: &Tenant,
-        id: &RequestId,
-        fingerprint: &str,
-    ) -> Result<Prior, broker::Error> {
-        let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
-        // A request goes forward only, so whoever looks along its way does not miss it: first at its work.
-        let work = if self.control.came_back_lately() { self.work_of(tenant, id).await? } else { None };
-        if let Some(outcome) = self.outbox.outcome(tenant, id).await? {
-            return Ok(match outcome {
-                outcome if differs(&outcome.fingerprint) => Prior::Conflict,
-                outcome if outcome.ended.0 == BEFORE_THE_FIRST => Prior::Ended(Box::new(outcome)),
-                _ => Prior::Underway,
-            });
-        }
-        let topology = self.outbox.topology();
-        let subject = topology.subjects.event(tenant, id);
-        let mut events = self.outbox.broker().replay(&topology.events, &subject, 0).await?;
-        let (mut prior, mut of_another) = (Prior::None, None);
-        while let Some(event) = events.next().await {
-            let message = event?.message;
-            let told = message.headers.get(FINGERPRINT).map(differs);
-            let head = message.format().decode::<schemas::EventHead>(&message.payload);
-            let is_queued = head.is_ok_and(|head| head.event == EventKind::Queued);
-            match (is_queued, told) {
-                // Of two that came at once both were told to be queued, and this is the one that runs.
-                (false, Some(differs)) => return Ok(if differs { Prior::Conflict } else { Prior::Underway }),
-                (false, None) => prior = Prior::Underway,
-                (true, _) if prior == Prior::None => (prior, of_another) = (Prior::Queued, told),
-                (true, _) => {}
-            }
-        }
-        Ok(match work {
-            Some(Work { fingerprint, .. }) if differs(&fingerprint) => Prior::Conflict,
-            Some(_) => Prior::Underway,
-            None if of_another == Some(true) => Prior::Conflict,
-            None => prior,
-        })
-    }
-
-    /// The work of a request of which the events may be lost.
-    async fn work_of(&self, tenant: &Tenant, id: &RequestId) -> Result<Option<Work>, broker::Error> {
-        let topology = self.outbox.topology();
-        let pattern = topology.subjects.work_of(tenant);
-        let works = self.outbox.broker().replay(&topology.work, &pattern, 0).await?;
-        let mut works = works.take(LOOKED_AT_MAX);
-        while let Some(stored) = works.next().await {
-            let message = stored?.message;
-            if let Ok(work) = message.format().decode::<Work>(&message.payload)
-                && work.id == *id
-            {
-                return Ok(Some(work));
-            }
-        }
-        Ok(None)
-    }
-
     async fn tell_queued(
         &self,
         tenant: &Tenant,
@@ -300,8 +225,7 @@ impl Classifier {
         let prior = match is_fresh(lease) && lease.deliveries == 1 {
             true => Prior::None,
             false => match self.prior(&tenant, &id, &fingerprint).await? {
-                // An earlier delivery told so, and got as far as its work or did not.
-                Prior::Queued if self.work_of(&tenant, &id).await?.is_some() => Prior::Underway,
+                // An earlier delivery told so, and did not get as far as its work.
                 Prior::Queued => Prior::None,
                 prior => prior,
             },

@@ -80,6 +80,9 @@ pub(crate) struct SimulateArgs {
     /// Show a failure as it is, and look for no smaller one
     #[arg(long)]
     pub(crate) no_shrink: bool,
+    /// Write what one scenario showed, one JSON object a line; what the broker did goes to FILE.broker
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "from"])]
+    pub(crate) history: Option<PathBuf>,
     /// Where failed seeds are kept; those in it run first
     #[arg(long, value_name = "FILE", default_value = "dynode-seeds.txt")]
     pub(crate) keep: PathBuf,

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use chaos::simulation::{
-    Scenario,
+    self, Scenario,
     campaign::{self, Case, Failure, Summary},
     verdict::Judgement,
 };
@@ -26,6 +26,8 @@ const STUCK: u8 = 2;
 const PROVES_NOTHING: u8 = 3;
 /// Failures that are made small and shown; there is one cause behind most.
 const SHOWN_MAX: usize = 3;
+/// Lines of what the broker did that are kept, at most.
+const LOG_LINES_MAX: usize = 1_000_000;
 /// How wide the bar is.
 const BAR_LETTERS: usize = 30;
 
@@ -63,6 +65,9 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
 /// One scenario: whether it fails, and where it does, a smaller one.
 fn one(scenario: Scenario, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let seed = scenario.seed;
+    if let Some(file) = &args.history {
+        write_down(&scenario, file)?;
+    }
     let case = match campaign::examine(scenario, !args.no_shrink) {
         Ok(case) => case,
         Err(error) => {
@@ -77,6 +82,21 @@ fn one(scenario: Scenario, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     show(&case)?;
     let code = if case.symptom.0.is_liveness() { STUCK } else { UNSAFE };
     Ok(code.into())
+}
+
+/// What was seen of the scenario as it is given, and what the broker did.
+fn write_down(scenario: &Scenario, file: &Path) -> anyhow::Result<()> {
+    let run = simulation::run(scenario.clone(), LOG_LINES_MAX)?;
+    let mut seen = String::new();
+    for entry in &run.history {
+        seen.push_str(&serde_json::to_string(entry)?);
+        seen.push('\n');
+    }
+    let beside = file.with_added_extension("broker");
+    for (file, text) in [(file, seen), (&*beside, run.broker.join("\n"))] {
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 fn threads(args: &SimulateArgs) -> usize {

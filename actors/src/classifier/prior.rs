@@ -1,0 +1,120 @@
+//! What is known of a request that came before under the same id.
+
+use futures_util::StreamExt;
+use schemas::{Outcome, RequestId, Tenant, Work, event::EventKind};
+
+use super::{BEFORE_THE_FIRST, Classifier, FINGERPRINT};
+
+/// How many works of a tenant are looked through for one id: what the broker sends at once.
+const LOOKED_AT_MAX: usize = 256;
+
+/// What is known of it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Prior {
+    /// Nothing.
+    None,
+    /// The same request was told to wait, and may not have got so far.
+    Queued,
+    /// The same request waits in line, is being worked on, or has ended there.
+    Underway,
+    /// The same request has ended in this stage. What follows from its end may be missing: it is stored after it.
+    Ended(Box<Outcome>),
+    /// Another request.
+    Conflict,
+}
+
+impl Prior {
+    fn by(outcome: Outcome, differs: impl Fn(&str) -> bool) -> Self {
+        match outcome {
+            outcome if differs(&outcome.fingerprint) => Self::Conflict,
+            outcome if outcome.ended.0 == BEFORE_THE_FIRST => Self::Ended(Box::new(outcome)),
+            _ => Self::Underway,
+        }
+    }
+}
+
+/// What the events of a request tell.
+struct Told {
+    prior: Prior,
+    /// Whether it is the same request, where that was told.
+    is_same: Option<bool>,
+}
+
+impl Classifier {
+    /// Looks for a request that came before under the same id.
+    pub(super) async fn prior(
+        &self,
+        tenant: &Tenant,
+        id: &RequestId,
+        fingerprint: &str,
+    ) -> Result<Prior, broker::Error> {
+        let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
+        // A request goes forward only, so whoever looks along its way does not miss it: first at its work.
+        let mut work = if self.control.came_back_lately() { self.work_of(tenant, id).await? } else { None };
+        if let Some(outcome) = self.outbox.outcome(tenant, id).await? {
+            return Ok(Prior::by(outcome, differs));
+        }
+        let told = self.told(tenant, id, differs).await?;
+        if told.prior == Prior::Queued && work.is_none() {
+            // It may wait for longer than the broker knows a repeat of it, or have gone all its way meanwhile.
+            work = self.work_of(tenant, id).await?;
+            if work.is_none()
+                && let Some(outcome) = self.outbox.outcome(tenant, id).await?
+            {
+                return Ok(Prior::by(outcome, differs));
+            }
+        }
+        Ok(match (told, work) {
+            (Told { prior: Prior::Conflict, .. }, _) => Prior::Conflict,
+            (Told { prior: Prior::Underway, is_same: Some(true) }, _) => Prior::Underway,
+            (_, Some(Work { fingerprint, .. })) if differs(&fingerprint) => Prior::Conflict,
+            (_, Some(_)) => Prior::Underway,
+            (Told { is_same: Some(false), .. }, None) => Prior::Conflict,
+            (Told { prior, .. }, None) => prior,
+        })
+    }
+
+    async fn told(
+        &self,
+        tenant: &Tenant,
+        id: &RequestId,
+        differs: impl Fn(&str) -> bool,
+    ) -> Result<Told, broker::Error> {
+        let topology = self.outbox.topology();
+        let subject = topology.subjects.event(tenant, id);
+        let mut events = self.outbox.broker().replay(&topology.events, &subject, 0).await?;
+        let mut told = Told { prior: Prior::None, is_same: None };
+        while let Some(event) = events.next().await {
+            let message = event?.message;
+            let is_same = message.headers.get(FINGERPRINT).map(|other| !differs(other));
+            let head = message.format().decode::<schemas::EventHead>(&message.payload);
+            let is_queued = head.is_ok_and(|head| head.event == EventKind::Queued);
+            match (is_queued, is_same) {
+                // Of two that came at once both were told to be queued, and this is the one that runs.
+                (false, Some(true)) => return Ok(Told { prior: Prior::Underway, is_same }),
+                (false, Some(false)) => return Ok(Told { prior: Prior::Conflict, is_same }),
+                (false, None) => told.prior = Prior::Underway,
+                (true, _) if told.prior == Prior::None => told = Told { prior: Prior::Queued, is_same },
+                (true, _) => {}
+            }
+        }
+        Ok(told)
+    }
+
+    /// The work of a request, while it waits or is worked on.
+    async fn work_of(&self, tenant: &Tenant, id: &RequestId) -> Result<Option<Work>, broker::Error> {
+        let topology = self.outbox.topology();
+        let pattern = topology.subjects.work_of(tenant);
+        let works = self.outbox.broker().replay(&topology.work, &pattern, 0).await?;
+        let mut works = works.take(LOOKED_AT_MAX);
+        while let Some(stored) = works.next().await {
+            let message = stored?.message;
+            if let Ok(work) = message.format().decode::<Work>(&message.payload)
+                && work.id == *id
+            {
+                return Ok(Some(work));
+            }
+        }
+        Ok(None)
+    }
+}
