@@ -6,6 +6,7 @@
 use std::io::Cursor;
 
 use bytes::Bytes;
+use rmp_serde::decode::ReadReader;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -76,42 +77,55 @@ impl Format {
 
     /// Reads a `T` from the whole of `body`. The error's `param` is the path of the offending field.
     pub fn decode<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, Error> {
+        // Keeping track of the path costs more than reading, so what is good is read without.
         match self {
-            Self::Json => {
-                let mut reader = serde_json::Deserializer::from_slice(body);
-                let value =
-                    serde_path_to_error::deserialize(&mut reader).map_err(|e| match e.inner().is_data() {
-                        true => at_path(e, "", "JSON"),
-                        // Where the text breaks off there is no field to blame.
-                        false => {
-                            Error::new(ErrorCode::InvalidRequest, format!("invalid JSON: {}", e.inner()))
-                        }
-                    })?;
-                reader
-                    .end()
-                    .map_err(|e| Error::new(ErrorCode::InvalidRequest, format!("invalid JSON: {e}")))?;
-                Ok(value)
-            }
+            Self::Json => serde_json::from_slice(body).or_else(|_| json_with_path(body)),
             Self::MessagePack => {
-                let mut reader = rmp_serde::Deserializer::new(Cursor::new(body));
-                reader.set_max_depth(DEPTH_MAX);
-                let value = serde_path_to_error::deserialize(&mut reader)
-                    .map_err(|e| at_path(e, "", "MessagePack"))?;
-                match body.len() as u64 - reader.position() {
-                    0 => Ok(value),
-                    extra => {
-                        let why = format!("invalid MessagePack: {extra} bytes follow the message");
-                        Err(Error::new(ErrorCode::InvalidRequest, why))
-                    }
+                let mut reader = message_pack(body);
+                match T::deserialize(&mut reader) {
+                    Ok(value) if reader.position() == body.len() as u64 => Ok(value),
+                    _ => message_pack_with_path(body),
                 }
             }
         }
     }
 }
 
+fn json_with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let invalid =
+        |why: &serde_json::Error| Error::new(ErrorCode::InvalidRequest, format!("invalid JSON: {why}"));
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| match e.inner().is_data() {
+        true => at_path(e, "", "JSON"),
+        // Where the text breaks off there is no field to blame.
+        false => invalid(e.inner()),
+    })?;
+    reader.end().map_err(|error| invalid(&error))?;
+    Ok(value)
+}
+
+fn message_pack(body: &[u8]) -> rmp_serde::Deserializer<ReadReader<Cursor<&[u8]>>> {
+    let mut reader = rmp_serde::Deserializer::new(Cursor::new(body));
+    reader.set_max_depth(DEPTH_MAX);
+    reader
+}
+
+fn message_pack_with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let mut reader = message_pack(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| at_path(e, "", "MessagePack"))?;
+    match body.len() as u64 - reader.position() {
+        0 => Ok(value),
+        extra => {
+            let why = format!("invalid MessagePack: {extra} bytes follow the message");
+            Err(Error::new(ErrorCode::InvalidRequest, why))
+        }
+    }
+}
+
 /// Reads a typed view of `value` without consuming it; paths in errors begin with `root`.
 pub fn view<'de, T: Deserialize<'de>>(value: &'de Value, root: &str) -> Result<T, Error> {
-    serde_path_to_error::deserialize(value).map_err(|error| at_path(error, root, "JSON"))
+    T::deserialize(value)
+        .or_else(|_| serde_path_to_error::deserialize(value).map_err(|error| at_path(error, root, "JSON")))
 }
 
 /// Reads a `T` out of `value`; paths in errors begin with `root`.
