@@ -26,7 +26,7 @@ pub(crate) type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The telemetry of this process.
 pub(crate) struct Telemetry {
-    spans: SdkTracerProvider,
+    spans: Option<SdkTracerProvider>,
     meters: SdkMeterProvider,
     registry: Registry,
 }
@@ -50,7 +50,7 @@ impl Telemetry {
         global::set_text_map_propagator(TraceContextPropagator::new());
         process::observe(&global::meter("dynode"));
         let spans = spans::provider(&config.telemetry.otlp_endpoint).context("telemetry.otlp_endpoint")?;
-        log::init(config, worker, &spans)?;
+        log::init(config, worker, spans.as_ref())?;
         panic::log_panics();
         Ok(Self { spans, meters, registry })
     }
@@ -69,7 +69,7 @@ impl Telemetry {
 
     /// Sends what is still buffered. Call it outside the runtime.
     pub(crate) fn shutdown(self) {
-        if let Err(error) = self.spans.shutdown() {
+        if let Some(Err(error)) = self.spans.map(|spans| spans.shutdown()) {
             tracing::warn!(%error, "the last spans were not exported");
         }
         if let Err(error) = self.meters.shutdown() {

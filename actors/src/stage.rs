@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use broker::{Lease, Link, Publication, Settle, Settlement, trace};
+use broker::{Lease, Link, Publication, Settle, Settlement, trace::Traced};
 use jiff::SignedDuration;
 use schemas::Outcome;
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{debug, info_span, warn};
 
 use crate::{
     fair::Lane,
@@ -133,9 +133,9 @@ impl Runner {
             subject = %lease.message.subject,
             delivery = lease.deliveries
         );
-        trace::continue_from(&span, &lease.message.headers);
+        let traced = Traced::of(span, &lease.message.headers);
         progress.begin(self.stage.first_silence());
-        self.hold(held, progress).instrument(span).await;
+        traced.run(self.hold(held, progress)).await;
         progress.rest();
     }
 

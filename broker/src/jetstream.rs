@@ -148,17 +148,26 @@ impl Broker for JetStream {
     }
 
     async fn publish(&self, publication: Publication) -> Result<Receipt, Error> {
-        check_subject(&publication.message.subject)?;
-        let Some(stream) = self.keeper.stream_of(&publication.message.subject) else {
-            return publish::publish(&self.connection, publication).await;
-        };
-        let publish = || publish::publish(&self.connection, publication.clone());
-        self.keeper.healing(&stream, publish).await.inspect_err(|error| {
-            // Where others listen on the subject, this is all that tells of a stream that is missing.
-            if error.kind() == ErrorKind::Timeout {
-                self.keeper.suspect(&stream);
-            }
-        })
+        let subject = &publication.message.subject;
+        check_subject(subject)?;
+        let publish = || publish::publish(&self.connection, &publication);
+        let mut published = publish().await;
+        // Which stream takes it is asked for only where it may be missing.
+        if let Err(error) = &published
+            && error.kind() == ErrorKind::NotFound
+            && let Some(stream) = self.keeper.stream_of(subject)
+        {
+            self.keeper.mend(&stream).await?;
+            published = publish().await;
+        }
+        // Where others listen on the subject, this is all that tells of a stream that is missing.
+        if let Err(error) = &published
+            && error.kind() == ErrorKind::Timeout
+            && let Some(stream) = self.keeper.stream_of(subject)
+        {
+            self.keeper.suspect(&stream);
+        }
+        published
     }
 
     async fn send(&self, message: Message) -> Result<(), Error> {

@@ -13,6 +13,9 @@ pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// The header of W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
+/// Names that need no copy.
+const KNOWN: [&str; 3] = [CONTENT_TYPE, MESSAGE_ID, TRACEPARENT];
+
 /// The headers of a message. Few, so a list; names compare without case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers(Vec<(Cow<'static, str>, String)>);
@@ -26,6 +29,15 @@ impl Headers {
     /// The headers of a body in `format`.
     pub fn of_format(format: Format) -> Self {
         Self(vec![(CONTENT_TYPE.into(), format.content_type().to_owned())])
+    }
+
+    /// Headers of which each name stands once, and no value has a line break: as a broker delivers them.
+    pub(crate) fn of_distinct<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let own = |name: &str| match KNOWN.iter().find(|known| **known == name) {
+            Some(known) => Cow::Borrowed(*known),
+            None => Cow::Owned(name.to_owned()),
+        };
+        Self(pairs.into_iter().map(|(name, value)| (own(name), value.to_owned())).collect())
     }
 
     /// The first value of `name`.

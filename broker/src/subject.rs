@@ -66,7 +66,19 @@ impl Pattern {
 
 /// Whether a message may be published to `subject`: no empty token, no white space, no wildcard.
 fn is_subject(subject: &str) -> bool {
-    subject.split('.').all(|token| is_token(token) && token != "*" && token != ">")
+    is_plain(subject) || subject.split('.').all(|token| is_token(token) && token != "*" && token != ">")
+}
+
+/// Whether it is one beyond doubt, as nearly all are: printed letters of ASCII, no wildcard, no token empty.
+fn is_plain(subject: &str) -> bool {
+    let mut last = b'.';
+    for &byte in subject.as_bytes() {
+        if !byte.is_ascii_graphic() || matches!(byte, b'*' | b'>') || (byte == b'.' && last == b'.') {
+            return false;
+        }
+        last = byte;
+    }
+    last != b'.'
 }
 
 /// Checks what is published to; the error says how to mend it.

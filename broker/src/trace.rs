@@ -6,10 +6,10 @@ use opentelemetry::{
     trace::TraceContextExt,
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::Span;
+use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::Headers;
+use crate::{Headers, message::TRACEPARENT};
 
 impl Extractor for Headers {
     fn get(&self, key: &str) -> Option<&str> {
@@ -30,13 +30,47 @@ impl Injector for Headers {
     }
 }
 
-/// Writes the context of the current span into `headers`.
+tokio::task_local! {
+    /// The trace of what is being worked on, word for word, where no spans are made.
+    static PARENT: Option<String>;
+}
+
+/// A span, and the trace that it goes on with.
+#[derive(Debug)]
+pub struct Traced {
+    span: Span,
+    parent: Option<String>,
+}
+
+impl Traced {
+    /// `span`, in the trace that `carrier` names, if there is one.
+    pub fn of(span: Span, carrier: &dyn Extractor) -> Self {
+        let parent = carrier.get(TRACEPARENT).map(str::to_owned);
+        if parent.is_some() {
+            continue_from(&span, carrier);
+        }
+        Self { span, parent }
+    }
+
+    /// Does `work` in it.
+    pub fn run<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        PARENT.scope(self.parent, work.instrument(self.span))
+    }
+}
+
+/// Writes the trace into `headers`: that of the current span or, where spans have none, the one that came along.
 pub fn inject(headers: &mut Headers) {
-    TraceContextPropagator::new().inject_context(&Span::current().context(), headers);
+    let context = Span::current().context();
+    if context.span().span_context().is_valid() {
+        return TraceContextPropagator::new().inject_context(&context, headers);
+    }
+    if let Ok(Some(parent)) = PARENT.try_with(Clone::clone) {
+        headers.set(TRACEPARENT, parent);
+    }
 }
 
 /// Makes `span` a child of the context in `carrier`, if there is one.
-pub fn continue_from(span: &Span, carrier: &dyn Extractor) {
+fn continue_from(span: &Span, carrier: &dyn Extractor) {
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), carrier);
     if parent.span().span_context().is_valid() {
         // The only failure is a span that is switched off, which has no parent to set.

@@ -12,11 +12,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use broker::trace::Traced;
 use http_body_util::BodyExt;
 use opentelemetry::propagation::Extractor;
 use schemas::{Error, ErrorCode, Format, RequestId};
 use tokio::time::Instant;
-use tracing::{Instrument, info};
+use tracing::info;
 
 use crate::{
     access,
@@ -44,8 +45,6 @@ pub(crate) struct Entry {
     pub(crate) fresh: RequestId,
     /// Who sends it.
     pub(crate) caller: CallerRef,
-    /// The sender's trace, passed on where no tracing is set up here.
-    pub(crate) traceparent: Option<String>,
 }
 
 /// Tells the middleware which id the request got in the end.
@@ -81,15 +80,11 @@ pub(crate) async fn enter(State(app): State<App>, request: Request, next: Next) 
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let span = tracing::info_span!("request", %method, route, id = %fresh);
-    broker::trace::continue_from(&span, &Carrier(request.headers()));
+    let traced = Traced::of(span, &Carrier(request.headers()));
     let caller = admitted.as_ref().ok().cloned();
     let mut response = match admitted {
         Ok(_) if let Err(error) = check_encoding(request.headers()) => Refusal(error).into_response(),
-        Ok(caller) => {
-            let traceparent = text(request.headers(), broker::message::TRACEPARENT);
-            let entry = Entry { fresh: fresh.clone(), caller, traceparent };
-            run(entry, request, next).instrument(span).await
-        }
+        Ok(caller) => traced.run(run(Entry { fresh: fresh.clone(), caller }, request, next)).await,
         Err(error) => Refusal(error).into_response(),
     };
     let id = response.extensions().get::<Named>().map_or(fresh, |named| named.0.clone());

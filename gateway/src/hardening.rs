@@ -1,10 +1,7 @@
 //! What every answer tells a browser: not to guess types, not to keep it, not to show it inside of another page, and to run
 //! nothing in it. An answer that says otherwise itself, as a page does that is meant to be looked at, is left as it is.
 
-use axum::{
-    Router,
-    http::{HeaderName, HeaderValue, header},
-};
+use axum::http::{HeaderName, HeaderValue, header};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
@@ -16,9 +13,10 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// `router`, with these headers on all of its answers.
-pub(crate) fn harden(router: Router) -> Router {
-    HEADERS.into_iter().fold(router, |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
-    })
+/// What sets one of them.
+type Set = SetResponseHeaderLayer<HeaderValue>;
+
+/// The layer that puts these headers on all answers.
+pub(crate) fn harden() -> (Set, Set, Set, Set, Set) {
+    HEADERS.map(|(name, value)| SetResponseHeaderLayer::if_not_present(name, value)).into()
 }

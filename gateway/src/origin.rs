@@ -7,7 +7,6 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, header, uri::Authority},
     middleware::Next,
@@ -60,12 +59,12 @@ impl Origins {
         Arc::new(Self { allowed, public, is_local: is_loopback(address) })
     }
 
-    /// Lets pages of the allowed origins read what they are answered; where there are none, `router` as it is.
-    pub(crate) fn share(&self, router: Router) -> Router {
+    /// The layer that lets pages of the allowed origins read what they are answered, where there are any.
+    pub(crate) fn share(&self) -> Option<CorsLayer> {
         let origins: Vec<HeaderValue> =
             self.allowed.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
         let origins = match self.allows_any() {
-            _ if origins.is_empty() => return router,
+            _ if origins.is_empty() => return None,
             true => AllowOrigin::any(),
             false => AllowOrigin::list(origins),
         };
@@ -75,7 +74,7 @@ impl Origins {
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(EXPOSED)
             .max_age(PREFLIGHT_AGE);
-        router.layer(cors)
+        Some(cors)
     }
 
     fn check(&self, request: &Request) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use schemas::{Error, ErrorCode};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
@@ -48,17 +49,23 @@ pub(crate) fn table(side: Side) -> Table {
 /// The routes of one side, as they are reached at `address`, and what every request passes before them.
 pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
     let origins = Origins::of(&app.config, address);
-    let router = table(side)
+    // One layer of all of these, the outermost first: each that is added to a router for itself is one more service that
+    // every request makes a copy of.
+    let passed = (
+        harden(),
+        option_layer(origins.share().filter(|_| side != Side::Operators)),
+        middleware::from_fn(anthropic::refusal::speak),
+        middleware::from_fn_with_state(app.clone(), door::enter),
+        middleware::from_fn_with_state(origins, origin::check),
+        CatchPanicLayer::custom(panicked),
+        Extension(side),
+    );
+    table(side)
         .router
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
-        .layer(Extension(side))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(origins.clone(), origin::check))
-        .layer(middleware::from_fn_with_state(app.clone(), door::enter))
-        .layer(middleware::from_fn(anthropic::refusal::speak))
-        .with_state(app);
-    harden(if side == Side::Operators { router } else { origins.share(router) })
+        .layer(passed)
+        .with_state(app)
 }
 
 /// On every side.

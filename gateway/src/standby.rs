@@ -149,11 +149,10 @@ fn routes() -> Router {
         let error = overloaded(&format!("{BROKER_UNREACHABLE}; this server is starting"));
         refusal::with_status(StatusCode::SERVICE_UNAVAILABLE, &error)
     };
-    let router = Router::new()
+    Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::starting))
         .fallback(refuse)
         .method_not_allowed_fallback(refuse)
-        .layer(middleware::from_fn(anthropic::refusal::speak));
-    harden(router)
+        .layer((harden(), middleware::from_fn(anthropic::refusal::speak)))
 }

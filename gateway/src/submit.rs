@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{ErrorKind, Headers, Link, Message, Publication, Receipt, message};
+use broker::{ErrorKind, Headers, Link, Message, Publication, Receipt};
 use schemas::{Action, Error, ErrorCode, Format, Request, RequestId, fingerprint};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -246,9 +246,6 @@ impl Post<'_> {
         let Self { app, key, request, visit, .. } = self;
         let mut headers = Headers::of_format(visit.format).with(AT_DOOR, visit.door);
         broker::trace::inject(&mut headers);
-        if let (None, Some(parent)) = (headers.get(message::TRACEPARENT), &visit.entry.traceparent) {
-            headers.set(message::TRACEPARENT, parent);
-        }
         if !self.given {
             headers.set(FRESH, "1");
         }

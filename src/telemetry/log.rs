@@ -14,11 +14,16 @@ use crate::config::{Config, LogFormat};
 
 /// Installs the subscriber of the whole process: log lines by the configured filter, spans by a filter of their own,
 /// so that a quiet log does not cut a trace.
-pub(super) fn init(config: &Config, worker: Option<u32>, provider: &SdkTracerProvider) -> anyhow::Result<()> {
+pub(super) fn init(
+    config: &Config,
+    worker: Option<u32>,
+    provider: Option<&SdkTracerProvider>,
+) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("log")?;
-    let exported = !config.telemetry.otlp_endpoint.is_empty();
-    let traced = filter_fn(move |metadata| spans::wants(metadata, exported));
-    let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("dynode")).with_filter(traced);
+    let spans = provider.map(|provider| {
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("dynode"));
+        layer.with_filter(filter_fn(spans::wants))
+    });
     tracing_subscriber::registry()
         .with(lines(config.log_format, worker).with_filter(filter))
         .with(spans)

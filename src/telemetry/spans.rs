@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::{
-    Resource,
-    trace::{Sampler, SdkTracerProvider},
-};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use reqwest::{Certificate, blocking::Client};
 use tracing::{Level, Metadata};
 
@@ -16,15 +13,11 @@ const TRACED: [&str; 5] = ["dynode", "gateway", "actors", "broker", "adapters"];
 /// A collector that takes longer is not there.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes spans, and sends them to `endpoint` unless it is empty.
-///
-/// Without an endpoint spans exist only to have ids that are passed on. They are not sampled, which keeps them cheap,
-/// unless whoever sent the request samples its trace: its flag is passed on as it came.
-pub(super) fn provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
-    let provider =
-        SdkTracerProvider::builder().with_resource(Resource::builder().with_service_name("dynode").build());
+/// Makes spans, and sends them to `endpoint`. Without one there are none: a trace that a request names is passed on as it
+/// came.
+pub(super) fn provider(endpoint: &str) -> anyhow::Result<Option<SdkTracerProvider>> {
     if endpoint.is_empty() {
-        return Ok(provider.with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff))).build());
+        return Ok(None);
     }
     let exporter = SpanExporter::builder()
         .with_http()
@@ -32,13 +25,15 @@ pub(super) fn provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
         .with_endpoint(endpoint)
         .build()
         .context("the exporter cannot be set up")?;
-    Ok(provider.with_batch_exporter(exporter).build())
+    let provider =
+        SdkTracerProvider::builder().with_resource(Resource::builder().with_service_name("dynode").build());
+    Ok(Some(provider.with_batch_exporter(exporter).build()))
 }
 
-/// Whether a span is part of a trace; with an exporter, log lines within it are too.
-pub(super) fn wants(metadata: &Metadata<'_>, exported: bool) -> bool {
+/// Whether a span is part of a trace; log lines within it are too.
+pub(super) fn wants(metadata: &Metadata<'_>) -> bool {
     let name = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO && (metadata.is_span() || exported) && TRACED.contains(&name)
+    *metadata.level() <= Level::INFO && TRACED.contains(&name)
 }
 
 /// A client that blocks: the exporter has a thread without a reactor, where an asynchronous one would never send.

@@ -95,7 +95,7 @@ impl KeyValue {
             wire::add(&mut map, name, value)?;
         }
         let subject = self.subject(key);
-        let store = || publish::store(&self.connection, &subject, map.clone(), value.clone(), true);
+        let store = || publish::store(&self.connection, &subject, || Ok(map.clone()), &value, true);
         let stored = match store().await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.make().await?;

@@ -112,6 +112,10 @@ impl Connection {
 
     /// Waits until it stands, but not for longer than `within`.
     pub(super) async fn up_within(&self, within: Duration) -> Result<Session, Error> {
+        let session = self.follower.current();
+        if session.link == Link::Up && !session.closed {
+            return Ok(session);
+        }
         timeout(within, self.up()).await.unwrap_or_else(|_| Err(self.down()))
     }
 

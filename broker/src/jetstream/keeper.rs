@@ -89,7 +89,7 @@ impl Keeper {
     }
 
     /// Waits until `stream` has been looked after.
-    async fn mend(&self, stream: &str) -> Result<(), Error> {
+    pub(super) async fn mend(&self, stream: &str) -> Result<(), Error> {
         let (done, mended) = oneshot::channel();
         let call = Call { stream: stream.to_owned(), done };
         let closed = || Error::new(ErrorKind::Closed, format!("nobody looks after stream {stream} any more"));

@@ -28,28 +28,31 @@ struct Ack {
 }
 
 /// Publishes, and repeats what has an id.
-pub(super) async fn publish(connection: &Connection, publication: Publication) -> Result<Receipt, Error> {
+pub(super) async fn publish(connection: &Connection, publication: &Publication) -> Result<Receipt, Error> {
     let Publication { message, id } = publication;
-    let mut headers = to_nats(&message.headers)?;
-    if let Some(id) = &id {
-        add(&mut headers, MESSAGE_ID, id)?;
-    }
-    store(connection, &message.subject, headers, message.payload, id.is_some()).await
+    let headers = || {
+        let mut headers = to_nats(&message.headers)?;
+        if let Some(id) = id {
+            add(&mut headers, MESSAGE_ID, id)?;
+        }
+        Ok(headers)
+    };
+    store(connection, &message.subject, headers, &message.payload, id.is_some()).await
 }
 
-/// Sends a message that carries its headers already. `repeatable` says that the broker recognises a repeat.
+/// Sends a message. `repeatable` says that the broker recognises a repeat, by these headers.
 pub(super) async fn store(
     connection: &Connection,
     subject: &str,
-    headers: HeaderMap,
-    payload: Bytes,
+    headers: impl Fn() -> Result<HeaderMap, Error>,
+    payload: &Bytes,
     repeatable: bool,
 ) -> Result<Receipt, Error> {
     let mut attempt = 1;
     loop {
         // Nothing was sent if this fails, and to wait longer is for the caller to decide.
         connection.up_within(ACK_MAX).await?;
-        let error = match attempt_once(connection, subject, headers.clone(), payload.clone()).await {
+        let error = match attempt_once(connection, subject, headers()?, payload.clone()).await {
             Ok(receipt) => return Ok(receipt),
             Err(error) => error,
         };

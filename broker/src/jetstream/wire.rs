@@ -104,9 +104,5 @@ fn from_map(map: &HeaderMap, without: &[&str]) -> Headers {
         .filter(|(name, _)| !without.contains(name))
         .collect();
     pairs.sort_unstable();
-    let mut headers = Headers::new();
-    for (name, value) in pairs {
-        headers.set(name.to_owned(), value);
-    }
-    headers
+    Headers::of_distinct(pairs)
 }

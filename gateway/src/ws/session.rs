@@ -225,7 +225,7 @@ impl Session {
             return client.refuse(Some(id.as_str()), &error).await;
         }
         // One that was refused names the id that its sender gave.
-        let entry = Entry { fresh: id.clone(), caller: self.caller.clone(), traceparent: None };
+        let entry = Entry { fresh: id.clone(), caller: self.caller.clone() };
         let span = tracing::info_span!("request", door = DOOR, %id);
         let open = |outlet| request::run(entry, (request, share), outlet).instrument(span);
         self.spawn(id, Some(fingerprint), credit, client, open);
