@@ -24,6 +24,9 @@ const PROTOCOL: &str = "dynode";
 /// A frame over the limit is read to the end up to this multiple of it, so that its sender gets the close code instead
 /// of a reset connection.
 const FRAME_READ_FACTOR: usize = 4;
+/// What a socket keeps in hand to read into, and to write from before it must be flushed. The library's 128 KiB each would
+/// be nearly all that an idle socket costs; a larger message finds more room while it comes.
+const BUFFER_BYTES: usize = 8 << 10;
 
 /// Opens a socket.
 pub(crate) async fn upgrade(
@@ -40,7 +43,12 @@ pub(crate) async fn upgrade(
     // The tracker's token makes a drain wait for this socket.
     let work = app.work.token();
     // A page that puts its key among the subprotocols needs one to be chosen; that with the key is not repeated.
-    let socket = upgrade.protocols([PROTOCOL]).max_message_size(read_max).max_frame_size(read_max);
+    let socket = upgrade
+        .protocols([PROTOCOL])
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_message_size(read_max)
+        .max_frame_size(read_max);
     Ok(socket
         .on_upgrade(move |socket| async move {
             session::run(app, entry.caller, socket).await;

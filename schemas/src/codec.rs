@@ -3,11 +3,14 @@
 //! MessagePack is written with field names, so that both formats hold the same shape. Both decoders stop at the same
 //! depth of nesting and refuse trailing bytes.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind::UnexpectedEof};
 
 use bytes::Bytes;
-use rmp_serde::decode::ReadReader;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use rmp_serde::decode::{Error::InvalidMarkerRead, ReadRefReader};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::Value;
 
 use crate::{Error, ErrorCode};
@@ -81,9 +84,10 @@ impl Format {
         match self {
             Self::Json => serde_json::from_slice(body).or_else(|_| json_with_path(body)),
             Self::MessagePack => {
-                let mut reader = message_pack(body);
+                let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+                reader.set_max_depth(DEPTH_MAX);
                 match T::deserialize(&mut reader) {
-                    Ok(value) if reader.position() == body.len() as u64 => Ok(value),
+                    Ok(value) if is_at_its_end(&mut reader) => Ok(value),
                     _ => message_pack_with_path(body),
                 }
             }
@@ -104,14 +108,14 @@ fn json_with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     Ok(value)
 }
 
-fn message_pack(body: &[u8]) -> rmp_serde::Deserializer<ReadReader<Cursor<&[u8]>>> {
-    let mut reader = rmp_serde::Deserializer::new(Cursor::new(body));
-    reader.set_max_depth(DEPTH_MAX);
-    reader
+/// Whether nothing follows. Only the slower of the two readers tells how far it has come.
+fn is_at_its_end<'de>(reader: &mut rmp_serde::Deserializer<ReadRefReader<'de, [u8]>>) -> bool {
+    matches!(IgnoredAny::deserialize(reader), Err(InvalidMarkerRead(why)) if why.kind() == UnexpectedEof)
 }
 
 fn message_pack_with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    let mut reader = message_pack(body);
+    let mut reader = rmp_serde::Deserializer::new(Cursor::new(body));
+    reader.set_max_depth(DEPTH_MAX);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| at_path(e, "", "MessagePack"))?;
     match body.len() as u64 - reader.position() {
         0 => Ok(value),

@@ -1,9 +1,14 @@
 //! Tells two requests under one id apart: a hash of what was asked, whatever the order of its fields.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::Request;
+
+/// How much of the hash is kept.
+const DIGEST_BYTES: usize = 16;
 
 /// A hash of the payload: 32 hexadecimal digits, equal in JSON and MessagePack.
 ///
@@ -12,7 +17,14 @@ use crate::Request;
 pub fn of(request: &Request) -> String {
     let mut hasher = Sha256::new();
     absorb(&mut hasher, &request.payload);
-    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hasher.finalize().iter().take(DIGEST_BYTES).fold(
+        String::with_capacity(2 * DIGEST_BYTES),
+        |mut hex, byte| {
+            // A string takes all that is written to it.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        },
+    )
 }
 
 /// Feeds `value` with a tag and a length before each part, so that no two values feed the same bytes.
