@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info_span, warn};
+use tracing::{debug, debug_span, warn};
 
 use crate::{
     fair::Lane,
@@ -127,7 +127,7 @@ impl Runner {
     /// Runs one message from claim to settlement.
     pub async fn run(&self, held: Held, progress: &Progress) {
         let Some(lease) = &held.lease else { return };
-        let span = info_span!(
+        let span = debug_span!(
             "stage",
             otel.name = self.stage.name(),
             subject = %lease.message.subject,
@@ -210,7 +210,8 @@ impl Runner {
             Err(error) => Err(error),
         };
         carried_out.unwrap_or_else(|error| {
-            warn!(stage = self.stage.name(), %error, "broker failed; the message is delivered again");
+            let (stage, subject) = (self.stage.name(), &lease.message.subject);
+            warn!(stage, subject, %error, "broker failed; the message is delivered again");
             (Settlement::RetryAfter(BROKER_RETRY_DELAY), None)
         })
     }
@@ -259,7 +260,8 @@ impl Runner {
         match self.outbox.broker().publish(publication).await {
             Ok(_) => Settlement::Ack,
             Err(error) => {
-                warn!(stage = self.stage.name(), %error, "handed back at the cost of an attempt");
+                let (stage, subject) = (self.stage.name(), &lease.message.subject);
+                warn!(stage, subject, %error, "handed back at the cost of an attempt");
                 again
             }
         }

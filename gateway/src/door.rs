@@ -79,7 +79,7 @@ pub(crate) async fn enter(State(app): State<App>, request: Request, next: Next) 
     let (fresh, admitted) = (app.fresh_id(), access::admit(&app, &request));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let span = tracing::info_span!("request", %method, route, id = %fresh);
+    let span = tracing::debug_span!("request", %method, route, id = %fresh);
     let traced = Traced::of(span, &Carrier(request.headers()));
     let caller = admitted.as_ref().ok().cloned();
     let mut response = match admitted {

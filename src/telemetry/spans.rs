@@ -30,10 +30,12 @@ pub(super) fn provider(endpoint: &str) -> anyhow::Result<Option<SdkTracerProvide
     Ok(Some(provider.with_batch_exporter(exporter).build()))
 }
 
-/// Whether a span is part of a trace; log lines within it are too.
+/// Whether a span, or a log line within it, is part of a trace. Spans are made for traces alone: where the log does not ask
+/// for `debug`, and nothing is exported, there are none.
 pub(super) fn wants(metadata: &Metadata<'_>) -> bool {
     let name = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO && TRACED.contains(&name)
+    let least = if metadata.is_span() { Level::DEBUG } else { Level::INFO };
+    *metadata.level() <= least && TRACED.contains(&name)
 }
 
 /// A client that blocks: the exporter has a thread without a reactor, where an asynchronous one would never send.

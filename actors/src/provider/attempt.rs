@@ -220,7 +220,8 @@ impl<'a> Attempt<'a> {
                 Err(error) => error,
             };
             // All that is known of it; its client is told less.
-            info!(%error, causes = error.causes(), remedy = ?error.remedy, "provider failed");
+            let (id, provider) = (&self.work.id, &step.provider);
+            info!(%id, provider, %error, causes = error.causes(), remedy = ?error.remedy, "provider failed");
             let again = self.again(&error, step, &mut tries, adapter.keys());
             if self.has_shown && self.policy() == MidstreamFailure::Fail {
                 return Err((error.to_public(), Remedy::Fatal));

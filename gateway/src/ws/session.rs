@@ -226,7 +226,7 @@ impl Session {
         }
         // One that was refused names the id that its sender gave.
         let entry = Entry { fresh: id.clone(), caller: self.caller.clone() };
-        let span = tracing::info_span!("request", door = DOOR, %id);
+        let span = tracing::debug_span!("request", door = DOOR, %id);
         let open = |outlet| request::run(entry, (request, share), outlet).instrument(span);
         self.spawn(id, Some(fingerprint), credit, client, open);
         Ok(())

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use schemas::{Error, ErrorCode, Step, Work, webhook::Place};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{Instrument, Span, info_span};
+use tracing::{Instrument, Span, debug_span};
 
 use super::{CLOCK_MARGIN, RETRY_BACKOFF, account::Running};
 use crate::{
@@ -102,7 +102,7 @@ impl<'a> Caller<'a> {
     pub(super) fn begin(&self, step: &'a Step, permit: Permit, mut hold: Hold) -> Calling<'a> {
         hold.begin();
         let started_at = self.shared.outbox.seams().clock.now();
-        let span = info_span!("provider", otel.name = step.provider, model = step.model);
+        let span = debug_span!("provider", otel.name = step.provider, model = step.model);
         Calling { mark: Mark { step, started_at, clock: Instant::now() }, permit, hold, span }
     }
 
