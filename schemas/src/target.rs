@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use crate::Tenant;
 
@@ -24,7 +25,12 @@ pub struct Target {
     pub why: String,
 }
 
-/// The name of the target `url`, which is without a query, among those of its tenant.
+/// What is shown of `url`: all but what may be secret in it, its query and its user. Targets are told apart by this.
+pub fn shown(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+/// The name of the target `url`, as it is [`shown`], among those of its tenant.
 pub fn id(url: &str) -> String {
     let digits = Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     digits[..ID_DIGITS].to_owned()
@@ -52,7 +58,9 @@ mod tests {
     #[test]
     fn a_target_is_found_by_its_tenant_alone() {
         let (acme, other) = (Tenant::new("acme").unwrap(), Tenant::new("acme-2").unwrap());
-        let id = id("https://example.com/hook");
+        let url = Url::parse("https://user:canary@EXAMPLE.com:443/hook?key=canary#canary").unwrap();
+        assert_eq!(shown(&url), "https://example.com/hook");
+        let id = id(&shown(&url));
         assert!(is_id(&id) && !is_id("x") && !is_id(&id.to_uppercase()));
         let key = key(&acme, &id);
         assert_eq!(id_of(&acme, &key), Some(id.as_str()));

@@ -7,7 +7,7 @@ use crate::{
     dead::{Dropped, Filter, How, Page, Replayed, Whole},
     openapi::{Operation, operation::Tag},
     status::Status,
-    targets::{Enabled, Targets},
+    targets::{Enabled, Named, Targets, Unwanted},
 };
 
 fn summary() -> Value {
@@ -102,6 +102,22 @@ pub(crate) fn list_callback_targets() -> Operation {
     )
     .answers(200, "The targets, each with its id.")
     .json::<Targets>(json!({ "targets": [] }))
+}
+
+pub(crate) fn disable_callback_target() -> Operation {
+    let url = "https://example.com/hook";
+    Operation::new(
+        Tag::Operations,
+        "disable_callback_target",
+        "Send no more callbacks to a target",
+        "Disable a target of the tenant by its URL. What comes for it is parked until it is enabled again.",
+    )
+    .takes::<Unwanted>(json!({ "url": url }))
+    .answers(200, "Nothing is sent there any more.")
+    .json::<Named>(json!({
+        "id": "c4ca4238a0b923820dcc509a6f75849b", "url": url, "failures": 0, "disabled_at": "2026-11-28T00:00:00Z",
+        "why": "an operator disabled it",
+    }))
 }
 
 pub(crate) fn enable_callback_target() -> Operation {
