@@ -139,7 +139,7 @@ async fn an_operator_disables_a_target_and_enables_it_again() {
         disabled.contains(&format!("disabled, {base}/hook")) && !disabled.contains("secret"),
         "{disabled}"
     );
-    dynode.ask("cb-1", target("?any")).await;
+    dynode.ask("cb-1", target("")).await;
     let why = dynode.parked(1).await;
     assert!(why.contains("nothing is sent there since"), "{why}");
     let listed = dynode.run(&["callbacks", "list", "--json"]).await.succeeded();

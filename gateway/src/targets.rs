@@ -6,8 +6,8 @@ use broker::{Bucket, ErrorKind};
 use bytes::Bytes;
 use schemars::JsonSchema;
 use schemas::{
-    Error, ErrorCode, Format, Target,
-    target::{id, id_of, is_id, key, shown},
+    Error, ErrorCode, Format, Target, Tenant,
+    target::{id, is_id, key, shown},
 };
 use serde::{Deserialize, Serialize};
 use tracing::info;
@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::{
     app::{App, Shared},
+    caller::Caller,
     door::{self, Entry, Path},
     refusal::{self, Refusal},
 };
@@ -50,6 +51,8 @@ pub(crate) struct Unwanted {
 pub(crate) struct Named {
     /// What enables it again.
     id: String,
+    /// Whose callbacks they are.
+    tenant: Tenant,
     #[serde(flatten)]
     target: Target,
 }
@@ -62,40 +65,58 @@ pub(crate) struct Enabled {
     id: String,
 }
 
-/// `GET /v1/callbacks`.
+/// `GET /v1/callbacks`: of the tenant, a superadmin's of all.
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
 ) -> Result<Json<Targets>, Refusal> {
-    let (bucket, tenant) = (open(&app).await?, &entry.caller.tenant);
-    let keys = bucket.keys().await.map_err(|error| refusal::of_broker(&error))?;
+    let bucket = open(&app).await?;
     let mut targets = Vec::new();
-    for key in keys {
-        let Some(id) = id_of(tenant, &key) else { continue };
+    for (key, tenant, id) in seen(&*bucket, &entry.caller).await? {
         let found = bucket.get(&key).await.map_err(|error| refusal::of_broker(&error))?;
         // One that has just answered is gone by now.
         let target = found.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
-        targets.extend(target.map(|target| Named { id: id.to_owned(), target }));
+        targets.extend(target.map(|target| Named { id, tenant, target }));
     }
     Ok(Json(Targets { targets }))
 }
 
-/// `POST /v1/callbacks/{id}/enable`.
+/// `POST /v1/callbacks/{id}/enable`: for the tenant, a superadmin's for all.
 pub(crate) async fn enable(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
     Path(id): Path<String>,
 ) -> Result<Json<Enabled>, Refusal> {
-    let (bucket, tenant) = (open(&app).await?, &entry.caller.tenant);
     let unknown = || Error::new(ErrorCode::NotFound, format!("no target of callbacks has the id `{id}`"));
-    let key = Some(&id).filter(|id| is_id(id)).map(|id| key(tenant, id)).ok_or_else(unknown)?;
-    let found = bucket.get(&key).await.map_err(|error| refusal::of_broker(&error))?;
-    found.ok_or_else(unknown)?;
-    match bucket.delete(&key).await {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(refusal::of_broker(&error).into()),
-        _ => info!(%tenant, id, "callbacks are sent to this target again"),
+    if !is_id(&id) {
+        return Err(unknown().into());
+    }
+    let bucket = open(&app).await?;
+    let mut all = seen(&*bucket, &entry.caller).await?;
+    all.retain(|(_, _, its)| *its == id);
+    if all.is_empty() {
+        return Err(unknown().into());
+    }
+    for (key, tenant, id) in all {
+        match bucket.delete(&key).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(refusal::of_broker(&error).into());
+            }
+            _ => info!(%tenant, id, "callbacks are sent to this target again"),
+        }
     }
     Ok(Json(Enabled { id }))
+}
+
+/// The records that `caller` may see: where each is kept, whose it is, its id.
+async fn seen(bucket: &dyn Bucket, caller: &Caller) -> Result<Vec<(String, Tenant, String)>, Error> {
+    let keys = bucket.keys().await.map_err(|error| refusal::of_broker(&error))?;
+    let of = |key: String| {
+        let (tenant, id) = key.split_once('.')?;
+        let (tenant, id) = (Tenant::new(tenant).ok()?, id.to_owned());
+        caller.sees().is_none_or(|own| *own == tenant).then_some((key, tenant, id))
+    };
+    Ok(keys.into_iter().filter_map(of).collect())
 }
 
 /// `POST /v1/callbacks/disable`.
@@ -116,7 +137,7 @@ pub(crate) async fn disable(
     let id = id(&url);
     let target = set_disabled(&app, &key(tenant, &id), url).await?;
     info!(%tenant, id, target = target.url, "an operator disabled this target: nothing is sent there any more");
-    Ok(Json(Named { id, target }))
+    Ok(Json(Named { id, tenant: tenant.clone(), target }))
 }
 
 /// Writes down that nothing is sent to `url` any more; whatever else is known of it stays.

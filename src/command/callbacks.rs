@@ -6,7 +6,7 @@ use std::{
 };
 
 use reqwest::Method;
-use schemas::Target;
+use schemas::{Target, Tenant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ const PATH: &str = "/v1/callbacks";
 #[derive(Debug, Deserialize)]
 struct Named {
     id: String,
+    tenant: Tenant,
     #[serde(flatten)]
     target: Target,
 }
@@ -57,14 +58,14 @@ fn list(args: &CallbacksListArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn table(targets: &[Named]) -> Table {
-    let head = ["id", "state", "failures", "url", "why"].map(str::to_owned);
+    let head = ["id", "tenant", "state", "failures", "url", "why"].map(str::to_owned);
     let columns = head.len();
     let mut table = Table::new(head.into(), columns);
-    for Named { id, target } in targets {
+    for Named { id, tenant, target } in targets {
         let since = |at: jiff::Timestamp| format!("disabled {}", at.strftime("%F %T"));
         let state = target.disabled_at.map_or_else(|| "failing".to_owned(), since);
         let (failures, url, why) = (target.failures.to_string(), target.url.clone(), target.why.clone());
-        table.row(vec![id.clone(), state, failures, url, why]);
+        table.row(vec![id.clone(), tenant.to_string(), state, failures, url, why]);
     }
     table
 }
@@ -74,7 +75,7 @@ fn enable(args: &CallbacksEnableArgs) -> anyhow::Result<ExitCode> {
     api::run(async {
         let ids = if args.all { disabled(&api).await? } else { args.ids.clone() };
         each(&ids, async |id| {
-            let _ = api.ask(Method::POST, &format!("{PATH}/{id}/enable"), None).await?;
+            api.ask(Method::POST, &format!("{PATH}/{id}/enable"), None).await?;
             Ok(format!("{id}: enabled"))
         })
         .await
@@ -87,7 +88,7 @@ fn disable(args: &CallbacksDisableArgs) -> anyhow::Result<ExitCode> {
         let body = json!({ "url": url });
         let Named { id, target } =
             named(api.ask(Method::POST, &format!("{PATH}/disable"), Some(&body)).await?)?;
-        Ok(format!("{id}: disabled, {}", target.url))
+        Ok(format!("{id}: disabled, {} of `{tenant}`", target.url))
     }))
 }
 
