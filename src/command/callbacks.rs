@@ -86,7 +86,7 @@ fn disable(args: &CallbacksDisableArgs) -> anyhow::Result<ExitCode> {
     let api = Api::new(&args.server)?;
     api::run(each(&args.urls, async |url| {
         let body = json!({ "url": url });
-        let Named { id, target } =
+        let Named { id, tenant, target } =
             named(api.ask(Method::POST, &format!("{PATH}/disable"), Some(&body)).await?)?;
         Ok(format!("{id}: disabled, {} of `{tenant}`", target.url))
     }))
