@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing about what it does.
 
 mod bench;
+mod callbacks;
 mod chaos;
 mod chat;
 mod cost;
@@ -17,6 +18,7 @@ use schemas::{Action, RequestId};
 
 pub(crate) use self::{
     bench::{BenchArgs, BenchCommand, BenchProviderArgs, CompareArgs, MeasureArgs},
+    callbacks::{CallbacksCommand, CallbacksDisableArgs, CallbacksEnableArgs, CallbacksListArgs},
     chaos::{ChaosCommand, ProviderArgs, ProxyArgs, ReceiverArgs, RunArgs, SimulateArgs},
     chat::ChatArgs,
     cost::{CostArgs, EstimateArgs},
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     /// See what was parked, run it again, or drop it
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// See which targets take no callbacks, and send to them again or no more
+    #[command(subcommand)]
+    Callbacks(CallbacksCommand),
     /// Say who may come in: make, list, revoke and rotate API keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -335,6 +340,9 @@ mod tests {
             "dynode dead replay --all 7",
             "dynode cost --by colour",
             "dynode estimate --payload a hi",
+            "dynode callbacks enable",
+            "dynode callbacks enable --all x",
+            "dynode callbacks disable",
             "dynode key revoke",
             "dynode key create --role king",
             "dynode key create --expires soon",

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 mod api;
 pub(crate) mod bench;
+pub(crate) mod callbacks;
 pub(crate) mod chaos;
 pub(crate) mod chat;
 pub(crate) mod config;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use adapters::{ProviderConfig, Registry};
-use gateway::TenantConfig;
-use schemas::Tenant;
+use gateway::{LimitConfig, TenantConfig};
+use schemas::{Parents, Tenant};
 use serde::Deserialize;
 use toml::Value;
 
@@ -96,6 +96,9 @@ pub(crate) struct Config {
     /// `[tenants.NAME]`.
     #[serde(default)]
     pub(crate) tenants: BTreeMap<Tenant, TenantConfig>,
+    /// `[[limits]]`.
+    #[serde(default)]
+    pub(crate) limits: Vec<LimitConfig>,
     /// `[[keys]]`.
     #[serde(default)]
     pub(crate) keys: Vec<gateway::KeyConfig>,
@@ -187,8 +190,13 @@ impl Config {
         self.waterfalls = self.waterfalls.settled(registry);
     }
 
+    /// To whom tenants belong.
+    pub(crate) fn parents(&self) -> BTreeMap<Tenant, Parents> {
+        self.tenants.iter().map(|(name, tenant)| (name.clone(), tenant.parents())).collect()
+    }
+
     /// How much the streams hold, and for how long.
-    pub(crate) const fn limits(&self) -> broker::Limits {
+    pub(crate) const fn stream_limits(&self) -> broker::Limits {
         self.streams.limits(&self.ledger)
     }
 

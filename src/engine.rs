@@ -89,7 +89,7 @@ impl Watched {
 impl Ground {
     /// What the configuration describes, with the providers that were made of it.
     pub(crate) fn of(config: &Config, registry: Arc<Registry>) -> Result<Self, InvalidToken> {
-        let topology = Topology::new(Subjects::new(&config.prefix)?).within(&config.limits());
+        let topology = Topology::new(Subjects::new(&config.prefix)?).within(&config.stream_limits());
         let topology = if config.ledger.keep_days == 0 { topology.without_ledger() } else { topology };
         Ok(Self { registry, topology, seams: Seams::system() })
     }
@@ -119,6 +119,7 @@ impl Ground {
             waterfalls: config.waterfalls.clone(),
             public_url: Some(config.gateway.public_url.clone()).filter(|url| !url.is_empty()),
             budgets: config.budgets.clone(),
+            parents: config.parents(),
             seams: self.seams.clone(),
             node,
         };

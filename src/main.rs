@@ -55,6 +55,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Estimate(args) => command::estimate::run(&args),
         Command::Cost(args) => command::cost::run(&args),
         Command::Dead(command) => command::dead::run(command),
+        Command::Callbacks(command) => command::callbacks::run(&command),
         Command::Key(command) => command::key::run(command),
         Command::Schema(args) => command::schema::run(&args),
         Command::Openapi => command::openapi::run(),

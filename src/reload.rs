@@ -13,8 +13,8 @@ use crate::config::{Error, Loaded, Resolved, Sources, Stamp};
 /// How often the files are looked at: a glance at a handful of names.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What a change takes effect of while the program runs: all that the engine is made of, and who may come in.
-const LIVE: [&str; 8] =
-    ["providers", "waterfalls", "budgets", "classifier", "callbacks", "engine", "keys", "tenants"];
+const LIVE: [&str; 9] =
+    ["providers", "waterfalls", "budgets", "classifier", "callbacks", "engine", "keys", "tenants", "limits"];
 /// What of `[engine]` nevertheless stays as it is: the broker's consumers hold the lease, and whoever ends a process knows
 /// how long it drains.
 const HELD: [(&str, &str); 2] = [("engine", "lease_ms"), ("engine", "drain_ms")];

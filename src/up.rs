@@ -85,7 +85,7 @@ pub(crate) async fn run(
 /// Opens the broker and makes sure of the streams.
 async fn open(config: &Config, ground: &Ground) -> Result<Carrier, broker::Error> {
     let carrier = Carrier::open(config, &ground.seams).await?;
-    let mut streams = ground.topology.streams(&config.limits());
+    let mut streams = ground.topology.streams(&config.stream_limits());
     // With the others, so that where room is short each gets its share.
     streams.push(ground.topology.assets(&config.assets.limits()).as_stream());
     match carrier.ensure(&streams).await {
@@ -119,7 +119,7 @@ impl Offer {
         set_signers(&signers, registry);
         let catalogue = Catalogue::new(models(config, registry));
         let keys = ConfiguredKeys::new(&config.keys);
-        let tenants = Tenants::new(&config.tenants);
+        let tenants = Tenants::new(&config.tenants, &config.limits);
         Ok(Self { catalogue, estimator: Self::estimator(config, registry)?, signers, keys, tenants })
     }
 
@@ -233,7 +233,7 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
         offer.estimator.replace(&estimator);
         set_signers(&offer.signers, &ground.registry);
         offer.keys.replace(&config.keys);
-        offer.tenants.replace(&config.tenants);
+        offer.tenants.replace(&config.tenants, &config.limits);
         anyhow::Ok(())
     };
     if let Err(fault) = renewed.await {

@@ -115,11 +115,41 @@ async fn a_target_that_is_gone_is_left_alone_until_it_is_enabled(broker: Broker)
     let gone = &told["targets"][0];
     assert_eq!(gone["url"], format!("{base}/hook"));
     assert!(gone["disabled_at"].is_string() && gone["why"].as_str().unwrap().contains("410"), "{told:#}");
-    let enable = format!("/v1/callbacks/{}/enable", gone["id"].as_str().unwrap());
-    assert_eq!(dynode.post(&enable, &json!({})).await.0, 200);
-    assert_eq!(dynode.post(&enable, &json!({})).await.0, 404, "it is no longer one");
+    let id = gone["id"].as_str().unwrap();
+    let listed = dynode.run(&["callbacks", "list"]).await.succeeded();
+    assert!(listed.contains(id) && listed.contains("disabled 20") && listed.contains("410"), "{listed}");
+    let enabled = dynode.run(&["callbacks", "enable", id]).await.succeeded();
+    assert_eq!(enabled, format!("{id}: enabled\n"));
+    let refused = dynode.run(&["callbacks", "enable", id]).await.failed(1);
+    assert!(refused.contains("no target of callbacks has the id"), "it is no longer one: {refused}");
     dynode.ask("cb-3", target("")).await;
     within("the callback", deliveries.wait_until(|arrived| arrived.len() == 2)).await;
+}
+
+#[tokio::test]
+async fn an_operator_disables_a_target_and_enables_it_again() {
+    let (base, deliveries, _serving) = receiver(SECRET).await;
+    let dynode = launch(&Broker::Memory).start().await;
+    let target = |query: &str| json!({"url": format!("{base}/hook{query}"), "secret": SECRET});
+    let refused = dynode.run(&["callbacks", "disable", "ftp://example.com"]).await.failed(1);
+    assert!(refused.contains("expected an http:// or https:// URL"), "{refused}");
+    let disabled =
+        dynode.run(&["callbacks", "disable", &format!("{base}/hook?key=secret")]).await.succeeded();
+    assert!(
+        disabled.contains(&format!("disabled, {base}/hook")) && !disabled.contains("secret"),
+        "{disabled}"
+    );
+    dynode.ask("cb-1", target("")).await;
+    let why = dynode.parked(1).await;
+    assert!(why.contains("nothing is sent there since"), "{why}");
+    let listed = dynode.run(&["callbacks", "list", "--json"]).await.succeeded();
+    assert!(listed.contains("an operator disabled it"), "{listed}");
+    dynode.run(&["callbacks", "enable", "--all"]).await.succeeded();
+    let none = dynode.run(&["callbacks", "list"]).await;
+    assert!(none.err.contains("every target takes its callbacks"), "{none:?}");
+    let replayed = dynode.run(&["dead", "replay", "--all"]).await.succeeded();
+    assert!(replayed.contains("1 replayed"), "{replayed}");
+    within("the callback", deliveries.wait_until(|arrived| arrived.len() == 1)).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What tenants and keys may spend: each call holds the most that it may cost before it starts, and what it has cost after it has ended
+//! What tenants, keys and organisations may spend: each call holds the most that it may cost before it starts, and what it has cost after it has ended
 //! is spent. So the calls that have started never cost more together than was expected of them and the budget allows, however
 //! many start at once and at however many engines.
 //!
@@ -28,7 +28,7 @@ use broker::Seams;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use schemas::{Error, KeyBudget, Per, SentBy, Tenant};
+use schemas::{Error, KeyBudget, Parents, Per, SentBy, Tenant};
 use tokio::time::{self, MissedTickBehavior, sleep};
 use tracing::{debug, warn};
 
@@ -66,9 +66,15 @@ pub struct Hold {
 }
 
 impl Budgets {
-    /// What `rules` say, for the engine `node`.
-    pub fn new(rules: &[BudgetConfig], outbox: &Outbox, node: String, metrics: Arc<Metrics>) -> Self {
-        let (rules, seams) = (Rules::new(rules), outbox.seams().clone());
+    /// What `rules` say of tenants that have these `parents`, for the engine `node`.
+    pub fn new(
+        rules: &[BudgetConfig],
+        parents: BTreeMap<Tenant, Parents>,
+        outbox: &Outbox,
+        node: String,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (rules, seams) = (Rules::new(rules, parents), outbox.seams().clone());
         let store = Store::new(outbox.broker(), outbox.topology().budgets.clone());
         Self { rules, store, node, seams, metrics, accounts: Mutex::default() }
     }
@@ -83,12 +89,11 @@ impl Budgets {
     ) -> Result<Hold, Error> {
         let cost = Money::of_usd(cost_usd).max(Money::LEAST);
         let mut hold = Hold::default();
-        let of_tenant = self.rules.of(tenant.as_str()).map(|budget| (Owner::tenant(tenant), budget));
         let of_key = sent_by.and_then(|sent_by| {
             let budget = sent_by.budget.filter(KeyBudget::is_sound)?;
-            Some((Owner::key(tenant, &sent_by.key), Budget::from(budget)))
+            Some((Owner::Key(tenant.clone(), sent_by.key.clone()), Budget::from(budget)))
         });
-        for (owner, budget) in of_tenant.chain(of_key) {
+        for (owner, budget) in self.rules.of(tenant).chain(of_key) {
             loop {
                 let account = self.account(&owner, budget);
                 match account.hold(&self.store, cost).await {

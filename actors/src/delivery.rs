@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use adapters::retry_after;
 use async_trait::async_trait;
 use reqwest::{StatusCode, Url};
-use schemas::{CallbackJob, Error, ErrorCode, signature::SigningKey};
+use schemas::{CallbackJob, Error, ErrorCode, signature::SigningKey, target::shown};
 use serde_json::json;
 use tracing::{debug, warn};
 
@@ -130,7 +130,7 @@ impl Delivery {
             Ok(Some(target)) => {
                 self.metrics.callback("target_disabled");
                 let (tenant, target) = (&job.outcome.tenant, target.url);
-                warn!(%tenant, target, why, "nothing is sent to this target any more; POST /v1/callbacks/…/enable");
+                warn!(%tenant, target, why, "nothing is sent to this target any more; `dynode callbacks enable` ends that");
             }
             Ok(None) => {}
             // It goes on to be parked, which tells the same.
@@ -142,7 +142,7 @@ impl Delivery {
     fn park(&self, task: &Task<'_>, job: &CallbackJob, why: String) -> Verdict {
         let deliveries = task.lease.deliveries;
         let url = Url::parse(&job.callback.url);
-        let url = url.map_or_else(|_| "an invalid URL".into(), |url| targets::shown(&url));
+        let url = url.map_or_else(|_| "an invalid URL".into(), |url| shown(&url));
         let why = format!("callback to {url} not delivered in {deliveries} tries: {why}");
         let reason = Error::new(ErrorCode::ProviderUnavailable, why);
         let (tenant, id) = (job.outcome.tenant.to_string(), job.outcome.id.to_string());
@@ -189,7 +189,7 @@ impl Stage for Delivery {
         let known = self.targets.find(&place).await?;
         if let Some(since) = known.as_ref().and_then(|target| target.disabled_at) {
             self.metrics.callback("disabled");
-            let why = format!("nothing is sent there since {since}; POST /v1/callbacks/…/enable ends that");
+            let why = format!("nothing is sent there since {since}; `dynode callbacks enable` ends that");
             return Ok(self.park(&task, &job, why));
         }
         Ok(match self.deliver(&task, &job, (url, keys)).await {

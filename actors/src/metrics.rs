@@ -177,9 +177,20 @@ impl Metrics {
     }
 }
 
-/// Of what is a tenant's nothing is said of keys.
+/// Whose it is: only what that is called has a label.
 fn budget_labels(owner: &Owner, per: &'static str) -> Vec<KeyValue> {
-    let of_tenant = [KeyValue::new("tenant", owner.tenant.clone()), KeyValue::new("per", per)];
-    let of_key = owner.key.clone().map(|key| KeyValue::new("key", key));
-    of_tenant.into_iter().chain(of_key).collect()
+    let mut labels = vec![KeyValue::new("per", per)];
+    match owner {
+        Owner::Tenant(tenant) => labels.push(KeyValue::new("tenant", tenant.to_string())),
+        Owner::Key(tenant, key) => {
+            labels.push(KeyValue::new("tenant", tenant.to_string()));
+            labels.push(KeyValue::new("key", key.to_string()));
+        }
+        Owner::Parents(parents) => {
+            let named =
+                parents.named().filter_map(|(what, name)| Some(KeyValue::new(what, name?.to_owned())));
+            labels.extend(named);
+        }
+    }
+    labels
 }

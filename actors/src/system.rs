@@ -1,11 +1,12 @@
 //! The only public handle of the engine: start it, hear when it fails, drain it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use adapters::Registry;
 use broker::{AssetLimits, Broker, Objects, Seams, Topology};
 use futures_util::FutureExt;
 use ractor::{Actor, ActorRef};
+use schemas::{Parents, Tenant};
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
@@ -61,6 +62,8 @@ pub struct Parts {
     pub public_url: Option<String>,
     /// What tenants may spend.
     pub budgets: Vec<BudgetConfig>,
+    /// To whom tenants belong.
+    pub parents: BTreeMap<Tenant, Parents>,
     /// Time and randomness.
     pub seams: Seams,
     /// The name of this engine among those on the same broker: a subject token of its own.
@@ -141,8 +144,9 @@ impl System {
         let closings = Arc::new(Closings::new(outbox.clone(), Arc::clone(&governors), known));
         let listening = [control.listen(), closings.listen()];
 
-        let budgets = Budgets::new(&parts.budgets, &outbox, parts.node.clone(), Arc::clone(&metrics));
-        let budgets = Arc::new(budgets);
+        let (node, metrics_of_budgets) = (parts.node.clone(), Arc::clone(&metrics));
+        let budgets =
+            Arc::new(Budgets::new(&parts.budgets, parts.parents, &outbox, node, metrics_of_budgets));
         let can_sign = callbacks.default_secret.is_some();
         let measured = Arc::new(Measured::default());
         let router = Router::new(Arc::clone(&parts.registry), parts.waterfalls, Arc::clone(&measured));

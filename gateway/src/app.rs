@@ -30,6 +30,8 @@ use crate::{
 pub(crate) const RETRY_AFTER_MS: u64 = 1_000;
 /// By how much of itself such a hint is made longer at most: who is refused together does not return together.
 const RETRY_SPREAD: f64 = 0.5;
+/// The same of a limit, which knows when there is room again: few share it, and none is to wait for much longer than that.
+const LIMIT_SPREAD: f64 = 0.1;
 /// For so long after the broker was out of reach it may have forgotten what was told of requests that still wait: what
 /// waits longer is as rare as an id that is used again so late.
 const FORGETFUL: Duration = Duration::from_secs(10 * 60);
@@ -206,8 +208,7 @@ impl Shared {
 
     /// Spreads out when those who are refused now are to return.
     pub(crate) fn spread(&self, error: Error) -> Error {
-        let later = |ms: u64| ms + (ms as f64 * RETRY_SPREAD * self.parts.seams.fraction()) as u64;
-        Error { retry_after_ms: error.retry_after_ms.map(later), ..error }
+        later(error, self.parts.seams.fraction())
     }
 
     /// What refuses a request for which there is no room, whatever it asks for.
@@ -227,4 +228,25 @@ impl Shared {
 /// A refusal that a sender should repeat in a moment.
 pub(crate) fn overloaded(why: &str) -> Error {
     Error::new(ErrorCode::Overloaded, why).retry_after_ms(RETRY_AFTER_MS)
+}
+
+/// When to return, later by this `fraction` of what is allowed.
+fn later(error: Error, fraction: f64) -> Error {
+    let spread = if error.code == ErrorCode::RateLimited { LIMIT_SPREAD } else { RETRY_SPREAD };
+    let later = |ms: u64| ms + (ms as f64 * spread * fraction) as u64;
+    Error { retry_after_ms: error.retry_after_ms.map(later), ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_waited_for_as_long_as_it_needs_and_a_tenth_more_at_most() {
+        let hint =
+            |code, fraction| later(Error::new(code, "").retry_after_ms(60_000), fraction).retry_after_ms;
+        assert_eq!(hint(ErrorCode::RateLimited, 0.0), Some(60_000));
+        assert_eq!(hint(ErrorCode::RateLimited, 1.0), Some(66_000));
+        assert_eq!(hint(ErrorCode::Overloaded, 1.0), Some(90_000));
+    }
 }

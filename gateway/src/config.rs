@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use schemas::Tenant;
 use serde::{Deserialize, Deserializer, de};
 
@@ -35,6 +36,10 @@ pub struct Config {
     pub write_timeout_ms: u64,
     /// The most connections at once; more wait in the listener's backlog.
     pub connections_max: usize,
+    /// The most connections of clients at once from one address, or from one network of IPv6 (64 bits); one more is refused.
+    pub connections_per_ip_max: usize,
+    /// Networks whose connections are of many clients, and not counted by their addresses.
+    pub proxies: Vec<IpNet>,
     /// The most requests that doors wait for at once; one more is refused as `overloaded`.
     pub requests_inflight_max: usize,
     /// The most bytes of requests that are held at once, over all connections; one more is refused as `overloaded`.
@@ -82,6 +87,7 @@ impl Config {
             ("body_read_timeout_ms", self.body_read_timeout_ms),
             ("write_timeout_ms", self.write_timeout_ms),
             ("connections_max", self.connections_max as u64),
+            ("connections_per_ip_max", self.connections_per_ip_max as u64),
             ("requests_inflight_max", self.requests_inflight_max as u64),
             ("queue_max", self.queue_max),
             ("tenant_queue_max", self.tenant_queue_max),

@@ -10,11 +10,15 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::Watcher},
     service::TowerToHyperService,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tokio_util::{io::InspectReader, sync::CancellationToken};
 use tower::{ServiceExt, service_fn};
 use tracing::debug;
 
-use crate::{Config, idle::Use, impatient::Impatient, tls::Tls};
+use crate::{Config, http2::Frames, idle::Use, impatient::Impatient, metrics::Meters, tls::Tls};
 
 /// How many requests one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 200;
@@ -31,28 +35,64 @@ const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 100;
 
+/// What a connection is held to, and counted by.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    /// How long its client may take to send a head, and ask for nothing.
+    head_time: Duration,
+    /// How long it may leave unread what was sent to it.
+    write_time: Duration,
+    /// How often a quiet one is asked whether it is there.
+    ping_interval: Duration,
+    meters: Meters,
+}
+
+impl Bounds {
+    /// Those that are set.
+    pub(crate) fn of(config: &Config, meters: &Meters) -> Self {
+        Self {
+            head_time: Duration::from_millis(config.header_read_timeout_ms),
+            write_time: Duration::from_millis(config.write_timeout_ms),
+            ping_interval: config.ping_interval(),
+            meters: meters.clone(),
+        }
+    }
+
+    /// The same for a client that has only so much time to ask for something.
+    pub(crate) fn hurried(&self, time: Duration) -> Self {
+        Self { head_time: self.head_time.min(time), ..self.clone() }
+    }
+}
+
 /// Serves `stream` until its end. A connection that has not sent a whole request head in time is dropped, and so is one on
 /// which nothing is asked for as long: hyper's own timer starts only after it knows the protocol, and HTTP/2 has none.
-pub(crate) async fn serve<S>(stream: S, router: Router, config: &Config, tls: Option<&Tls>, watcher: Watcher)
+pub(crate) async fn serve<S>(stream: S, router: Router, bounds: &Bounds, tls: Option<&Tls>, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Below the TLS, which takes more than its client reads.
-    let stream = Impatient::new(stream, Duration::from_millis(config.write_timeout_ms));
+    let stream = Impatient::new(stream, bounds.write_time);
     match tls {
-        None => converse(stream, router, config, watcher).await,
+        None => converse(stream, router, bounds, watcher).await,
         Some(tls) => {
             if let Some(stream) = tls.accept(stream).await {
-                converse(stream, router, config, watcher).await;
+                converse(stream, router, bounds, watcher).await;
             }
         }
     }
 }
 
-async fn converse<S>(stream: S, router: Router, config: &Config, watcher: Watcher)
+async fn converse<S>(stream: S, router: Router, bounds: &Bounds, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (mut frames, flooded) = (Frames::begin(Instant::now()), CancellationToken::new());
+    let flood = flooded.clone();
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
+        if frames.read(bytes, Instant::now()) {
+            flood.cancel();
+        }
+    });
     let used = Use::begin();
     let noticed = used.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -60,14 +100,18 @@ where
         let answer = answer(router.clone(), request);
         async move { answer.await.map(|response| turn.until_sent(response)) }
     });
-    let head_time = Duration::from_millis(config.header_read_timeout_ms);
-    let builder = builder(head_time, config.ping_interval());
+    let head_time = bounds.head_time;
+    let builder = builder(head_time, bounds.ping_interval);
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(watcher.watch(connection.into_owned()));
     let ended = tokio::select! {
         // An answer that is ready goes before the clock, always.
         biased;
+        () = flooded.cancelled() => {
+            bounds.meters.flood("http2");
+            return debug!("a flood of pings and their like: connection cut");
+        }
         ended = &mut connection => ended,
         () = used.idle_for(head_time) => return debug!("nothing was asked for in time: connection dropped"),
     };

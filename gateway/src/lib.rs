@@ -7,10 +7,11 @@
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `tls`, `connection`, `impatient`, `idle` | sockets, and the limits of connections |
+//! | `peers`, `flood`, `http2` | how many connections come from one address; pings without number |
 //! | `router`, `origin`, `hardening`, `door` | the table of routes, and what every request passes |
 //! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
 //! | `keys` | the API keys, and the door at which they are managed |
-//! | `quota`, [`tenants`] | how much one caller may ask for in a minute and at once; to whom tenants belong |
+//! | `quota`, [`tenants`] | how much may be asked for in a minute and at once; to whom tenants belong |
 //! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
@@ -54,9 +55,11 @@ mod estimate;
 mod events;
 mod feed;
 mod feedback;
+mod flood;
 mod frame;
 mod hardening;
 mod health;
+mod http2;
 mod hub;
 mod idle;
 mod impatient;
@@ -71,6 +74,7 @@ mod openai;
 mod openapi;
 mod origin;
 mod page;
+mod peers;
 mod pools;
 mod quota;
 mod record;
@@ -103,5 +107,5 @@ pub use keys::{Access, ConfiguredKeys, KeyConfig, config_hash};
 pub use openapi::openapi;
 pub use server::Gateway;
 pub use standby::Standby;
-pub use tenants::{TenantConfig, Tenants};
+pub use tenants::{LimitConfig, TenantConfig, Tenants};
 pub use webhooks::Signers;

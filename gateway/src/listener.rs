@@ -1,7 +1,7 @@
 //! Where connections come from: a socket, or whoever hands them in. In a simulation no byte passes the kernel, whose
 //! time cannot be paused.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use tokio::{
     io::DuplexStream,
@@ -21,7 +21,8 @@ pub(crate) enum Listener {
 
 /// A connection that has come in.
 pub(crate) enum Incoming {
-    Tcp(TcpStream),
+    /// From this address.
+    Tcp(TcpStream, IpAddr),
     Given(DuplexStream),
 }
 
@@ -29,7 +30,10 @@ impl Listener {
     /// The next connection, however long that takes.
     pub(crate) async fn accept(&mut self) -> Incoming {
         match self {
-            Self::Socket(listener) => Incoming::Tcp(accept_one(listener).await),
+            Self::Socket(listener) => {
+                let (stream, address) = accept_one(listener).await;
+                Incoming::Tcp(stream, address)
+            }
             Self::Given(streams) => match streams.recv().await {
                 Some(stream) => Incoming::Given(stream),
                 None => std::future::pending().await,
@@ -38,15 +42,15 @@ impl Listener {
     }
 }
 
-/// The next connection of a socket, however long that takes.
-pub(crate) async fn accept_one(listener: &TcpListener) -> TcpStream {
+/// The next connection of a socket, however long that takes, and from where it is.
+pub(crate) async fn accept_one(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "cannot set TCP_NODELAY");
                 }
-                return stream;
+                return (stream, peer.ip());
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");

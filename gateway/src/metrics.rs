@@ -19,6 +19,9 @@ pub(crate) struct Meters {
     ended: Counter<u64>,
     duration: Histogram<f64>,
     inflight: UpDownCounter<i64>,
+    connections: UpDownCounter<i64>,
+    turned_away: Counter<u64>,
+    floods: Counter<u64>,
     sockets: UpDownCounter<i64>,
     members: UpDownCounter<i64>,
     request_bytes: UpDownCounter<i64>,
@@ -48,6 +51,15 @@ impl Meters {
                 .with_boundaries(DURATION_BOUNDS_S.to_vec())
                 .build(),
             inflight: level("dynode_gateway_inflight", "requests that doors wait for"),
+            connections: level("dynode_gateway_connections", "open connections"),
+            turned_away: counter(
+                "dynode_gateway_connections_turned_away",
+                "connections of addresses that had as many as they may, by whether they were told",
+            ),
+            floods: counter(
+                "dynode_gateway_floods",
+                "connections that were cut since their clients sent pings and their like without end",
+            ),
             sockets: level("dynode_gateway_sockets", "open WebSockets"),
             members: level("dynode_gateway_members", "sessions that WebSockets have joined"),
             request_bytes: level("dynode_gateway_request_bytes", "bytes of requests that doors hold"),
@@ -87,6 +99,18 @@ impl Meters {
         self.ended.add(1, &labels);
         self.duration.record(seconds, &labels[..1]);
         self.inflight.add(-1, &labels[..1]);
+    }
+
+    pub(crate) fn connection(&self, change: i64) {
+        self.connections.add(change, &[]);
+    }
+
+    pub(crate) fn turned_away(&self, is_told: bool) {
+        self.turned_away.add(1, &[KeyValue::new("told", is_told)]);
+    }
+
+    pub(crate) fn flood(&self, protocol: &'static str) {
+        self.floods.add(1, &[KeyValue::new("protocol", protocol)]);
     }
 
     pub(crate) fn socket(&self, change: i64) {

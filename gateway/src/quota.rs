@@ -1,5 +1,6 @@
-//! How much one caller may ask for: requests and tokens in any minute, and requests at once; of a key, and of all keys of a
-//! tenant together. Each gateway counts what is asked of it: over several, as much may be asked of each.
+//! How much may be asked for: requests and tokens in any minute, and requests at once; by a key, by all keys of a tenant
+//! together, and by all tenants of an organisation. Each gateway counts what is asked of it: over several, as much may be
+//! asked of each.
 
 mod minute;
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use schemas::{CallerLimits, Error, ErrorCode, EventBody, Request, Tenant};
+use schemas::{CallerLimits, Error, ErrorCode, EventBody, Request};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use crate::{
     app::{RETRY_AFTER_MS, Shared},
     caller::Caller,
     frame::Frame,
+    tenants::Group,
 };
 use minute::Minute;
 
@@ -44,9 +46,9 @@ struct Counts {
     open: u32,
 }
 
-/// Those of tenants that have limits.
+/// Those of tenants, and of groups of them, that have limits.
 #[derive(Debug, Default)]
-pub(crate) struct Quotas(DashMap<Tenant, Arc<Quota>>);
+pub(crate) struct Quotas(DashMap<Group, Arc<Quota>>);
 
 /// What a request has taken.
 #[derive(Debug, Default)]
@@ -84,19 +86,18 @@ struct Met {
 impl Quotas {
     /// Takes what `request` needs, or says which limit was met, and when to return. What is refused takes nothing.
     pub(crate) fn take(&self, app: &Shared, caller: &Caller, request: &Request) -> Result<Taken, Error> {
-        let tenant = &caller.tenant;
-        let of_tenant = Some(app.parts.access.tenants.limits(tenant)).filter(is_limited);
-        let of_tenant = of_tenant.map(|limits| {
-            let quota = Arc::clone(&self.0.entry(tenant.clone()).or_default());
-            (format!("the tenant `{tenant}`"), limits, quota)
+        let of_groups = app.parts.access.tenants.limits(&caller.tenant).into_iter().map(|(group, limits)| {
+            let owner = group.to_string();
+            let quota = Arc::clone(&self.0.entry(group).or_default());
+            (owner, limits, quota)
         });
-        let of_key = caller.key().filter(|key| is_limited(&key.limits)).zip(caller.quota());
+        let of_key = caller.key().filter(|key| key.limits != CallerLimits::NONE).zip(caller.quota());
         let of_key = of_key.map(|(key, quota)| (format!("the API key `{}`", key.id), key.limits, quota));
         let mut taken = Taken::default();
         let (now, tokens) = (Instant::now(), estimate(request));
-        for (owner, limits, quota) in of_key.into_iter().chain(of_tenant) {
+        for (owner, limits, quota) in of_key.into_iter().chain(of_groups) {
             if let Err(met) = quota.take(&limits, tokens, now) {
-                // What the other had counted is taken back with it.
+                // What the others had counted is taken back with it.
                 taken.undo(now);
                 return Err(met.refusal(&owner));
             }
@@ -106,10 +107,6 @@ impl Quotas {
         }
         Ok(taken)
     }
-}
-
-fn is_limited(limits: &CallerLimits) -> bool {
-    *limits != CallerLimits::NONE
 }
 
 impl Taken {

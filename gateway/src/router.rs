@@ -87,6 +87,7 @@ fn operators() -> Table {
         .get("/metrics", health::metrics, describe::health::get_metrics)
         .get("/v1/status", status::get, describe::operations::get_status)
         .get("/v1/callbacks", targets::list, describe::operations::list_callback_targets)
+        .post("/v1/callbacks/disable", targets::disable, describe::operations::disable_callback_target)
         .post("/v1/callbacks/{id}/enable", targets::enable, describe::operations::enable_callback_target)
         .get("/v1/dead", dead::list, describe::operations::list_dead_letters)
         .get("/v1/dead/{sequence}", dead::show, describe::operations::get_dead_letter)

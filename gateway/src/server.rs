@@ -1,26 +1,33 @@
 //! The life of the gateway: bind, accept, drain, end.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use futures_util::future::join_all;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
-    io::DuplexStream,
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    net::TcpStream,
     sync::{Semaphore, mpsc},
     task::JoinSet,
     time::Instant,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     Config, Error, Parts, Standby,
     app::{App, Shared},
-    connection,
+    connection::{self, Bounds},
     hub::{self, Ears, Hub},
     keys::{Reach, keeper},
     linger,
     listener::{Incoming, Listener},
+    peers::{Peers, Seat, TOLD_MAX, TOLD_TIME},
     router::{self, Side},
     standby::Management,
     tls::Tls,
@@ -147,10 +154,10 @@ fn doors(app: &App, listener: Listener, tls: Option<Arc<Tls>>, management: Manag
     // Those who are handed in have not come by an address.
     let address = if matches!(listener, Listener::Given(_)) { "" } else { config.listen.as_str() };
     let clients = router::routes(app.clone(), side, address);
-    let mut doors = vec![Doors::new(app, listener, tls, clients)];
+    let mut doors = vec![Doors::new(app, listener, tls, clients, Some(Peers::new(config)))];
     doors.extend(own.map(|(listener, tls)| {
         let operators = router::routes(app.clone(), Side::Operators, &config.manage_listen);
-        Doors::new(app, Listener::Socket(listener), tls, operators)
+        Doors::new(app, Listener::Socket(listener), tls, operators, None)
     }));
     doors
 }
@@ -166,20 +173,34 @@ struct Doors {
     listener: Listener,
     tls: Option<Arc<Tls>>,
     router: Router,
+    bounds: Bounds,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
+    /// Where it is counted how many connections come from one address.
+    peers: Option<Arc<Peers>>,
+    /// One permit for each connection that is told that it is one too many.
+    told: Arc<Semaphore>,
     connections: JoinSet<()>,
 }
 
 impl Doors {
-    fn new(app: &App, listener: Listener, tls: Option<Arc<Tls>>, router: Router) -> Self {
+    fn new(
+        app: &App,
+        listener: Listener,
+        tls: Option<Arc<Tls>>,
+        router: Router,
+        peers: Option<Arc<Peers>>,
+    ) -> Self {
         Self {
+            bounds: Bounds::of(&app.config, &app.meters),
             app: app.clone(),
             listener,
             tls,
             router,
             graceful: GracefulShutdown::new(),
             places: Arc::new(Semaphore::new(app.config.connections_max)),
+            peers,
+            told: Arc::new(Semaphore::new(TOLD_MAX)),
             connections: JoinSet::new(),
         }
     }
@@ -195,17 +216,49 @@ impl Doors {
                 Some(_) = self.connections.join_next(), if !self.connections.is_empty() => continue,
                 stream = self.listener.accept() => stream,
             };
-            let (router, app, watcher) = (self.router.clone(), self.app.clone(), self.graceful.watcher());
-            let tls = self.tls.clone();
-            self.connections.spawn(async move {
-                let (config, tls) = (&app.config, tls.as_deref());
-                match stream {
-                    Incoming::Tcp(stream) => connection::serve(stream, router, config, tls, watcher).await,
-                    Incoming::Given(stream) => connection::serve(stream, router, config, tls, watcher).await,
-                }
-                drop(place);
-            });
+            match stream {
+                Incoming::Given(stream) => self.serve(stream, (place, Seat::FREE)),
+                Incoming::Tcp(stream, address) => match self.seat(address) {
+                    Ok(seat) => self.serve(stream, (place, seat)),
+                    Err(refusing) => self.turn_away(stream, refusing),
+                },
+            }
         }
+    }
+
+    /// A place for a connection from `address`, or what one is answered for which there is none.
+    fn seat(&self, address: IpAddr) -> Result<Seat, Router> {
+        let Some(peers) = &self.peers else { return Ok(Seat::FREE) };
+        peers.seat(address).ok_or_else(|| peers.refusing())
+    }
+
+    /// Answers it by the side of the others, for as long as it holds what it `holds`.
+    fn serve<S>(&mut self, stream: S, holds: impl Send + 'static)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (router, bounds, meters) = (self.router.clone(), self.bounds.clone(), self.app.meters.clone());
+        let (tls, watcher) = (self.tls.clone(), self.graceful.watcher());
+        self.connections.spawn(async move {
+            meters.connection(1);
+            connection::serve(stream, router, &bounds, tls.as_deref(), watcher).await;
+            meters.connection(-1);
+            drop(holds);
+        });
+    }
+
+    /// Tells it that it is one too many, or closes it where many are told so already.
+    fn turn_away(&mut self, stream: TcpStream, router: Router) {
+        let told = Arc::clone(&self.told).try_acquire_owned();
+        self.app.meters.turned_away(told.is_ok());
+        debug!(is_told = told.is_ok(), "an address has as many connections as it may: one was turned away");
+        let Ok(told) = told else { return };
+        let (bounds, tls) = (self.bounds.hurried(TOLD_TIME), self.tls.clone());
+        let watcher = self.graceful.watcher();
+        self.connections.spawn(async move {
+            connection::serve(stream, router, &bounds, tls.as_deref(), watcher).await;
+            drop(told);
+        });
     }
 
     /// Closes idle connections, lets answers finish, then cuts.

@@ -14,10 +14,11 @@ use tokio::{
 use crate::{
     Config, Error, anthropic,
     app::overloaded,
-    connection,
+    connection::{self, Bounds},
     hardening::harden,
     health::{self, BROKER_UNREACHABLE},
     listener::accept_one,
+    metrics::Meters,
     refusal,
     tls::Tls,
 };
@@ -112,24 +113,28 @@ impl Standby {
     }
 
     async fn accept(&self, connections: &mut JoinSet<()>, graceful: &GracefulShutdown) -> Infallible {
-        let (config, router) = (Arc::new(self.config.clone()), routes());
+        let (config, router) = (&self.config, routes());
+        let bounds = Bounds::of(config, &Meters::new());
         loop {
             let has_place = connections.len() < config.connections_max;
             let (stream, tls) = tokio::select! {
-                stream = accept_one(&self.listener), if has_place => (stream, self.tls.clone()),
+                (stream, _) = accept_one(&self.listener), if has_place => (stream, self.tls.clone()),
                 (stream, tls) = self.accept_operator() => (stream, tls),
                 Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             };
-            let (config, router, watcher) = (Arc::clone(&config), router.clone(), graceful.watcher());
+            let (bounds, router, watcher) = (bounds.clone(), router.clone(), graceful.watcher());
             connections.spawn(async move {
-                connection::serve(stream, router, &config, tls.as_deref(), watcher).await;
+                connection::serve(stream, router, &bounds, tls.as_deref(), watcher).await;
             });
         }
     }
 
     async fn accept_operator(&self) -> (TcpStream, Option<Arc<Tls>>) {
         match &self.management {
-            Management::At { listener, tls, .. } => (accept_one(listener).await, tls.clone()),
+            Management::At { listener, tls, .. } => {
+                let (stream, _) = accept_one(listener).await;
+                (stream, tls.clone())
+            }
             Management::Here | Management::Nowhere => std::future::pending().await,
         }
     }

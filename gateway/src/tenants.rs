@@ -1,6 +1,11 @@
-//! What the configuration says of tenants: to whom they belong, and how much each may ask for.
+//! What the configuration says of tenants: to whom they belong, and how much each may ask for, and all of an organisation
+//! together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use parking_lot::RwLock;
 use schemas::{CallerLimits, Parents, Tenant};
@@ -26,9 +31,56 @@ pub struct TenantConfig {
     pub concurrency: Option<u32>,
 }
 
+/// One `[[limits]]`: how much all tenants of an organisation may ask for together, or of an instance or a project of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitConfig {
+    /// The organisation.
+    pub organisation: String,
+    /// The instance within that; all of them where none is named.
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// The project within that; likewise.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// The most requests in a minute.
+    #[serde(default)]
+    pub requests_per_minute: Option<u32>,
+    /// The most tokens in a minute.
+    #[serde(default)]
+    pub tokens_per_minute: Option<u32>,
+    /// The most requests at once.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
+}
+
 /// The tenants of the configuration. Cheap to clone; all clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Tenants(Arc<RwLock<BTreeMap<Tenant, TenantConfig>>>);
+pub struct Tenants(Arc<RwLock<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    tenants: BTreeMap<Tenant, TenantConfig>,
+    limits: Vec<LimitConfig>,
+}
+
+/// Of whom something is limited beside a single key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Group {
+    /// All keys of a tenant.
+    Tenant(Tenant),
+    /// All tenants that have these parents.
+    Parents(Parents),
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tenant(tenant) => write!(f, "the tenant `{tenant}`"),
+            Self::Parents(parents) => write!(f, "{parents}"),
+        }
+    }
+}
 
 impl TenantConfig {
     /// Checks all; the error is the place and what is wrong there.
@@ -48,7 +100,8 @@ impl TenantConfig {
         }
     }
 
-    fn parents(&self) -> Parents {
+    /// To whom it belongs.
+    pub fn parents(&self) -> Parents {
         Parents {
             organisation: self.organisation.clone(),
             instance: self.instance.clone(),
@@ -57,24 +110,140 @@ impl TenantConfig {
     }
 }
 
+impl LimitConfig {
+    /// Checks all, beside these `tenants`; the error is the place and what is wrong there.
+    pub fn check(all: &[Self], tenants: &BTreeMap<Tenant, TenantConfig>) -> Result<(), (String, String)> {
+        let mut seen = BTreeSet::new();
+        for (index, limit) in all.iter().enumerate() {
+            let fault = |field: &str, why: String| Err((format!("limits[{index}].{field}"), why));
+            let (parents, limits) = (limit.parents(), limit.limits());
+            if let Some(field) = zero(&limits) {
+                return fault(field, NO_LIMIT.to_owned());
+            }
+            if limits == CallerLimits::NONE {
+                let why = "nothing is limited: name requests_per_minute, tokens_per_minute or concurrency";
+                return fault("organisation", why.to_owned());
+            }
+            if !tenants.values().any(|tenant| parents.include(&tenant.parents())) {
+                return fault("organisation", format!("no tenant of [tenants] is of {parents}"));
+            }
+            if !seen.insert(parents.clone()) {
+                return fault("organisation", format!("{parents} has its limits already"));
+            }
+        }
+        Ok(())
+    }
+
+    const fn limits(&self) -> CallerLimits {
+        CallerLimits {
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            concurrency: self.concurrency,
+        }
+    }
+
+    fn parents(&self) -> Parents {
+        Parents {
+            organisation: Some(self.organisation.clone()),
+            instance: self.instance.clone(),
+            project: self.project.clone(),
+        }
+    }
+}
+
 impl Tenants {
-    /// These `tenants`, which were checked.
-    pub fn new(tenants: &BTreeMap<Tenant, TenantConfig>) -> Self {
-        Self(Arc::new(RwLock::new(tenants.clone())))
+    /// These `tenants`, and the `limits` of their parents; both were checked.
+    pub fn new(tenants: &BTreeMap<Tenant, TenantConfig>, limits: &[LimitConfig]) -> Self {
+        let known = Self::default();
+        known.replace(tenants, limits);
+        known
     }
 
     /// From now on it is these.
-    pub fn replace(&self, tenants: &BTreeMap<Tenant, TenantConfig>) {
-        self.0.write().clone_from(tenants);
+    pub fn replace(&self, tenants: &BTreeMap<Tenant, TenantConfig>, limits: &[LimitConfig]) {
+        *self.0.write() = Known { tenants: tenants.clone(), limits: limits.to_vec() };
     }
 
-    /// How much `tenant` may ask for.
-    pub(crate) fn limits(&self, tenant: &Tenant) -> CallerLimits {
-        self.0.read().get(tenant).map_or(CallerLimits::NONE, TenantConfig::limits)
+    /// How much `tenant` may ask for, and each group of tenants that it is of; its own limits come first.
+    pub(crate) fn limits(&self, tenant: &Tenant) -> Vec<(Group, CallerLimits)> {
+        let known = self.0.read();
+        let Some(config) = known.tenants.get(tenant) else { return Vec::new() };
+        let own = Some(config.limits()).filter(|limits| *limits != CallerLimits::NONE);
+        let mut limits: Vec<_> =
+            own.map(|limits| (Group::Tenant(tenant.clone()), limits)).into_iter().collect();
+        if !known.limits.is_empty() {
+            let parents = config.parents();
+            let of_parents = known.limits.iter().map(|limit| (limit.parents(), limit.limits()));
+            let of_parents = of_parents.filter(|(group, _)| group.include(&parents));
+            limits.extend(of_parents.map(|(group, limits)| (Group::Parents(group), limits)));
+        }
+        limits
     }
 
     /// To whom each belongs.
     pub(crate) fn parents(&self) -> BTreeMap<Tenant, Parents> {
-        self.0.read().iter().map(|(name, tenant)| (name.clone(), tenant.parents())).collect()
+        self.0.read().tenants.iter().map(|(name, tenant)| (name.clone(), tenant.parents())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(organisation: &str, instance: Option<&str>) -> LimitConfig {
+        LimitConfig {
+            organisation: organisation.to_owned(),
+            instance: instance.map(str::to_owned),
+            requests_per_minute: Some(7),
+            ..LimitConfig::default()
+        }
+    }
+
+    fn tenants() -> BTreeMap<Tenant, TenantConfig> {
+        let of = |instance: &str| TenantConfig {
+            organisation: Some("Acme".to_owned()),
+            instance: Some(instance.to_owned()),
+            ..TenantConfig::default()
+        };
+        let name = |name| Tenant::new(name).unwrap();
+        [(name("a"), of("production")), (name("b"), of("staging")), (name("c"), TenantConfig::default())]
+            .into()
+    }
+
+    #[test]
+    fn a_tenant_falls_under_the_limits_of_those_that_it_is_of() {
+        let known = Tenants::new(&tenants(), &[limit("Acme", Some("staging")), limit("Acme", None)]);
+        let of = |tenant| {
+            let limits = known.limits(&Tenant::new(tenant).unwrap());
+            limits.iter().map(|(group, _)| group.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("a"), ["the organisation `Acme`"]);
+        assert_eq!(of("b"), ["the organisation `Acme`, instance `staging`", "the organisation `Acme`"]);
+        assert!(of("c").is_empty() && of("d").is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let ok = limit("Acme", None);
+        let rows = [
+            (
+                limit("Acne", None),
+                "limits[1].organisation: no tenant of [tenants] is of the organisation `Acne`",
+            ),
+            (ok.clone(), "limits[1].organisation: the organisation `Acme` has its limits already"),
+            (
+                LimitConfig { concurrency: Some(0), ..limit("Acme", Some("staging")) },
+                "limits[1].concurrency: ",
+            ),
+            (
+                LimitConfig { requests_per_minute: None, ..limit("Acme", Some("staging")) },
+                "limits[1].organisation: nothing is limited",
+            ),
+        ];
+        for (wrong, why) in rows {
+            let (path, what) = LimitConfig::check(&[ok.clone(), wrong], &tenants()).unwrap_err();
+            let fault = format!("{path}: {what}");
+            assert!(fault.starts_with(why), "{fault}");
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! | [`action`] | the kinds of work and the check of a payload against its action |
 //! | [`request`], [`work`] | what a publisher sends, what a worker receives |
 //! | [`event`], [`outcome`] | what happens on the way, how it ends |
+//! | [`parents`] | to whom tenants belong |
 //! | [`ledger`], [`usage`] | what each request has used and cost; the sums of that |
 //! | [`estimate`] | what a request would cost |
 //! | [`chat`], [`embedding`], [`media`] | payloads and outputs, by action |
@@ -40,6 +41,7 @@ pub mod key;
 pub mod ledger;
 pub mod media;
 pub mod outcome;
+pub mod parents;
 pub mod request;
 pub mod secret;
 pub mod signature;
@@ -65,13 +67,14 @@ pub use key::{ApiKey, BadKey, CallerLimits, KeyBudget, KeyMode, KeyRecord, Per, 
 pub use ledger::{LedgerEntry, LedgerLine};
 pub use media::{Asset, AssetRecord, ImageRequest, MediaOutput, SearchRequest, SpeechRequest, VideoRequest};
 pub use outcome::{AttemptRecord, Outcome, Output, Status, Timings, Usage};
+pub use parents::Parents;
 pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
 pub use socket::{SocketControl, SocketEvent, SocketRequest};
 pub use subject::Subjects;
 pub use target::Target;
 pub use token::{InvalidToken, KeyId, RequestId, Tenant};
-pub use usage::{Dimension, Parents, UsageKey, UsageReport, UsageRow, UsageSum};
+pub use usage::{Dimension, UsageKey, UsageReport, UsageRow, UsageSum};
 pub use work::{CallbackJob, Closing, Plan, Step, Work};
 
 /// The version of the contract that this build writes.

@@ -10,6 +10,12 @@ use crate::{Action, Error, ErrorCode, Format, KeyId, KeyMode, RequestId, Secret,
 
 /// The longest list of metadata, as in the OpenAI API.
 pub const METADATA_ENTRIES_MAX: usize = 16;
+/// The longest waterfall that a request names: each of its steps may be called, and costs.
+pub const WATERFALL_STEPS_MAX: usize = 32;
+/// The longest name of a model, and the longest step of a waterfall, in bytes: errors repeat them.
+pub const NAME_BYTES_MAX: usize = 256;
+/// The longest address of a callback, in bytes: it is kept and told.
+pub const URL_BYTES_MAX: usize = 2_048;
 /// The longest deadline: a day, in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
@@ -108,6 +114,7 @@ pub struct Route {
     pub prefer: Option<Prefer>,
     /// Providers to try in this order, each `provider` or `provider/model`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = WATERFALL_STEPS_MAX))]
     pub waterfall: Vec<String>,
     /// The most that this request may be expected to cost, in US dollars: a model that is dearer, or whose price nobody
     /// knows, is left out.
@@ -232,6 +239,7 @@ impl Request {
                 format!("at most {METADATA_ENTRIES_MAX} entries are kept"),
             ));
         }
+        self.check_lengths()?;
         if let Some(callback) = &self.callback
             && !callback.url.starts_with("http://")
             && !callback.url.starts_with("https://")
@@ -264,6 +272,26 @@ impl Request {
             return Err(Error::invalid("payload", format!("nests deeper than {PAYLOAD_DEPTH_MAX} levels")));
         }
         self.action.check_payload(&self.payload)
+    }
+
+    fn check_lengths(&self) -> Result<(), Error> {
+        let steps = &self.route.waterfall;
+        if steps.len() > WATERFALL_STEPS_MAX {
+            let why = format!("{} steps; at most {WATERFALL_STEPS_MAX} are tried", steps.len());
+            return Err(Error::invalid("route.waterfall", why));
+        }
+        let (longest, url) =
+            (steps.iter().map(String::len).max(), self.callback.as_ref().map(|to| to.url.len()));
+        for (param, length, most) in [
+            ("route.waterfall", longest, NAME_BYTES_MAX),
+            ("payload.model", self.model().map(str::len), NAME_BYTES_MAX),
+            ("callback.url", url, URL_BYTES_MAX),
+        ] {
+            if length.is_some_and(|length| length > most) {
+                return Err(Error::invalid(param, format!("is longer than {most} bytes")));
+            }
+        }
+        Ok(())
     }
 
     /// Whether it is answered alike each time, as far as its sender can say, and it is decided what it is.
@@ -341,6 +369,17 @@ mod tests {
         assert_eq!(at(Request { deadline_ms: Some(0), ..chat() }), "deadline_ms");
         let callback = Callback { url: "ftp://x".into(), secret: None, second_secret: None };
         assert_eq!(at(Request { callback: Some(callback), ..chat() }), "callback.url");
+        let url = format!("https://x/{}", "y".repeat(URL_BYTES_MAX));
+        let callback = Callback { url, secret: None, second_secret: None };
+        assert_eq!(at(Request { callback: Some(callback), ..chat() }), "callback.url");
+        let long = "m".repeat(NAME_BYTES_MAX + 1);
+        for waterfall in [vec!["sim".to_owned(); WATERFALL_STEPS_MAX + 1], vec![long.clone()]] {
+            let route = Route { waterfall, ..Route::default() };
+            assert_eq!(at(Request { route, ..chat() }), "route.waterfall");
+        }
+        let mut payload = chat().payload;
+        payload["model"] = json!(long);
+        assert_eq!(at(Request { payload, ..chat() }), "payload.model");
         for cost in [-0.1, f64::NAN, f64::INFINITY] {
             let route = Route { max_cost_usd: Some(cost), ..Route::default() };
             assert_eq!(at(Request { route, ..chat() }), "route.max_cost_usd");

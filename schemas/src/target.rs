@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use crate::Tenant;
 
@@ -24,7 +25,12 @@ pub struct Target {
     pub why: String,
 }
 
-/// The name of the target `url`, which is without a query, among those of its tenant.
+/// What is shown of `url`: all but what may be secret in it, its query and its user. Targets are told apart by this.
+pub fn shown(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+/// The name of the target `url`, as it is [`shown`], among those of its tenant.
 pub fn id(url: &str) -> String {
     let digits = Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     digits[..ID_DIGITS].to_owned()
@@ -33,11 +39,6 @@ pub fn id(url: &str) -> String {
 /// Where the record of a target is kept.
 pub fn key(tenant: &Tenant, id: &str) -> String {
     format!("{tenant}.{id}")
-}
-
-/// The id of a target of `tenant`, by where its record is kept.
-pub fn id_of<'a>(tenant: &Tenant, key: &'a str) -> Option<&'a str> {
-    key.strip_prefix(tenant.as_str())?.strip_prefix('.')
 }
 
 /// Whether `id` is the name of a target.
@@ -50,12 +51,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_found_by_its_tenant_alone() {
-        let (acme, other) = (Tenant::new("acme").unwrap(), Tenant::new("acme-2").unwrap());
-        let id = id("https://example.com/hook");
+    fn a_target_is_told_by_what_is_shown_of_it() {
+        let url = Url::parse("https://user:canary@EXAMPLE.com:443/hook?key=canary#canary").unwrap();
+        assert_eq!(shown(&url), "https://example.com/hook");
+        let id = id(&shown(&url));
         assert!(is_id(&id) && !is_id("x") && !is_id(&id.to_uppercase()));
-        let key = key(&acme, &id);
-        assert_eq!(id_of(&acme, &key), Some(id.as_str()));
-        assert_eq!(id_of(&other, &key), None);
+        assert_eq!(key(&Tenant::new("acme").unwrap(), &id), format!("acme.{id}"));
     }
 }

@@ -10,7 +10,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Error, KeyId, LedgerEntry, LedgerLine, RequestId, Tenant, Usage};
+use crate::{Action, Error, KeyId, LedgerEntry, LedgerLine, Parents, RequestId, Tenant, Usage};
 
 /// What sums can be told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -122,17 +122,6 @@ pub struct UsageKey {
     /// The model that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-}
-
-/// To whom a tenant belongs, the largest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parents {
-    /// The organisation.
-    pub organisation: Option<String>,
-    /// The instance within it.
-    pub instance: Option<String>,
-    /// The project within that.
-    pub project: Option<String>,
 }
 
 /// A sum.

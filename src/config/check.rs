@@ -2,7 +2,7 @@
 
 use actors::BudgetConfig;
 use adapters::Registry;
-use gateway::{KeyConfig, TenantConfig};
+use gateway::{KeyConfig, LimitConfig, TenantConfig};
 use schemas::{Subjects, request::DEADLINE_MS_MAX};
 use tracing_subscriber::EnvFilter;
 
@@ -68,8 +68,10 @@ pub(super) fn check(config: &mut Config) -> Result<Registry, Fault> {
     }
     config.settle(&registry);
     config.waterfalls.check(&registry).map_err(|error| Fault::new(error.path, error.why))?;
-    BudgetConfig::check(&config.budgets).map_err(|error| Fault::new(error.path, error.why))?;
+    let budgets = BudgetConfig::check(&config.budgets, &config.parents());
+    budgets.map_err(|error| Fault::new(error.path, error.why))?;
     TenantConfig::check(&config.tenants).map_err(|(path, why)| Fault::new(path, why))?;
+    LimitConfig::check(&config.limits, &config.tenants).map_err(|(path, why)| Fault::new(path, why))?;
     KeyConfig::check(&config.keys).map_err(|(path, why)| Fault::new(path, why))?;
     Ok(registry)
 }

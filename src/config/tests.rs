@@ -36,7 +36,7 @@ fn the_defaults_are_a_configuration() {
     let config = of_variables(&[]).unwrap();
     assert_eq!(config.gateway.listen, "127.0.0.1:8321");
     assert_eq!(config.broker, BrokerChoice::Auto);
-    assert_eq!(config.limits(), broker::Limits::default());
+    assert_eq!(config.stream_limits(), broker::Limits::default());
     let models: Vec<_> = config.providers["sim"].models.keys().map(String::as_str).collect();
     assert_eq!(models, ["sim-chat", "sim-embed", "sim-fast", "sim-image", "sim-speech"]);
 }
@@ -209,11 +209,28 @@ fn what_is_wrong_with_a_budget_is_told_with_its_line() {
         ),
         ("tenant = \"a\"\nper = \"day\"\nusd = -1", "dynode.toml:4:1: budgets[0].usd: expected an amount"),
         ("tenant = \"a b\"\nper = \"day\"\nusd = 1", "dynode.toml:2:1: budgets[0].tenant: `a b` is not"),
+        (
+            "organisation = \"A\"\nper = \"day\"\nusd = 1",
+            "dynode.toml:2:1: budgets[0].organisation: no tenant",
+        ),
     ];
     for (text, expected) in table {
         let error = of_file(&format!("[[budgets]]\n{text}")).expect_err(text);
         assert!(error.starts_with(expected), "{text}\n  told:     {error}\n  expected: {expected}");
     }
+}
+
+#[test]
+fn limits_are_of_an_organisation_that_tenants_have() {
+    let error = of_file("[[limits]]\norganisation = \"Acme\"\nconcurrency = 2").unwrap_err();
+    let why = "dynode.toml:2:1: limits[0].organisation: no tenant of [tenants] is of the organisation `Acme`";
+    assert!(error.starts_with(why), "{error}");
+    let tenants =
+        "[tenants.a]\norganisation = \"Acme\"\n[tenants.b]\norganisation = \"Acme\"\nproject = \"x\"\n";
+    let budget = "[[budgets]]\norganisation = \"Acme\"\nproject = \"x\"\nper = \"day\"\nusd = 1\n";
+    let limits = "[[limits]]\norganisation = \"Acme\"\nconcurrency = 2";
+    let config = of_file(&format!("{tenants}{budget}{limits}")).unwrap();
+    assert_eq!((config.limits.len(), config.budgets.len()), (1, 1));
 }
 
 /// The gateway has a copy of it, which nobody has written down.
@@ -277,7 +294,7 @@ fn every_key_of_the_default_configuration_has_a_comment() {
 #[test]
 fn every_key_that_is_known_stands_in_the_default_configuration() {
     /// Keys that hold tables: they stand in no line of their own.
-    const TABLES: [&str; 15] = [
+    const TABLES: [&str; 16] = [
         "assets",
         "budgets",
         "ledger",
@@ -293,6 +310,7 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         "models",
         "keys",
         "tenants",
+        "limits",
     ];
     let tables: BTreeMap<&str, &str> = [
         ("", "nonsense = 1"),
@@ -303,6 +321,7 @@ fn every_key_that_is_known_stands_in_the_default_configuration() {
         ("callbacks", "[callbacks]\nnonsense = 1"),
         ("budgets", "[[budgets]]\nnonsense = 1"),
         ("tenants.acme", "[tenants.acme]\nnonsense = 1"),
+        ("limits", "[[limits]]\nnonsense = 1"),
         ("keys", "[[keys]]\nnonsense = 1"),
         ("ledger", "[ledger]\nnonsense = 1"),
         ("assets", "[assets]\nnonsense = 1"),

@@ -6,7 +6,7 @@ use ::broker::{
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
-use schemas::{KeyBudget, KeyId, KeyMode, SentBy, Subjects, Tenant};
+use schemas::{ErrorCode, KeyBudget, KeyId, KeyMode, Parents, SentBy, Subjects, Tenant};
 use tokio::time::timeout;
 
 use super::{
@@ -179,8 +179,20 @@ fn budgets(per: Per, usd: f64) -> (Budgets, Memory) {
     let (broker, topology) =
         (Arc::new(memory.clone()) as Arc<dyn Broker>, Topology::new(Subjects::default()));
     let outbox = Outbox::new(broker, Arc::new(topology), seams);
-    let config = BudgetConfig { tenant: "*".into(), per, usd, warn_at: 0.8 };
-    (Budgets::new(&[config], &outbox, "n1".into(), Arc::default()), memory)
+    let of = |tenant: Option<&str>, organisation: Option<&str>, usd| BudgetConfig {
+        tenant: tenant.map(str::to_owned),
+        organisation: organisation.map(str::to_owned),
+        instance: None,
+        project: None,
+        per,
+        usd,
+        warn_at: 0.8,
+    };
+    // That of the organisation is of several tenants.
+    let rules = [of(Some("*"), None, usd), of(None, Some("Labs"), 1.5 * usd)];
+    let labs = Parents { organisation: Some("Labs".to_owned()), ..Parents::default() };
+    let parents = ["lab-1", "lab-2"].map(|name| (Tenant::new(name).unwrap(), labs.clone())).into();
+    (Budgets::new(&rules, parents, &outbox, "n1".into(), Arc::default()), memory)
 }
 
 fn acme() -> Tenant {
@@ -258,4 +270,20 @@ async fn a_budget_of_a_key_holds_beside_that_of_its_tenant() {
     assert!(error.message.starts_with("the budget of `acme`"), "{error}");
     let elsewhere = budgets.hold(&Tenant::new("b").unwrap(), Some(&small), 0.3).await;
     elsewhere.unwrap().settle(0.3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tenants_of_an_organisation_share_its_budget() {
+    let (budgets, _) = budgets(Per::Day, 1.0);
+    let labs = ["lab-1", "lab-2"].map(|name| Tenant::new(name).unwrap());
+    budgets.hold(&labs[0], None, 1.0).await.unwrap().settle(1.0);
+    let error = budgets.hold(&labs[1], None, 0.75).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::BudgetExceeded);
+    assert!(error.message.contains("the budget of the organisation `Labs` does not allow"), "{error}");
+    assert!(error.retry_after_ms.is_some());
+    let hold = budgets.hold(&labs[1], None, 0.5).await.unwrap();
+    assert!(budgets.hold(&labs[1], None, 0.5).await.is_err(), "its own has room, and the whole has none");
+    drop(hold);
+    budgets.hold(&labs[1], None, 0.5).await.unwrap();
+    budgets.hold(&acme(), None, 1.0).await.unwrap();
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use schemas::{
     Target, Tenant,
-    target::{id, key},
+    target::{id, key, shown},
 };
 use tokio::sync::OnceCell;
 
@@ -109,9 +109,4 @@ impl Targets {
     async fn bucket(&self) -> Result<&dyn Bucket, Error> {
         self.bucket.get_or_try_init(|| self.broker.bucket(&self.spec)).await.map(|bucket| &**bucket)
     }
-}
-
-/// A URL without what may be secret in it.
-pub(super) fn shown(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }

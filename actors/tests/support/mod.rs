@@ -223,6 +223,7 @@ impl Engine {
             waterfalls: Waterfalls::default(),
             public_url: None,
             budgets: self.budgets.clone(),
+            parents: BTreeMap::new(),
             seams: self.seams.clone(),
             node: node.into(),
         };

@@ -16,7 +16,8 @@ use crate::{
 
 /// Who sends: the tenant of the gateways, one who is on the bus only, and one who floods.
 pub(super) const TENANTS: [&str; 3] = [DEFAULT, ACME, FLOODER];
-const DEFAULT: &str = "default";
+/// The tenant of the clients that come by a gateway.
+pub(super) const DEFAULT: &str = "default";
 const ACME: &str = "acme";
 const FLOODER: &str = "flooder";
 

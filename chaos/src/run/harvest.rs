@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     load::{Ground, bus_format, outcome_of, output_text},
-    rig::{Canaries, Own, Rig},
+    rig::{Canaries, Own, Rig, Sought},
 };
 use crate::{
     fingerprint::of_outcome,
@@ -26,8 +26,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The streams whose messages are work that waits.
 const QUEUES: [&str; 3] = ["DYNODE_REQ", "DYNODE_WORK", "DYNODE_CB"];
 
-/// What is written down of a message; says whether it is to be searched for secrets.
-type Keep = fn(&StreamMessage, &Scribe) -> bool;
+/// What is kept, what is written down of each message, and which secrets may not stand in one.
+const KEPT: [(&str, Keep, Sought); 8] = [
+    ("DYNODE_RES", outcome, Sought::All),
+    // Events were written down by those who read them.
+    ("DYNODE_EVT", nothing, Sought::All),
+    ("DYNODE_USE", nothing, Sought::All),
+    ("KV_DYNODE_KEYS", nothing, Sought::All),
+    ("DYNODE_DEAD", letter, Sought::ButCallbackKey),
+    ("DYNODE_REQ", nothing, Sought::ButCallbackKey),
+    ("DYNODE_WORK", nothing, Sought::ButCallbackKey),
+    ("DYNODE_CB", nothing, Sought::ButCallbackKey),
+];
+
+/// What is written down of a message.
+type Keep = fn(&StreamMessage, &Scribe);
 
 /// Reads all that is kept.
 pub(super) async fn harvest(rig: &Rig, own: &Own, scribe: &Scribe) -> io::Result<()> {
@@ -36,9 +49,9 @@ pub(super) async fn harvest(rig: &Rig, own: &Own, scribe: &Scribe) -> io::Result
         let messages = stream(&streams, name).await?.cached_info().state.messages;
         scribe.write(NAME, Fact::Waiting { stream: name.to_owned(), messages });
     }
-    for (name, keep) in [("DYNODE_RES", outcome as Keep), ("DYNODE_DEAD", letter), ("DYNODE_EVT", event)] {
+    for (name, keep, sought) in KEPT {
         let stream = stream(&streams, name).await?;
-        let read = read(&stream, name, keep, &rig.canaries, scribe);
+        let read = read(&stream, (name, keep, sought), &rig.canaries, scribe);
         timeout(READ_MAX, read)
             .await
             .map_err(|_| io::Error::other(format!("{name} takes too long to read")))?;
@@ -75,25 +88,31 @@ async fn stream(streams: &jetstream::Context, name: &str) -> io::Result<Stream> 
     streams.get_stream(name).await.map_err(|error| io::Error::other(format!("cannot read {name}: {error}")))
 }
 
-async fn read(stream: &Stream, name: &str, keep: Keep, canaries: &Canaries, scribe: &Scribe) {
+async fn read(
+    stream: &Stream,
+    (name, keep, sought): (&str, Keep, Sought),
+    canaries: &Canaries,
+    scribe: &Scribe,
+) {
     let state = &stream.cached_info().state;
     for sequence in state.first_sequence..=state.last_sequence {
         // A message that was removed leaves a hole.
         let Ok(message) = stream.direct_get(sequence).await else { continue };
-        if keep(&message, scribe) {
-            canaries.look_in(name, &String::from_utf8_lossy(&message.payload), scribe);
+        keep(&message, scribe);
+        let headers = message.headers.iter().flat_map(|(_, values)| values).map(ToString::to_string);
+        for text in headers.chain([String::from_utf8_lossy(&message.payload).into_owned()]) {
+            canaries.look_in(name, &text, sought, scribe);
         }
     }
-    canaries.searched(name, scribe);
+    canaries.searched(name, sought, scribe);
 }
 
-fn outcome(message: &StreamMessage, scribe: &Scribe) -> bool {
+fn outcome(message: &StreamMessage, scribe: &Scribe) {
     let format = bus_format(Some(&message.headers), &message.payload);
     if let Ok(outcome) = format.decode::<Outcome>(&message.payload) {
         let key = Key { tenant: outcome.tenant.clone(), id: outcome.id.clone() };
         record(&outcome, &key, scribe);
     }
-    true
 }
 
 fn record(outcome: &Outcome, key: &Key, scribe: &Scribe) {
@@ -112,8 +131,7 @@ fn record(outcome: &Outcome, key: &Key, scribe: &Scribe) {
     scribe.write(NAME, fact);
 }
 
-/// A parked message is kept word for word, the secret of its callback with it: that is no leak.
-fn letter(message: &StreamMessage, scribe: &Scribe) -> bool {
+fn letter(message: &StreamMessage, scribe: &Scribe) {
     let format = bus_format(Some(&message.headers), &message.payload);
     let subject = message.subject.to_string();
     let of = Subjects::default()
@@ -122,10 +140,6 @@ fn letter(message: &StreamMessage, scribe: &Scribe) -> bool {
     if let (Some(request), Ok(letter)) = (of, format.decode::<DeadLetter>(&message.payload)) {
         scribe.write(NAME, Fact::Parked { request, code: letter.reason.code });
     }
-    false
 }
 
-/// Events were written down by those who read them.
-fn event(_: &StreamMessage, _: &Scribe) -> bool {
-    true
-}
+const fn nothing(_: &StreamMessage, _: &Scribe) {}

@@ -71,8 +71,7 @@ async fn ground(rig: &Rig, scribe: &Scribe) -> io::Result<Ground> {
     }
     let receiver = rig.links.address(Link::Receiver).unwrap_or(rig.outside.receiver_at);
     let callbacks = Target { url: format!("http://{receiver}"), secret: rig.canaries.callback_secret() };
-    let key = schemas::Secret::new(rig.canaries.client_key.clone());
-    Ground::new(scribe.clone(), rig.doors.clone(), buses, callbacks, key)
+    Ground::new(scribe.clone(), rig.doors.clone(), buses, callbacks, rig.canaries.client_key.clone())
 }
 
 /// Where a scenario is played.

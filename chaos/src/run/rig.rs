@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use canary::Canaries;
+pub(crate) use canary::{Canaries, Sought};
 pub(crate) use links::Links;
 pub(crate) use outside::Outside;
 pub(crate) use own::Own;
@@ -67,7 +67,7 @@ impl Rig {
             System::Given(deployment) => {
                 let outside = Outside::start(None, deployment.provider, scribe).await?;
                 if let Some(key) = &deployment.key {
-                    canaries.client_key = key.expose().to_owned();
+                    canaries = canaries.of_clients_with(key);
                 }
                 let door = links.add(Link::Clients, deployment.gateway.clone(), seed).await?;
                 (outside, None, vec![door])

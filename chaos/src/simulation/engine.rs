@@ -44,6 +44,7 @@ impl Engine {
             waterfalls: Waterfalls::default(),
             public_url: None,
             budgets: Vec::new(),
+            parents: BTreeMap::new(),
             seams,
             node: name.clone(),
         };

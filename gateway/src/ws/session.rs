@@ -34,6 +34,7 @@ use crate::{
     app::{App, overloaded},
     caller::CallerRef,
     door::{self, Entry},
+    flood::Flood,
     record::Key,
     until::REVOKED,
 };
@@ -59,6 +60,7 @@ pub(crate) async fn run(app: App, caller: CallerRef, socket: WebSocket) {
         paused: HashSet::new(),
         format: Format::Json,
         heard_at: Instant::now(),
+        flood: Flood::new(Instant::now()),
         app: app.clone(),
         caller,
         out,
@@ -94,6 +96,8 @@ struct Session {
     /// How the client speaks, for what is not the answer to a frame.
     format: Format,
     heard_at: Instant,
+    /// The pings of the client, and answers to pings that nobody has sent.
+    flood: Flood,
 }
 
 struct Open {
@@ -154,6 +158,10 @@ impl Session {
         let (format, bytes) = match message {
             Message::Text(text) => (Format::Json, Bytes::from(text)),
             Message::Binary(bytes) => (Format::MessagePack, bytes),
+            Message::Ping(_) | Message::Pong(_) if self.flood.rises(self.heard_at) => {
+                self.app.meters.flood("websocket");
+                return Err(Some((POLICY, "a flood of pings")));
+            }
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(_) => return Err(None),
         };

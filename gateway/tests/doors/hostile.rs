@@ -31,8 +31,11 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+/// The flag of an answer to a ping.
+const ACK: u8 = 1;
 /// Flags of a head.
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -242,16 +245,71 @@ async fn a_message_of_fragments_without_end_closes_its_socket() {
 }
 
 #[tokio::test]
-async fn pings_without_number_hold_up_nobody() {
+async fn some_pings_are_answered_and_pings_without_number_close_their_socket() {
     let rig = Rig::start().await;
     let (mut sender, mut receiver) = socket(&rig).await.split();
-    let flood = async {
-        for _ in 0..20_000 {
-            sender.send(Message::Ping(vec![7; 125].into())).await.unwrap();
-        }
-        sender.send(Message::text(r#"{"action":"system.health","id":"h"}"#)).await.unwrap();
-    };
+    for _ in 0..100 {
+        sender.send(Message::Ping(vec![7; 125].into())).await.unwrap();
+    }
+    sender.send(Message::text(r#"{"action":"system.health","id":"h"}"#)).await.unwrap();
     let answered = async { while !matches!(receiver.next().await.unwrap().unwrap(), Message::Text(_)) {} };
-    let both = async { tokio::join!(flood, answered, check_unharmed(&rig)) };
-    timeout(PATIENCE, both).await.unwrap();
+    timeout(PATIENCE, answered).await.unwrap();
+    let flood = async { while sender.send(Message::Ping(vec![7; 125].into())).await.is_ok() {} };
+    let closed = async {
+        while let Some(Ok(message)) = receiver.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| u16::from(frame.code));
+            }
+        }
+        None
+    };
+    let both = async { tokio::join!(flood, closed, check_unharmed(&rig)) };
+    let ((), code, ()) = timeout(PATIENCE, both).await.expect("must be closed");
+    // What was still under way may have reset the connection over the close frame.
+    assert!(code.is_none_or(|code| code == 1008), "{code:?}");
+}
+
+#[tokio::test]
+async fn frames_of_http2_that_ask_for_nothing_end_their_connection() {
+    let rig = Rig::start().await;
+    let pings = [frame(PING, 0, 0, &[7; 8]), frame(PING, ACK, 0, &[7; 8]), frame(SETTINGS, 0, 0, &[])];
+    for ping in pings {
+        let mut stream = begin(&rig).await;
+        // Whoever sends a few is answered.
+        let head = frame(HEADERS, END_STREAM | END_HEADERS, 1, HEAD);
+        stream.write_all(&[ping.repeat(100), head].concat()).await.unwrap();
+        let answered = async { while next(&mut stream).await.unwrap().0 != HEADERS {} };
+        timeout(PATIENCE, answered).await.unwrap();
+        let (mut reader, mut writer) = stream.into_split();
+        let flood = async { while writer.write_all(&ping.repeat(100)).await.is_ok() {} };
+        let mut answers = Vec::new();
+        let both = async { tokio::join!(flood, reader.read_to_end(&mut answers)) };
+        timeout(PATIENCE, both).await.expect("must be cut").1.ok();
+        check_unharmed(&rig).await;
+    }
+}
+
+#[tokio::test]
+async fn one_connection_too_many_of_an_address_is_told_so_and_closed() {
+    let rig = Rig::with(json!({ "connections_per_ip_max": 2 })).await;
+    let held = [begin(&rig).await, begin(&rig).await];
+    let refused = rig.get("/health/live").await;
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (429.try_into().unwrap(), &json!("rate_limited"))
+    );
+    assert!(refused.text().contains("your address has 2 connections open"), "{}", refused.text());
+    assert!(refused.headers.contains_key("retry-after"));
+    let mut third = TcpStream::connect(rig.address).await.unwrap();
+    timeout(PATIENCE, third.read_to_end(&mut Vec::new())).await.expect("must be closed").ok();
+    drop(held);
+    let again = async { while rig.get("/v1/models").await.status != 200 {} };
+    timeout(PATIENCE, again).await.expect("there is a place again");
+}
+
+#[tokio::test]
+async fn connections_of_a_proxy_are_not_counted_by_its_address() {
+    let rig = Rig::with(json!({ "connections_per_ip_max": 1, "proxies": ["127.0.0.0/8"] })).await;
+    let _held = [begin(&rig).await, begin(&rig).await, begin(&rig).await];
+    check_unharmed(&rig).await;
 }

@@ -25,6 +25,7 @@ mod responses;
 mod rig;
 mod sessions;
 mod socket;
+mod targets;
 mod usage;
 mod webhooks;
 mod worker;

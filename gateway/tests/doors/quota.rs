@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use broker::{Broker, Limits, Topology, memory::Memory};
-use gateway::{Access, TenantConfig, Tenants};
+use gateway::{Access, LimitConfig, TenantConfig, Tenants};
 use schemas::{Subjects, Tenant};
 use serde_json::{Value, json};
 
@@ -11,6 +11,9 @@ use crate::{
     client::{Reply, chat, native},
     rig::{PATIENCE, Rig},
 };
+
+/// The second that has begun counts whole, and a tenth more spreads out who returns.
+const MINUTE_AND_SPREAD_MS: u64 = 61_000 + 6_100;
 
 /// Refused for `limit`, with a time to return.
 #[track_caller]
@@ -32,7 +35,7 @@ async fn requests_of_a_key_are_counted_at_every_door_and_repeats_are_not() {
     assert_eq!(rig.post_by(&key, "/v1/chat/completions", &chat("sim-chat")).await.status, 200);
     let refused = rig.post_by(&key, "/v1/chat/completions", &chat("sim-chat")).await;
     let wait = is_met(&refused, &format!("the API key `{id}` has met its limit of 3 requests per minute"));
-    assert!((1..=95_000).contains(&wait), "{wait}");
+    assert!((1..=MINUTE_AND_SPREAD_MS).contains(&wait), "{wait}");
     let mut socket = rig.socket_by(&key).await.unwrap();
     socket.say(native("c", "sim-chat")).await;
     let frame = socket.hear().await;
@@ -85,7 +88,7 @@ async fn the_keys_of_a_tenant_share_its_limits() {
     let broker = Memory::default();
     broker.ensure(&Topology::new(Subjects::default()).streams(&Limits::default())).await.unwrap();
     let acme = TenantConfig { requests_per_minute: Some(2), ..TenantConfig::default() };
-    let tenants = Tenants::new(&BTreeMap::from([(Tenant::new("acme").unwrap(), acme)]));
+    let tenants = Tenants::new(&BTreeMap::from([(Tenant::new("acme").unwrap(), acme)]), &[]);
     let access = Access { tenants: tenants.clone(), ..Access::default() };
     let rig = Rig::guarded(broker, access, json!({})).await;
     let (root, _) = rig.make("", json!({})).await;
@@ -97,10 +100,53 @@ async fn the_keys_of_a_tenant_share_its_limits() {
     assert_eq!(ask(&keys[0]).await.status, 200);
     assert_eq!(ask(&keys[1]).await.status, 200);
     is_met(&ask(&keys[2]).await, "the tenant `acme` has met its limit of 2 requests per minute");
-    tenants.replace(&BTreeMap::new());
+    tenants.replace(&BTreeMap::new(), &[]);
     assert_eq!(ask(&keys[2]).await.status, 200, "what was refused took nothing of the key");
     assert_eq!(ask(&keys[2]).await.status, 200);
     is_met(&ask(&keys[2]).await, "the API key");
+}
+
+#[tokio::test]
+async fn the_tenants_of_an_organisation_share_its_limits() {
+    let broker = Memory::default();
+    broker.ensure(&Topology::new(Subjects::default()).streams(&Limits::default())).await.unwrap();
+    let of = |instance: &str| TenantConfig {
+        organisation: Some("Acme".to_owned()),
+        instance: Some(instance.to_owned()),
+        ..TenantConfig::default()
+    };
+    let tenants = [("a", of("production")), ("b", of("production")), ("c", of("staging"))];
+    let tenants = tenants.map(|(name, config)| (Tenant::new(name).unwrap(), config)).into();
+    let of_all = LimitConfig {
+        organisation: "Acme".to_owned(),
+        requests_per_minute: Some(3),
+        ..LimitConfig::default()
+    };
+    let of_one = LimitConfig {
+        instance: Some("production".to_owned()),
+        requests_per_minute: Some(2),
+        ..of_all.clone()
+    };
+    let access = Access { tenants: Tenants::new(&tenants, &[of_one, of_all]), ..Access::default() };
+    let rig = Rig::guarded(broker, access, json!({})).await;
+    let (root, _) = rig.make("", json!({})).await;
+    let [a, b, c, d] = [
+        rig.make(&root, json!({"tenant": "a"})).await.0,
+        rig.make(&root, json!({"tenant": "b"})).await.0,
+        rig.make(&root, json!({"tenant": "c"})).await.0,
+        rig.make(&root, json!({"tenant": "d"})).await.0,
+    ];
+    let ask = async |key: &str| rig.post_by(key, "/v1/chat/completions", &chat("sim-chat")).await;
+    assert_eq!(ask(&a).await.status, 200);
+    assert_eq!(ask(&b).await.status, 200);
+    let refused = ask(&a).await;
+    let of_instance =
+        "the organisation `Acme`, instance `production` has met its limit of 2 requests per minute";
+    let wait = is_met(&refused, of_instance);
+    assert!((1..=MINUTE_AND_SPREAD_MS).contains(&wait), "{wait}");
+    assert_eq!(ask(&c).await.status, 200, "what was refused took nothing of the whole");
+    is_met(&ask(&c).await, "the organisation `Acme` has met its limit of 3 requests per minute");
+    assert_eq!(ask(&d).await.status, 200, "another organisation");
 }
 
 #[tokio::test]

@@ -179,6 +179,8 @@ fn config(changes: Value) -> Config {
         "body_read_timeout_ms": 30_000,
         "write_timeout_ms": 30_000,
         "connections_max": 64,
+        "connections_per_ip_max": 64,
+        "proxies": [],
         "requests_inflight_max": 64,
         "bytes_inflight_max": 64 << 20,
         "queue_max": 1_000,

@@ -85,10 +85,14 @@ impl Own {
         links.add(Link::Receiver, outside.receiver_at.to_string(), seed).await?;
         let proxied = links.add(Link::Broker, broker_at.to_string(), seed).await?;
         let url = Secret::new(format!("nats://{}:{}@{proxied}", broker::USER, canaries.broker_password));
-        let around =
-            settings::Surroundings { provider, provider_key_file: &dir.join("provider.key"), broker: &url };
+        let around = settings::Surroundings {
+            provider,
+            provider_key_file: &dir.join("provider.key"),
+            broker: &url,
+            client_key: &canaries.client_key,
+        };
         fs::write(around.provider_key_file, &canaries.provider_key)?;
-        fs::write(dir.join("dynode.toml"), settings::text(&scenario.settings, &around))?;
+        fs::write(dir.join("dynode.toml"), settings::text(&scenario.settings, &around)?)?;
         listening(broker_at, &dir.join("nats-server.log")).await?;
 
         let (mut gateways, mut doors) = (Vec::new(), Vec::new());

@@ -1,11 +1,11 @@
 //! The configuration file that the harness writes for the engine: short leases and short clocks, so that what takes
 //! minutes in production takes seconds here. The default of everything else is what is tested.
 
-use std::{net::SocketAddr, path::Path};
+use std::{io, net::SocketAddr, path::Path};
 
-use schemas::Secret;
+use schemas::{ApiKey, Secret};
 
-use crate::run::scenario::Settings;
+use crate::run::{casting, scenario::Settings};
 
 /// How long a worker holds a message without renewing, in milliseconds: the shortest that the engine takes.
 pub(crate) const LEASE_MS: u64 = 3_000;
@@ -33,10 +33,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) provider_key_file: &'a Path,
     /// Where the broker is, from the engine, with its password.
     pub(crate) broker: &'a Secret,
+    /// The API key of the clients.
+    pub(crate) client_key: &'a Secret,
 }
 
 /// The text of the file.
-pub(crate) fn text(settings: &Settings, around: &Surroundings<'_>) -> String {
+pub(crate) fn text(settings: &Settings, around: &Surroundings<'_>) -> io::Result<String> {
     let Settings { attempts_max, retries, queued_max, stream_mib, silence_kill_ms, .. } = *settings;
     let admitted_max = (queued_max / 2).max(1);
     let stream_bytes = stream_mib << 20;
@@ -90,7 +92,14 @@ disconnect_kill_ms = 60000
         broker = around.broker.expose(),
         resume_wait_ms = 2 * LEASE_MS,
     );
-    text + &provider(settings, around) + MODELS
+    Ok(text + &provider(settings, around) + MODELS + &keys(around.client_key)?)
+}
+
+/// The API key of the clients, by its hash: without it nobody comes in.
+fn keys(client: &Secret) -> io::Result<String> {
+    let key = ApiKey::parse(client.expose()).map_err(io::Error::other)?;
+    let (id, hash, tenant) = (key.id(), gateway::config_hash(&key), casting::DEFAULT);
+    Ok(format!("\n[[keys]]\nid = \"{id}\"\nhash = \"{hash}\"\ntenant = \"{tenant}\"\n"))
 }
 
 /// The part about the provider.

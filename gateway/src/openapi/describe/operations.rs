@@ -7,7 +7,7 @@ use crate::{
     dead::{Dropped, Filter, How, Page, Replayed, Whole},
     openapi::{Operation, operation::Tag},
     status::Status,
-    targets::{Enabled, Targets},
+    targets::{Enabled, Named, Targets, Unwanted},
 };
 
 fn summary() -> Value {
@@ -98,10 +98,27 @@ pub(crate) fn list_callback_targets() -> Operation {
         Tag::Operations,
         "list_callback_targets",
         "List targets that take no callbacks",
-        "Get the targets that did not take their last callbacks, and those to which nothing is sent any more.",
+        "Get the targets that did not take their last callbacks, and those to which nothing is sent any more: of the tenant, a \
+         superadmin's of all tenants.",
     )
     .answers(200, "The targets, each with its id.")
     .json::<Targets>(json!({ "targets": [] }))
+}
+
+pub(crate) fn disable_callback_target() -> Operation {
+    let url = "https://example.com/hook";
+    Operation::new(
+        Tag::Operations,
+        "disable_callback_target",
+        "Send no more callbacks to a target",
+        "Disable a target of the tenant by its URL. What comes for it is parked until it is enabled again.",
+    )
+    .takes::<Unwanted>(json!({ "url": url }))
+    .answers(200, "Nothing is sent there any more.")
+    .json::<Named>(json!({
+        "id": "c4ca4238a0b923820dcc509a6f75849b", "tenant": "acme", "url": url, "failures": 0,
+        "disabled_at": "2026-11-28T00:00:00Z", "why": "an operator disabled it",
+    }))
 }
 
 pub(crate) fn enable_callback_target() -> Operation {
@@ -109,7 +126,8 @@ pub(crate) fn enable_callback_target() -> Operation {
         Tag::Operations,
         "enable_callback_target",
         "Send callbacks to a target again",
-        "Enable a target that was disabled, after it is mended. Replay what was parked for it then.",
+        "Enable a target that was disabled, after it is mended; a superadmin's does so for all tenants. Replay what was parked \
+         for it then.",
     )
     .path::<String>("id", "The id of the target.", "c29tZS10YXJnZXQ")
     .answers(200, "Callbacks are sent there again.")
