@@ -18,7 +18,7 @@
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `anthropic`, `native`, `events`, `ws` | the doors |
 //! | `models` | what can be asked for, in the words of either API |
-//! | `chat_stream` | a chat's answer as the doors for chats stream it |
+//! | `answer`, `chat_stream` | the answer of a request that a client waits for, whole; that of a chat, piece by piece |
 //! | `page` | a page that talks over the WebSocket |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
@@ -38,6 +38,7 @@ pub mod tenants;
 
 mod access;
 mod account;
+mod answer;
 mod anthropic;
 mod app;
 mod assets;
