@@ -4,7 +4,7 @@ use schemas::{Error, Format};
 use serde_json::{Map, Value, json};
 
 use super::{
-    body::{Body, Effort, Thinking},
+    body::{Body, CacheControl, Effort, Thinking},
     conversation, tools,
     version::Version,
 };
@@ -79,6 +79,7 @@ impl Chat {
             json!({"type": "json_schema", "json_schema": {"name": FORMAT, "schema": schema}})
         }));
         set("user", body.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
+        set("cache_control", body.cache_control.map(CacheControl::value));
         set("simulate", body.simulate);
         Ok(Self { payload: Value::Object(payload), shows_thinking })
     }

@@ -82,7 +82,7 @@ fn settings_cross_by_the_rules() {
         (
             json!({"cache_control": ephemeral, "service_tier": "auto", "speed": "fast", "container": null,
                 "diagnostics": {"previous_message_id": null}, "system": null, "tools": null}),
-            json!({}),
+            json!({"cache_control": ephemeral}),
         ),
     ];
     for (fields, expected) in rows {
@@ -112,7 +112,7 @@ fn tools_and_the_choice_among_them_cross() {
     let clock = json!({"type": "custom", "name": "clock", "input_schema": {"type": "object"},
         "defer_loading": false, "allowed_callers": ["direct"], "input_examples": []});
     let functions = json!([
-        {"type": "function",
+        {"type": "function", "cache_control": {"type": "ephemeral"},
             "function": {"name": "weather", "description": "d", "parameters": schema, "strict": true}},
         {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}},
     ]);
@@ -153,7 +153,7 @@ fn turns_become_messages() {
     };
     let cached = json!({"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}});
     let messages = conversation(&json!([
-        {"role": "user", "content": [text("one"), cached]},
+        {"role": "user", "content": [text("one"), cached.clone()]},
         {"role": "system", "content": [text("be kind")]},
         {"role": "assistant", "content": [
             {"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"},
@@ -172,7 +172,7 @@ fn turns_become_messages() {
     let made = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}});
     let png = json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}});
     let expected = json!([
-        {"role": "user", "content": [text("one"), text("two")]},
+        {"role": "user", "content": [text("one"), cached]},
         {"role": "system", "content": "be kind"},
         {"role": "assistant", "content": "calling", "reasoning_content": "hm",
             "tool_calls": [made("a", "{\"x\":[1,{\"y\":null}]}"), made("b", "{}")]},
@@ -226,7 +226,36 @@ fn instructions_stand_where_they_stood() {
     };
     assert_eq!(body(json!("be brief")), json!({"role": "system", "content": "be brief"}));
     let blocks = json!([text("be brief"), {"type": "text", "text": "and kind", "cache_control": {"type": "ephemeral"}}]);
-    assert_eq!(body(blocks), json!({"role": "system", "content": [text("be brief"), text("and kind")]}));
+    assert_eq!(body(blocks.clone()), json!({"role": "system", "content": blocks}));
+}
+
+#[test]
+fn marks_for_the_cache_cross_and_a_lone_text_stays_a_text() {
+    let mark = json!({"type": "ephemeral", "ttl": "5m"});
+    let marked = |mut block: Value| {
+        block["cache_control"] = mark.clone();
+        block
+    };
+    let messages = conversation(&json!([
+        {"role": "user", "content": [marked(text("one"))]},
+        {"role": "assistant", "content": [
+            text("x"), marked(json!({"type": "tool_use", "id": "a", "name": "f", "input": {}}))]},
+        {"role": "user", "content": [
+            marked(json!({"type": "tool_result", "tool_use_id": "a", "content": [text("r")]})),
+            marked(image(json!({"type": "url", "url": "https://x.test/i"}))), text("two")]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "a", "is_error": true, "content": [marked(text("bad"))]}]},
+    ]));
+    let call = marked(json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}));
+    let picture = json!({"type": "image_url", "image_url": {"url": "https://x.test/i"}});
+    let expected = json!([
+        marked(json!({"role": "user", "content": "one"})),
+        {"role": "assistant", "content": "x", "tool_calls": [call]},
+        marked(json!({"role": "tool", "tool_call_id": "a", "content": "r"})),
+        {"role": "user", "content": [marked(picture), text("two")]},
+        marked(json!({"role": "tool", "tool_call_id": "a", "content": "Error: bad"})),
+    ]);
+    assert_eq!(messages, expected);
 }
 
 /// Fields of a body that is refused, and the path that the error names.
@@ -261,6 +290,11 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({"thinking": {"type": "enabled", "budget_tokens": 1_023}}), "thinking.budget_tokens"),
         (json!({"thinking": {"type": "enabled", "budget_tokens": 5_000}}), "thinking.budget_tokens"),
         (json!({"thinking": {"type": "deep"}}), "thinking"),
+        (json!({"cache_control": {"type": "eternal"}}), "cache_control"),
+        (
+            user(json!([{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "2h"}}])),
+            "messages[0].content[0]",
+        ),
         (json!({"output_config": {"effort": "some"}}), "output_config.effort"),
         (json!({"tool_choice": {"type": "auto"}}), "tool_choice"),
         (tool(json!({"type": "web_search_20260318"})), "tools[0].type"),
