@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `tls`, `connection`, `impatient`, `idle` | sockets, and the limits of connections |
-//! | `router`, `origin`, `hardening`, `door` | the table of routes, and what every request passes |
+//! | `router`, `absent`, `origin`, `hardening`, `door` | the table of routes, what is told of others, and what every request passes |
 //! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
 //! | `keys` | the API keys, and the door at which they are managed |
 //! | `quota`, [`tenants`] | how much one caller may ask for in a minute and at once; to whom tenants belong |
@@ -36,6 +36,7 @@ pub mod server;
 pub mod standby;
 pub mod tenants;
 
+mod absent;
 mod access;
 mod account;
 mod answer;

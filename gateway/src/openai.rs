@@ -46,9 +46,8 @@ async fn read(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Request, Share), Refusal> {
-    let (body, share) = door::read_body(app, body).await?;
-    door::check_json(headers, &body)?;
-    let mut request = Request::new(action, Format::Json.decode(&body)?);
+    let (payload, share) = door::read_json(app, headers, body).await?;
+    let mut request = Request::new(action, payload);
     request.id = door::idempotency_key(headers)?;
     request.metadata = metadata(&request.payload)?;
     is_waited_for(app, &mut request);

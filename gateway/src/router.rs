@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::{
-    anthropic,
+    absent, anthropic,
     app::App,
     assets, dead, docs, door, estimate, events, feedback,
     hardening::harden,
@@ -95,6 +95,8 @@ fn clients() -> Table {
         .post("/v1/responses", openai::responses::create, describe::responses::create_response)
         .get("/v1/responses/{id}", openai::responses::get, describe::responses::get_response)
         .delete("/v1/responses/{id}", openai::responses::delete, describe::responses::delete_response)
+        .get("/v1/responses/{id}/input_items", openai::responses::input_items::list, describe::responses::list_input_items)
+        .post("/v1/responses/input_tokens", openai::responses::count::create, describe::responses::count_input_tokens)
         .post("/v1/responses/{id}/cancel", openai::responses::cancel, describe::responses::cancel_response)
         .post("/v1/embeddings", openai::embeddings::create, describe::openai::create_embedding)
         .post("/v1/images/generations", openai::images::generate, describe::openai::generate_image)
@@ -126,7 +128,8 @@ fn clients() -> Table {
 
 async fn unknown_route(uri: Uri) -> Refusal {
     let path: String = uri.path().chars().take(128).collect();
-    Refusal(Error::new(ErrorCode::NotFound, format!("no route `{path}`; GET / lists them")))
+    let instead = absent::instead_of(&path).unwrap_or("GET / lists them");
+    Refusal(Error::new(ErrorCode::NotFound, format!("no route `{path}`: {instead}")))
 }
 
 /// The router adds the methods that the path does take, as `Allow`.
@@ -135,7 +138,8 @@ async fn unknown_method(method: Method, uri: Uri) -> Response {
         return StatusCode::NO_CONTENT.into_response();
     }
     let path: String = uri.path().chars().take(128).collect();
-    let error = Error::new(ErrorCode::InvalidRequest, format!("`{path}` does not take {method}"));
+    let instead = absent::instead_of(&path).map(|instead| format!(": {instead}")).unwrap_or_default();
+    let error = Error::new(ErrorCode::InvalidRequest, format!("`{path}` does not take {method}{instead}"));
     let mut response = refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, &error);
     response.extensions_mut().insert(Refused(error.code));
     response

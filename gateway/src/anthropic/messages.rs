@@ -30,8 +30,8 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Refusal> {
     let version = Version::of(&headers)?;
-    let (body, share) = door::read_body(&app, body).await?;
-    let Chat { payload, shows_thinking } = Chat::read(&body, version)?;
+    let (body, share) = door::read_json(&app, &headers, body).await?;
+    let Chat { payload, shows_thinking } = Chat::read(body, version)?;
     let mut request = Request::new(Action::ChatCompletion, payload);
     request.id = door::idempotency_key(&headers)?;
     openai::is_waited_for(&app, &mut request);

@@ -1,9 +1,11 @@
 //! `/v1/responses`: a chat as the Responses API has it. Whatever is asked for is a durable request like any other, so that a
 //! response in the background needs nothing of its own.
 
+pub(crate) mod count;
 mod create;
 mod events;
 mod input;
+pub(crate) mod input_items;
 mod items;
 mod kept;
 mod object;
@@ -56,8 +58,8 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let (body, mut share) = door::read_body(&app, body).await?;
-    let create = Create::parse(Format::Json.decode(&body)?)?;
+    let (body, mut share) = door::read_json(&app, &headers, body).await?;
+    let create = Create::parse(body)?;
     let before = match &create.previous_response_id {
         Some(id) => kept::conversation(&app, &entry.caller, id, &mut share).await?,
         None => Vec::new(),

@@ -4,7 +4,7 @@ use schemas::{ChatRequest, codec};
 use super::*;
 
 fn read(version: Version, body: &Value) -> Result<Chat, Error> {
-    Chat::read(body.to_string().as_bytes(), version)
+    Chat::read(body.clone(), version)
 }
 
 /// What the payload holds beside model, messages and limit, for a body with these fields.
@@ -396,6 +396,29 @@ fn substance(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Values with the words of the API at odd places.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words =
+        ["text", "image", "document", "tool_use", "tool_result", "user", "assistant", "base64", "auto", "x"];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i32>().prop_map(Value::from),
+        prop::sample::select(words.to_vec()).prop_map(Value::from),
+    ];
+    let names =
+        vec!["type", "role", "content", "text", "source", "id", "name", "input", "tool_use_id", "data"];
+    leaf.prop_recursive(4, 48, 6, move |inner| {
+        let name = prop::sample::select(names.clone());
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+            prop::collection::vec((name, inner), 0..7).prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
+        ]
+    })
+}
+
 proptest! {
     #[test]
     fn a_conversation_crosses_whole(turns in turns()) {
@@ -409,8 +432,16 @@ proptest! {
     }
 
     #[test]
-    fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
-        let _ = Chat::read(&bytes, Version::Current);
-        let _ = Chat::read_to_count(&bytes, Version::Earlier);
+    fn whatever_a_field_holds_is_read_or_refused(
+        field in prop::sample::select(vec![
+            "model", "messages", "max_tokens", "system", "tools", "tool_choice", "thinking", "output_config",
+            "cache_control", "metadata",
+        ]),
+        value in any_json(),
+    ) {
+        let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        body[field] = value;
+        let _ = Chat::read(body.clone(), Version::Current);
+        let _ = Chat::read_to_count(body, Version::Earlier);
     }
 }
