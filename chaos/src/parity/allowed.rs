@@ -1,7 +1,7 @@
 //! The differences that are allowed: where, on which handles, and why. Whatever is not here is a failure.
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     case::{Area, Case},
@@ -87,11 +87,18 @@ pub(super) const ALLOWED: &[Allowed] = &[
         fits: |difference| difference.reference == "not_found" && difference.here == "model_not_found",
     },
     Allowed {
-        on: &[OpenAi],
+        on: &[OpenAi, Responses, Messages],
         of: &[Errors],
         at: &["/error/message"],
-        why: "the body of OpenAI's API is the payload alone: what is no object is told what was expected of it",
+        why: "the bodies of others are the payload alone: what is no object is told what was expected of it",
         fits: |difference| difference.here == "the body: expected an object",
+    },
+    Allowed {
+        on: &[Responses, Messages],
+        of: &[Errors],
+        at: &["/error/message"],
+        why: "what is wrong with a field is said by what its API takes there: other roles, a lower temperature, a question that may be left out",
+        fits: is_of_the_same_field,
     },
     Allowed {
         on: &[OpenAi, Responses, Messages],
@@ -186,6 +193,12 @@ fn is_taken_back(difference: &Difference) -> bool {
         "/output" => difference.here.is_null(),
         _ => true,
     }
+}
+
+/// Whether both sides say something of one field.
+fn is_of_the_same_field(difference: &Difference) -> bool {
+    let field = |message: &Value| Some(message.as_str()?.split_once(": ")?.0.to_owned());
+    field(&difference.reference).is_some_and(|told| field(&difference.here) == Some(told))
 }
 
 fn nothing_here(difference: &Difference) -> bool {
