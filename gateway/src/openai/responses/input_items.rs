@@ -130,17 +130,18 @@ impl Items {
         }
     }
 
-    /// What a model has said and called is written as it was when it came.
+    /// What a model has said and called is written as it was when it came: who only calls says nothing.
     fn said(&mut self, message: &Value) {
-        let text = |field: &str| message[field].as_str().map(str::to_owned);
-        let parts = [text("content").map(Part::Text), text("refusal").map(Part::Refusal)];
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text = |field: &str| message[field].as_str().filter(|text| !text.is_empty() || calls.is_empty());
+        let said = text("content").map(|text| Part::Text(text.to_owned()));
+        let refused = text("refusal").map(|text| Part::Refusal(text.to_owned()));
+        let parts: Vec<_> = said.into_iter().chain(refused).collect();
         if !parts.is_empty() {
             self.add(Body::Message(parts));
         }
-        for call in message["tool_calls"].as_array().into_iter().flatten() {
-            let text =
-                |pointer: &str| call.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        for call in calls {
+            let text = |at: &str| call.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (call_id, name, arguments) =
                 (text("/id"), text("/function/name"), text("/function/arguments"));
             self.add(Body::Call { call_id, name, arguments });
@@ -206,6 +207,13 @@ mod tests {
             item["status"] = "completed".into();
         }
         assert_eq!(Value::Array(items), expected);
+    }
+
+    #[test]
+    fn who_only_calls_has_said_nothing() {
+        let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+        let items = of("r", &[json!({ "role": "assistant", "content": "", "tool_calls": [call] })]);
+        assert_eq!((items.len(), &items[0]["type"]), (1, &json!("function_call")));
     }
 
     #[test]
