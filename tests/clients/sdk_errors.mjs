@@ -73,6 +73,33 @@ async function aLimitSaysWhenToReturnAndIsKeptTo() {
   assert.ok(waited >= 1000 && sent === 2, `${waited} ms, ${sent}`);
 }
 
+async function whatCanNeverSucceedIsNotTriedAgain() {
+  let sent = 0;
+  const counted = (...asked) => (sent++, fetch(...asked));
+  const patient = client(good, { maxRetries: 2, fetch: counted });
+  const taken = { headers: { "Idempotency-Key": `node-${kind}-again` } };
+  await ask(patient, {}, taken);
+  sent = 0;
+  // Both SDKs repeat a conflict unless they are told not to.
+  const other = { messages: [{ role: "user", content: "something else" }] };
+  assert.ok((await refused(() => ask(patient, other, taken))) instanceof sdk.ConflictError);
+  assert.equal(sent, 1);
+  sent = 0;
+  const simulate = { fail: "provider_unavailable", retry_after_ms: 10 };
+  assert.ok((await refused(() => ask(patient, { simulate }))) instanceof sdk.InternalServerError);
+  assert.equal(sent, 3);
+}
+
+async function aTimeOutIsOne() {
+  const simulate = { first_token_ms: 20_000 };
+  const began = performance.now();
+  for (const stream of [false, true]) {
+    const error = await refused(() => ask(client(good, { timeout: 300 }), { stream, simulate }));
+    assert.ok(error instanceof sdk.APIConnectionTimeoutError, `${error}`);
+  }
+  assert.ok(performance.now() - began < 10_000);
+}
+
 async function aKeyIsShownInEitherHeader() {
   for (const headers of [
     { Authorization: `Bearer ${good}`, "x-api-key": null },
@@ -84,4 +111,6 @@ async function aKeyIsShownInEitherHeader() {
 
 await eachStatusIsItsClass();
 await aLimitSaysWhenToReturnAndIsKeptTo();
+await whatCanNeverSucceedIsNotTriedAgain();
+await aTimeOutIsOne();
 await aKeyIsShownInEitherHeader();

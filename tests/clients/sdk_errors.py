@@ -62,10 +62,36 @@ def a_limit_says_when_to_return_and_is_kept_to():
     assert waited >= 1 and error.response.request.headers["x-stainless-retry-count"] == "1", waited
 
 
+def what_can_never_succeed_is_not_tried_again():
+    taken = {"extra_headers": {"Idempotency-Key": f"python-{KIND}-again"}}
+    patient = client(GOOD, max_retries=2)
+    ask(patient, **taken)
+    error = refused(sdk.ConflictError, lambda: ask(patient, messages=OTHER, **taken))
+    # Both SDKs repeat a conflict unless they are told not to.
+    assert error.response.request.headers["x-stainless-retry-count"] == "0", error
+    unavailable = {"extra_body": {"simulate": {"fail": "provider_unavailable", "retry_after_ms": 10}}}
+    error = refused(sdk.InternalServerError, lambda: ask(patient, **unavailable))
+    assert error.response.request.headers["x-stainless-retry-count"] == "2", error
+
+
+def a_time_out_is_one():
+    slow = {"extra_body": {"simulate": {"first_token_ms": 20_000}}}
+    began = time.monotonic()
+    for streamed in (False, True):
+        refused(sdk.APITimeoutError, lambda: ask(client(GOOD, timeout=0.3), stream=streamed, **slow))
+    assert time.monotonic() - began < 10
+
+
 def a_key_is_shown_in_either_header():
     bearer, plain = f"Bearer {GOOD}", GOOD
     for headers in ({"Authorization": bearer, "x-api-key": sdk.omit}, {"Authorization": sdk.omit, "x-api-key": plain}):
         ask(client("none"), extra_headers=headers)
 
 
-run(each_status_is_its_class, a_limit_says_when_to_return_and_is_kept_to, a_key_is_shown_in_either_header)
+run(
+    each_status_is_its_class,
+    a_limit_says_when_to_return_and_is_kept_to,
+    what_can_never_succeed_is_not_tried_again,
+    a_time_out_is_one,
+    a_key_is_shown_in_either_header,
+)
