@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `tls`, `connection`, `impatient`, `idle` | sockets, and the limits of connections |
-//! | `router`, `absent`, `origin`, `hardening`, `door` | the table of routes, what is told of others, and what every request passes |
+//! | `router`, `absent`, `origin`, `hardening`, `door`, `remainder` | the table of routes, what is told of others, and what every request passes |
 //! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
 //! | `keys` | the API keys, and the door at which they are managed |
 //! | `quota`, [`tenants`] | how much one caller may ask for in a minute and at once; to whom tenants belong |
@@ -77,6 +77,7 @@ mod pools;
 mod quota;
 mod record;
 mod refusal;
+mod remainder;
 mod room;
 mod router;
 mod sessions;

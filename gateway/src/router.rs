@@ -22,7 +22,7 @@ use crate::{
     origin::{self, Origins},
     page,
     refusal::{self, Refusal, Refused},
-    status, targets, usage, webhooks, ws,
+    remainder, status, targets, usage, webhooks, ws,
 };
 
 /// For whom an address is.
@@ -56,6 +56,7 @@ pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(origins.clone(), origin::check))
         .layer(middleware::from_fn_with_state(app.clone(), door::enter))
+        .layer(middleware::from_fn(remainder::read_on))
         .layer(middleware::from_fn(anthropic::refusal::speak))
         .with_state(app);
     harden(if side == Side::Operators { router } else { origins.share(router) })

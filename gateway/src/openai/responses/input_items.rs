@@ -32,6 +32,7 @@ pub(crate) struct Paging {
     /// The items after this one.
     after: Option<String>,
     /// So many at most: from 1 to 100, and 20 where nothing is said.
+    #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
     /// Whether the first come first (`asc`), or the last (`desc`, where nothing is said).
     order: Option<Order>,
