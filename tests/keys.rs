@@ -7,13 +7,14 @@ use broker::testing::Server;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Broker, Dynode, Ended, Events, Launch, client, program, python, run, within},
+    support::{Broker, Dynode, Ended, Events, Launch, client, node, program, python, run, within},
     workers::LOOK_EVERY,
 };
 
 on_each_broker!(
     a_stranger_gets_from_nothing_to_a_key_and_an_answer,
     the_sdk_tells_each_refusal_by_its_class,
+    every_sdk_tells_each_error_by_its_class,
     what_was_spent_by_a_key_is_told_and_its_budget_holds,
 );
 
@@ -100,6 +101,18 @@ async fn the_sdk_tells_each_refusal_by_its_class(broker: Broker) {
     let slow = dynode.key(&root, &["--requests-per-minute", "1"]).await;
     let test = dynode.key(&root, &["--test"]).await;
     python("keys.py", &[&dynode.url(), &root, &narrow, &slow, &test]).await;
+}
+
+async fn every_sdk_tells_each_error_by_its_class(broker: Broker) {
+    let dynode = Dynode::start(&broker).await;
+    let root = dynode.key("", &[]).await;
+    let narrow = dynode.key(&root, &["--models", "sim-f*"]).await;
+    let busy = dynode.key(&root, &["--concurrency", "1"]).await;
+    for sdk in ["openai", "anthropic"] {
+        let arguments = [sdk, &dynode.url(), &root, &narrow, &busy];
+        python("sdk_errors.py", &arguments).await;
+        node("sdk_errors.mjs", &arguments).await;
+    }
 }
 
 async fn what_was_spent_by_a_key_is_told_and_its_budget_holds(broker: Broker) {

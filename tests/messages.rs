@@ -66,6 +66,10 @@ async fn the_sdk_reaches_anthropic_through_both_translations() {
 /// What an application asks Anthropic for.
 fn question() -> Value {
     let text = |text: &str| json!({"type": "text", "text": text});
+    let marked = |mut block: Value| {
+        block["cache_control"] = json!({"type": "ephemeral", "ttl": "1h"});
+        block
+    };
     let png = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}});
     let linked = json!({"type": "image", "source": {"type": "url", "url": "https://images.test/a.png"}});
     let pdf = json!({"type": "document", "title": "Report",
@@ -76,18 +80,19 @@ fn question() -> Value {
         |id: &str, content: Value| json!({"type": "tool_result", "tool_use_id": id, "content": content});
     json!({
         "model": "claude", "max_tokens": 1_000,
-        "system": [text("Be brief."), text("Be kind.")],
+        "system": [text("Be brief."), marked(text("Be kind."))],
         "messages": [
-            {"role": "user", "content": [png, linked, pdf, text("What is this?")]},
-            {"role": "assistant", "content": [text("Let me see."), call("toolu_1", "Oslo"), call("toolu_2", "Rome")]},
+            {"role": "user", "content": [marked(png.clone()), linked, marked(pdf), text("What is this?")]},
+            {"role": "assistant", "content": [text("Let me see."), call("toolu_1", "Oslo"), marked(call("toolu_2", "Rome"))]},
             {"role": "user", "content": [
-                result("toolu_1", json!([text("rain"), png])), result("toolu_2", json!([text("sun")])), text("And?"),
+                result("toolu_1", json!([text("rain"), png])), marked(result("toolu_2", json!([text("sun")]))), marked(text("And?")),
             ]},
         ],
         "tools": [
             {"name": "weather", "description": "Tells the weather.", "input_schema": schema, "strict": true},
-            {"name": "clock", "input_schema": {"type": "object"}},
+            marked(json!({"name": "clock", "input_schema": {"type": "object"}})),
         ],
+        "cache_control": {"type": "ephemeral"},
         "tool_choice": {"type": "auto", "disable_parallel_tool_use": true},
         "stop_sequences": ["END", "STOP"],
         "metadata": {"user_id": "u-1"},

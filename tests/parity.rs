@@ -1,4 +1,4 @@
-//! Parity, as anybody runs it: the same requests through the WebSocket, both forms of HTTP and the bus, on an engine of its
+//! Parity, as anybody runs it: the same requests through the WebSocket, every form of HTTP and the bus, on an engine of its
 //! own and on a deployment; nothing may differ that is not allowed. The report stays below `target/`.
 
 use std::{fs, path::Path, time::Duration};
@@ -35,7 +35,7 @@ async fn every_handle_shows_the_same_on_a_real_broker() {
     let ended = run_within(PATIENCE, command, "").await;
     fs::write(root.join("report.txt"), &ended.out).unwrap();
     let report = report(&file, &ended);
-    assert_eq!(names(&report, "handles").len(), 7, "all handles");
+    assert_eq!(names(&report, "handles").len(), 9, "all handles");
     let cases = report["cases"].as_array().unwrap();
     assert!(cases.len() > 90 && cases.iter().all(|case| case["skipped"].is_null()), "{}", cases.len());
     let unmet: Vec<_> =
@@ -47,7 +47,7 @@ async fn every_handle_shows_the_same_on_a_real_broker() {
 async fn a_deployment_is_compared_with_and_without_its_bus() {
     let server = Server::start().await;
     let dynode = Dynode::start(&Broker::Servers(server.url())).await;
-    for (nats, handles) in [(vec![], 5), (vec!["--nats".to_owned(), server.url()], 7)] {
+    for (nats, handles) in [(vec![], 7), (vec!["--nats".to_owned(), server.url()], 9)] {
         let file = dynode.dir().join("report.json");
         let mut command = program(dynode.dir());
         command

@@ -29,7 +29,7 @@
 //! | `max_completion_tokens`, `max_tokens` | `max_tokens`, which the API demands: 16,384 where none is given |
 //! | `temperature`, `top_p`, `top_k` | sent under an earlier version, a temperature over 1 as 1; left out under 2026-10-21, which refuses them, and beside thinking |
 //! | `reasoning_effort` | `none` turns thinking off; `minimal` is `low`; another becomes `output_config.effort`, with adaptive thinking, summarized, unless a tool must be called |
-//! | `thinking`, `cache_control` (also on parts and tools) | Anthropic's own: sent as they are |
+//! | `thinking`, `cache_control` (also on parts, tools and calls) | Anthropic's own: sent as they are; that of a message stands on its last block, that of a tool's on the result |
 //! | `response_format` | `json_schema` becomes `output_config.format`; `json_object` refused: the API has no JSON without a schema |
 //! | `tools` | functions; others refused |
 //! | `tool_choice`, `parallel_tool_calls` | translated; `allowed_tools` refused |

@@ -77,6 +77,10 @@ pub struct ProviderConfig {
     /// others.
     #[serde(default)]
     pub chat_fields: BTreeMap<String, Value>,
+    /// `openai_compatible`: whether the server knows the marks of Anthropic's cache, `cache_control`, in a chat. Where it does
+    /// not, they are left out.
+    #[serde(default)]
+    pub cache_control: bool,
     /// `simulated`: the seed of its randomness.
     #[serde(default)]
     pub seed: u64,

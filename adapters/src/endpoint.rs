@@ -275,8 +275,13 @@ impl Endpoint {
 
 /// Settings of other kinds.
 fn refuse_foreign(root: &str, kind: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
-    let chat_fields = !config.chat_fields.is_empty() && config.kind != Kind::OpenaiCompatible;
-    refuse(root, kind, &[("seed", config.seed != 0), ("chat_fields", chat_fields)])?;
+    let of_openai = config.kind == Kind::OpenaiCompatible;
+    let settings = [
+        ("seed", config.seed != 0),
+        ("chat_fields", !config.chat_fields.is_empty() && !of_openai),
+        ("cache_control", config.cache_control && !of_openai),
+    ];
+    refuse(root, kind, &settings)?;
     config.models.iter().try_for_each(|(id, model)| {
         let settings = [
             ("first_token_ms", model.first_token_ms.is_some()),

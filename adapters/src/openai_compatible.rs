@@ -1,7 +1,8 @@
 //! Any server that speaks OpenAI's API: OpenAI, z.ai, vLLM, Ollama and many more, told apart by their base URL alone.
 //!
 //! The payload goes out as it came, unknown fields included; only the model's name is replaced, usage is asked for, and
-//! what concerns the engine alone is taken out. What one server has beyond the others and every chat should say (z.ai's
+//! what concerns the engine alone is taken out, as are marks of Anthropic's cache (`cache_control`) unless the server is
+//! configured to know them. What one server has beyond the others and every chat should say (z.ai's
 //! `tool_stream`, vLLM's `chat_template_kwargs`) is configured as `chat_fields`. Nothing is retried here: an error says
 //! what to do, the worker does it.
 //!
@@ -10,6 +11,7 @@
 //! | `chat` | `POST chat/completions`: the body, chunks and whole replies |
 //! | `pieces` | how the choices of a chunk become deltas |
 //! | `responses` | `POST responses`, for models that answer there |
+//! | `marks` | what only Anthropic's cache understands |
 //! | `embeddings` | `POST embeddings` |
 //! | `images` | `POST images/generations` |
 //! | `speech` | `POST audio/speech` |
@@ -40,6 +42,7 @@ mod embeddings;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod images;
+mod marks;
 mod pieces;
 mod responses;
 mod speech;
@@ -58,6 +61,8 @@ pub struct OpenaiCompatible {
     endpoint: Arc<Endpoint>,
     /// Fields of every chat that does not have them itself.
     chat_fields: BTreeMap<String, Value>,
+    /// Whether the server knows marks of Anthropic's cache.
+    cache_control: bool,
     /// The models, by the provider's names, whose chats go to the Responses API.
     responders: BTreeSet<String>,
 }
@@ -69,7 +74,8 @@ impl OpenaiCompatible {
         let responders = config.models.iter().filter(|(_, model)| model.api == Some(ChatApi::Responses));
         let responders =
             responders.map(|(id, model)| model.upstream.as_ref().unwrap_or(id).clone()).collect();
-        Ok(Self { endpoint, chat_fields: config.chat_fields.clone(), responders })
+        let (chat_fields, cache_control) = (config.chat_fields.clone(), config.cache_control);
+        Ok(Self { endpoint, chat_fields, cache_control, responders })
     }
 
     async fn chat(&self, call: &Call) -> Result<Progressed, Error> {
@@ -81,10 +87,11 @@ impl OpenaiCompatible {
             let decoder = responses::Events::new(&self.endpoint);
             return Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response));
         }
-        let response = self
-            .endpoint
-            .post("chat/completions", accept, call, &chat::body(&ask, call, &self.chat_fields))
-            .await?;
+        let mut body = chat::body(&ask, call, &self.chat_fields);
+        if !self.cache_control {
+            marks::remove(&mut body);
+        }
+        let response = self.endpoint.post("chat/completions", accept, call, &Value::Object(body)).await?;
         let decoder = chat::Chunks::new(&self.endpoint);
         Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response))
     }

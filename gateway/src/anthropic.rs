@@ -29,7 +29,7 @@
 //! | `tool_choice`, `disable_parallel_tool_use` | `tool_choice`, `parallel_tool_calls` |
 //! | `thinking`, `output_config.effort` | `reasoning_effort`: `none` where thinking is disabled, else the effort; without one it is by `budget_tokens`: `low` below 4,096, `medium` below 16,384, `high` from there, and where there is none |
 //! | `output_config.format` | `response_format`, which Dynode holds the answer against |
-//! | `cache_control`, everywhere | dropped: whether a cache is used is the provider's and its configuration's affair |
+//! | `cache_control`, everywhere | the same, on the part, call, tool or message: a wish, which providers of Anthropic's get and others do not; that of a message's only text stands beside it |
 //! | `service_tier`, `speed`, `diagnostics`, the header `anthropic-beta` | dropped: they do not change what is answered |
 //! | `simulate` | Dynode's own, for simulated models: as it is |
 //!

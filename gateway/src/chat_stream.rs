@@ -2,19 +2,28 @@
 
 use std::collections::VecDeque;
 
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use schemas::{
-    ChatDelta, ChatOutput, Error, ErrorCode, EventBody, Output, Usage,
-    chat::{ToolCall, ToolCallDelta},
-    event::Completion,
-};
+use schemas::{ChatDelta, ChatOutput, Error, ErrorCode, EventBody, Usage, event::Completion};
 use tokio::time::Instant;
 
-use crate::{app::App, ending, frame::Frame, submit::Accepted};
+use crate::{
+    account::Account,
+    answer::{self, Words},
+    app::App,
+    ending,
+    feed::Feed,
+    frame::Frame,
+    linger::Reader,
+    refusal, sse,
+};
 
 /// How an API shows an answer piece by piece. Knows what was shown, so that the end adds exactly what is missing.
 pub(crate) trait Form: Send + 'static {
+    /// Where the whole answer can be had, for errors that end a stream before it.
+    const PLACE: &'static str;
+
     /// Whether the client has seen anything of the answer.
     fn has_begun(&self) -> bool;
 
@@ -27,44 +36,84 @@ pub(crate) trait Form: Send + 'static {
     /// A sign of life; before the first piece it may be the beginning of the stream.
     fn alive(&mut self) -> Bytes;
 
-    /// The event of an answer that failed: the last one.
-    fn failure(&self, error: Error) -> Bytes;
+    /// The last event of a request that has failed.
+    fn failure(&mut self, error: Error) -> Bytes;
+
+    /// The last event of a stream that ends, and not as its request does.
+    fn break_off(&mut self, error: Error) -> Bytes {
+        self.failure(error)
+    }
 }
 
 pub(crate) struct ChatStream<F> {
     app: App,
-    accepted: Accepted,
+    feed: Feed,
+    who: Who,
     form: F,
     ready: VecDeque<Bytes>,
-    give_up_at: Instant,
+    /// When the door stops waiting, where somebody waits for the answer.
+    give_up_at: Option<Instant>,
     ended: bool,
 }
 
+/// Who reads a stream.
+pub(crate) enum Who {
+    /// Whoever has sent the request.
+    Sender(Box<Account>),
+    /// Whoever has come back to it.
+    Reader(Option<Reader>),
+}
+
+/// Why a stream ends without an answer.
+enum Halt {
+    /// Its request has ended so.
+    Failed(Error),
+    /// Its request goes on, or has ended in a way that this stream cannot show.
+    Broken(Error),
+}
+
 impl<F: Form> ChatStream<F> {
-    pub(crate) fn new(app: &App, accepted: Accepted, form: F, give_up_at: Instant) -> Self {
-        Self { app: app.clone(), accepted, form, ready: VecDeque::new(), give_up_at, ended: false }
+    pub(crate) fn new(app: &App, feed: Feed, who: Who, form: F, give_up_at: Option<Instant>) -> Self {
+        Self { app: app.clone(), feed, who, form, ready: VecDeque::new(), give_up_at, ended: false }
     }
 
-    /// Waits for the first piece, so that a failure before it has its own HTTP status and the SDKs retry it. A client
-    /// that waits long is answered anyway, to be kept awake with pings.
-    pub(crate) async fn begin(&mut self) -> Result<(), Error> {
+    /// The answer to who waits for the first piece, so that a failure before it has its own HTTP status and the SDKs retry
+    /// it. A client that waits long is answered anyway, to be kept awake with pings.
+    pub(crate) async fn answer(mut self, words: Words) -> Response {
+        match self.begin().await {
+            Ok(()) => self.response(),
+            Err(error) => {
+                self.end(Some(&error));
+                refusal::response(&words(error))
+            }
+        }
+    }
+
+    /// The answer that says at once that it has begun.
+    pub(crate) fn answer_at_once(mut self) -> Response {
+        self.ready.push_back(self.form.alive());
+        self.response()
+    }
+
+    pub(crate) fn response(self) -> Response {
+        sse::response(self.events())
+    }
+
+    async fn begin(&mut self) -> Result<(), Error> {
         let patience = Instant::now() + self.app.config.ping_interval();
         while self.ready.is_empty() && !self.ended {
-            match tokio::time::timeout_at(patience.min(self.give_up_at), self.accepted.feed.next()).await {
-                Ok(frame) => self.absorb(frame)?,
-                Err(_) if Instant::now() >= self.give_up_at => return Err(ending::late()),
-                Err(_) => return Ok(()),
+            match tokio::time::timeout_at(self.no_later_than(patience), self.feed.next()).await {
+                Ok(frame) => {
+                    self.absorb(frame).map_err(|(Halt::Failed(error) | Halt::Broken(error))| error)?
+                }
+                Err(_) if self.is_late() => return Err(ending::late()),
+                Err(_) => self.ready.push_back(self.form.alive()),
             }
         }
         Ok(())
     }
 
-    /// The request, for an answer that is no stream.
-    pub(crate) const fn accepted(&mut self) -> &mut Accepted {
-        &mut self.accepted
-    }
-
-    pub(crate) fn events(self) -> impl Stream<Item = Bytes> + Send + 'static {
+    fn events(self) -> impl Stream<Item = Bytes> + Send + 'static {
         stream::unfold(self, |mut stream| async move {
             let event = stream.next().await?;
             Some((event, stream))
@@ -79,105 +128,90 @@ impl<F: Form> ChatStream<F> {
             if self.ended {
                 return None;
             }
-            let ping = Instant::now() + self.app.config.ping_interval();
-            let absorbed =
-                match tokio::time::timeout_at(ping.min(self.give_up_at), self.accepted.feed.next()).await {
-                    Ok(frame) => self.absorb(frame),
-                    Err(_) if Instant::now() >= self.give_up_at => Err(ending::late()),
-                    Err(_) => return Some(self.form.alive()),
-                };
-            if let Err(error) = absorbed {
-                self.fail(error);
+            let ping = self.no_later_than(Instant::now() + self.app.config.ping_interval());
+            let draining = self.app.draining.clone();
+            let absorbed = tokio::select! {
+                biased;
+                frame = self.feed.next() => self.absorb(frame),
+                // Whoever has come back comes back once more, to another server.
+                () = draining.cancelled(), if matches!(self.who, Who::Reader(_)) => return None,
+                () = tokio::time::sleep_until(ping) => match self.is_late() {
+                    true => Err(Halt::Broken(ending::late())),
+                    false => return Some(self.form.alive()),
+                },
+            };
+            if let Err(halt) = absorbed {
+                self.halt(halt);
             }
         }
     }
 
-    /// After the status has gone out only an error event is left; there is no mark of the end after it.
-    fn fail(&mut self, error: Error) {
-        self.accepted.account.end(Some(&error));
-        self.ended = true;
-        self.ready.push_back(self.form.failure(error));
+    fn no_later_than(&self, at: Instant) -> Instant {
+        self.give_up_at.map_or(at, |give_up| give_up.min(at))
     }
 
-    fn absorb(&mut self, frame: Option<Frame>) -> Result<(), Error> {
+    fn is_late(&self) -> bool {
+        self.give_up_at.is_some_and(|give_up| Instant::now() >= give_up)
+    }
+
+    fn absorb(&mut self, frame: Option<Frame>) -> Result<(), Halt> {
         let Some(frame) = frame else {
-            return Err(Error::new(ErrorCode::Internal, "the events of the request ended without an end"));
+            let why = "the events of the request ended without an end";
+            return Err(Halt::Broken(Error::new(ErrorCode::Internal, why)));
         };
         if frame.head.event.is_terminal() {
-            return self.finish(ending::read(&frame)?);
+            let done = ending::read(&frame).map_err(Halt::Failed)?;
+            return self.finish(done).map_err(Halt::Broken);
         }
         // An event of a later version says nothing that could be shown.
         let Ok(event) = frame.event() else { return Ok(()) };
         match event.body {
-            EventBody::ChatDelta(delta) => self.ready.extend(self.form.delta(&delta)?),
+            EventBody::ChatDelta(delta) => {
+                self.ready.extend(self.form.delta(&delta).map_err(Halt::Broken)?);
+            }
             // What was shown cannot be taken back. Before the first piece, a new attempt is nobody's business.
-            EventBody::Restarted { .. } if self.form.has_begun() => return Err(restarted()),
-            EventBody::Gap { .. } if self.form.has_begun() => return Err(lost()),
+            EventBody::Restarted { .. } if self.form.has_begun() => {
+                let why = "a part of the answer was taken back and it started again";
+                return Err(broken::<F>(ErrorCode::ProviderUnavailable, why));
+            }
+            EventBody::Gap { .. } if self.form.has_begun() => {
+                return Err(broken::<F>(ErrorCode::Internal, "a part of the stream was lost"));
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn finish(&mut self, completion: Completion) -> Result<(), Error> {
-        let output = chat_output(completion.output)?;
-        self.ready.extend(self.form.finish(&output, &completion.usage)?);
-        self.accepted.account.end(None);
-        self.ended = true;
+    fn finish(&mut self, done: Completion) -> Result<(), Error> {
+        let output = answer::chat_output(done.output)?;
+        self.ready.extend(self.form.finish(&output, &done.usage)?);
+        self.end(None);
         Ok(())
     }
-}
 
-/// The answer of a chat; anything else is a fault of whoever answered.
-pub(crate) fn chat_output(output: Output) -> Result<ChatOutput, Error> {
-    match output {
-        Output::Chat(output) => Ok(output),
-        _ => Err(Error::new(ErrorCode::Internal, "the answer is not that of a chat")),
+    /// After the status has gone out only an event is left to tell of it; there is no mark of the end after it.
+    fn halt(&mut self, halt: Halt) {
+        let (Halt::Failed(error) | Halt::Broken(error)) = &halt;
+        self.end(Some(error));
+        self.ready.push_back(match halt {
+            Halt::Failed(error) => self.form.failure(error),
+            Halt::Broken(error) => self.form.break_off(error),
+        });
     }
-}
 
-/// What of the answer `whole` was not shown.
-///
-/// # Errors
-/// Where something else was shown.
-pub(crate) fn rest_of(choice: u32, shown: &ChatOutput, whole: &ChatOutput) -> Result<ChatDelta, Error> {
-    let rest = |shown: &str, whole: &str| whole.strip_prefix(shown).map(str::to_owned).ok_or_else(differs);
-    let mut tool_calls = Vec::new();
-    for (index, call) in (0_u32..).zip(&whole.tool_calls) {
-        match shown.tool_calls.get(index as usize) {
-            Some(have) if have.arguments == call.arguments => {}
-            Some(have) => {
-                let arguments = rest(&have.arguments, &call.arguments)?;
-                tool_calls.push(ToolCallDelta { index, id: None, name: None, arguments });
+    fn end(&mut self, error: Option<&Error>) {
+        self.ended = true;
+        match &mut self.who {
+            Who::Sender(account) => account.end(error),
+            Who::Reader(reader) => {
+                if let Some(reader) = reader.take() {
+                    reader.end();
+                }
             }
-            None => tool_calls.push(whole_call(index, call)),
         }
     }
-    Ok(ChatDelta {
-        choice,
-        delta: rest(&shown.text, &whole.text)?,
-        reasoning: rest(&shown.reasoning, &whole.reasoning)?,
-        refusal: rest(&shown.refusal, &whole.refusal)?,
-        tool_calls,
-        ..ChatDelta::default()
-    })
 }
 
-fn whole_call(index: u32, call: &ToolCall) -> ToolCallDelta {
-    let (id, name) = (Some(call.id.clone()), Some(call.name.clone()));
-    ToolCallDelta { index, id, name, arguments: call.arguments.clone() }
-}
-
-fn differs() -> Error {
-    let why = "the answer was started again and differs from what was streamed; its outcome is at /v1/requests/{id}";
-    Error::new(ErrorCode::ProviderError, why)
-}
-
-fn restarted() -> Error {
-    let why = "a part of the answer was taken back and it started again; its outcome is at /v1/requests/{id}";
-    Error::new(ErrorCode::ProviderUnavailable, why)
-}
-
-fn lost() -> Error {
-    let why = "a part of the stream was lost; the whole answer is at /v1/requests/{id}";
-    Error::new(ErrorCode::Internal, why)
+fn broken<F: Form>(code: ErrorCode, why: &str) -> Halt {
+    Halt::Broken(Error::new(code, format!("{why}; {}", F::PLACE)))
 }

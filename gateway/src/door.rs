@@ -16,6 +16,7 @@ use broker::trace::Traced;
 use http_body_util::BodyExt;
 use opentelemetry::propagation::Extractor;
 use schemas::{Error, ErrorCode, Format, RequestId};
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -156,7 +157,7 @@ pub(crate) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Er
 }
 
 /// Whether a body may be read as JSON, by its `Content-Type`; one that says nothing may.
-pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
     match body_format(headers, body) {
         Ok(Format::MessagePack) if headers.contains_key(header::CONTENT_TYPE) => {
             Err(unsupported("Content-Type", "expected application/json"))
@@ -178,6 +179,13 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
 fn unsupported(header: &'static str, why: &str) -> Error {
     let code = ErrorCode::UnsupportedMediaType;
     Error { param: Some(header.to_owned()), ..Error::new(code, format!("{header}: {why}")) }
+}
+
+/// The whole body as JSON, and the room that it takes.
+pub(crate) async fn read_json(app: &App, headers: &HeaderMap, body: Body) -> Result<(Value, Share), Error> {
+    let (body, share) = read_body(app, body).await?;
+    check_json(headers, &body)?;
+    Ok((Format::Json.decode(&body)?, share))
 }
 
 /// The whole body, within the limits of size and time, and the room that it takes.

@@ -7,11 +7,12 @@ use broker::Message;
 use bytes::Bytes;
 use futures_util::stream;
 use schemars::JsonSchema;
-use schemas::{Error, Format, RequestId};
+use schemas::{Error, Format};
 use serde::Deserialize;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
+    answer,
     app::App,
     door::{self, Entry, Path, Query},
     feed::Feed,
@@ -64,7 +65,7 @@ pub(crate) async fn of_request(
         };
         Some((event, (app, feed, reader)))
     });
-    Ok(named(sse::response(events), id))
+    Ok(answer::named(id, sse::response(events)))
 }
 
 /// `GET /v1/events`: every live event of the tenant, at most once.
@@ -105,11 +106,6 @@ fn encode(frame: &Frame) -> Bytes {
         Ok(json) => sse::named(Some(&format!("{attempt}-{seq}")), &frame.name(), &json),
         Err(error) => sse::named(None, "gap", crate::refusal::text(&error).as_ref()),
     }
-}
-
-fn named(mut response: Response, id: RequestId) -> Response {
-    response.extensions_mut().insert(door::Named(id));
-    response
 }
 
 /// `<attempt>-<seq>`, as in the `id` of every event.

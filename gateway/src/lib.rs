@@ -8,7 +8,7 @@
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `tls`, `connection`, `impatient`, `idle` | sockets, and the limits of connections |
 //! | `peers`, `flood`, `http2` | how many connections come from one address; pings without number |
-//! | `router`, `origin`, `hardening`, `door` | the table of routes, and what every request passes |
+//! | `router`, `absent`, `origin`, `hardening`, `door`, `remainder` | the table of routes, what is told of others, and what every request passes |
 //! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
 //! | `keys` | the API keys, and the door at which they are managed |
 //! | `quota`, [`tenants`] | how much may be asked for in a minute and at once; to whom tenants belong |
@@ -19,7 +19,7 @@
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `anthropic`, `native`, `events`, `ws` | the doors |
 //! | `models` | what can be asked for, in the words of either API |
-//! | `chat_stream` | a chat's answer as the doors for chats stream it |
+//! | `answer`, `chat_stream` | the answer of a request that a client waits for, whole; that of a chat, piece by piece |
 //! | `page` | a page that talks over the WebSocket |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
@@ -37,8 +37,10 @@ pub mod server;
 pub mod standby;
 pub mod tenants;
 
+mod absent;
 mod access;
 mod account;
+mod answer;
 mod anthropic;
 mod app;
 mod assets;
@@ -79,6 +81,7 @@ mod pools;
 mod quota;
 mod record;
 mod refusal;
+mod remainder;
 mod room;
 mod router;
 mod sessions;

@@ -31,8 +31,10 @@ pub(crate) async fn create(
     let (body, share) = door::read_body(&app, body).await?;
     let format = door::body_format(&headers, &body)?;
     let mut request: Request = parse(format.decode(&body)?)?;
-    if let Some(key) = door::idempotency_key(&headers)? {
-        request.id.get_or_insert(key);
+    if let Some(key) = door::idempotency_key(&headers)?
+        && *request.id.get_or_insert_with(|| key.clone()) != key
+    {
+        return Err(Error::invalid("Idempotency-Key", "is not the `id` of the body; send one of them").into());
     }
     let visit = Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat: false };
     let accepted = submit(&app, visit, request).await?;

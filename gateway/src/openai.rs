@@ -11,15 +11,15 @@ pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 
-use axum::{body::Body, http::HeaderMap, response::Response};
-use schemas::{Action, Error, Format, Output, Request, Usage};
+use axum::{body::Body, http::HeaderMap};
+use schemas::{Action, Error, Format, Output, Priority, Request, Usage};
 use serde_json::Value;
 
 use crate::{
     account::Door,
     app::App,
     assets::{self, Found},
-    door::{self, Entry, Named},
+    door::{self, Entry},
     ending, record,
     refusal::{self, Refusal},
     room::Share,
@@ -39,22 +39,25 @@ async fn accept(
     hand_in(app, door, entry, request, share).await
 }
 
-/// A body as the payload of `action`. The door waits, so the request has a deadline.
+/// A body as the payload of `action`.
 async fn read(
     app: &App,
     action: Action,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Request, Share), Refusal> {
-    let (body, share) = door::read_body(app, body).await?;
-    door::check_json(headers, &body)?;
-    let mut request = Request::new(action, Format::Json.decode(&body)?);
+    let (payload, share) = door::read_json(app, headers, body).await?;
+    let mut request = Request::new(action, payload);
     request.id = door::idempotency_key(headers)?;
     request.metadata = metadata(&request.payload)?;
-    request.deadline_ms = Some(app.config.default_deadline_ms);
-    // Somebody waits for it.
-    request.priority = schemas::Priority::Interactive;
+    is_waited_for(app, &mut request);
     Ok((request, share))
+}
+
+/// Somebody waits at the door for this request: it has a deadline, and goes before what nobody waits for.
+pub(crate) fn is_waited_for(app: &App, request: &mut Request) {
+    request.deadline_ms = Some(app.config.default_deadline_ms);
+    request.priority = Priority::Interactive;
 }
 
 /// The notes of the sender, which stand inside of this body: they are those of the request as well.
@@ -89,16 +92,4 @@ async fn made(app: &App, accepted: &mut Accepted, request: &Request) -> Result<(
         found.push(assets::of_tenant(app, &asset.id, &accepted.caller.tenant).await?);
     }
     Ok((found, done.usage))
-}
-
-/// The answer to an accepted request that failed.
-fn failed(accepted: &mut Accepted, error: Error) -> Response {
-    accepted.account.end(Some(&error));
-    named(accepted, refusal::response(&refusal::relative_to_body(error)))
-}
-
-/// Tells the door which request it was.
-pub(crate) fn named(accepted: &Accepted, mut response: Response) -> Response {
-    response.extensions_mut().insert(Named(accepted.id.clone()));
-    response
 }

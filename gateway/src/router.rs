@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::{
-    anthropic,
+    absent, anthropic,
     app::App,
     assets, dead, docs, door, estimate, events, feedback,
     hardening::harden,
@@ -23,7 +23,7 @@ use crate::{
     origin::{self, Origins},
     page,
     refusal::{self, Refusal, Refused},
-    status, targets, usage, webhooks, ws,
+    remainder, status, targets, usage, webhooks, ws,
 };
 
 /// For whom an address is.
@@ -55,6 +55,7 @@ pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
         harden(),
         option_layer(origins.share().filter(|_| side != Side::Operators)),
         middleware::from_fn(anthropic::refusal::speak),
+        middleware::from_fn(remainder::read_on),
         middleware::from_fn_with_state(app.clone(), door::enter),
         middleware::from_fn_with_state(origins, origin::check),
         CatchPanicLayer::custom(panicked),
@@ -103,6 +104,8 @@ fn clients() -> Table {
         .post("/v1/responses", openai::responses::create, describe::responses::create_response)
         .get("/v1/responses/{id}", openai::responses::get, describe::responses::get_response)
         .delete("/v1/responses/{id}", openai::responses::delete, describe::responses::delete_response)
+        .get("/v1/responses/{id}/input_items", openai::responses::input_items::list, describe::responses::list_input_items)
+        .post("/v1/responses/input_tokens", openai::responses::count::create, describe::responses::count_input_tokens)
         .post("/v1/responses/{id}/cancel", openai::responses::cancel, describe::responses::cancel_response)
         .post("/v1/embeddings", openai::embeddings::create, describe::openai::create_embedding)
         .post("/v1/images/generations", openai::images::generate, describe::openai::generate_image)
@@ -134,7 +137,8 @@ fn clients() -> Table {
 
 async fn unknown_route(uri: Uri) -> Refusal {
     let path: String = uri.path().chars().take(128).collect();
-    Refusal(Error::new(ErrorCode::NotFound, format!("no route `{path}`; GET / lists them")))
+    let instead = absent::instead_of(&path).unwrap_or("GET / lists them");
+    Refusal(Error::new(ErrorCode::NotFound, format!("no route `{path}`: {instead}")))
 }
 
 /// The router adds the methods that the path does take, as `Allow`.
@@ -143,7 +147,8 @@ async fn unknown_method(method: Method, uri: Uri) -> Response {
         return StatusCode::NO_CONTENT.into_response();
     }
     let path: String = uri.path().chars().take(128).collect();
-    let error = Error::new(ErrorCode::InvalidRequest, format!("`{path}` does not take {method}"));
+    let instead = absent::instead_of(&path).map(|instead| format!(": {instead}")).unwrap_or_default();
+    let error = Error::new(ErrorCode::InvalidRequest, format!("`{path}` does not take {method}{instead}"));
     let mut response = refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, &error);
     response.extensions_mut().insert(Refused(error.code));
     response

@@ -2,6 +2,7 @@
 
 mod client;
 mod credit;
+mod deeds;
 pub(crate) mod incoming;
 mod membership;
 mod outgoing;

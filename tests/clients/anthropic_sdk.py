@@ -9,6 +9,7 @@ import sys
 import time
 
 import anthropic
+from checks import run
 
 URL = sys.argv[1]
 HELLO = [{"role": "user", "content": "hello"}]
@@ -194,15 +195,17 @@ async def the_asynchronous_client_works_alike():
         assert await asyncio.gather(*(ask() for _ in range(20))) == [SAID] * 20
 
 
-a_message_is_answered()
-a_message_is_streamed()
-the_stream_helper_puts_the_message_together()
-a_tool_is_called_and_its_result_read()
-images_and_documents_are_taken()
-errors_are_the_classes_that_users_catch()
-what_limits_a_caller_is_told()
-a_refusal_is_retried_when_it_says_so_and_only_then()
-a_stream_that_fails_raises()
-models_are_listed_and_tokens_counted()
-the_earlier_version_takes_a_temperature()
-asyncio.run(the_asynchronous_client_works_alike())
+run(
+    a_message_is_answered,
+    a_message_is_streamed,
+    the_stream_helper_puts_the_message_together,
+    a_tool_is_called_and_its_result_read,
+    images_and_documents_are_taken,
+    errors_are_the_classes_that_users_catch,
+    what_limits_a_caller_is_told,
+    a_refusal_is_retried_when_it_says_so_and_only_then,
+    a_stream_that_fails_raises,
+    models_are_listed_and_tokens_counted,
+    the_earlier_version_takes_a_temperature,
+    the_asynchronous_client_works_alike,
+)

@@ -2,6 +2,7 @@
 
 import sys
 
+from checks import run
 from elevenlabs import VoiceSettings
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError
@@ -64,7 +65,9 @@ def errors_have_the_forms_that_the_sdk_knows():
         raise AssertionError("an empty text is spoken")
 
 
-speech_is_streamed_and_whole()
-what_it_cost_is_in_the_headers()
-voices_and_models_are_listed()
-errors_have_the_forms_that_the_sdk_knows()
+run(
+    speech_is_streamed_and_whole,
+    what_it_cost_is_in_the_headers,
+    voices_and_models_are_listed,
+    errors_have_the_forms_that_the_sdk_knows,
+)

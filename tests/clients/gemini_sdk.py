@@ -3,9 +3,9 @@
 What the SDK makes of an answer, a stream and an error is what it makes of Gemini's own.
 """
 
-import asyncio
 import sys
 
+from checks import refused, run
 from google import genai
 from google.genai import errors, types
 
@@ -32,15 +32,6 @@ def ask(model=MODEL, contents="hello", **config):
     return client.models.generate_content(
         model=model, contents=contents, config=types.GenerateContentConfig(**config)
     )
-
-
-def refused(kind, call):
-    """The error of `kind` that `call` must end with."""
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def a_question_is_answered():
@@ -161,14 +152,16 @@ async def the_asynchronous_client_works_alike():
     assert "".join([chunk.text or "" async for chunk in stream]) == SAID
 
 
-a_question_is_answered()
-a_question_is_streamed()
-thoughts_come_first()
-an_answer_keeps_to_its_schema()
-a_tool_is_called_and_its_answer_read()
-images_are_taken()
-texts_become_vectors()
-tokens_are_counted()
-errors_are_the_classes_that_users_catch()
-a_stream_that_breaks_raises()
-asyncio.run(the_asynchronous_client_works_alike())
+run(
+    a_question_is_answered,
+    a_question_is_streamed,
+    thoughts_come_first,
+    an_answer_keeps_to_its_schema,
+    a_tool_is_called_and_its_answer_read,
+    images_are_taken,
+    texts_become_vectors,
+    tokens_are_counted,
+    errors_are_the_classes_that_users_catch,
+    a_stream_that_breaks_raises,
+    the_asynchronous_client_works_alike,
+)

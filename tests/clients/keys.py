@@ -1,8 +1,8 @@
 """API keys as the official SDK for Python meets them: each refusal is the class of error that it is at OpenAI."""
 
 import sys
-import time
 
+from checks import refused, run
 import openai
 
 URL, GOOD, NARROW, SLOW, TEST = sys.argv[1] + "/v1", *sys.argv[2:6]
@@ -15,15 +15,6 @@ def client(key, retries=0):
 
 def ask(key, model="sim-fast", retries=0):
     return client(key, retries).chat.completions.create(model=model, messages=HELLO)
-
-
-def refused(kind, call):
-    """The error of `kind` that `call` must end with."""
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def a_key_is_needed():
@@ -60,12 +51,4 @@ def a_test_key_reaches_simulated_providers_only():
     assert "simulated providers only" in str(error), error
 
 
-for check in [
-    a_key_is_needed,
-    a_key_is_for_its_models,
-    a_limit_says_when_to_return,
-    a_test_key_reaches_simulated_providers_only,
-]:
-    began = time.monotonic()
-    check()
-    print(f"{check.__name__}: ok ({time.monotonic() - began:.1f} s)")
+run(a_key_is_needed, a_key_is_for_its_models, a_limit_says_when_to_return, a_test_key_reaches_simulated_providers_only)

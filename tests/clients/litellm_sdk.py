@@ -1,6 +1,5 @@
 """litellm as a client library against a running Dynode, which it takes for the OpenAI API."""
 
-import asyncio
 import os
 import sys
 
@@ -8,6 +7,7 @@ import sys
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["LITELLM_TELEMETRY"] = "False"
 
+from checks import refused, run
 import litellm
 
 litellm.telemetry = False
@@ -23,15 +23,6 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
-
-
-def refused(kind, call):
-    """The error of `kind` that `call` must end with."""
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def ask(**options):
@@ -93,10 +84,12 @@ async def the_asynchronous_calls_work_alike():
     assert "".join(pieces) == SAID
 
 
-a_chat_is_answered()
-a_chat_is_streamed()
-a_tool_is_called()
-a_text_is_embedded()
-a_response_is_answered_and_streamed()
-errors_are_the_classes_that_users_catch()
-asyncio.run(the_asynchronous_calls_work_alike())
+run(
+    a_chat_is_answered,
+    a_chat_is_streamed,
+    a_tool_is_called,
+    a_text_is_embedded,
+    a_response_is_answered_and_streamed,
+    errors_are_the_classes_that_users_catch,
+    the_asynchronous_calls_work_alike,
+)

@@ -9,6 +9,7 @@ import sys
 import time
 
 import anthropic
+from checks import run
 
 URL, TIGHT = sys.argv[1:3]
 HELLO = [{"role": "user", "content": "Hello there, world"}]
@@ -242,19 +243,21 @@ async def the_asynchronous_client_works_alike():
         assert answers == [f"You said: number {number}" for number in range(20)], answers
 
 
-a_message_is_answered()
-a_message_is_streamed()
-the_stream_helper_puts_the_message_together()
-limits_and_stop_sequences_are_honoured()
-a_tool_is_called_and_its_result_read()
-the_tool_runner_runs()
-images_and_documents_are_taken()
-answers_keep_to_a_schema()
-both_versions_are_spoken()
-errors_are_the_classes_that_users_catch()
-a_stream_that_breaks_raises()
-a_time_out_is_one()
-what_is_full_is_tried_again_and_what_is_spent_is_not()
-models_are_listed_and_tokens_counted()
-the_same_key_is_the_same_request()
-asyncio.run(the_asynchronous_client_works_alike())
+run(
+    a_message_is_answered,
+    a_message_is_streamed,
+    the_stream_helper_puts_the_message_together,
+    limits_and_stop_sequences_are_honoured,
+    a_tool_is_called_and_its_result_read,
+    the_tool_runner_runs,
+    images_and_documents_are_taken,
+    answers_keep_to_a_schema,
+    both_versions_are_spoken,
+    errors_are_the_classes_that_users_catch,
+    a_stream_that_breaks_raises,
+    a_time_out_is_one,
+    what_is_full_is_tried_again_and_what_is_spent_is_not,
+    models_are_listed_and_tokens_counted,
+    the_same_key_is_the_same_request,
+    the_asynchronous_client_works_alike,
+)

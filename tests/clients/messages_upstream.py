@@ -3,6 +3,7 @@
 import sys
 
 import anthropic
+from checks import run
 
 HELLO = [{"role": "user", "content": "hello"}]
 SAID = "A stream of work"
@@ -83,8 +84,10 @@ def what_fails_there_is_told_or_got_over():
         raise AssertionError("a request that Anthropic refuses was answered")
 
 
-a_message_is_answered_and_streamed()
-thinking_is_shown_to_whom_asks()
-a_tool_is_called_and_its_result_read()
-images_and_documents_are_taken()
-what_fails_there_is_told_or_got_over()
+run(
+    a_message_is_answered_and_streamed,
+    thinking_is_shown_to_whom_asks,
+    a_tool_is_called_and_its_result_read,
+    images_and_documents_are_taken,
+    what_fails_there_is_told_or_got_over,
+)

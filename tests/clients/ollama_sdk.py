@@ -1,10 +1,10 @@
 """The official Ollama client for Python against the simulated provider: only the host is ours."""
 
-import asyncio
 import base64
 import json
 import sys
 
+from checks import run
 import ollama
 
 URL = sys.argv[1]
@@ -110,13 +110,15 @@ async def the_asynchronous_client_works_alike():
     assert "".join([part.message.content async for part in stream]) == SAID
 
 
-a_chat_is_answered()
-a_chat_is_streamed()
-thinking_comes_first()
-an_answer_keeps_to_its_schema()
-a_tool_is_called_and_its_answer_read()
-images_are_taken()
-texts_become_vectors()
-errors_are_told()
-a_stream_that_breaks_raises()
-asyncio.run(the_asynchronous_client_works_alike())
+run(
+    a_chat_is_answered,
+    a_chat_is_streamed,
+    thinking_comes_first,
+    an_answer_keeps_to_its_schema,
+    a_tool_is_called_and_its_answer_read,
+    images_are_taken,
+    texts_become_vectors,
+    errors_are_told,
+    a_stream_that_breaks_raises,
+    the_asynchronous_client_works_alike,
+)

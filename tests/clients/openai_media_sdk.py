@@ -7,20 +7,12 @@ import sys
 import urllib.request
 import zlib
 
+from checks import refused, run
 import openai
 
 URL = sys.argv[1]
 OPTIONS = {"base_url": URL + "/v1", "api_key": "none", "max_retries": 0, "_strict_response_validation": True}
 client = openai.OpenAI(**OPTIONS)
-
-
-def refused(kind, call):
-    """The error of `kind` that `call` must end with."""
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def side_of(png):
@@ -94,8 +86,10 @@ def errors_are_the_classes_that_users_catch():
     refused(openai.InternalServerError, lambda: client.audio.speech.create(**options))
 
 
-images_come_inside_the_reply()
-images_come_at_urls()
-speech_is_a_file()
-speech_is_streamed()
-errors_are_the_classes_that_users_catch()
+run(
+    images_come_inside_the_reply,
+    images_come_at_urls,
+    speech_is_a_file,
+    speech_is_streamed,
+    errors_are_the_classes_that_users_catch,
+)

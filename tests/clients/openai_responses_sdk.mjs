@@ -75,6 +75,13 @@ async function aResponseRunsInTheBackgroundAndIsCancelledAndDeleted() {
   await assert.rejects(client.responses.retrieve(slow.id), OpenAI.NotFoundError);
 }
 
+async function whatWasAskedIsListedAndCounted() {
+  const items = [];
+  for await (const item of client.responses.inputItems.list((await ask()).id)) items.push(item);
+  assert.deepEqual(items.map((item) => item.content[0].text), ["Hello there, world"]);
+  assert.ok((await client.responses.inputTokens.count({ model: "sim-fast", input: "Hello" })).input_tokens > 0);
+}
+
 async function errorsAreTheClassesThatUsersCatch() {
   const unknown = (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found" && !!error.requestID;
   await assert.rejects(ask({ model: "gpt-none" }), unknown);
@@ -90,4 +97,5 @@ await aResponseIsStreamedAndTakenUpAgain();
 await theStreamHelperPutsTheAnswerTogether();
 await aToolIsCalledAndItsAnswerRead();
 await aResponseRunsInTheBackgroundAndIsCancelledAndDeleted();
+await whatWasAskedIsListedAndCounted();
 await errorsAreTheClassesThatUsersCatch();

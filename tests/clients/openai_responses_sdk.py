@@ -7,6 +7,7 @@ import asyncio
 import sys
 import time
 
+from checks import refused, run
 import openai
 from pydantic import BaseModel
 
@@ -26,15 +27,6 @@ client = openai.OpenAI(**OPTIONS)
 class City(BaseModel):
     name: str
     people: int
-
-
-def refused(kind, call):
-    """The error of `kind` that `call` must end with."""
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def ask(**options):
@@ -105,6 +97,35 @@ def a_tool_is_called_and_its_answer_read():
         pieces = [event.delta for event in stream if event.type == "response.function_call_arguments.delta"]
         [streamed] = stream.get_final_response().output
     assert "".join(pieces) == streamed.arguments == call.arguments and len(pieces) > 1
+
+
+def what_was_asked_is_listed_and_counted():
+    content = [
+        {"type": "input_text", "text": "please call weather"},
+        {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
+    ]
+    first = ask(input=[{"role": "user", "content": content}], tools=[WEATHER])
+    result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "sunny"}
+    second = ask(input=[result], previous_response_id=first.id, tools=[WEATHER])
+    items = list(client.responses.input_items.list(second.id, order="asc", limit=1))
+    kinds = ["message", "function_call", "function_call_output"]
+    assert [item.type for item in items] == kinds and len({item.id for item in items}) == 3, items
+    assert [part.type for part in items[0].content] == ["input_text", "input_image"], items[0]
+    assert [item.type for item in client.responses.input_items.list(second.id)] == kinds[::-1]
+    count = lambda **options: client.responses.input_tokens.count(**{"model": "sim-fast", "input": HELLO} | options)
+    short, long = count(), count(instructions="be brief", tools=[WEATHER])
+    assert 0 < short.input_tokens < long.input_tokens, (short, long)
+
+
+def what_is_not_here_says_what_to_do_instead():
+    for kind, call, instead in [
+        (openai.APIStatusError, lambda: client.responses.compact(model="sim-fast", input="x"), "compacted"),
+        (openai.NotFoundError, lambda: client.conversations.create(), "previous_response_id"),
+        (openai.NotFoundError, lambda: client.files.list(), "no files"),
+        (openai.NotFoundError, lambda: client.batches.list(), "/v1/requests"),
+    ]:
+        error = refused(kind, call)
+        assert instead in error.message and error.request_id, error
 
 
 def an_answer_that_is_cut_off_says_so():
@@ -209,17 +230,21 @@ async def the_asynchronous_client_works_alike():
         assert answers == [f"You said: number {number}" for number in range(20)], answers
 
 
-a_response_is_answered_and_retrieved()
-a_response_is_streamed()
-the_stream_helper_puts_the_answer_together()
-an_answer_is_parsed()
-a_tool_is_called_and_its_answer_read()
-an_answer_that_is_cut_off_says_so()
-a_response_runs_in_the_background()
-a_response_is_cancelled()
-a_response_is_deleted()
-errors_are_the_classes_that_users_catch()
-what_may_succeed_is_tried_again_by_the_sdk_itself()
-the_same_key_is_the_same_response()
-an_answer_is_rated()
-asyncio.run(the_asynchronous_client_works_alike())
+run(
+    a_response_is_answered_and_retrieved,
+    a_response_is_streamed,
+    the_stream_helper_puts_the_answer_together,
+    an_answer_is_parsed,
+    a_tool_is_called_and_its_answer_read,
+    what_was_asked_is_listed_and_counted,
+    what_is_not_here_says_what_to_do_instead,
+    an_answer_that_is_cut_off_says_so,
+    a_response_runs_in_the_background,
+    a_response_is_cancelled,
+    a_response_is_deleted,
+    errors_are_the_classes_that_users_catch,
+    what_may_succeed_is_tried_again_by_the_sdk_itself,
+    the_same_key_is_the_same_response,
+    an_answer_is_rated,
+    the_asynchronous_client_works_alike,
+)

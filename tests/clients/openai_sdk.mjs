@@ -83,6 +83,14 @@ async function errorsAreTheClassesThatUsersCatch() {
   }, OpenAI.APIError);
 }
 
+async function imagesAndSpeechCome() {
+  const images = await client.images.generate({ model: "sim-image", prompt: "a cat", size: "64x64", n: 2 });
+  const pictures = images.data.map((image) => Buffer.from(image.b64_json, "base64"));
+  assert.ok(pictures.length === 2 && pictures.every((picture) => picture.subarray(1, 4).toString() === "PNG"));
+  const speech = await client.audio.speech.create({ model: "sim-speech", voice: "alloy", input: "Hello" });
+  assert.equal(Buffer.from(await speech.arrayBuffer()).subarray(0, 4).toString(), "RIFF");
+}
+
 async function theSameKeyIsTheSameRequest() {
   const headers = { "Idempotency-Key": "node-key" };
   const again = (body) => client.chat.completions.create({ model: "sim-fast", messages: body }, { headers });
@@ -97,4 +105,5 @@ await toolsAreRun();
 await embeddingsComeInTheFormThatIsAskedFor();
 await modelsAreListed();
 await errorsAreTheClassesThatUsersCatch();
+await imagesAndSpeechCome();
 await theSameKeyIsTheSameRequest();

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 
+from checks import refused, run
 import openai
 from pydantic import BaseModel
 
@@ -32,15 +33,6 @@ lenient = openai.OpenAI(**OPTIONS | {"_strict_response_validation": False})
 class City(BaseModel):
     name: str
     people: int
-
-
-def refused(kind, call):
-    """The error of `kind` that `call` must end with."""
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def ask(**options):
@@ -245,20 +237,22 @@ async def the_asynchronous_client_works_alike():
         assert [model.id async for model in client.models.list()]
 
 
-a_chat_is_answered()
-a_chat_is_streamed()
-usage_is_the_last_chunk_where_it_is_asked_for()
-the_stream_helper_puts_the_answer_together()
-an_answer_is_parsed()
-several_choices_and_a_limit_are_honoured()
-a_tool_is_called_and_its_answer_read()
-embeddings_come_in_the_form_that_is_asked_for()
-a_batch_keeps_its_order()
-images_come_as_base64_or_as_links()
-speech_comes_as_bytes()
-models_are_listed()
-errors_are_the_classes_that_users_catch()
-what_may_succeed_is_tried_again_by_the_sdk_itself()
-a_stream_that_breaks_raises()
-the_same_key_is_the_same_request()
-asyncio.run(the_asynchronous_client_works_alike())
+run(
+    a_chat_is_answered,
+    a_chat_is_streamed,
+    usage_is_the_last_chunk_where_it_is_asked_for,
+    the_stream_helper_puts_the_answer_together,
+    an_answer_is_parsed,
+    several_choices_and_a_limit_are_honoured,
+    a_tool_is_called_and_its_answer_read,
+    embeddings_come_in_the_form_that_is_asked_for,
+    a_batch_keeps_its_order,
+    images_come_as_base64_or_as_links,
+    speech_comes_as_bytes,
+    models_are_listed,
+    errors_are_the_classes_that_users_catch,
+    what_may_succeed_is_tried_again_by_the_sdk_itself,
+    a_stream_that_breaks_raises,
+    the_same_key_is_the_same_request,
+    the_asynchronous_client_works_alike,
+)

@@ -2,6 +2,7 @@
 
 import sys
 
+from checks import refused, run
 import httpx
 from replicate.client import Client
 from replicate.exceptions import ModelError, ReplicateError
@@ -13,14 +14,6 @@ LLAMA = "meta/meta-llama-3-8b-instruct"
 def client(sim="", media="", token="k-canary-0123"):
     headers = {"x-sim": sim, "x-sim-media": media}
     return Client(api_token=token, base_url=sys.argv[1] + "/replicate", headers=headers)
-
-
-def refused(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def images_are_made_and_fetched():
@@ -64,7 +57,9 @@ def errors_are_those_that_users_catch():
     assert error.status == 429 and "throttled" in error.detail, error
 
 
-images_are_made_and_fetched()
-a_model_of_text_answers_in_tokens()
-a_prediction_is_followed_and_cancelled()
-errors_are_those_that_users_catch()
+run(
+    images_are_made_and_fetched,
+    a_model_of_text_answers_in_tokens,
+    a_prediction_is_followed_and_cancelled,
+    errors_are_those_that_users_catch,
+)

@@ -3,11 +3,15 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tokio::process::Command;
 
-use super::run;
+use super::{Ended, run, run_within};
+
+/// How long a program that tries all there is may take, on a busy machine.
+const MODULE_MAX: Duration = Duration::from_secs(300);
 
 /// Runs a script with Python; every promise that is not kept is a failure of the test.
 pub(crate) async fn python(script: &str, arguments: &[&str]) {
@@ -20,7 +24,7 @@ pub(crate) async fn python(script: &str, arguments: &[&str]) {
 pub(crate) async fn module(name: &str, arguments: &[&str]) {
     let mut command = Command::new(installed("bin/python"));
     command.current_dir(source("")).args(["-B", "-m", name]).args(arguments);
-    check(command, name, "").await;
+    checked(run_within(MODULE_MAX, command, "").await, name);
 }
 
 /// Runs a module with Node, likewise.
@@ -39,7 +43,10 @@ pub(crate) async fn bash(script: &str, arguments: &[&str]) {
 }
 
 async fn check(command: Command, script: &str, input: &str) {
-    let ended = run(command, input).await;
+    checked(run(command, input).await, script);
+}
+
+fn checked(ended: Ended, script: &str) {
     assert_eq!(ended.code, Some(0), "{script}:\n{}\n{}", ended.out, ended.err);
     println!("{}", ended.out);
 }

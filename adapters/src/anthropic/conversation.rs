@@ -30,13 +30,19 @@ impl Conversation {
         Ok(conversation)
     }
 
-    fn take(&mut self, message: Message) -> Result<(), String> {
-        match message.role {
-            Role::System | Role::Developer => self.system.extend(blocks(message.content)?),
-            Role::User => self.turn(USER, blocks(message.content)?),
-            Role::Assistant => self.turn(ASSISTANT, said(message)?),
-            Role::Tool => self.turn(USER, vec![result(message)?]),
+    fn take(&mut self, mut message: Message) -> Result<(), String> {
+        let (role, cache_control) = (message.role, message.cache_control.take());
+        let mut blocks = match role {
+            Role::System | Role::Developer | Role::User => blocks(message.content)?,
+            Role::Assistant => said(message)?,
+            Role::Tool => vec![result(message)?],
             Role::Function => return Err(older_form()),
+        };
+        mark(blocks.last_mut(), cache_control);
+        match role {
+            Role::System | Role::Developer => self.system.extend(blocks),
+            Role::Assistant => self.turn(ASSISTANT, blocks),
+            _ => self.turn(USER, blocks),
         }
         Ok(())
     }
@@ -76,6 +82,13 @@ fn older_form() -> String {
     "an anthropic provider does not take calls of `functions`, the older form of `tools`".to_owned()
 }
 
+/// Sets the mark of the cache, which stands in the payload wherever it stands here; that of a message is its last block's.
+fn mark(block: Option<&mut Value>, cache_control: Option<Value>) {
+    if let (Some(block), Some(cache_control)) = (block, cache_control) {
+        block["cache_control"] = cache_control;
+    }
+}
+
 /// The blocks of a message; empty texts make none.
 fn blocks(content: Option<Content>) -> Result<Vec<Value>, String> {
     match content {
@@ -90,7 +103,7 @@ fn blocks(content: Option<Content>) -> Result<Vec<Value>, String> {
 fn block(part: &Value) -> Result<Option<Value>, String> {
     let read =
         Part::deserialize(part).map_err(|error| format!("a part of a message is not understood: {error}"))?;
-    let (block, cache_control) = match read {
+    let (mut block, cache_control) = match read {
         Part::Text { text, cache_control } => (text_block(text), cache_control),
         Part::Refusal { refusal } => (text_block(refusal), None),
         Part::ImageUrl { image_url, cache_control } => (Some(media::image(&image_url.url)?), cache_control),
@@ -99,12 +112,8 @@ fn block(part: &Value) -> Result<Option<Value>, String> {
             return Err(format!("an anthropic provider takes no part of the type {}", part["type"]));
         }
     };
-    Ok(block.map(|mut block| {
-        if let Some(cache_control) = cache_control {
-            block["cache_control"] = cache_control;
-        }
-        block
-    }))
+    mark(block.as_mut(), cache_control);
+    Ok(block)
 }
 
 fn text_block(text: String) -> Option<Value> {
@@ -140,7 +149,9 @@ fn tool_use(call: ToolCall) -> Result<Value, String> {
             )
         })?,
     };
-    Ok(json!({"type": "tool_use", "id": id(&call.id), "name": function.name, "input": input}))
+    let mut block = json!({"type": "tool_use", "id": id(&call.id), "name": function.name, "input": input});
+    mark(Some(&mut block), call.cache_control);
+    Ok(block)
 }
 
 fn result(message: Message) -> Result<Value, String> {

@@ -51,6 +51,8 @@ pub(super) struct Message {
     pub(super) tool_call_id: Option<String>,
     pub(super) function_call: Option<Value>,
     pub(super) audio: Option<Value>,
+    // Anthropic's own.
+    pub(super) cache_control: Option<Value>,
 }
 
 /// A call that an assistant made. One of free text has no `function`.
@@ -58,6 +60,8 @@ pub(super) struct Message {
 pub(super) struct ToolCall {
     pub(super) id: String,
     pub(super) function: Option<FunctionCall>,
+    // Anthropic's own.
+    pub(super) cache_control: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,7 @@ use crate::{Error, endpoint::Endpoint};
 
 /// Fields that say how the answer is to be accounted for, cached or sent, not what it is to be. A provider that has no
 /// word for them answers the same without them.
-const HINTS: [&str; 16] = [
+const HINTS: [&str; 17] = [
     "model",
     "messages",
     "stream",
@@ -25,6 +25,7 @@ const HINTS: [&str; 16] = [
     "prompt_cache_key",
     "prompt_cache_options",
     "prompt_cache_retention",
+    "cache_control",
     "verbosity",
 ];
 

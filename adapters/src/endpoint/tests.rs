@@ -89,6 +89,7 @@ fn what_is_wrong_is_named_and_never_shown() {
         ),
         (json!({"seed": 7}), "providers.p.seed", "does not belong"),
         (json!({"kind": "gemini", "chat_fields": {"a": 1}}), "providers.p.chat_fields", "does not belong"),
+        (json!({"kind": "anthropic", "cache_control": true}), "providers.p.cache_control", "does not belong"),
         (
             json!({"models": {"m": {"failure_rate": 0.1}}}),
             "providers.p.models.m.failure_rate",

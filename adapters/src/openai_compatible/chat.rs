@@ -21,7 +21,7 @@ use crate::{
 const TOOL_ID_CHARS_MAX: usize = 40;
 
 /// The body, with those of `fields` that it does not have itself. Of a stream the usage is always asked for, whether the client wants to see it or not.
-pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> Value {
+pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> Map<String, Value> {
     let mut body = outgoing(call);
     for (field, value) in fields {
         body.entry(field).or_insert_with(|| value.clone());
@@ -34,7 +34,7 @@ pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> 
         }
     }
     shorten_ids(&mut body);
-    Value::Object(body)
+    body
 }
 
 /// Gives calls of tools that come from elsewhere, such as Gemini's with their signatures, ids that the API takes.

@@ -22,6 +22,7 @@ pub(super) fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigErr
     let settings = [
         ("base_url", config.base_url.is_some()),
         ("chat_fields", !config.chat_fields.is_empty()),
+        ("cache_control", config.cache_control),
         ("api_key", config.api_key.is_some()),
         ("api_key_env", config.api_key_env.is_some()),
         ("api_key_file", config.api_key_file.is_some()),

@@ -47,6 +47,22 @@ async fn the_call_carries_key_trace_and_idempotency_key() {
 }
 
 #[tokio::test]
+async fn marks_of_anthropics_cache_go_only_where_they_are_known() {
+    for knows in [false, true] {
+        let mut server = Server::start(vec![stream_head(), piece("a", json!("stop")), done(), end()]).await;
+        let table = json!({"kind": "openai_compatible", "base_url": server.base_url, "cache_control": knows,
+            "models": {"m": {}}});
+        let mark = json!({"type": "ephemeral"});
+        let messages = json!([{"role": "user", "content": "hello there", "cache_control": mark}]);
+        all(&*provider(table), chat(json!({"stream": true, "messages": messages, "cache_control": mark})))
+            .await;
+        let Seen::Request { body, .. } = server.seen().await else { panic!() };
+        let arrived = [&body["cache_control"], &body["messages"][0]["cache_control"]];
+        assert!(arrived.iter().all(|arrived| arrived.is_object() == knows), "{knows}: {body}");
+    }
+}
+
+#[tokio::test]
 async fn dropping_the_call_closes_the_connection() {
     let mut server = Server::start(vec![stream_head(), piece("a", Value::Null), Act::Hang]).await;
     let adapter = adapter(&server.base_url);

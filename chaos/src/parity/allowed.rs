@@ -1,7 +1,7 @@
 //! The differences that are allowed: where, on which handles, and why. Whatever is not here is a failure.
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     case::{Area, Case},
@@ -25,16 +25,16 @@ pub struct Allowed {
     fits: fn(&Difference) -> bool,
 }
 
-use Area::{Errors, Files, Health, Large, Metadata, Upstream};
-use Handle::{Bus, BusPacked, OpenAi, Requests, RequestsPacked};
+use Area::{Cancel, Errors, Files, Health, Large, Metadata, Timeouts, Upstream};
+use Handle::{Bus, BusPacked, Messages, OpenAi, Requests, RequestsPacked, Responses};
 
 /// All of them.
 pub(super) const ALLOWED: &[Allowed] = &[
     Allowed {
-        on: &[OpenAi],
+        on: &[OpenAi, Responses, Messages],
         of: &[],
         at: &["/events", "/running"],
-        why: "OpenAI's API tells the answer and nothing of the way to it: the record and `GET /v1/requests/{id}/events` have it",
+        why: "APIs of others tell the answer and nothing of the way to it: the record and `GET /v1/requests/{id}/events` have it",
         fits: |difference| difference.here == json!([]),
     },
     Allowed {
@@ -52,38 +52,59 @@ pub(super) const ALLOWED: &[Allowed] = &[
         fits: nothing_here,
     },
     Allowed {
-        on: &[OpenAi],
+        on: &[OpenAi, Responses, Messages],
         of: &[],
         at: &["/error/upstream_status"],
-        why: "OpenAI's error object has no place for it: the record has it",
+        why: "the error objects of others have no place for it: the record has it",
         fits: nothing_here,
     },
     Allowed {
-        on: &[OpenAi],
-        of: &[Upstream, Area::Timeouts],
+        on: &[OpenAi, Responses, Messages],
+        of: &[Upstream, Timeouts],
         at: &["/error/http", "/error/retryable", "/error/retry_after"],
         why: "an error inside of a stream has neither a status nor headers, which would tell it",
         fits: nothing_here,
     },
     Allowed {
-        on: &[OpenAi],
+        on: &[Responses],
+        of: &[Upstream, Timeouts],
+        at: &["/error/type", "/error/param"],
+        why: "the error of a response that failed after it had begun is a code and a message: the record has the rest",
+        fits: nothing_here,
+    },
+    Allowed {
+        on: &[Responses],
+        of: &[Cancel],
+        at: &["/usage"],
+        why: "a stream that ends without an answer tells no usage: the response that is retrieved has it",
+        fits: nothing_here,
+    },
+    Allowed {
+        on: &[OpenAi, Responses],
         of: &[Errors],
         at: &["/error/code"],
         why: "an unknown model has the code that OpenAI's SDKs know",
         fits: |difference| difference.reference == "not_found" && difference.here == "model_not_found",
     },
     Allowed {
-        on: &[OpenAi],
+        on: &[OpenAi, Responses, Messages],
         of: &[Errors],
         at: &["/error/message"],
-        why: "the body of OpenAI's API is the payload alone: what is no object is told what was expected of it",
+        why: "the bodies of others are the payload alone: what is no object is told what was expected of it",
         fits: |difference| difference.here == "the body: expected an object",
     },
     Allowed {
-        on: &[OpenAi],
+        on: &[Responses, Messages],
+        of: &[Errors],
+        at: &["/error/message"],
+        why: "what is wrong with a field is said by what its API takes there: other roles, a lower temperature, a question that may be left out",
+        fits: is_of_the_same_field,
+    },
+    Allowed {
+        on: &[OpenAi, Responses, Messages],
         of: &[Upstream],
-        at: &["/end", "/error", "/output", "/pieces", "/streamed"],
-        why: "chunks that were sent cannot be taken back: a stream that begins anew ends with an error there, and the answer is read by its id",
+        at: &["/end", "/error", "/output", "/pieces", "/streamed", "/usage"],
+        why: "pieces that were sent cannot be taken back: a stream that begins anew ends with an error there, and the answer is read by its id",
         fits: is_taken_back,
     },
     Allowed {
@@ -91,6 +112,13 @@ pub(super) const ALLOWED: &[Allowed] = &[
         of: &[Metadata],
         at: &["/record/fingerprint"],
         why: "OpenAI's API has the notes of a request inside of its body, by which requests are told apart",
+        fits: |_| true,
+    },
+    Allowed {
+        on: &[Messages],
+        of: &[],
+        at: &["/record/fingerprint"],
+        why: "the Messages API demands a limit of tokens, which stands in the payload of the request that it becomes",
         fits: |_| true,
     },
     Allowed {
@@ -124,7 +152,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
         },
     },
     Allowed {
-        on: &[OpenAi, Requests, RequestsPacked, Bus, BusPacked],
+        on: &[OpenAi, Responses, Messages, Requests, RequestsPacked, Bus, BusPacked],
         of: &[Large],
         at: &["/end", "/close_code", "/error"],
         why: "a frame over its limit closes the WebSocket (1009); a body over it is a 413, and a message over it is refused by NATS itself",
@@ -165,6 +193,12 @@ fn is_taken_back(difference: &Difference) -> bool {
         "/output" => difference.here.is_null(),
         _ => true,
     }
+}
+
+/// Whether both sides say something of one field.
+fn is_of_the_same_field(difference: &Difference) -> bool {
+    let field = |message: &Value| Some(message.as_str()?.split_once(": ")?.0.to_owned());
+    field(&difference.reference).is_some_and(|told| field(&difference.here) == Some(told))
 }
 
 fn nothing_here(difference: &Difference) -> bool {

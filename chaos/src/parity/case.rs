@@ -96,6 +96,8 @@ pub(super) struct Case {
 #[serde(rename_all = "snake_case")]
 enum Kin {
     Openai,
+    Responses,
+    Messages,
     Requests,
     Bus,
 }
@@ -141,6 +143,8 @@ impl Case {
         let kin = match handle {
             Handle::Socket | Handle::SocketPacked => return handle.lacks(&self.said),
             Handle::OpenAi => Kin::Openai,
+            Handle::Responses => Kin::Responses,
+            Handle::Messages => Kin::Messages,
             Handle::Requests | Handle::RequestsPacked => Kin::Requests,
             Handle::Bus | Handle::BusPacked => Kin::Bus,
         };

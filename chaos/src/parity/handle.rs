@@ -2,8 +2,10 @@
 //! another has shown.
 
 mod bus;
+mod messages;
 mod openai;
 mod requests;
+mod responses;
 mod socket;
 
 use std::{io, time::Duration};
@@ -28,6 +30,10 @@ pub enum Handle {
     SocketPacked,
     /// HTTP in OpenAI's form.
     OpenAi,
+    /// HTTP in the form of OpenAI's Responses API.
+    Responses,
+    /// HTTP in the form of Anthropic's Messages API.
+    Messages,
     /// HTTP in our own form.
     Requests,
     /// The same with MessagePack bodies.
@@ -84,10 +90,12 @@ pub(super) struct Plan {
 
 impl Handle {
     /// All of them; the first is what the others are compared with.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Socket,
         Self::SocketPacked,
         Self::OpenAi,
+        Self::Responses,
+        Self::Messages,
         Self::Requests,
         Self::RequestsPacked,
         Self::Bus,
@@ -101,6 +109,8 @@ impl Handle {
             Self::Socket => "WebSocket",
             Self::SocketPacked => "WebSocket (MessagePack)",
             Self::OpenAi => "HTTP, OpenAI API",
+            Self::Responses => "HTTP, Responses API",
+            Self::Messages => "HTTP, Messages API",
             Self::Requests => "HTTP, requests API",
             Self::RequestsPacked => "HTTP, requests API (MessagePack)",
             Self::Bus => "bus",
@@ -114,6 +124,8 @@ impl Handle {
             Self::Socket => "ws",
             Self::SocketPacked => "wsm",
             Self::OpenAi => "oai",
+            Self::Responses => "resp",
+            Self::Messages => "msg",
             Self::Requests => "req",
             Self::RequestsPacked => "reqm",
             Self::Bus => "bus",
@@ -126,11 +138,17 @@ impl Handle {
         matches!(self, Self::Bus | Self::BusPacked)
     }
 
+    /// Whether it speaks another's API, which tells the answer and little of the way to it.
+    pub(super) const fn is_of_others(self) -> bool {
+        matches!(self, Self::OpenAi | Self::Responses | Self::Messages)
+    }
+
     /// How it writes.
     pub(super) const fn format(self) -> Format {
         match self {
             Self::SocketPacked | Self::RequestsPacked | Self::BusPacked => Format::MessagePack,
-            Self::Socket | Self::OpenAi | Self::Requests | Self::Bus => Format::Json,
+            Self::Socket | Self::Requests | Self::Bus => Format::Json,
+            Self::OpenAi | Self::Responses | Self::Messages => Format::Json,
         }
     }
 
@@ -138,6 +156,8 @@ impl Handle {
     pub(super) fn lacks(self, said: &Said) -> Option<String> {
         match (self, said) {
             (Self::OpenAi, Said::Request(request)) => openai::lacks(request),
+            (Self::Responses, Said::Request(request)) => responses::lacks(request),
+            (Self::Messages, Said::Request(request)) => messages::lacks(request),
             (Self::SocketPacked | Self::RequestsPacked | Self::BusPacked, Said::Text(_)) => {
                 Some("the text is no MessagePack".to_owned())
             }
@@ -153,6 +173,8 @@ impl Handle {
         match self {
             Self::Socket | Self::SocketPacked => socket::converse(ground, self.format(), asked).await,
             Self::OpenAi => openai::converse(ground, asked).await,
+            Self::Responses => responses::converse(ground, asked).await,
+            Self::Messages => messages::converse(ground, asked).await,
             Self::Requests | Self::RequestsPacked => requests::converse(ground, self.format(), asked).await,
             Self::Bus | Self::BusPacked => bus::converse(ground, self.format(), asked).await,
         }
@@ -175,11 +197,11 @@ impl Handle {
     /// When there is no answer.
     pub(super) async fn health(self, ground: &Ground, asked: &Asked) -> io::Result<Value> {
         match self {
-            Self::OpenAi | Self::Requests | Self::RequestsPacked => requests::health(ground, asked).await,
-            _ => {
+            Self::Socket | Self::SocketPacked | Self::Bus | Self::BusPacked => {
                 let shown = self.converse(ground, std::slice::from_ref(asked)).await?;
                 Ok(shown.into_iter().next().map(Shown::into_value).unwrap_or_default()["output"].clone())
             }
+            _ => requests::health(ground, asked).await,
         }
     }
 }

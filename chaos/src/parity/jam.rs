@@ -113,8 +113,8 @@ impl Ear {
                 let socket = Socket::open(ground, &ground.who(Name::Usual), handle.format()).await?;
                 Self::Socket(Box::new(socket.map_err(|_| io::Error::other("the socket is refused"))?))
             }
-            Handle::OpenAi | Handle::Requests | Handle::RequestsPacked => Self::Status,
             Handle::Bus | Handle::BusPacked => Self::Bus(ground.bus()?.signals(JAMMED_POOL).await?),
+            _ => Self::Status,
         })
     }
 

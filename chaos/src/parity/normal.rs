@@ -1,11 +1,11 @@
 //! What is made alike before it is compared: all of it is here, and [`RULES`] tells it in the report.
 
 use reqwest::header::HeaderMap;
-use schemas::{ChatOutput, Error, Outcome, Output};
+use schemas::{ChatOutput, Error, Outcome, Output, error::TABLE};
 use serde_json::{Map, Value, json};
 
 /// What is not compared as it came, and why.
-pub(super) const RULES: [(&str, &str); 8] = [
+pub(super) const RULES: [(&str, &str); 10] = [
     ("the request's id, wherever it stands", "each request has its own: it reads `<id>`"),
     ("timings, started_at, ended_at, expires_at, created", "clocks differ: they are left out"),
     (
@@ -18,7 +18,15 @@ pub(super) const RULES: [(&str, &str); 8] = [
     ),
     (
         "an error's status and type",
-        "on the socket and the bus, which have no status line, those that the table of errors has for the code",
+        "those that the table of errors has for the code: on the socket and the bus, which have no status line, and at the Messages API where its own are those of the table",
+    ),
+    (
+        "the words of a response that failed",
+        "the Responses API has few of its own: ours begin its message, and are taken from there",
+    ),
+    (
+        "fields that an API calls otherwise",
+        "`input`, `max_output_tokens`, `text.format.schema` and `output_config.format.schema` read as chats call them",
     ),
     ("`payload.` before a parameter", "at the doors whose body is the payload, paths begin there"),
     (
@@ -53,7 +61,7 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &Value) -> (Value,
     }
     let may_retry = matches!(status, 408 | 409 | 429) || status >= 500;
     let retryable = may_retry && text("x-should-retry") != Some("false");
-    let mut error = object(body);
+    let mut error = in_stream(body);
     error["http"] = status.into();
     error["retryable"] = retryable.into();
     error["retry_after"] = milliseconds.is_some().into();
@@ -62,13 +70,47 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &Value) -> (Value,
 
 /// An error object inside of a stream, where neither a status nor headers can tell more.
 pub(super) fn in_stream(body: &Value) -> Value {
-    object(body)
+    let error = &body["error"];
+    object(&error["code"], &error["type"], &error["param"], &error["message"])
 }
 
-fn object(body: &Value) -> Value {
-    let error = &body["error"];
-    let (param, message) = relative(error["param"].as_str(), error["message"].as_str().unwrap_or_default());
-    json!({"code": error["code"], "type": error["type"], "param": param, "message": message})
+/// The same of the Messages API.
+pub(super) fn refusal_of_messages(status: u16, headers: &HeaderMap, body: &Value) -> (Value, Vec<String>) {
+    let (mut error, faults) = refusal(status, headers, &json!({"error": in_stream_of_messages(body)}));
+    if let Some(row) = TABLE.iter().find(|row| error["code"] == row.name && status == row.anthropic_status) {
+        error["http"] = row.http_status.into();
+    }
+    (error, faults)
+}
+
+/// The same of the Messages API.
+pub(super) fn in_stream_of_messages(body: &Value) -> Value {
+    let (error, details) = (&body["error"], &body["error"]["details"]);
+    let row =
+        TABLE.iter().find(|row| details["error_code"] == row.name && error["type"] == row.anthropic_type);
+    let kind = row.map_or_else(|| error["type"].clone(), |row| row.openai_type.into());
+    object(&details["error_code"], &kind, &details["param"], &error["message"])
+}
+
+/// An error by its parts.
+pub(super) fn object(code: &Value, kind: &Value, param: &Value, message: &Value) -> Value {
+    let (param, message) = relative(param.as_str(), message.as_str().unwrap_or_default());
+    json!({"code": code, "type": kind, "param": param, "message": message})
+}
+
+/// An error about a field that its API calls otherwise than chats do: `names` has both.
+pub(super) fn renamed(mut error: Value, names: &[(&str, &str)]) -> Value {
+    let Some(param) = error["param"].as_str().map(str::to_owned) else { return error };
+    let chat = names.iter().find_map(|(name, chat)| {
+        let rest = param.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))?;
+        Some(format!("{chat}{rest}"))
+    });
+    let Some(chat) = chat else { return error };
+    if let Some(why) = error["message"].as_str().and_then(|message| message.strip_prefix(&param)) {
+        error["message"] = format!("{chat}{why}").into();
+    }
+    error["param"] = chat.into();
+    error
 }
 
 /// Paths that begin where the payload does.
@@ -158,6 +200,24 @@ mod tests {
         let body = json!({"error": {"code": "invalid_request", "type": "invalid_request_error",
             "param": "messages[0].role", "message": "messages[0].role: expected a string"}});
         assert_eq!(refusal(400, &HeaderMap::new(), &body), (error(&told), Vec::new()));
+    }
+
+    #[test]
+    fn an_error_of_the_messages_api_is_the_same_where_its_words_are_those_of_the_table() {
+        let told = Error::new(schemas::ErrorCode::Overloaded, "full");
+        let body = |kind: &str| json!({"type": "error", "error": {"type": kind, "message": "full", "details": {"error_code": "overloaded"}}});
+        assert_eq!(refusal_of_messages(529, &HeaderMap::new(), &body("overloaded_error")).0, error(&told));
+        assert_ne!(refusal_of_messages(429, &HeaderMap::new(), &body("overloaded_error")).0, error(&told));
+        assert_ne!(refusal_of_messages(529, &HeaderMap::new(), &body("api_error")).0, error(&told));
+    }
+
+    #[test]
+    fn fields_are_called_as_chats_call_them() {
+        let here = json!({"param": "input[0].role", "message": "input[0].role: is bad"});
+        let chat = json!({"param": "messages[0].role", "message": "messages[0].role: is bad"});
+        assert_eq!(renamed(here, &[("input", "messages")]), chat);
+        let other = json!({"param": "inputs", "message": "inputs: is bad"});
+        assert_eq!(renamed(other.clone(), &[("input", "messages")]), other);
     }
 
     #[test]

@@ -85,7 +85,7 @@ async fn one(ground: &Ground, handle: Handle, asked: &Asked) -> io::Result<Value
 /// What was shown, with what is recorded.
 async fn whole(ground: &Ground, handle: Handle, asked: &Asked, mut shown: Shown) -> io::Result<Value> {
     let record = record(ground, handle, asked, &shown).await?;
-    if handle == Handle::OpenAi {
+    if handle.is_of_others() {
         // One form for what was refused and what has failed: the record tells them apart.
         shown.failed_as(record["status"].as_str());
     }

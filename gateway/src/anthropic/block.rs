@@ -5,7 +5,7 @@ use schemas::Error;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
-use super::body::Content;
+use super::body::{CacheControl, Content};
 
 /// The images that the API takes.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -17,21 +17,18 @@ pub(super) enum Block {
     Text {
         text: String,
         citations: Option<Vec<IgnoredAny>>,
-        #[serde(rename = "cache_control")]
-        _cache_control: Option<IgnoredAny>,
+        cache_control: Option<CacheControl>,
     },
     Image {
         source: Source,
-        #[serde(rename = "cache_control")]
-        _cache_control: Option<IgnoredAny>,
+        cache_control: Option<CacheControl>,
     },
     Document {
         source: Source,
         title: Option<String>,
         context: Option<String>,
         citations: Option<Citations>,
-        #[serde(rename = "cache_control")]
-        _cache_control: Option<IgnoredAny>,
+        cache_control: Option<CacheControl>,
     },
     ToolUse {
         id: String,
@@ -41,16 +38,14 @@ pub(super) enum Block {
         #[serde(rename = "caller")]
         _caller: Option<IgnoredAny>,
         toolset_name: Option<String>,
-        #[serde(rename = "cache_control")]
-        _cache_control: Option<IgnoredAny>,
+        cache_control: Option<CacheControl>,
     },
     ToolResult {
         tool_use_id: String,
         content: Option<Content>,
         is_error: Option<bool>,
         toolset_name: Option<String>,
-        #[serde(rename = "cache_control")]
-        _cache_control: Option<IgnoredAny>,
+        cache_control: Option<CacheControl>,
     },
     Thinking {
         thinking: String,
@@ -111,10 +106,10 @@ impl Block {
 
     /// The part of a message that a block of content is; `at` is its path.
     pub(super) fn into_part(self, at: &str) -> Result<Value, Error> {
-        match self {
-            Self::Text { text, .. } => Ok(json!({"type": "text", "text": text})),
-            Self::Image { source, .. } => image(source, at),
-            Self::Document { source, title, context, citations, .. } => {
+        let (part, cache_control) = match self {
+            Self::Text { text, cache_control, .. } => (text_part(&text), cache_control),
+            Self::Image { source, cache_control } => (image(source, at)?, cache_control),
+            Self::Document { source, title, context, citations, cache_control } => {
                 if context.is_some() {
                     return Err(Error::invalid(
                         format!("{at}.context"),
@@ -124,11 +119,19 @@ impl Block {
                 if citations.is_some_and(|citations| citations.enabled == Some(true)) {
                     return Err(Error::invalid(format!("{at}.citations"), "answers cite nothing here"));
                 }
-                document(source, title, at)
+                (document(source, title, at)?, cache_control)
             }
-            other => Err(Error::invalid(at.to_owned(), format!("`{}` cannot stand here", other.kind()))),
-        }
+            other => {
+                return Err(Error::invalid(at.to_owned(), format!("`{}` cannot stand here", other.kind())));
+            }
+        };
+        Ok(CacheControl::mark(part, cache_control))
     }
+}
+
+/// A text, as a part.
+pub(super) fn text_part(text: &str) -> Value {
+    json!({"type": "text", "text": text})
 }
 
 fn image(source: Source, at: &str) -> Result<Value, Error> {

@@ -7,7 +7,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, value::SeqAccessDeserializer},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::block::Block;
 
@@ -40,9 +40,9 @@ pub(super) struct Body {
     inference_geo: Option<Value>,
     user_profile_id: Option<Value>,
     thread: Option<Value>,
+    /// A mark at the end of all that is said.
+    pub(super) cache_control: Option<CacheControl>,
     // What is dropped.
-    #[serde(rename = "cache_control")]
-    _cache_control: Option<IgnoredAny>,
     #[serde(rename = "service_tier")]
     _service_tier: Option<IgnoredAny>,
     #[serde(rename = "speed")]
@@ -68,6 +68,50 @@ impl Body {
             Some((field, _, why)) => Err(Error::invalid(field, format!("{why}; leave it out"))),
             None => Ok(()),
         }
+    }
+}
+
+/// The wish that what stands up to here is kept for a later request that begins alike.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum CacheControl {
+    Ephemeral { ttl: Option<Ttl> },
+}
+
+/// For how long.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) enum Ttl {
+    #[serde(rename = "5m")]
+    Minutes5,
+    #[serde(rename = "1h")]
+    Hour1,
+}
+
+impl Ttl {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Minutes5 => "5m",
+            Self::Hour1 => "1h",
+        }
+    }
+}
+
+impl CacheControl {
+    /// What becomes of it in the payload: it stands under the same name.
+    pub(super) fn value(self) -> Value {
+        let mut value = json!({"type": "ephemeral"});
+        if let Self::Ephemeral { ttl: Some(ttl) } = self {
+            value["ttl"] = ttl.as_str().into();
+        }
+        value
+    }
+
+    /// `object` with its mark, where it has one.
+    pub(super) fn mark(mut object: Value, mark: Option<Self>) -> Value {
+        if let Some(mark) = mark {
+            object["cache_control"] = mark.value();
+        }
+        object
     }
 }
 

@@ -5,8 +5,8 @@ use schemas::Error;
 use serde_json::{Value, json};
 
 use super::{
-    block::Block,
-    body::{Content, Role, Turn},
+    block::{Block, text_part},
+    body::{CacheControl, Content, Role, Turn},
     version::Version,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn messages(
     }
     let mut messages = Vec::with_capacity(turns.len() + 1);
     if let Some(system) = system {
-        messages.push(json!({"role": "system", "content": instructions(system, "system")?}));
+        messages.push(message("system", instructions(system, "system")?));
     }
     for (index, Turn { role, content }) in turns.into_iter().enumerate() {
         let at = format!("messages[{index}]");
@@ -32,8 +32,7 @@ pub(super) fn messages(
             Role::User => asked(content, &at, version, &mut messages)?,
             Role::Assistant => messages.push(said(content, &at)?),
             Role::System if version == Version::Current => {
-                let content = instructions(content, &format!("{at}.content"))?;
-                messages.push(json!({"role": "system", "content": content}));
+                messages.push(message("system", instructions(content, &format!("{at}.content"))?));
             }
             Role::System => {
                 let why = "expected `user` or `assistant`; give instructions as `system`, beside `messages`";
@@ -45,7 +44,7 @@ pub(super) fn messages(
 }
 
 /// Instructions are texts.
-fn instructions(content: Content, at: &str) -> Result<Value, Error> {
+fn instructions(content: Content, at: &str) -> Result<Vec<Value>, Error> {
     let Content::Blocks(blocks) = content else { return parts(content, at) };
     match blocks.iter().position(|block| !matches!(block, Block::Text { .. })) {
         Some(index) => Err(Error::invalid(format!("{at}[{index}]"), "expected a `text` block")),
@@ -74,10 +73,11 @@ fn asked(content: Content, at: &str, version: Version, messages: &mut Vec<Value>
                     "a `tool_result` stands before all other blocks of its message",
                 ));
             }
-            Block::ToolResult { tool_use_id, content, is_error, toolset_name, .. } => {
+            Block::ToolResult { tool_use_id, content, is_error, toolset_name, cache_control } => {
                 refuse_toolset(toolset_name, &at)?;
-                let content = result(content, is_error == Some(true), &at)?;
-                messages.push(json!({"role": "tool", "tool_call_id": tool_use_id, "content": content}));
+                let mut result = message("tool", result(content, is_error == Some(true), &at)?);
+                result["tool_call_id"] = tool_use_id.into();
+                messages.push(CacheControl::mark(result, cache_control));
             }
             Block::Text { citations: Some(citations), .. }
                 if version == Version::Current && !citations.is_empty() =>
@@ -91,32 +91,31 @@ fn asked(content: Content, at: &str, version: Version, messages: &mut Vec<Value>
         }
     }
     if !parts.is_empty() {
-        messages.push(json!({"role": "user", "content": joined(parts)}));
+        messages.push(message("user", parts));
     }
     Ok(())
 }
 
 /// What a tool brought.
-fn result(content: Option<Content>, failed: bool, at: &str) -> Result<Value, Error> {
-    let content = match content {
+fn result(content: Option<Content>, failed: bool, at: &str) -> Result<Vec<Value>, Error> {
+    let mut brought = match content {
         Some(content) => parts(content, &format!("{at}.content"))?,
-        None => Value::String(String::new()),
+        None => Vec::new(),
     };
-    if !failed {
-        return Ok(content);
+    match brought.as_mut_slice() {
+        _ if !failed => {}
+        [part] if part["type"] == "text" => {
+            let text = part["text"].as_str().unwrap_or_default();
+            let says_so = text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("error"));
+            part["text"] = match text {
+                "" => FAILED.into(),
+                text if says_so => text.into(),
+                text => format!("{FAILED} {text}").into(),
+            };
+        }
+        _ => brought.insert(0, text_part(FAILED)),
     }
-    Ok(match content {
-        Value::String(text) if text.is_empty() => FAILED.into(),
-        Value::String(text) if text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("error")) => {
-            text.into()
-        }
-        Value::String(text) => format!("{FAILED} {text}").into(),
-        Value::Array(mut parts) => {
-            parts.insert(0, json!({"type": "text", "text": FAILED}));
-            parts.into()
-        }
-        other => other,
-    })
+    Ok(brought)
 }
 
 /// What the assistant said, thought and called.
@@ -129,10 +128,11 @@ fn said(content: Content, at: &str) -> Result<Value, Error> {
     for (index, block) in blocks.into_iter().enumerate() {
         let at = format!("{at}.content[{index}]");
         match block {
-            Block::ToolUse { id, name, input, toolset_name, .. } => {
+            Block::ToolUse { id, name, input, toolset_name, cache_control, .. } => {
                 refuse_toolset(toolset_name, &at)?;
                 let function = json!({"name": name, "arguments": Value::Object(input).to_string()});
-                calls.push(json!({"id": id, "type": "function", "function": function}));
+                let call = json!({"id": id, "type": "function", "function": function});
+                calls.push(CacheControl::mark(call, cache_control));
             }
             Block::Thinking { thinking, .. } => thought.push_str(&thinking),
             Block::RedactedThinking { .. } => {}
@@ -145,9 +145,11 @@ fn said(content: Content, at: &str) -> Result<Value, Error> {
             }
         }
     }
-    // What only calls has no content.
-    let content = if parts.is_empty() && !calls.is_empty() { Value::Null } else { joined(parts) };
-    let mut message = json!({"role": "assistant", "content": content});
+    let only_calls = parts.is_empty() && !calls.is_empty();
+    let mut message = message("assistant", parts);
+    if only_calls {
+        message["content"] = Value::Null;
+    }
     if !calls.is_empty() {
         message["tool_calls"] = calls.into();
     }
@@ -164,22 +166,29 @@ fn refuse_toolset(name: Option<String>, at: &str) -> Result<(), Error> {
     }
 }
 
-/// The content of a message that holds nothing but texts, images and documents.
-fn parts(content: Content, at: &str) -> Result<Value, Error> {
+/// The parts of a message that holds nothing but texts, images and documents.
+fn parts(content: Content, at: &str) -> Result<Vec<Value>, Error> {
     match content {
-        Content::Text(text) => Ok(text.into()),
+        Content::Text(text) => Ok(vec![text_part(&text)]),
         Content::Blocks(blocks) => {
             let part = |(index, block): (usize, Block)| block.into_part(&format!("{at}[{index}]"));
-            blocks.into_iter().enumerate().map(part).collect::<Result<_, _>>().map(joined)
+            blocks.into_iter().enumerate().map(part).collect()
         }
     }
 }
 
-/// One text is that text, as every provider takes it.
-fn joined(mut parts: Vec<Value>) -> Value {
-    match parts.as_mut_slice() {
+/// One text is that text, as every provider takes it; its mark stands beside it.
+fn message(role: &str, mut parts: Vec<Value>) -> Value {
+    let mut message = json!({"role": role});
+    message["content"] = match parts.as_mut_slice() {
         [] => Value::String(String::new()),
-        [part] if part["type"] == "text" => part["text"].take(),
+        [part] if part["type"] == "text" => {
+            if let Some(mark) = part.get_mut("cache_control") {
+                message["cache_control"] = mark.take();
+            }
+            part["text"].take()
+        }
         _ => parts.into(),
-    }
+    };
+    message
 }

@@ -9,10 +9,7 @@ use super::{
     refusal,
     wire::{self, Block, Ending, Event, Message, Piece},
 };
-use crate::{
-    chat_stream::{Form, rest_of},
-    sse,
-};
+use crate::{answer::rest_of, chat_stream::Form, sse};
 
 const PING: &[u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
 
@@ -93,6 +90,8 @@ impl Events {
 }
 
 impl Form for Events {
+    const PLACE: &'static str = "its outcome is at /v1/requests/{id}";
+
     fn has_begun(&self) -> bool {
         self.blocks > 0
     }
@@ -122,7 +121,7 @@ impl Form for Events {
     }
 
     fn finish(&mut self, output: &ChatOutput, usage: &Usage) -> Result<Vec<Bytes>, Error> {
-        let mut events = self.delta(&rest_of(0, &self.shown, output)?)?;
+        let mut events = self.delta(&rest_of(0, &self.shown, output, Self::PLACE)?)?;
         for call in &output.tool_calls {
             wire::input(output, call)?;
         }
@@ -141,7 +140,7 @@ impl Form for Events {
         }
     }
 
-    fn failure(&self, error: Error) -> Bytes {
+    fn failure(&mut self, error: Error) -> Bytes {
         sse::named(None, "error", &refusal::text(&refusal::of_body(error), Some(&self.request)))
     }
 }

@@ -7,17 +7,16 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use schemas::{Action, Error, Priority, Request};
+use schemas::{Action, Error, Request};
 
 use super::{events::Events, payload::Chat, refusal::of_body, version::Version, wire::Message};
 use crate::{
+    answer,
     app::App,
-    chat_stream::{self, ChatStream},
-    door::{self, Entry, Named},
-    ending,
-    openai::{self, named},
-    refusal::{self, Refusal},
-    sse,
+    chat_stream::{ChatStream, Who},
+    door::{self, Entry},
+    openai,
+    refusal::Refusal,
     submit::Accepted,
 };
 
@@ -31,13 +30,11 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Refusal> {
     let version = Version::of(&headers)?;
-    let (body, share) = door::read_body(&app, body).await?;
-    let Chat { payload, shows_thinking } = Chat::read(&body, version)?;
+    let (body, share) = door::read_json(&app, &headers, body).await?;
+    let Chat { payload, shows_thinking } = Chat::read(body, version)?;
     let mut request = Request::new(Action::ChatCompletion, payload);
     request.id = door::idempotency_key(&headers)?;
-    request.deadline_ms = Some(app.config.default_deadline_ms);
-    // Somebody waits for it.
-    request.priority = Priority::Interactive;
+    openai::is_waited_for(&app, &mut request);
     let handed_in = openai::hand_in(&app, DOOR, &entry, request, share).await;
     let (accepted, request) = handed_in.map_err(|Refusal(error)| of_body(error))?;
     Ok(match request.wants_stream() {
@@ -47,22 +44,12 @@ pub(crate) async fn create(
 }
 
 async fn plain(app: &App, mut accepted: Accepted, request: &Request, shows_thinking: bool) -> Response {
-    let ended = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
-    let ended =
-        ended.and_then(|done| chat_stream::chat_output(done.output).map(|output| (output, done.usage)));
-    let (output, usage) = match ended {
-        Ok(ended) => ended,
-        Err(error) => return failed(&mut accepted, error),
-    };
+    let ended = answer::of_chat(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
     let (id, model) = (message_id(&accepted), request.model().unwrap_or_default());
-    match Message::of(&id, model, &output, &usage, shows_thinking) {
-        Ok(message) => {
-            let response = Json(message).into_response();
-            accepted.account.end(None);
-            named(&accepted, response)
-        }
-        Err(error) => failed(&mut accepted, error),
-    }
+    let message = ended.and_then(|(output, usage)| {
+        Ok(Json(Message::of(&id, model, &output, &usage, shows_thinking)?).into_response())
+    });
+    answer::tell(accepted, message, of_body)
 }
 
 async fn streamed(
@@ -71,22 +58,12 @@ async fn streamed(
     request: &Request,
     shows_thinking: bool,
 ) -> Result<Response, Error> {
-    let (id, model) = (message_id(&accepted), request.model().unwrap_or_default());
-    let events = Events::new(accepted.id.as_str(), &id, model, shows_thinking)?;
-    let mut stream = ChatStream::new(app, accepted, events, app.give_up_at(request.deadline_ms));
-    if let Err(error) = stream.begin().await {
-        return Ok(failed(stream.accepted(), error));
-    }
-    let id = stream.accepted().id.clone();
-    let mut response = sse::response(stream.events());
-    response.extensions_mut().insert(Named(id));
-    Ok(response)
-}
-
-/// The answer to an accepted request that failed.
-fn failed(accepted: &mut Accepted, error: Error) -> Response {
-    accepted.account.end(Some(&error));
-    named(accepted, refusal::response(&of_body(error)))
+    let (message, model) = (message_id(&accepted), request.model().unwrap_or_default());
+    let events = Events::new(accepted.id.as_str(), &message, model, shows_thinking)?;
+    let Accepted { id, feed, account, .. } = accepted;
+    let (who, give_up_at) = (Who::Sender(Box::new(account)), app.give_up_at(request.deadline_ms));
+    let stream = ChatStream::new(app, feed, who, events, Some(give_up_at));
+    Ok(answer::named(id, stream.answer(of_body).await))
 }
 
 fn message_id(accepted: &Accepted) -> String {

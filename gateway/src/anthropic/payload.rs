@@ -1,10 +1,10 @@
 //! A Messages body as the payload of a chat; the [rules](super) say what becomes of what.
 
-use schemas::{Error, Format};
+use schemas::{Error, ErrorCode, codec};
 use serde_json::{Map, Value, json};
 
 use super::{
-    body::{Body, Effort, Thinking},
+    body::{Body, CacheControl, Effort, Thinking},
     conversation, tools,
     version::Version,
 };
@@ -29,8 +29,8 @@ pub(super) struct Chat {
 
 impl Chat {
     /// Reads a request for an answer.
-    pub(super) fn read(body: &[u8], version: Version) -> Result<Self, Error> {
-        let body: Body = Format::Json.decode(body)?;
+    pub(super) fn read(body: Value, version: Version) -> Result<Self, Error> {
+        let body = typed(body)?;
         match body.max_tokens {
             Some(0) => {
                 let why = "must be at least 1: what 0 does, to warm a cache, is not offered here";
@@ -43,8 +43,8 @@ impl Chat {
     }
 
     /// Reads a request to count tokens, which needs no limit for an answer.
-    pub(super) fn read_to_count(body: &[u8], version: Version) -> Result<Self, Error> {
-        Self::of(Format::Json.decode(body)?, version)
+    pub(super) fn read_to_count(body: Value, version: Version) -> Result<Self, Error> {
+        Self::of(typed(body)?, version)
     }
 
     fn of(body: Body, version: Version) -> Result<Self, Error> {
@@ -79,8 +79,16 @@ impl Chat {
             json!({"type": "json_schema", "json_schema": {"name": FORMAT, "schema": schema}})
         }));
         set("user", body.metadata.and_then(|metadata| metadata.user_id).map(Value::from));
+        set("cache_control", body.cache_control.map(CacheControl::value));
         set("simulate", body.simulate);
         Ok(Self { payload: Value::Object(payload), shows_thinking })
+    }
+}
+
+fn typed(body: Value) -> Result<Body, Error> {
+    match body.is_object() {
+        true => codec::from_value(body, ""),
+        false => Err(Error::new(ErrorCode::InvalidRequest, "the body: expected an object")),
     }
 }
 

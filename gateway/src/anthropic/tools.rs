@@ -4,7 +4,7 @@ use schemas::{Error, codec};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
-use super::body::ToolChoice;
+use super::body::{CacheControl, ToolChoice};
 
 /// The longest name of a tool, as in the original.
 const NAME_CHARS_MAX: usize = 128;
@@ -19,6 +19,7 @@ struct Tool {
     description: Option<String>,
     input_schema: Map<String, Value>,
     strict: Option<bool>,
+    cache_control: Option<CacheControl>,
     // What is refused where it asks for something.
     defer_loading: Option<bool>,
     input_examples: Option<Vec<Value>>,
@@ -26,8 +27,6 @@ struct Tool {
     // What is dropped.
     #[serde(rename = "eager_input_streaming")]
     _eager_input_streaming: Option<IgnoredAny>,
-    #[serde(rename = "cache_control")]
-    _cache_control: Option<IgnoredAny>,
 }
 
 /// The tools, as functions.
@@ -53,7 +52,7 @@ fn function(tool: Value, at: &str) -> Result<Value, Error> {
     if let Some(strict) = tool.strict {
         function["strict"] = strict.into();
     }
-    Ok(json!({"type": "function", "function": function}))
+    Ok(CacheControl::mark(json!({"type": "function", "function": function}), tool.cache_control))
 }
 
 impl Tool {

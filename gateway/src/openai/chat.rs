@@ -13,16 +13,14 @@ use serde_json::Value;
 use super::{
     accept,
     chunks::Chunks,
-    failed, named,
     wire::{Choice, Completion, TokenUsage},
 };
 use crate::{
+    answer,
     app::App,
-    chat_stream::{self, ChatStream},
+    chat_stream::{ChatStream, Who},
     door::Entry,
-    ending,
-    refusal::Refusal,
-    sse,
+    refusal::{Refusal, relative_to_body},
     submit::Accepted,
 };
 
@@ -44,24 +42,19 @@ pub(crate) async fn create(
 }
 
 async fn plain(app: &App, mut accepted: Accepted, request: &Request) -> Response {
-    let ended = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
-    let ended =
-        ended.and_then(|done| chat_stream::chat_output(done.output).map(|output| (output, done.usage)));
-    let (output, usage) = match ended {
-        Ok(ended) => ended,
-        Err(error) => return failed(&mut accepted, error),
-    };
-    let completion = Completion {
-        id: &completion_id(&accepted),
-        object: "chat.completion",
-        created: app.parts.seams.clock.now().as_second(),
-        model: request.model().unwrap_or_default(),
-        choices: output.choices().enumerate().map(Choice::of).collect(),
-        usage: TokenUsage::from(&usage),
-    };
-    let response = Json(completion).into_response();
-    accepted.account.end(None);
-    named(&accepted, response)
+    let ended = answer::of_chat(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
+    let completion = ended.map(|(output, usage)| {
+        let completion = Completion {
+            id: &completion_id(&accepted),
+            object: "chat.completion",
+            created: app.parts.seams.clock.now().as_second(),
+            model: request.model().unwrap_or_default(),
+            choices: output.choices().enumerate().map(Choice::of).collect(),
+            usage: TokenUsage::from(&usage),
+        };
+        Json(completion).into_response()
+    });
+    answer::tell(accepted, completion, relative_to_body)
 }
 
 async fn streamed(app: &App, accepted: Accepted, request: &Request) -> Response {
@@ -69,14 +62,10 @@ async fn streamed(app: &App, accepted: Accepted, request: &Request) -> Response 
     let include_usage = request.payload.pointer("/stream_options/include_usage").and_then(Value::as_bool);
     let model = request.model().unwrap_or_default().to_owned();
     let chunks = Chunks::new(completion_id(&accepted), created, model, include_usage.unwrap_or(false));
-    let mut stream = ChatStream::new(app, accepted, chunks, app.give_up_at(request.deadline_ms));
-    if let Err(error) = stream.begin().await {
-        return failed(stream.accepted(), error);
-    }
-    let id = stream.accepted().id.clone();
-    let mut response = sse::response(stream.events());
-    response.extensions_mut().insert(crate::door::Named(id));
-    response
+    let Accepted { id, feed, account, .. } = accepted;
+    let (who, give_up_at) = (Who::Sender(Box::new(account)), app.give_up_at(request.deadline_ms));
+    let stream = ChatStream::new(app, feed, who, chunks, Some(give_up_at));
+    answer::named(id, stream.answer(relative_to_body).await)
 }
 
 fn completion_id(accepted: &Accepted) -> String {

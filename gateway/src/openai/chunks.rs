@@ -5,10 +5,7 @@ use bytes::Bytes;
 use schemas::{ChatDelta, ChatOutput, Error, Format, Usage, chat::ToolCallDelta};
 
 use super::wire::{self, Chunk, ChunkChoice, Delta, FunctionPiece, TokenUsage, ToolCallPiece};
-use crate::{
-    chat_stream::{Form, rest_of},
-    refusal, sse,
-};
+use crate::{answer::rest_of, chat_stream::Form, refusal, sse};
 
 /// The chunks of one answer. Knows what was shown, so that the end adds exactly what is missing.
 #[derive(Debug)]
@@ -56,6 +53,8 @@ impl Chunks {
 }
 
 impl Form for Chunks {
+    const PLACE: &'static str = "its outcome is at /v1/requests/{id}";
+
     fn has_begun(&self) -> bool {
         !self.begun.is_empty()
     }
@@ -86,7 +85,7 @@ impl Form for Chunks {
         for (index, whole) in (0_u32..).zip(output.choices()) {
             self.begin(index, &mut events)?;
             let shown = self.shown.choices().nth(index as usize).cloned().unwrap_or_default();
-            let rest = rest_of(index, &shown, whole)?;
+            let rest = rest_of(index, &shown, whole, Self::PLACE)?;
             events.extend(self.delta(&rest)?);
             events.push(self.chunk(index, Delta::default(), Some(wire::finish_reason(whole)))?);
         }
@@ -101,7 +100,7 @@ impl Form for Chunks {
         sse::PING
     }
 
-    fn failure(&self, error: Error) -> Bytes {
+    fn failure(&mut self, error: Error) -> Bytes {
         sse::data(&refusal::text(&refusal::relative_to_body(error)))
     }
 }

@@ -14,8 +14,14 @@ use schemas::{Action, EmbeddingOutput, Error, Output, RequestId, Usage, embeddin
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{accept, failed, named};
-use crate::{app::App, door::Entry, ending, record, refusal::Refusal};
+use super::accept;
+use crate::{
+    answer,
+    app::App,
+    door::Entry,
+    ending, record,
+    refusal::{Refusal, relative_to_body},
+};
 
 const DOOR: &str = "embeddings";
 
@@ -72,14 +78,13 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let (mut accepted, request) = accept(&app, DOOR, Action::EmbeddingQuery, &entry, &headers, body).await?;
     let ended = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await;
-    let (output, usage) = match ended.and_then(|done| Ok((vectors(&accepted.id, done.output)?, done.usage))) {
-        Ok(ended) => ended,
-        Err(error) => return Ok(failed(&mut accepted, error)),
-    };
     let base64 = request.payload.get("encoding_format").and_then(Value::as_str) == Some("base64");
-    let response = Json(list(&output, request.model().unwrap_or_default(), base64, &usage)).into_response();
-    accepted.account.end(None);
-    Ok(named(&accepted, response))
+    let vectors = ended.and_then(|done| {
+        let output = vectors(&accepted.id, done.output)?;
+        let model = request.model().unwrap_or_default();
+        Ok(Json(list(&output, model, base64, &done.usage)).into_response())
+    });
+    Ok(answer::tell(accepted, vectors, relative_to_body))
 }
 
 fn vectors(id: &RequestId, output: Output) -> Result<EmbeddingOutput, Error> {

@@ -20,12 +20,13 @@ use futures_util::{
 use schemas::{Action, Error, Usage};
 use serde_json::{Value, json};
 
-use super::{failed, hand_in, made, named, read};
+use super::{hand_in, made, read};
 use crate::{
+    answer,
     app::App,
     assets::{self, Found},
     door::{self, Entry},
-    refusal::Refusal,
+    refusal::{Refusal, relative_to_body},
 };
 
 const DOOR: &str = "images";
@@ -48,18 +49,17 @@ pub(crate) async fn generate(
     let (mut request, share) = read(&app, Action::ImageGenerate, &headers, body).await?;
     let form = Form::take(&mut request.payload)?;
     let (mut accepted, request) = hand_in(&app, DOOR, &entry, request, share).await?;
-    let (found, usage) = match made(&app, &mut accepted, &request).await {
-        Ok(made) => made,
-        Err(error) => return Ok(failed(&mut accepted, error)),
-    };
+    let made = made(&app, &mut accepted, &request).await;
     let created = app.parts.seams.clock.now().as_second();
-    let mut response = match form {
-        Form::Url => links(&app, &reached_at(&uri, &headers), created, &found, &usage),
-        Form::Base64 => Body::from_stream(encoded(&app, created, found, &usage)).into_response(),
-    };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    accepted.account.end(None);
-    Ok(named(&accepted, response))
+    let images = made.map(|(found, usage)| {
+        let mut response = match form {
+            Form::Url => links(&app, &reached_at(&uri, &headers), created, &found, &usage),
+            Form::Base64 => Body::from_stream(encoded(&app, created, found, &usage)).into_response(),
+        };
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    });
+    Ok(answer::tell(accepted, images, relative_to_body))
 }
 
 impl Form {

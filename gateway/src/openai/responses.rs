@@ -1,13 +1,14 @@
 //! `/v1/responses`: a chat as the Responses API has it. Whatever is asked for is a durable request like any other, so that a
 //! response in the background needs nothing of its own.
 
+pub(crate) mod count;
 mod create;
 mod events;
 mod input;
+pub(crate) mod input_items;
 mod items;
 mod kept;
 mod object;
-mod stream;
 
 use std::time::Duration;
 
@@ -19,22 +20,22 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
-use schemas::{Error, Format, Priority, fingerprint};
+use schemas::{Error, Format, fingerprint};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::named;
+use super::is_waited_for;
 use crate::{
+    answer,
     app::App,
     cancel::{self, Asked as Told},
-    chat_stream::chat_output,
-    door::{self, Entry, Named, Path, Query},
+    chat_stream::{ChatStream, Who},
+    door::{self, Entry, Path, Query},
     ending,
     feed::Feed,
     record::{self, Key, Record},
-    refusal::{self, Refusal},
-    sse,
+    refusal::Refusal,
     submit::{Accepted, Visit, submit},
 };
 use create::{Asked, Create};
@@ -43,7 +44,6 @@ use items::{IN_PROGRESS, Item};
 pub(crate) use kept::Kept;
 use kept::Question;
 use object::Object;
-use stream::{ResponseStream, Who};
 
 const DOOR: &str = "responses";
 /// How long a response that waits is called so.
@@ -58,8 +58,8 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let (body, mut share) = door::read_body(&app, body).await?;
-    let create = Create::parse(Format::Json.decode(&body)?)?;
+    let (body, mut share) = door::read_json(&app, &headers, body).await?;
+    let create = Create::parse(body)?;
     let before = match &create.previous_response_id {
         Some(id) => kept::conversation(&app, &entry.caller, id, &mut share).await?,
         None => Vec::new(),
@@ -67,9 +67,7 @@ pub(crate) async fn create(
     let Asked { mut request, echo, streamed, messages } = create.into_asked(before)?;
     request.id = door::idempotency_key(&headers)?;
     if !echo.background {
-        // Somebody waits for it.
-        request.deadline_ms = Some(app.config.default_deadline_ms);
-        request.priority = Priority::Interactive;
+        is_waited_for(&app, &mut request);
     }
     let fingerprint = fingerprint::of(&request);
     let give_up_at = (!echo.background).then(|| app.give_up_at(request.deadline_ms));
@@ -105,27 +103,21 @@ async fn keep(app: &App, key: &Key, is_new: bool, question: &mut Question) -> Re
 }
 
 async fn plain(mut accepted: Accepted, question: &Question, give_up_at: Instant) -> Response {
-    let ended = ending::wait(&mut accepted.feed, give_up_at).await;
-    let ended = ended.and_then(|done| Ok((chat_output(done.output)?, done.usage)));
-    let (output, usage) = match ended {
-        Ok(ended) => ended,
-        Err(error) => {
-            accepted.account.end(Some(&error));
-            return named(&accepted, refusal::response(&create::relative(error)));
-        }
-    };
-    let items = Item::all_of(accepted.id.as_str(), &output);
-    let begun = Object::begun(&accepted.id, question.created_at, &question.echo, IN_PROGRESS);
-    let response = Json(begun.answered(&output, &items, &usage)).into_response();
-    accepted.account.end(None);
-    named(&accepted, response)
+    let ended = answer::of_chat(&mut accepted.feed, give_up_at).await;
+    let response = ended.map(|(output, usage)| {
+        let items = Item::all_of(accepted.id.as_str(), &output);
+        let begun = Object::begun(&accepted.id, question.created_at, &question.echo, IN_PROGRESS);
+        Json(begun.answered(&output, &items, &usage)).into_response()
+    });
+    answer::tell(accepted, response, create::relative)
 }
 
 fn in_background(accepted: Accepted, question: &Question) -> Response {
-    let object = Object::begun(&accepted.id, question.created_at, &question.echo, QUEUED);
-    let response = named(&accepted, Json(object).into_response());
-    accepted.account.release();
-    response
+    let Accepted { id, account, .. } = accepted;
+    let object = Object::begun(&id, question.created_at, &question.echo, QUEUED);
+    let response = Json(object).into_response();
+    account.release();
+    answer::named(id, response)
 }
 
 async fn streamed(
@@ -136,20 +128,12 @@ async fn streamed(
 ) -> Response {
     let Accepted { id, feed, account, .. } = accepted;
     let events = Events::new(id.clone(), question.created_at, question.echo);
-    let is_waited_for = give_up_at.is_some();
-    let mut stream = ResponseStream::new(app, feed, events, Who::Sender(Box::new(account)), give_up_at);
-    let begun = if is_waited_for { stream.begin().await } else { stream.open() };
-    let mut response = match begun {
-        Ok(()) => sse::response(stream.bytes()),
-        Err(error) => {
-            if let Some(account) = stream.account() {
-                account.end(Some(&error));
-            }
-            refusal::response(&create::relative(error))
-        }
+    let stream = numbered(app, feed, Who::Sender(Box::new(account)), events, give_up_at);
+    let response = match give_up_at {
+        Some(_) => stream.answer(create::relative).await,
+        None => stream.answer_at_once(),
     };
-    response.extensions_mut().insert(Named(id));
-    response
+    answer::named(id, response)
 }
 
 /// How a response is to be told.
@@ -171,7 +155,7 @@ pub(crate) async fn get(
     let Wanted { stream, starting_after } = wanted;
     let mut share = app.room.share();
     let (key, question, record) = kept::find(&app, &entry.caller, &id, &mut share).await?;
-    let mut response = match stream {
+    let response = match stream {
         Some(true) => replayed(&app, &key, question, starting_after),
         _ if starting_after.is_some() => {
             return Err(Error::invalid(
@@ -187,8 +171,7 @@ pub(crate) async fn get(
             Json(told(&key, &question, &record)).into_response()
         }
     };
-    response.extensions_mut().insert(Named(key.id));
-    Ok(response)
+    Ok(answer::named(key.id, response))
 }
 
 /// The events from the first, or from the one after that number.
@@ -196,8 +179,19 @@ fn replayed(app: &App, key: &Key, question: Question, after: Option<u64>) -> Res
     let mut feed = Feed::open(app, key.clone(), None);
     feed.attach();
     let events = Events::new(key.id.clone(), question.created_at, question.echo).after(after);
-    let who = Who::Reader(app.lingers.join(key));
-    sse::response(ResponseStream::new(app, feed, events, who, None).bytes())
+    numbered(app, feed, Who::Reader(app.lingers.join(key)), events, None).response()
+}
+
+/// A stream whose events are numbered: a joined piece would be one number where another reader has several.
+fn numbered(
+    app: &App,
+    mut feed: Feed,
+    who: Who,
+    events: Events,
+    give_up_at: Option<Instant>,
+) -> ChatStream<Events> {
+    feed.keep_pieces();
+    ChatStream::new(app, feed, who, events, give_up_at)
 }
 
 /// `POST /v1/responses/{id}/cancel`: the response as it is then. Whatever is under way can be cancelled, also where it is
@@ -221,9 +215,8 @@ pub(crate) async fn cancel(
             }
         };
     }
-    let mut response = Json(told(&key, &question, &record)).into_response();
-    response.extensions_mut().insert(Named(key.id));
-    Ok(response)
+    let response = Json(told(&key, &question, &record)).into_response();
+    Ok(answer::named(key.id, response))
 }
 
 /// `DELETE /v1/responses/{id}`: what was asked is forgotten, and nothing goes on from it. Its request is not stopped, and its

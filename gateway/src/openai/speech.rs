@@ -10,8 +10,14 @@ use axum::{
 use schemas::{Action, Error, ErrorCode};
 use serde_json::Value;
 
-use super::{failed, hand_in, made, named, read};
-use crate::{app::App, assets, door::Entry, refusal::Refusal};
+use super::{hand_in, made, read};
+use crate::{
+    answer,
+    app::App,
+    assets::{self, Found},
+    door::Entry,
+    refusal::{Refusal, relative_to_body},
+};
 
 const DOOR: &str = "speech";
 
@@ -29,19 +35,18 @@ pub(crate) async fn create(
         let none = || Error::new(ErrorCode::Internal, "the answer holds no sound");
         found.into_iter().next().ok_or_else(none)
     });
-    let sound = match sound {
-        Ok(sound) => sound,
-        Err(error) => return Ok(failed(&mut accepted, error)),
-    };
+    Ok(answer::tell(accepted, sound.map(|sound| whole(&app, &sound)), relative_to_body))
+}
+
+fn whole(app: &App, sound: &Found) -> Response {
     let length = sound.asset.bytes;
-    let mut response = Body::from_stream(assets::bytes(&app, &sound, 0, length)).into_response();
+    let mut response = Body::from_stream(assets::bytes(app, sound, 0, length)).into_response();
     let told = response.headers_mut();
     told.insert(header::CONTENT_LENGTH, length.into());
     if let Ok(kind) = HeaderValue::from_str(&sound.asset.media_type) {
         told.insert(header::CONTENT_TYPE, kind);
     }
-    accepted.account.end(None);
-    Ok(named(&accepted, response))
+    response
 }
 
 /// Events in place of the sound are not offered; the word for the sound itself goes no further.

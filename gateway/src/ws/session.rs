@@ -2,42 +2,28 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    future::Future,
     time::Duration,
 };
 
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use schemas::{
-    Backpressure, Error, ErrorCode, Flow, Format, Request, RequestId, SocketControl, fingerprint,
-    socket::{Notice, Resume},
-};
+use schemas::{Backpressure, Flow, Format, RequestId, socket::Notice};
 use tokio::{
-    task::{AbortHandle, Id, JoinSet},
+    task::{AbortHandle, JoinSet},
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug};
+use tracing::debug;
 
 use super::{
-    client::{Client, DOOR},
+    client::Client,
     credit::Credit,
-    incoming::{self, Incoming, Unusable},
-    membership::Membership,
+    incoming::{self, Unusable},
     outgoing::{self, GOING_AWAY, Gone, Outgoing, POLICY, PROTOCOL_ERROR, TOO_LARGE},
-    question::{self, Asked},
-    request::{self, Outlet},
     stream::Ended,
 };
-use crate::{
-    app::{App, overloaded},
-    caller::CallerRef,
-    door::{self, Entry},
-    flood::Flood,
-    record::Key,
-    until::REVOKED,
-};
+use crate::{app::App, caller::CallerRef, flood::Flood, until::REVOKED};
 
 /// How long a client may take to answer the close frame.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -80,17 +66,17 @@ pub(crate) async fn run(app: App, caller: CallerRef, socket: WebSocket) {
     app.meters.socket(-1);
 }
 
-struct Session {
-    app: App,
+pub(super) struct Session {
+    pub(super) app: App,
     /// Who opened the socket.
-    caller: CallerRef,
+    pub(super) caller: CallerRef,
     out: Outgoing,
     /// The requests whose events are passed on.
-    open: HashMap<RequestId, Open>,
-    tasks: JoinSet<Result<(), Gone>>,
+    pub(super) open: HashMap<RequestId, Open>,
+    pub(super) tasks: JoinSet<Result<(), Gone>>,
     /// The sessions whose events are told, each with what ends that.
-    joined: HashMap<RequestId, CancellationToken>,
-    members: JoinSet<Result<(), Gone>>,
+    pub(super) joined: HashMap<RequestId, CancellationToken>,
+    pub(super) members: JoinSet<Result<(), Gone>>,
     /// The pools that have asked this client to wait.
     paused: HashSet<String>,
     /// How the client speaks, for what is not the answer to a frame.
@@ -100,11 +86,13 @@ struct Session {
     flood: Flood,
 }
 
-struct Open {
-    task: AbortHandle,
-    fingerprint: Option<String>,
-    ended: Ended,
-    credit: Option<Credit>,
+/// A request whose events are passed on.
+pub(super) struct Open {
+    pub(super) task: AbortHandle,
+    /// Of what was asked for; none where it was taken up again.
+    pub(super) fingerprint: Option<String>,
+    pub(super) ended: Ended,
+    pub(super) credit: Option<Credit>,
 }
 
 impl Session {
@@ -179,144 +167,6 @@ impl Session {
 
     fn client(&self, format: Format) -> Client {
         Client { app: self.app.clone(), caller: self.caller.clone(), out: self.out.clone(), format }
-    }
-
-    async fn act(&mut self, incoming: Incoming, client: Client, bytes: usize) -> Result<(), Gone> {
-        let control = match incoming {
-            Incoming::Submit(request, credit) => return self.submit(*request, credit, client, bytes).await,
-            Incoming::Control(control) => control,
-        };
-        match control {
-            SocketControl::Resume(resume) => self.resume(resume, client).await,
-            SocketControl::Cancel(of) => request::cancel(&client, of.id).await,
-            SocketControl::Credit(grant) => {
-                // Of a request that has ended meanwhile, or has no limit, there is nothing to say.
-                if let Some(credit) = self.open.get(&grant.id).and_then(|open| open.credit.as_ref()) {
-                    credit.grant(grant.bytes.get());
-                }
-                Ok(())
-            }
-            SocketControl::Join(of) => self.join(of.session, client).await,
-            SocketControl::Leave(of) => self.leave(of.session, client).await,
-            SocketControl::Status(of) => self.ask(Some(of.id.clone()), Asked::Status(of), client).await,
-            SocketControl::Health(asked) => question::answer(client, Asked::Health(asked)).await,
-            SocketControl::Pools(asked) => question::answer(client, Asked::Pools(asked)).await,
-            SocketControl::Models(asked) => question::answer(client, Asked::Models(asked)).await,
-            SocketControl::Estimate(asked) => question::answer(client, Asked::Estimate(asked)).await,
-        }
-    }
-
-    async fn submit(
-        &mut self,
-        request: Request,
-        credit: Option<u64>,
-        client: Client,
-        bytes: usize,
-    ) -> Result<(), Gone> {
-        let id = request.id.clone().unwrap_or_else(|| self.app.fresh_id());
-        let fingerprint = fingerprint::of(&request);
-        if let Some(open) = self.open.get(&id).filter(|open| !open.ended.is_said()) {
-            if open.fingerprint.as_ref().is_some_and(|have| *have == fingerprint) {
-                // It is attached already; nothing would be new.
-                return Ok(());
-            }
-            let error =
-                Error::new(ErrorCode::Conflict, format!("the id `{id}` is open on this socket; use another"));
-            return client.refuse(Some(id.as_str()), &error).await;
-        }
-        if let Some(error) = self.full() {
-            return client.refuse(Some(id.as_str()), &error).await;
-        }
-        let mut share = self.app.room.share();
-        if !share.grow(bytes) {
-            let error = self.app.spread(self.app.crowded(door::NO_ROOM));
-            return client.refuse(Some(id.as_str()), &error).await;
-        }
-        // One that was refused names the id that its sender gave.
-        let entry = Entry { fresh: id.clone(), caller: self.caller.clone() };
-        let span = tracing::debug_span!("request", door = DOOR, %id);
-        let open = |outlet| request::run(entry, (request, share), outlet).instrument(span);
-        self.spawn(id, Some(fingerprint), credit, client, open);
-        Ok(())
-    }
-
-    async fn resume(&mut self, resume: Resume, client: Client) -> Result<(), Gone> {
-        let Resume { id, attempt, after, credit } = resume;
-        let key = Key::new(&self.app, &self.caller, id.clone());
-        // Before the other goes, so that the request is never without a reader.
-        let reader = self.app.lingers.join(&key);
-        if let Some(open) = self.open.remove(&id) {
-            open.task.abort();
-        } else if let Some(error) = self.full() {
-            return client.refuse(Some(id.as_str()), &error).await;
-        }
-        self.spawn(id, None, credit, client, |outlet| {
-            request::resume((key, reader), (attempt, after), outlet)
-        });
-        Ok(())
-    }
-
-    async fn join(&mut self, session: RequestId, client: Client) -> Result<(), Gone> {
-        if self.joined.contains_key(&session) {
-            return Membership { client, session }.say("joined", None).await;
-        }
-        let most = self.app.config.socket_sessions_max;
-        if self.joined.len() >= most {
-            let why =
-                format!("`{session}` is one more than the {most} sessions that a socket may join; leave one");
-            let error = Error { param: Some("session".into()), ..overloaded(&why) };
-            return client.refuse(None, &self.app.spread(error)).await;
-        }
-        let leaving = CancellationToken::new();
-        self.members.spawn(Membership { client, session: session.clone() }.attend(leaving.clone()));
-        self.joined.insert(session, leaving);
-        Ok(())
-    }
-
-    /// Returns when nothing more of the session comes.
-    async fn leave(&mut self, session: RequestId, client: Client) -> Result<(), Gone> {
-        let Some(leaving) = self.joined.remove(&session) else {
-            return Membership { client, session }.say("left", None).await;
-        };
-        leaving.cancel();
-        while self.members.len() > self.joined.len() {
-            self.members.join_next().await;
-        }
-        Ok(())
-    }
-
-    /// For what waits for the broker, as requests do: it counts as one.
-    async fn ask(&mut self, id: Option<RequestId>, asked: Asked, client: Client) -> Result<(), Gone> {
-        if let Some(error) = self.full() {
-            return client.refuse(id.as_ref().map(RequestId::as_str), &error).await;
-        }
-        self.tasks.spawn(question::answer(client, asked));
-        Ok(())
-    }
-
-    fn full(&self) -> Option<Error> {
-        let most = self.app.config.socket_requests_max;
-        (self.tasks.len() >= most).then(|| {
-            self.app.spread(overloaded(&format!("{most} requests are open on this socket, its limit")))
-        })
-    }
-
-    fn spawn<Run: Future<Output = Result<(), Gone>> + Send + 'static>(
-        &mut self,
-        id: RequestId,
-        fingerprint: Option<String>,
-        credit: Option<u64>,
-        client: Client,
-        run: impl FnOnce(Outlet) -> Run,
-    ) {
-        let (ended, credit) = (Ended::default(), credit.map(Credit::new));
-        let outlet = Outlet { client, ended: ended.clone(), credit: credit.clone() };
-        let task = self.tasks.spawn(run(outlet));
-        self.open.insert(id, Open { task, fingerprint, ended, credit });
-    }
-
-    fn forget(&mut self, task: Id) {
-        self.open.retain(|_, open| open.task.id() != task);
     }
 
     fn pass_signal(&mut self, message: &broker::Message) {

@@ -42,6 +42,50 @@ const END_HEADERS: u8 = 4;
 /// Why a server ends a connection.
 const ENHANCE_YOUR_CALM: u32 = 11;
 
+/// How long a server is watched that is to do nothing.
+const A_WHILE: Duration = Duration::from_millis(200);
+
+/// Reads an answer of HTTP/1 with its body, which is JSON; its head.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    loop {
+        let (head, body) = match read.windows(4).position(|end| end == b"\r\n\r\n") {
+            Some(end) => read.split_at(end + 4),
+            None => (&[][..], &[][..]),
+        };
+        if !head.is_empty() && serde_json::from_slice::<serde_json::Value>(body).is_ok() {
+            return String::from_utf8(head.to_vec()).unwrap().to_ascii_lowercase();
+        }
+        let more = timeout(PATIENCE, stream.read_buf(&mut read)).await.expect("an answer").unwrap();
+        assert!(more > 0, "the connection was closed after {:?}", String::from_utf8_lossy(&read));
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_by_the_head_alone_can_ask_again_on_the_same_connection() {
+    let rig = Rig::start().await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    let head = |path: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n")
+    };
+    stream.write_all((head("/v1/nowhere", 2) + "\r\n").as_bytes()).await.unwrap();
+    // Its body comes after whatever the server does with the head.
+    let mut early = [0; 1];
+    let waits = timeout(A_WHILE, stream.peek(&mut early)).await;
+    assert!(waits.is_err(), "the refusal does not come before the body");
+    stream.write_all(b"{}").await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("http/1.1 404"));
+
+    // Who asks whether to send a body, or has a long one, is told that the connection ends.
+    let asks = head("/v1/nowhere", 2) + "expect: 100-continue\r\n\r\n";
+    stream.write_all(asks.as_bytes()).await.unwrap();
+    let refused = answer(&mut stream).await;
+    assert!(refused.starts_with("http/1.1 404") && refused.contains("connection: close"), "{refused}");
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    stream.write_all((head("/v1/nowhere", 1 << 20) + "\r\n").as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.contains("connection: close"));
+}
+
 /// One frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();

@@ -146,6 +146,21 @@ async fn what_is_refused_is_refused_in_the_words_of_the_api() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_object_or_no_json_is_refused_as_at_other_doors() {
+    let rig = Rig::start().await;
+    for path in [PATH, "/v1/messages/count_tokens"] {
+        let reply = rig.request(to(path, &json!([1]))).await;
+        assert_refused(&reply, 400, "invalid_request_error");
+        assert_eq!(reply.json()["error"]["message"], "the body: expected an object");
+        let mut request = to(path, &ask("sim-chat"));
+        request.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+        let reply = rig.request(request).await;
+        assert_refused(&reply, 415, "invalid_request_error");
+        assert_eq!(reply.json()["error"]["details"]["error_code"], "unsupported_media_type");
+    }
+}
+
+#[tokio::test]
 async fn what_fails_before_the_first_piece_has_its_own_status_and_hints() {
     let rig = Rig::start().await;
     let limited = rig.say(&ask("limited")).await;

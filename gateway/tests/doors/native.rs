@@ -13,7 +13,7 @@ use schemas::{Format, Priority, fingerprint};
 use serde_json::{Value, json};
 
 use crate::{
-    client::native,
+    client::{native, post},
     rig::{Rig, tenant},
 };
 
@@ -116,6 +116,23 @@ async fn bad_envelopes_are_refused_by_path() {
     let form =
         Request::post("/v1/requests").header("content-type", "image/png").body(Body::from("x")).unwrap();
     assert_eq!(rig.request(form).await.json()["error"]["param"], "Content-Type");
+}
+
+#[tokio::test]
+async fn the_idempotency_key_is_the_id_and_cannot_be_another() {
+    let rig = Rig::start().await;
+    let send = |id: Value, key: &'static str| {
+        let mut body = native("r-8", "sim-chat");
+        body["id"] = id;
+        let mut request = post("/v1/requests", &body);
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        rig.request(request)
+    };
+    let named = send(Value::Null, "r-8").await;
+    assert_eq!((named.status.as_u16(), &named.json()["id"]), (202, &json!("r-8")));
+    assert_eq!(send(json!("r-8"), "r-8").await.status, 202, "the same, said twice");
+    let other = send(json!("r-8"), "r-9").await;
+    assert_eq!((other.status.as_u16(), &other.json()["error"]["param"]), (400, &json!("Idempotency-Key")));
 }
 
 #[tokio::test]

@@ -121,6 +121,41 @@ async fn a_stream_is_typed_events_under_their_names_and_can_be_taken_up_again() 
 }
 
 #[tokio::test]
+async fn what_a_response_was_asked_with_is_listed_and_counted() {
+    let rig = Rig::start().await;
+    let first = rig.post(PATH, &with("sim-chat", "instructions", json!("be brief"))).await.json();
+    let items = rig.get(&at(&first["id"], "/input_items")).await.json();
+    let id = first["id"].as_str().unwrap().strip_prefix("resp_").unwrap();
+    let item = json!({
+        "id": format!("msg_in_{id}_0"), "type": "message", "role": "user", "status": "completed",
+        "content": [{ "type": "input_text", "text": "hi" }],
+    });
+
+    let own = item["id"].clone();
+    let expected =
+        json!({ "object": "list", "data": [item], "first_id": own, "last_id": own, "has_more": false });
+    assert_eq!(items, expected);
+
+    let follow = with("sim-chat", "previous_response_id", first["id"].clone());
+    let second = rig.post(PATH, &follow).await.json();
+    let page = rig.get(&at(&second["id"], "/input_items?order=asc&limit=2")).await.json();
+    let said: Vec<_> = page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["content"][0]["text"].as_str().unwrap())
+        .collect();
+    assert_eq!((said, &page["has_more"]), (vec!["hi", "Hello, world"], &json!(true)));
+    assert_eq!(rig.get(&format!("{PATH}/resp_none/input_items")).await.status, 404);
+
+    let count = format!("{PATH}/input_tokens");
+    let short = rig.post(&count, &asked("sim-chat")).await;
+    assert_eq!(short.header("x-dynode-estimated"), "true");
+    assert_eq!(short.json(), json!({ "object": "response.input_tokens", "input_tokens": 1 }));
+    assert_eq!(rig.post(&count, &follow).await.status, 200);
+}
+
+#[tokio::test]
 async fn events_that_are_gone_are_not_made_up_for_whoever_counts_them() {
     let rig = Rig::start().await;
     let reply = rig.post(PATH, &with("sim-chat", "stream", json!(true))).await;

@@ -144,8 +144,11 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
             return Ok(Parting::End(End::Failed));
         }
         if !was_connected {
-            self.screen
-                .note(&format!("cannot reach {}: {error}; is `dynode` running there?", self.server.url))?;
+            let mend = match error {
+                tungstenite::Error::Http(_) => "it is starting, or its broker is away: try again in a moment",
+                _ => "is `dynode` running there?",
+            };
+            self.screen.note(&format!("cannot reach {}: {error}; {mend}", self.server.url))?;
             return Ok(Parting::End(End::Unreachable));
         }
         Ok(Parting::Lost)

@@ -224,6 +224,32 @@ fn images_and_documents_cross_with_their_marks_for_the_cache() {
 }
 
 #[test]
+fn a_mark_for_the_cache_beside_a_text_stands_on_the_last_block() {
+    let cache = json!({"type": "ephemeral", "ttl": "1h"});
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "cache_control": cache});
+    let (system, turns) = conversation(json!([
+        {"role": "system", "content": "s", "cache_control": cache},
+        {"role": "user", "content": "u", "cache_control": cache},
+        {"role": "assistant", "content": "x", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "r", "cache_control": cache},
+        {"role": "user", "content": "", "cache_control": cache},
+    ]));
+    let marked = |mut block: Value| {
+        block["cache_control"] = cache.clone();
+        block
+    };
+    assert_eq!(system, json!([marked(text("s"))]));
+    let called = marked(json!({"type": "tool_use", "id": "a", "name": "f", "input": {}}));
+    let result = marked(json!({"type": "tool_result", "tool_use_id": "a", "content": [text("r")]}));
+    let expected = json!([
+        {"role": "user", "content": [marked(text("u"))]},
+        {"role": "assistant", "content": [text("x"), called]},
+        {"role": "user", "content": [result]},
+    ]);
+    assert_eq!(turns, expected);
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_by_its_name() {
     let said = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
     let with = |mut message: Value| {

@@ -26,7 +26,7 @@ fn ask_with(payload: Value, fields: &BTreeMap<String, Value>) -> (Ask, Value) {
     };
     let ask = Ask::new(&call);
     let body = body(&ask, &call, fields);
-    (ask, body)
+    (ask, Value::Object(body))
 }
 
 #[test]

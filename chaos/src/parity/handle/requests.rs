@@ -75,6 +75,11 @@ pub(super) fn check_id(shown: &mut Shown, response: &Response, asked: &Asked) {
     }
 }
 
+/// Whether an answer comes in events.
+pub(super) fn is_stream(response: &Response) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
 /// The answer is an error.
 pub(super) async fn refuse(shown: &mut Shown, end: &str, response: Response) -> io::Result<()> {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

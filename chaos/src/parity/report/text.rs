@@ -182,5 +182,5 @@ fn shortened(text: &str) -> String {
 }
 
 fn names(handles: &[Handle]) -> String {
-    handles.iter().map(|handle| handle.name()).collect::<Vec<_>>().join(", ")
+    handles.iter().map(|handle| handle.name()).collect::<Vec<_>>().join("; ")
 }

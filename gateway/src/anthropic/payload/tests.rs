@@ -4,7 +4,7 @@ use schemas::{ChatRequest, codec};
 use super::*;
 
 fn read(version: Version, body: &Value) -> Result<Chat, Error> {
-    Chat::read(body.to_string().as_bytes(), version)
+    Chat::read(body.clone(), version)
 }
 
 /// What the payload holds beside model, messages and limit, for a body with these fields.
@@ -82,7 +82,7 @@ fn settings_cross_by_the_rules() {
         (
             json!({"cache_control": ephemeral, "service_tier": "auto", "speed": "fast", "container": null,
                 "diagnostics": {"previous_message_id": null}, "system": null, "tools": null}),
-            json!({}),
+            json!({"cache_control": ephemeral}),
         ),
     ];
     for (fields, expected) in rows {
@@ -112,7 +112,7 @@ fn tools_and_the_choice_among_them_cross() {
     let clock = json!({"type": "custom", "name": "clock", "input_schema": {"type": "object"},
         "defer_loading": false, "allowed_callers": ["direct"], "input_examples": []});
     let functions = json!([
-        {"type": "function",
+        {"type": "function", "cache_control": {"type": "ephemeral"},
             "function": {"name": "weather", "description": "d", "parameters": schema, "strict": true}},
         {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}},
     ]);
@@ -153,7 +153,7 @@ fn turns_become_messages() {
     };
     let cached = json!({"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}});
     let messages = conversation(&json!([
-        {"role": "user", "content": [text("one"), cached]},
+        {"role": "user", "content": [text("one"), cached.clone()]},
         {"role": "system", "content": [text("be kind")]},
         {"role": "assistant", "content": [
             {"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"},
@@ -172,7 +172,7 @@ fn turns_become_messages() {
     let made = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}});
     let png = json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}});
     let expected = json!([
-        {"role": "user", "content": [text("one"), text("two")]},
+        {"role": "user", "content": [text("one"), cached]},
         {"role": "system", "content": "be kind"},
         {"role": "assistant", "content": "calling", "reasoning_content": "hm",
             "tool_calls": [made("a", "{\"x\":[1,{\"y\":null}]}"), made("b", "{}")]},
@@ -226,7 +226,47 @@ fn instructions_stand_where_they_stood() {
     };
     assert_eq!(body(json!("be brief")), json!({"role": "system", "content": "be brief"}));
     let blocks = json!([text("be brief"), {"type": "text", "text": "and kind", "cache_control": {"type": "ephemeral"}}]);
-    assert_eq!(body(blocks), json!({"role": "system", "content": [text("be brief"), text("and kind")]}));
+    assert_eq!(body(blocks.clone()), json!({"role": "system", "content": blocks}));
+}
+
+#[test]
+fn marks_for_the_cache_cross_and_a_lone_text_stays_a_text() {
+    let mark = json!({"type": "ephemeral", "ttl": "5m"});
+    let marked = |mut block: Value| {
+        block["cache_control"] = mark.clone();
+        block
+    };
+    let messages = conversation(&json!([
+        {"role": "user", "content": [marked(text("one"))]},
+        {"role": "assistant", "content": [
+            text("x"), marked(json!({"type": "tool_use", "id": "a", "name": "f", "input": {}}))]},
+        {"role": "user", "content": [
+            marked(json!({"type": "tool_result", "tool_use_id": "a", "content": [text("r")]})),
+            marked(image(json!({"type": "url", "url": "https://x.test/i"}))), text("two")]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "a", "is_error": true, "content": [marked(text("bad"))]}]},
+    ]));
+    let call = marked(json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}));
+    let picture = json!({"type": "image_url", "image_url": {"url": "https://x.test/i"}});
+    let expected = json!([
+        marked(json!({"role": "user", "content": "one"})),
+        {"role": "assistant", "content": "x", "tool_calls": [call]},
+        marked(json!({"role": "tool", "tool_call_id": "a", "content": "r"})),
+        {"role": "user", "content": [marked(picture), text("two")]},
+        marked(json!({"role": "tool", "tool_call_id": "a", "content": "Error: bad"})),
+    ]);
+    assert_eq!(messages, expected);
+}
+
+#[test]
+fn a_mark_that_is_none_is_refused() {
+    let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    body["cache_control"] = json!({"type": "eternal"});
+    assert!(read(Version::Current, &body).unwrap_err().param.unwrap().starts_with("cache_control"));
+    body["cache_control"] = Value::Null;
+    let mark = json!({"type": "ephemeral", "ttl": "2h"});
+    body["messages"][0]["content"] = json!([{"type": "text", "text": "x", "cache_control": mark}]);
+    assert!(read(Version::Current, &body).unwrap_err().param.unwrap().starts_with("messages[0].content[0]"));
 }
 
 /// Fields of a body that is refused, and the path that the error names.
@@ -362,6 +402,29 @@ fn substance(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Values with the words of the API at odd places.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words =
+        ["text", "image", "document", "tool_use", "tool_result", "user", "assistant", "base64", "auto", "x"];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i32>().prop_map(Value::from),
+        prop::sample::select(words.to_vec()).prop_map(Value::from),
+    ];
+    let names =
+        vec!["type", "role", "content", "text", "source", "id", "name", "input", "tool_use_id", "data"];
+    leaf.prop_recursive(4, 48, 6, move |inner| {
+        let name = prop::sample::select(names.clone());
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+            prop::collection::vec((name, inner), 0..7).prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
+        ]
+    })
+}
+
 proptest! {
     #[test]
     fn a_conversation_crosses_whole(turns in turns()) {
@@ -375,8 +438,16 @@ proptest! {
     }
 
     #[test]
-    fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
-        let _ = Chat::read(&bytes, Version::Current);
-        let _ = Chat::read_to_count(&bytes, Version::Earlier);
+    fn whatever_a_field_holds_is_read_or_refused(
+        field in prop::sample::select(vec![
+            "model", "messages", "max_tokens", "system", "tools", "tool_choice", "thinking", "output_config",
+            "cache_control", "metadata",
+        ]),
+        value in any_json(),
+    ) {
+        let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        body[field] = value;
+        let _ = Chat::read(body.clone(), Version::Current);
+        let _ = Chat::read_to_count(body, Version::Earlier);
     }
 }

@@ -4,10 +4,7 @@
 //! what follows. So nothing here may depend on when a piece comes, or on pieces being joined.
 
 use bytes::Bytes;
-use schemas::{
-    ChatDelta, ChatOutput, Error, ErrorCode, Format, RequestId, Usage,
-    chat::{ToolCall, ToolCallDelta},
-};
+use schemas::{ChatDelta, ChatOutput, Error, ErrorCode, Format, RequestId, Usage, chat::ToolCallDelta};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,7 +13,7 @@ use super::{
     items::{self, Body, COMPLETED, IN_PROGRESS, Item, Part},
     object::Object,
 };
-use crate::sse;
+use crate::{answer::rest_of, chat_stream::Form, sse};
 
 /// The events of one response. Knows what was shown, so that the end adds exactly what is missing.
 #[derive(Debug)]
@@ -83,23 +80,21 @@ impl Events {
         Self { after: number, ..self }
     }
 
-    /// Whether the client has seen anything of the answer, here or before.
-    pub(super) const fn has_shown(&self) -> bool {
-        !self.items.is_empty() || self.after.is_some()
-    }
-
-    /// Whether anything was told.
-    pub(super) const fn has_begun(&self) -> bool {
-        self.begun
-    }
-
     /// What is to be sent now.
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
+    fn take(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.ready)
     }
 
+    /// The same in one, where only a stream's end is left to tell: strings and numbers always encode.
+    fn told(&mut self, written: Result<(), Error>) -> Bytes {
+        if let Err(error) = written {
+            tracing::debug!(%error, "cannot write an event");
+        }
+        self.take().concat().into()
+    }
+
     /// The beginning, if it was not told yet.
-    pub(super) fn begin(&mut self) -> Result<(), Error> {
+    fn begin(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
@@ -112,7 +107,7 @@ impl Events {
     }
 
     /// One piece.
-    pub(super) fn delta(&mut self, delta: &ChatDelta) -> Result<(), Error> {
+    fn grow_by(&mut self, delta: &ChatDelta) -> Result<(), Error> {
         // Only one answer was asked for.
         if delta.choice > 0 {
             return Ok(());
@@ -134,9 +129,9 @@ impl Events {
     }
 
     /// The end, with what was not shown yet.
-    pub(super) fn finish(&mut self, output: &ChatOutput, usage: &Usage) -> Result<(), Error> {
+    fn complete(&mut self, output: &ChatOutput, usage: &Usage) -> Result<(), Error> {
         self.begin()?;
-        self.delta(&rest_of(&self.shown, output)?)?;
+        self.grow_by(&rest_of(0, &self.shown, output, Self::PLACE)?)?;
         if !self.items.iter().any(|item| !matches!(item.body, Body::Reasoning(_))) {
             self.say(Part::Text(String::new()))?;
         }
@@ -151,7 +146,7 @@ impl Events {
     }
 
     /// The end of a request that failed or was cancelled.
-    pub(super) fn fail(&mut self, error: Error) -> Result<(), Error> {
+    fn fail(&mut self, error: Error) -> Result<(), Error> {
         self.begin()?;
         let error = create::relative(error);
         let response = self.encoded(&self.object(IN_PROGRESS).failed(&error, &self.items))?;
@@ -159,7 +154,7 @@ impl Events {
     }
 
     /// The end of a stream whose request goes on, or has ended in a way that this stream cannot show.
-    pub(super) fn break_off(&mut self, error: &Error) -> Result<(), Error> {
+    fn end_early(&mut self, error: &Error) -> Result<(), Error> {
         // It may come before what the client has already, and is news nevertheless.
         self.next = self.next.max(self.after.map_or(0, |after| after.saturating_add(1)));
         let (code, message, param) = (error.code, &error.message, &error.param);
@@ -384,28 +379,40 @@ impl Events {
     }
 }
 
-/// What of the answer `whole` was not shown; an error where something else was.
-fn rest_of(shown: &ChatOutput, whole: &ChatOutput) -> Result<ChatDelta, Error> {
-    let rest = |shown: &str, whole: &str| {
-        whole.strip_prefix(shown).map(str::to_owned).ok_or_else(|| {
-            let why = "the answer was started again and differs from what was streamed; retrieve the response without `stream`";
-            Error::new(ErrorCode::ProviderError, why)
-        })
-    };
-    let missing = |(index, call): (u32, &ToolCall)| {
-        let have = shown.tool_calls.get(index as usize);
-        let arguments = rest(have.map_or("", |have| &have.arguments), &call.arguments)?;
-        let is_new = have.is_none();
-        let (id, name) = (is_new.then(|| call.id.clone()), is_new.then(|| call.name.clone()));
-        Ok(ToolCallDelta { index, id, name, arguments })
-    };
-    Ok(ChatDelta {
-        delta: rest(&shown.text, &whole.text)?,
-        reasoning: rest(&shown.reasoning, &whole.reasoning)?,
-        refusal: rest(&shown.refusal, &whole.refusal)?,
-        tool_calls: (0..).zip(&whole.tool_calls).map(missing).collect::<Result<_, Error>>()?,
-        ..ChatDelta::default()
-    })
+impl Form for Events {
+    const PLACE: &'static str = "retrieve the response without `stream`";
+
+    fn has_begun(&self) -> bool {
+        !self.items.is_empty() || self.after.is_some()
+    }
+
+    fn delta(&mut self, delta: &ChatDelta) -> Result<Vec<Bytes>, Error> {
+        self.grow_by(delta)?;
+        Ok(self.take())
+    }
+
+    fn finish(&mut self, output: &ChatOutput, usage: &Usage) -> Result<Vec<Bytes>, Error> {
+        self.complete(output, usage)?;
+        Ok(self.take())
+    }
+
+    fn alive(&mut self) -> Bytes {
+        let begun = self.begin();
+        match self.told(begun) {
+            nothing if nothing.is_empty() => sse::PING,
+            beginning => beginning,
+        }
+    }
+
+    fn failure(&mut self, error: Error) -> Bytes {
+        let failed = self.fail(error);
+        self.told(failed)
+    }
+
+    fn break_off(&mut self, error: Error) -> Bytes {
+        let broken = self.end_early(&error);
+        self.told(broken)
+    }
 }
 
 #[cfg(test)]

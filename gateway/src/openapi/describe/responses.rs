@@ -69,6 +69,18 @@ struct Deleted {
     deleted: bool,
 }
 
+/// About how many tokens a question has.
+#[derive(JsonSchema)]
+#[schemars(rename = "ResponseTokenCount")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct TokenCount {
+    /// What this is.
+    #[schemars(extend("const" = "response.input_tokens"))]
+    object: String,
+    /// By a rule of thumb.
+    input_tokens: u64,
+}
+
 fn response() -> Value {
     json!({
         "id": "resp_0198", "object": "response", "created_at": 1_796_000_000, "status": "completed", "model": "sim-chat",
@@ -113,6 +125,37 @@ pub(crate) fn get_response() -> Operation {
             "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0}\n\n",
         )
         .refuses(&ENDINGS)
+}
+
+pub(crate) fn list_input_items() -> Operation {
+    let operation = Operation::new(
+        Tag::OpenAi,
+        "list_input_items",
+        "List what a response was asked with",
+        "Get the items that a response was asked with, page by page, those of the responses before it included.",
+    );
+    of_response(operation)
+        .query::<crate::openai::responses::input_items::Paging>()
+        .answers(200, "A page of items.")
+        .json::<crate::openai::responses::input_items::ItemList>(json!({
+            "object": "list", "first_id": "msg_in_0198_0", "last_id": "msg_in_0198_0", "has_more": false,
+            "data": [{ "type": "message", "id": "msg_in_0198_0", "role": "user", "status": "completed",
+                "content": [{ "type": "input_text", "text": "Hello" }] }],
+        }))
+        .refuses(&ENDINGS)
+}
+
+pub(crate) fn count_input_tokens() -> Operation {
+    Operation::new(
+        Tag::OpenAi,
+        "count_input_tokens",
+        "Estimate the tokens of a question",
+        "Get about how many tokens a question has, by a rule of thumb. Nothing is sent to a provider.",
+    )
+    .takes::<ResponseBody>(json!({ "model": "sim-chat", "input": "Hello" }))
+    .answers(200, "The estimate.")
+    .json::<TokenCount>(json!({ "object": "response.input_tokens", "input_tokens": 8 }))
+    .refuses(&ENDINGS)
 }
 
 pub(crate) fn cancel_response() -> Operation {

@@ -26,13 +26,14 @@ fn names(events: &[Value]) -> Vec<&str> {
 
 /// All events of an answer that comes in these pieces.
 fn played(mut events: Events, deltas: &[ChatDelta]) -> (Vec<Value>, ChatOutput) {
-    let mut whole = ChatOutput::default();
+    let (mut told, mut whole) = (Vec::new(), ChatOutput::default());
     for delta in deltas {
-        events.delta(delta).unwrap();
+        told.extend(events.delta(delta).unwrap());
         whole.absorb(delta);
     }
-    events.finish(&whole, &Usage { input_tokens: 3, cached_tokens: 1, ..Usage::default() }).unwrap();
-    (read(&events.take()), whole)
+    let usage = Usage { input_tokens: 3, cached_tokens: 1, ..Usage::default() };
+    told.extend(events.finish(&whole, &usage).unwrap());
+    (read(&told), whole)
 }
 
 fn called(index: u32, id: Option<&str>, arguments: &str) -> ChatDelta {
@@ -136,8 +137,8 @@ fn a_refusal_and_an_answer_that_was_cut_off_say_so() {
 #[test]
 fn an_answer_that_comes_whole_at_the_end_and_an_empty_one_have_all_their_events() {
     let mut late = events();
-    late.finish(&ChatOutput { text: "Hello".into(), ..ChatOutput::default() }, &Usage::default()).unwrap();
-    let late = read(&late.take());
+    let whole = ChatOutput { text: "Hello".into(), ..ChatOutput::default() };
+    let late = read(&late.finish(&whole, &Usage::default()).unwrap());
     assert_eq!(late.last().unwrap()["response"]["output"][0]["content"][0]["text"], "Hello");
     let (events, _) = played(events(), &[]);
     assert_eq!(
@@ -163,8 +164,7 @@ fn a_failure_is_told_in_codes_that_the_sdks_know_and_a_cancel_is_none() {
     ] {
         let mut events = events();
         events.delta(&ChatDelta::text("Hel")).unwrap();
-        events.fail(Error::new(code, "x")).unwrap();
-        let last = read(&events.take()).pop().unwrap();
+        let last = read(&[events.failure(Error::new(code, "x"))]).pop().unwrap();
         assert_eq!((&last["type"], &last["response"]["status"]), (&json!("response.failed"), &json!(status)));
         assert_eq!(last["response"]["error"]["code"], told);
         assert_eq!(last["response"]["output"][0]["status"], "incomplete");

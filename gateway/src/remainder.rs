@@ -1,0 +1,95 @@
+//! Bodies that nobody has looked at. A client that is refused by its head is still sending its body: where that is left
+//! unread its connection is closed, and its next request on it meets nobody. So the rest is read on and thrown away, where
+//! it is short; else the answer says that the connection ends.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    http::{HeaderValue, Version, header},
+    middleware::Next,
+    response::Response,
+};
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
+
+/// How much of a body is read for nothing: nobody need know who has sent it.
+const BYTES_MAX: u64 = 256 * 1024;
+/// And for how long: who is refused is not to wait for the refusal.
+const TIME_MAX: Duration = Duration::from_secs(2);
+
+/// The layer.
+pub(crate) async fn read_on(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    // Who asks first whether to send a body has not begun to.
+    let (waits, version) = (request.headers().contains_key(header::EXPECT), request.version());
+    let rest = Arc::new(Mutex::new(None));
+    let lend = |body| Body::new(Lent { body, looked_at: false, rest: Arc::clone(&rest) });
+    let mut response = next.run(request.map(lend)).await;
+    let Some(body) = rest.lock().take() else { return response };
+    if (waits || !is_read(body).await) && version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Whether all of `body` has come, within the limits.
+async fn is_read(mut body: Body) -> bool {
+    let read = async {
+        let mut length = body.size_hint().lower();
+        while length <= BYTES_MAX {
+            match body.frame().await {
+                Some(Ok(frame)) => length += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
+        false
+    };
+    tokio::time::timeout(TIME_MAX, read).await.unwrap_or(false)
+}
+
+/// A body on loan: it comes back where nobody has looked at it.
+struct Lent {
+    body: Body,
+    looked_at: bool,
+    rest: Arc<Mutex<Option<Body>>>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.looked_at {
+            *self.rest.lock() = Some(std::mem::take(&mut self.body));
+        }
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.looked_at = true;
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
