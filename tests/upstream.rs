@@ -22,6 +22,14 @@ async fn start() -> Chain {
             broken = {{ upstream = "sim:status=400" }}
             down = {{ upstream = "sim:status=503,times=1" }}
             torn = {{ upstream = "sim:tokens=12,cut-after=4" }}
+            thinker = {{ upstream = "sim:gap=5ms,tokens=20", api = "responses" }}
+            thinker-torn = {{ upstream = "sim:tokens=20,cut-after=9,times=1", api = "responses" }}
+            thinker-failing = {{ upstream = "sim:tokens=20,error-after=9,times=1", api = "responses" }}
+            thinker-late = {{ upstream = "sim:tokens=20,error-after=4,times=1", api = "responses" }}
+            thinker-busy = {{ upstream = "sim:tokens=20,status=429,times=1,retry-after=1", api = "responses" }}
+            thinker-failed = {{ upstream = "sim:tokens=20,failed,times=1", api = "responses" }}
+            thinker-filtered = {{ upstream = "sim:tokens=20,filtered", api = "responses" }}
+            thinker-refusing = {{ upstream = "sim:tokens=20,refusal", api = "responses" }}
             [providers.claude]
             kind = "anthropic"
             base_url = "http://{address}/v1"
@@ -30,6 +38,11 @@ async fn start() -> Chain {
             claude = {{ upstream = "sim:gap=5ms,tokens=12" }}
             claude-busy = {{ upstream = "sim:tokens=12,status=529,times=1,retry-after=1" }}
             claude-failing = {{ upstream = "sim:tokens=12,error-after=5,times=1" }}
+            [providers.google]
+            kind = "gemini"
+            base_url = "http://{address}/v1beta"
+            api_key_env = "UPSTREAM_KEY"
+            models.gemini = {{ upstream = "sim:gap=5ms,tokens=12" }}
             [providers.claude-of-old]
             kind = "anthropic"
             base_url = "http://{address}/v1"
@@ -116,6 +129,32 @@ fn joined(chunks: &[Value], pointer: &str) -> String {
 }
 
 #[tokio::test]
+async fn how_likely_tokens_are_is_told_by_whoever_knows_it() {
+    let chain = start().await;
+    for model in ["remote", "gemini"] {
+        let mut body = json!({"model": model, "logprobs": true, "top_logprobs": 2, "messages": [{"role": "user", "content": "x"}]});
+        let (status, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+        assert_eq!(status, 200, "{model}: {whole:#}");
+        let told = whole["choices"][0]["logprobs"]["content"].as_array().unwrap();
+        let tokens: String = told.iter().map(|token| token["token"].as_str().unwrap()).collect();
+        assert_eq!(tokens, whole["choices"][0]["message"]["content"].as_str().unwrap(), "{model}");
+        assert_eq!((told.len(), told[0]["top_logprobs"].as_array().unwrap().len()), (12, 2), "{model}");
+        body["stream"] = json!(true);
+        let streamed = chunks(&chain, &body).await;
+        let pieces =
+            streamed.iter().filter_map(|chunk| chunk.pointer("/choices/0/logprobs/content")?.as_array());
+        let pieces: String = pieces.flatten().map(|token| token["token"].as_str().unwrap()).collect();
+        assert_eq!(pieces, tokens, "{model}");
+    }
+    let body = json!({"model": "claude", "logprobs": true, "messages": [{"role": "user", "content": "x"}]});
+    let (status, refused) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert!(
+        status >= 400 && refused["error"]["message"].as_str().unwrap().contains("`logprobs`"),
+        "{refused:#}"
+    );
+}
+
+#[tokio::test]
 async fn a_chat_is_translated_for_anthropic_and_its_answer_back() {
     let chain = start().await;
     // The simulator refuses what Anthropic does: a temperature, empty texts, calls without results.
@@ -163,6 +202,44 @@ async fn a_tool_of_a_chat_is_called_through_anthropic_and_its_result_read() {
 }
 
 #[tokio::test]
+async fn what_was_thought_before_a_tool_was_called_comes_back_to_who_thought_it() {
+    let chain = start().await;
+    let parameters =
+        json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
+    let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
+    // Each refuses thoughts that are not its own, and Anthropic a turn that called a tool and lacks them.
+    for (model, fields) in [
+        ("claude", json!({"thinking": {"type": "enabled", "budget_tokens": 1024}})),
+        ("thinker", json!({"reasoning": {"effort": "low", "summary": "auto"}})),
+    ] {
+        for stream in [false, true] {
+            let mut body = json!({"model": model, "tools": [tool], "max_tokens": 2_000, "stream": stream,
+                "messages": [{"role": "user", "content": "x"}]});
+            body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let id = if stream {
+                joined(&chunks(&chain, &body).await, "/choices/0/delta/tool_calls/0/id")
+            } else {
+                let (_, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+                whole["choices"][0]["message"]["tool_calls"][0]["id"].as_str().unwrap().to_owned()
+            };
+            assert!(id.contains("--"), "{model}: {id}");
+            let call =
+                json!({"id": id, "type": "function", "function": {"name": "weather", "arguments": "{}"}});
+            let result = json!({"role": "tool", "tool_call_id": id, "content": "sunny"});
+            let said = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+            body["messages"] = json!([body["messages"][0], said, result]);
+            body["stream"] = json!(false);
+            let (status, answered) = chain.dynode.post("/v1/chat/completions", &body).await;
+            assert_eq!(
+                (status, &answered["choices"][0]["finish_reason"]),
+                (200, &json!("stop")),
+                "{answered:#}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_fails_at_anthropic_is_told_or_got_over() {
     let chain = start().await;
     let body = |model: &str, stream: bool| json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "x"}]});
@@ -181,6 +258,78 @@ async fn what_fails_at_anthropic_is_told_or_got_over() {
     warm["temperature"] = json!(0.5);
     let (status, answered) = chain.dynode.post("/v1/chat/completions", &warm).await;
     assert_eq!((status, &answered["usage"]["completion_tokens"]), (200, &json!(12)), "{answered:#}");
+}
+
+#[tokio::test]
+async fn a_chat_is_translated_for_the_responses_api_and_its_answer_back() {
+    let chain = start().await;
+    // The simulator refuses what the API does: names of chat completions, and those that it does not know.
+    let mut body = json!({"model": "thinker", "temperature": 0.5, "max_tokens": 100, "seed": 7, "user": "u-1",
+        "reasoning_effort": "low", "reasoning": {"summary": "auto"}, "prompt_cache_key": "k",
+        "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "word ".repeat(2_000)}]});
+    let (status, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+    let usage = &whole["usage"];
+    assert_eq!((status, &usage["completion_tokens"]), (200, &json!(24)), "{whole:#}");
+    assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 4, "{usage:#}");
+    assert!(usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap() >= 1_024, "{usage:#}");
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({"include_usage": true});
+    let streamed = chunks(&chain, &body).await;
+    assert_eq!(streamed.last().unwrap()["usage"], *usage);
+    let message = &whole["choices"][0]["message"];
+    assert_eq!(joined(&streamed, "/choices/0/delta/content"), message["content"].as_str().unwrap());
+    assert_eq!(joined(&streamed, "/choices/0/finish_reason"), "stop");
+
+    let parameters =
+        json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
+    let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
+    let mut body = json!({"model": "thinker", "tools": [tool], "tool_choice": "required",
+        "messages": [{"role": "user", "content": "x"}]});
+    let (status, called) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &called["choices"][0]["finish_reason"]), (200, &json!("tool_calls")), "{called:#}");
+    let message = &called["choices"][0]["message"];
+    assert_eq!(
+        message["tool_calls"][0]["function"],
+        json!({"name": "weather", "arguments": "{\"city\":\"sim\"}"})
+    );
+    let result = json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "sunny"});
+    body["messages"] = json!([body["messages"][0], message, result]);
+    body["tool_choice"] = json!("auto");
+    let (status, answered) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &answered["choices"][0]["finish_reason"]), (200, &json!("stop")), "{answered:#}");
+
+    let schema = json!({"type": "object", "required": ["people"], "additionalProperties": false,
+        "properties": {"people": {"type": "integer"}}});
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "city", "schema": schema, "strict": true}});
+    let body = json!({"model": "thinker", "response_format": format, "messages": [{"role": "user", "content": "x"}]});
+    let (_, json) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!(json["choices"][0]["message"]["content"], "{\"people\":1}", "{json:#}");
+    assert!(chain.calls.snapshot().entries.iter().all(|call| call.path == "/v1/responses"));
+}
+
+#[tokio::test]
+async fn what_fails_at_the_responses_api_is_told_or_got_over() {
+    let chain = start().await;
+    for model in ["thinker-torn", "thinker-failing", "thinker-busy", "thinker-failed"] {
+        let (status, answered) = chat(&chain, model).await;
+        assert_eq!(status, 200, "{model}: {answered:#}");
+        assert_eq!(answered["usage"]["completion_tokens"], 20, "{model}");
+    }
+    // What breaks before anything of the answer has come is got over unseen.
+    let body =
+        json!({"model": "thinker-late", "stream": true, "messages": [{"role": "user", "content": "x"}]});
+    let streamed = chunks(&chain, &body).await;
+    assert_eq!(joined(&streamed, "/choices/0/finish_reason"), "stop", "{streamed:#?}");
+    assert_eq!(chain.calls.snapshot().entries.iter().filter(|call| call.stream).count(), 2);
+    let (_, filtered) = chat(&chain, "thinker-filtered").await;
+    assert_eq!(filtered["choices"][0]["finish_reason"], "content_filter", "{filtered:#}");
+    let (_, refusing) = chat(&chain, "thinker-refusing").await;
+    assert_eq!(refusing["choices"][0]["message"]["refusal"], "I cannot help with that.", "{refusing:#}");
+    let body = json!({"model": "thinker", "stop": ["END"], "messages": [{"role": "user", "content": "x"}]});
+    let (status, refused) = chain.dynode.post("/v1/chat/completions", &body).await;
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(status >= 400 && message.contains("`stop`"), "{status} {refused:#}");
 }
 
 /// No code and no rebuild: a provider file alone leads to a vendor, and its errors become the contract's.
@@ -219,4 +368,13 @@ async fn a_provider_by_a_file_is_served_like_any_other() {
     assert_eq!(status, 200, "{completion:#}");
     assert_eq!(completion["choices"][0]["message"]["content"], "You said: hi");
     assert_eq!(completion["usage"]["completion_tokens"], 3);
+
+    let mut body = body;
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({"include_usage": true});
+    let shown = chunks(&chain, &body).await;
+    assert_eq!(joined(&shown, "/choices/0/delta/content"), "You said: hi");
+    let pieces = shown.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str());
+    assert_eq!(pieces.filter(|piece| !piece.is_empty()).count(), 3, "as they were made: {shown:#?}");
+    assert_eq!(shown.last().unwrap()["usage"]["completion_tokens"], 3);
 }

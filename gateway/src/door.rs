@@ -157,7 +157,7 @@ pub(crate) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Er
 }
 
 /// Whether a body may be read as JSON, by its `Content-Type`; one that says nothing may.
-fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
     match body_format(headers, body) {
         Ok(Format::MessagePack) if headers.contains_key(header::CONTENT_TYPE) => {
             Err(unsupported("Content-Type", "expected application/json"))

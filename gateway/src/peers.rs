@@ -86,7 +86,7 @@ impl Peers {
             let error = Error::new(ErrorCode::RateLimited, why).retry_after_ms(RETRY_AFTER_MS);
             refusal::response(&error)
         };
-        harden(Router::new().fallback(refuse).layer(middleware::from_fn(anthropic::refusal::speak)))
+        Router::new().fallback(refuse).layer((harden(), middleware::from_fn(anthropic::refusal::speak)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
-use schemas::{KeyBudget, KeyId, Parents, Per, Tenant};
+use schemas::{KeyBudget, KeyId, Parents, Per, SentBy, Tenant};
 use serde::Deserialize;
 
 use super::money::Money;
@@ -195,6 +195,13 @@ impl Period {
     }
 }
 
+impl Budget {
+    /// The key of its book in `period`.
+    pub(super) fn book(&self, owner: &Owner, period: Period) -> String {
+        format!("{}.{}.{}", owner.name(), self.per.as_str(), period.start.as_second())
+    }
+}
+
 impl From<KeyBudget> for Budget {
     fn from(budget: KeyBudget) -> Self {
         let KeyBudget { usd, per } = budget;
@@ -231,6 +238,19 @@ impl Rules {
         let parents = self.parents.get(tenant);
         let shared = self.of_parents.iter().filter(move |(of, _)| parents.is_some_and(|its| of.include(its)));
         own.chain(shared.map(|(of, budget)| (Owner::Parents(of.clone()), *budget)))
+    }
+
+    /// Those that a call falls under: all of its tenant's, and its key's.
+    pub(super) fn over<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        sent_by: Option<&'a SentBy>,
+    ) -> impl Iterator<Item = (Owner, Budget)> {
+        let of_key = sent_by.and_then(|sent_by| {
+            let budget = sent_by.budget.filter(KeyBudget::is_sound)?;
+            Some((Owner::Key(tenant.clone(), sent_by.key.clone()), Budget::from(budget)))
+        });
+        self.of(tenant).chain(of_key)
     }
 }
 

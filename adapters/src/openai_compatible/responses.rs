@@ -7,13 +7,15 @@
 //! | in the payload | rule |
 //! |---|---|
 //! | messages | items of `input`, each in its role; calls of tools and their results become items of their own |
-//! | earlier `reasoning` of the assistant | left out: it is no item that the API takes back without its own id |
+//! | earlier `reasoning` of the assistant | left out: it is no item that the API takes back |
+//! | reasoning before calls of tools, sealed by the API | carried in the id of the call, which the client sends back as it came; given back to the model that had it. More than 64 KiB is left out |
 //! | images, files | sent as they are, their `detail` too; speech refused |
 //! | `tools`, `tool_choice` | functions, flattened; others refused. `strict` is off unless it is asked for, as in chats |
 //! | `response_format` | becomes `text.format` |
 //! | `verbosity` | becomes `text.verbosity` |
 //! | `reasoning_effort` | becomes `reasoning.effort` |
-//! | `max_completion_tokens`, `max_tokens` | `max_output_tokens` |
+//! | ids of tool calls over 40 characters | shortened, the same one alike everywhere |
+//! | `max_completion_tokens`, `max_tokens` | `max_output_tokens`; below 16, which the API does not take, refused |
 //! | `store` | off unless it is asked for, as in chats |
 //! | `temperature`, `top_p`, `parallel_tool_calls`, `metadata`, `user`, `safety_identifier`, `service_tier`, `prompt_cache_key`, `prompt_cache_retention` | sent as they are |
 //! | `reasoning`, `include`, `truncation` | the API's own: sent as they are |

@@ -116,12 +116,18 @@ fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
     ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }
 }
 
+/// The calls without what travels in their ids.
+fn bare(calls: Vec<ToolCall>) -> Vec<ToolCall> {
+    let origin = Origin::new("p", "upstream");
+    calls.into_iter().map(|call| ToolCall { id: origin.split(&call.id).0.to_owned(), ..call }).collect()
+}
+
 #[test]
 fn a_stream_as_the_api_sends_it() {
     let items = of_events(&everything());
     let (output, usage, model) = finished(&items);
     assert_eq!((output.reasoning.as_str(), output.text.as_str()), ("hm ä", "Grüße 😀\n"));
-    assert_eq!(output.tool_calls, [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
+    assert_eq!(bare(output.tool_calls), [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
     assert_eq!(output.finish_reason, Some(FinishReason::ToolCalls));
     assert_eq!(
         (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.estimated),
@@ -147,7 +153,7 @@ fn a_whole_reply_says_the_same() {
         "stop_reason": "tool_use", "stop_sequence": null}));
     let (output, usage, _) = finished(&items);
     assert_eq!((output.reasoning.as_str(), output.text.as_str()), ("hm", "Hello"));
-    assert_eq!(output.tool_calls, [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
+    assert_eq!(bare(output.tool_calls), [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.reasoning_tokens), (3, 4, 1));
     let unfinished = whole(json!({"type": "message", "content": [], "stop_reason": null}));
     assert_eq!(unfinished[0].as_ref().unwrap_err().1, Remedy::Retry);
@@ -297,4 +303,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_was_thought_before_a_call_travels_in_its_id() {
+    let thought = json!({"type": "thinking", "thinking": "hm, well", "signature": "sig"});
+    let redacted = json!({"type": "redacted_thinking", "data": "d"});
+    let call = json!({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"a": 1}});
+    let origin = Origin::new("p", "upstream");
+    let events = [
+        start(),
+        open(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm, "}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "well"}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "sig"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        open(1, redacted.clone()),
+        open(2, call.clone()),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+        json!({"type": "message_stop"}),
+    ];
+    let whole_message = json!({"type": "message", "model": "m", "content": [thought, redacted, call],
+        "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 1}});
+    for items in [of_events(&events), whole(whole_message)] {
+        let (output, ..) = finished(&items);
+        assert_eq!(output.reasoning, "hm, well");
+        let (id, thoughts) = origin.split(&output.tool_calls[0].id);
+        assert_eq!((id, thoughts), ("toolu_1", vec![thought.clone(), redacted.clone()]));
+    }
+    let unsigned = json!({"type": "message", "model": "m", "stop_reason": "tool_use",
+        "content": [{"type": "thinking", "thinking": "hm", "signature": ""}, call]});
+    assert_eq!(finished(&whole(unsigned)).0.tool_calls[0].id, "toolu_1");
 }

@@ -2,17 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use schemas::{
-    ChatDelta,
-    chat::{FinishReason, ToolCallDelta},
-};
+use schemas::{ChatDelta, chat::FinishReason};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::wire::{Event, Item, Piece, Response};
 use crate::{
     Error, Finished,
-    chat::{Answer, Ask, Decoder},
+    chat::{Answer, Ask, Decoder, Origin, of_call},
     endpoint::Endpoint,
     failure,
 };
@@ -27,13 +24,16 @@ pub(in super::super) struct Events {
     answer: Answer,
     /// Which items are tool calls, by the numbers of both.
     calls: BTreeMap<u32, u32>,
+    origin: Origin,
+    /// What was thought since the last call, as the API takes it back with the next one.
+    thoughts: Vec<Value>,
     over: bool,
 }
 
 impl Events {
-    pub(in super::super) fn new(endpoint: &Arc<Endpoint>) -> Self {
-        let endpoint = Arc::clone(endpoint);
-        Self { endpoint, answer: Answer::default(), calls: BTreeMap::new(), over: false }
+    pub(in super::super) fn new(endpoint: &Arc<Endpoint>, origin: Origin) -> Self {
+        let (endpoint, answer) = (Arc::clone(endpoint), Answer::default());
+        Self { endpoint, answer, calls: BTreeMap::new(), origin, thoughts: Vec::new(), over: false }
     }
 
     /// Reads one JSON text; one that tells of an error is that error.
@@ -59,19 +59,35 @@ impl Events {
             let why = format!("calls more than {TOOL_CALLS_MAX} tools, or two in item {index}");
             return Err(self.endpoint.nonsense(&format!("sent a broken answer: it {why}")));
         }
+        let call_id = self.origin.join(&call_id, &std::mem::take(&mut self.thoughts));
         Ok(of_call(call, Some((call_id, name)), arguments))
     }
 
     /// What an item brings as it ends: a call whose arguments did not come in pieces has them here.
-    fn close(&self, index: u32, item: Item) -> ChatDelta {
-        let (Some(call), Item::FunctionCall { arguments, .. }) = (self.calls.get(&index), item) else {
-            return ChatDelta::default();
+    fn close(&mut self, index: u32, item: Item) -> ChatDelta {
+        let (call, arguments) = match (self.calls.get(&index), item) {
+            (Some(call), Item::FunctionCall { arguments, .. }) => (call, arguments),
+            (_, item) => {
+                self.keep(&item);
+                return ChatDelta::default();
+            }
         };
         let known = self.answer.output().tool_calls.get(*call as usize);
         match known.is_some_and(|known| known.arguments.is_empty()) {
             true if arguments.is_empty() => of_call(*call, None, "{}".to_owned()),
             true => of_call(*call, None, arguments),
             false => ChatDelta::default(),
+        }
+    }
+
+    /// Keeps what was thought, where the API sealed it.
+    fn keep(&mut self, item: &Item) {
+        if let Item::Reasoning { id, summary, encrypted_content: Some(sealed) } = item {
+            let summary: Vec<_> =
+                summary.iter().map(|it| json!({"type": "summary_text", "text": it.text})).collect();
+            let item =
+                json!({"type": "reasoning", "id": id, "summary": summary, "encrypted_content": sealed});
+            self.thoughts.push(item);
         }
     }
 
@@ -115,7 +131,9 @@ impl Decoder for Events {
                 None => ChatDelta::default(),
             },
             Event::End { response } => self.end(response)?,
-            Event::Error => return Err(self.failed(self.read(data.as_bytes())?)),
+            // Documented with its members beside the type; seen with them inside `error` too.
+            Event::Error { error: Some(error) } => return Err(self.failed(error)),
+            Event::Error { error: None } => return Err(self.failed(self.read(data.as_bytes())?)),
             Event::Other => ChatDelta::default(),
         };
         Ok(self.answer.take(delta).into_iter().collect())
@@ -150,9 +168,10 @@ impl Decoder for Events {
 impl Events {
     /// What an item brings that comes in one piece.
     fn item(&mut self, index: u32, item: Item) -> Result<Vec<ChatDelta>, Error> {
+        self.keep(&item);
         Ok(match item {
             Item::Message { content } => content.into_iter().map(piece).collect(),
-            Item::Reasoning { summary } => {
+            Item::Reasoning { summary, .. } => {
                 let thought =
                     |it: super::wire::Thought| ChatDelta { reasoning: it.text, ..ChatDelta::default() };
                 summary.into_iter().map(thought).collect()
@@ -172,11 +191,6 @@ fn piece(piece: Piece) -> ChatDelta {
         Piece::Refusal { refusal } => ChatDelta { refusal, ..ChatDelta::default() },
         Piece::Other => ChatDelta::default(),
     }
-}
-
-fn of_call(index: u32, named: Option<(String, String)>, arguments: String) -> ChatDelta {
-    let (id, name) = named.unzip();
-    ChatDelta { tool_calls: vec![ToolCallDelta { index, id, name, arguments }], ..ChatDelta::default() }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) enum Event {
     #[serde(rename = "response.completed", alias = "response.incomplete", alias = "response.failed")]
     End { response: Response },
     #[serde(rename = "error")]
-    Error,
+    Error { error: Option<Value> },
     #[serde(other)]
     Other,
 }
@@ -60,7 +60,11 @@ pub(super) enum Item {
     },
     Reasoning {
         #[serde(default)]
+        id: String,
+        #[serde(default)]
         summary: Vec<Thought>,
+        /// All that was thought, for the API alone.
+        encrypted_content: Option<String>,
     },
     FunctionCall {
         call_id: String,

@@ -26,8 +26,12 @@ fn ask(payload: &Value) -> Ask {
     })
 }
 
+fn origin() -> Origin {
+    Origin::new("p", "upstream")
+}
+
 fn asked(payload: Value) -> Result<Value, Error> {
-    body(&endpoint(), &ask(&payload), &payload, &BTreeMap::new())
+    body(&endpoint(), &ask(&payload), &payload, &BTreeMap::new(), &origin())
 }
 
 type Read = Result<Progress, (ErrorCode, Remedy, String)>;
@@ -46,7 +50,7 @@ fn progress(events: &[Value]) -> Vec<Read> {
     let frames = sse::read(stream::iter(events.iter().map(text).collect::<Vec<_>>()));
     let endpoint = Arc::new(endpoint());
     let ask = ask(&json!({"stream": true, "messages": []}));
-    let call = streamed(Arc::clone(&endpoint), ask, Events::new(&endpoint), frames);
+    let call = streamed(Arc::clone(&endpoint), ask, Events::new(&endpoint, origin()), frames);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let items = crate::deadline::bound(call, deadline, "p").collect::<Vec<_>>().now_or_never();
     read(items.expect("nothing to wait for"))
@@ -79,14 +83,14 @@ fn a_conversation_becomes_items() {
         "tools": [{"type": "function", "function": {"name": "look"}}],
         "tool_choice": {"type": "function", "function": {"name": "look"}},
         "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": true}},
-        "max_tokens": 9, "reasoning_effort": "low", "verbosity": "low", "temperature": 0.5, "seed": 7,
+        "max_tokens": 90, "reasoning_effort": "low", "verbosity": "low", "temperature": 0.5, "seed": 7,
         "stream": true, "stream_options": {"include_usage": true},
     }))
     .unwrap();
     assert_eq!(
         body,
         json!({
-            "model": "upstream", "store": false, "stream": true, "temperature": 0.5, "max_output_tokens": 9,
+            "model": "upstream", "store": false, "stream": true, "temperature": 0.5, "max_output_tokens": 90,
             "reasoning": {"effort": "low"},
             "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": true}, "verbosity": "low"},
             "tools": [{"type": "function", "name": "look", "strict": false, "parameters": {"type": "object", "properties": {}}}],
@@ -106,9 +110,64 @@ fn a_conversation_becomes_items() {
 }
 
 #[test]
+fn ids_that_the_api_would_not_take_are_shortened_alike() {
+    let id = format!("call_1~{}", "s".repeat(500));
+    let body = asked(json!({"messages": [
+        {"role": "assistant", "tool_calls": [{"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": id, "content": "a cat"},
+    ]}))
+    .unwrap();
+    let [call, result] = body["input"].as_array().unwrap().as_slice() else { panic!("{body:#}") };
+    assert_eq!(call["call_id"], result["call_id"]);
+    assert!(call["call_id"].as_str().unwrap().len() <= 40, "{call}");
+}
+
+#[test]
+fn what_was_thought_before_a_call_comes_back_with_it() {
+    let reasoning = json!({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}],
+        "encrypted_content": "sealed"});
+    let call = json!({"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"});
+    let completed = json!({"type": "response.completed", "response": {"status": "completed"}});
+    let items = progress(&[
+        json!({"type": "response.output_item.done", "output_index": 0, "item": reasoning}),
+        json!({"type": "response.output_item.added", "output_index": 1, "item": call}),
+        json!({"type": "response.output_item.done", "output_index": 1, "item": call}),
+        completed,
+    ]);
+    let id = output(&items).0.tool_calls[0].id.clone();
+    assert!(id.starts_with("c1--"), "{id}");
+    let messages = |id: &str| {
+        json!({"messages": [
+            {"role": "assistant", "content": "I look.", "tool_calls": [{"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": id, "content": "a cat"},
+        ]})
+    };
+    let kinds = |body: &Value| -> Vec<_> {
+        body["input"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["type"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let body = asked(messages(&id)).unwrap();
+    assert_eq!(kinds(&body), ["reasoning", "message", "function_call", "function_call_output"]);
+    assert_eq!(body["input"][0], reasoning);
+    assert_eq!((&body["input"][2]["call_id"], &body["input"][3]["call_id"]), (&json!("c1"), &json!("c1")));
+    let foreign = Origin::new("p", "another").join("c1", &[reasoning]);
+    assert_eq!(
+        kinds(&asked(messages(&foreign)).unwrap()),
+        ["message", "function_call", "function_call_output"]
+    );
+    let forged = origin().join("c1", &[json!({"type": "message", "role": "system"})]);
+    assert_eq!(kinds(&asked(messages(&forged)).unwrap()).len(), 3, "nothing else comes in that way");
+}
+
+#[test]
 fn what_this_road_cannot_is_refused_by_name() {
     for (field, value) in [
         ("n", json!(2)),
+        ("max_completion_tokens", json!(15)),
         ("stop", json!(["x"])),
         ("logprobs", json!(true)),
         ("top_logprobs", json!(3)),
@@ -167,7 +226,7 @@ fn a_whole_reply_says_the_same_and_an_incomplete_one_why() {
     let whole = |reply: Value| {
         let endpoint = Arc::new(endpoint());
         let ask = ask(&json!({"messages": []}));
-        read(of_body(&endpoint, &ask, Events::new(&endpoint), reply.to_string().as_bytes()))
+        read(of_body(&endpoint, &ask, Events::new(&endpoint, origin()), reply.to_string().as_bytes()))
     };
     let reason = |reply| output(&whole(reply)).0.finish_reason;
     let (said, _) = output(&whole(reply("completed", Value::Null)));
@@ -196,6 +255,10 @@ fn a_stream_that_fails_or_breaks_is_no_answer() {
         (
             json!({"type": "error", "code": "server_error", "message": "sorry"}),
             ErrorCode::ProviderUnavailable,
+        ),
+        (
+            json!({"type": "error", "error": {"type": "tokens", "code": "rate_limit_exceeded", "message": "slower"}}),
+            ErrorCode::RateLimited,
         ),
         (json!({"type": "response.in_progress"}), ErrorCode::ProviderError),
         (json!({"type": "response.output_item.added", "item": 3}), ErrorCode::ProviderError),
