@@ -112,7 +112,7 @@ async fn doors_refuse_what_would_be_refused_and_nothing_else() {
     assert_eq!((error.code, error.retryable), (ErrorCode::BudgetExceeded, false), "{error}");
     assert!(error.message.contains("of $0.050000 a day") && error.retry_after_ms.is_some(), "{error:?}");
     let raised: Vec<BudgetConfig> = serde_json::from_value(json!([budget("acme", "day", 1.0)])).unwrap();
-    remaining.replace(&raised);
+    remaining.replace(&raised, BTreeMap::new());
     assert_eq!(check(left + 1e-6).await, Ok(()), "it was raised");
 }
 
