@@ -122,3 +122,16 @@ async fn worker_processes_share_a_budget_and_one_that_is_killed_gives_nothing_ba
     let spent = cost(&outcomes);
     assert!(spent <= LIMIT, "{spent}");
 }
+
+#[tokio::test]
+async fn the_budget_of_an_organisation_holds_in_worker_processes() {
+    let settings = SETTINGS.replace("tenant = \"*\"", "organisation = \"Acme\"");
+    let settings = settings + "[tenants.default]\norganisation = \"Acme\"\n";
+    let dynode = workers::launch(&Broker::Managed).file(&settings).start().await;
+    workers::until("two workers", || workers::ready(&dynode).len() == 2).await;
+    let outcomes = ask_all(&dynode, "r", 30).await;
+    assert!(cost(&outcomes) <= LIMIT);
+    let refused = outcomes.iter().find(|outcome| outcome["status"] == "failed").unwrap();
+    let told = refused["error"]["message"].as_str().unwrap();
+    assert!(told.contains("the budget of the organisation `Acme`"), "{told}");
+}
