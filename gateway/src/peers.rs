@@ -81,7 +81,7 @@ impl Peers {
         let most = self.most;
         let refuse = move || async move {
             let why = format!(
-                "your address has {most} connections open, as many as it may (connections_per_ip_max)"
+                "your address has {most} connections open, as many as it may (gateway.connections_per_ip_max)"
             );
             let error = Error::new(ErrorCode::RateLimited, why).retry_after_ms(RETRY_AFTER_MS);
             refusal::response(&error)
