@@ -60,3 +60,9 @@ async fn the_openai_sdk_takes_images_and_speech_of_the_simulator() {
     let simulator = Simulator::start().await;
     python("openai_media_sdk.py", &[&simulator.url()]).await;
 }
+
+#[tokio::test]
+async fn the_openai_sdk_takes_responses_of_the_simulator() {
+    let simulator = Simulator::start().await;
+    python("openai_simulated_responses_sdk.py", &[&simulator.url()]).await;
+}

@@ -22,6 +22,13 @@ async fn start() -> Chain {
             broken = {{ upstream = "sim:status=400" }}
             down = {{ upstream = "sim:status=503,times=1" }}
             torn = {{ upstream = "sim:tokens=12,cut-after=4" }}
+            thinker = {{ upstream = "sim:gap=5ms,tokens=20", api = "responses" }}
+            thinker-torn = {{ upstream = "sim:tokens=20,cut-after=9,times=1", api = "responses" }}
+            thinker-failing = {{ upstream = "sim:tokens=20,error-after=9,times=1", api = "responses" }}
+            thinker-busy = {{ upstream = "sim:tokens=20,status=429,times=1,retry-after=1", api = "responses" }}
+            thinker-failed = {{ upstream = "sim:tokens=20,failed,times=1", api = "responses" }}
+            thinker-filtered = {{ upstream = "sim:tokens=20,filtered", api = "responses" }}
+            thinker-refusing = {{ upstream = "sim:tokens=20,refusal", api = "responses" }}
             [providers.claude]
             kind = "anthropic"
             base_url = "http://{address}/v1"
@@ -181,6 +188,78 @@ async fn what_fails_at_anthropic_is_told_or_got_over() {
     warm["temperature"] = json!(0.5);
     let (status, answered) = chain.dynode.post("/v1/chat/completions", &warm).await;
     assert_eq!((status, &answered["usage"]["completion_tokens"]), (200, &json!(12)), "{answered:#}");
+}
+
+#[tokio::test]
+async fn a_chat_is_translated_for_the_responses_api_and_its_answer_back() {
+    let chain = start().await;
+    // The simulator refuses what the API does: names of chat completions, and those that it does not know.
+    let mut body = json!({"model": "thinker", "temperature": 0.5, "max_tokens": 100, "seed": 7, "user": "u-1",
+        "reasoning_effort": "low", "reasoning": {"summary": "auto"}, "prompt_cache_key": "k",
+        "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "word ".repeat(2_000)}]});
+    let (status, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+    let usage = &whole["usage"];
+    assert_eq!((status, &usage["completion_tokens"]), (200, &json!(24)), "{whole:#}");
+    assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 4, "{usage:#}");
+    assert!(usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap() >= 1_024, "{usage:#}");
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({"include_usage": true});
+    let streamed = chunks(&chain, &body).await;
+    assert_eq!(streamed.last().unwrap()["usage"], *usage);
+    let message = &whole["choices"][0]["message"];
+    assert_eq!(joined(&streamed, "/choices/0/delta/content"), message["content"].as_str().unwrap());
+    assert_eq!(joined(&streamed, "/choices/0/finish_reason"), "stop");
+
+    let parameters =
+        json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
+    let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
+    let mut body = json!({"model": "thinker", "tools": [tool], "tool_choice": "required",
+        "messages": [{"role": "user", "content": "x"}]});
+    let (status, called) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &called["choices"][0]["finish_reason"]), (200, &json!("tool_calls")), "{called:#}");
+    let message = &called["choices"][0]["message"];
+    assert_eq!(message["tool_calls"][0]["function"], json!({"name": "weather", "arguments": "{\"city\":\"sim\"}"}));
+    let result = json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "sunny"});
+    body["messages"] = json!([body["messages"][0], message, result]);
+    body["tool_choice"] = json!("auto");
+    let (status, answered) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &answered["choices"][0]["finish_reason"]), (200, &json!("stop")), "{answered:#}");
+
+    let schema = json!({"type": "object", "required": ["people"], "additionalProperties": false,
+        "properties": {"people": {"type": "integer"}}});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "city", "schema": schema, "strict": true}});
+    let body = json!({"model": "thinker", "response_format": format, "messages": [{"role": "user", "content": "x"}]});
+    let (_, json) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert_eq!(json["choices"][0]["message"]["content"], "{\"people\":1}", "{json:#}");
+    assert!(chain.calls.snapshot().entries.iter().all(|call| call.path == "/v1/responses"));
+}
+
+#[tokio::test]
+async fn what_fails_at_the_responses_api_is_told_or_got_over() {
+    let chain = start().await;
+    for stream in [false, true] {
+        for model in ["thinker-torn", "thinker-failing", "thinker-busy", "thinker-failed"] {
+            let body = json!({"model": model, "messages": [{"role": "user", "content": format!("x {stream}")}]});
+            if stream {
+                let mut body = body;
+                body["stream"] = json!(true);
+                let streamed = chunks(&chain, &body).await;
+                assert_eq!(joined(&streamed, "/choices/0/finish_reason"), "stop", "{model}: {streamed:#?}");
+            } else {
+                let (status, answered) = chain.dynode.post("/v1/chat/completions", &body).await;
+                assert_eq!(status, 200, "{model}: {answered:#}");
+                assert_eq!(answered["usage"]["completion_tokens"], 20, "{model}");
+            }
+        }
+    }
+    let (_, filtered) = chat(&chain, "thinker-filtered").await;
+    assert_eq!(filtered["choices"][0]["finish_reason"], "content_filter", "{filtered:#}");
+    let (_, refusing) = chat(&chain, "thinker-refusing").await;
+    assert_eq!(refusing["choices"][0]["message"]["refusal"], "I cannot help with that.", "{refusing:#}");
+    let body = json!({"model": "thinker", "stop": ["END"], "messages": [{"role": "user", "content": "x"}]});
+    let (status, refused) = chain.dynode.post("/v1/chat/completions", &body).await;
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(status >= 400 && message.contains("`stop`"), "{status} {refused:#}");
 }
 
 /// No code and no rebuild: a provider file alone leads to a vendor, and its errors become the contract's.

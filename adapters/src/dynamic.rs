@@ -12,6 +12,7 @@
 //! | `request` | method, path, query, headers, body |
 //! | `job`, `wait` | one call: asked, waited for, read |
 //! | `download` | files behind URLs: fetched at once, within limits, without our key elsewhere |
+//! | `live` | long work that shows its answer while it is made |
 //! | `frames` | a chat answer that is streamed |
 //! | `outlet` | how a job tells its pieces |
 //! | `errors` | what refusals mean |
@@ -37,6 +38,7 @@ mod errors;
 mod file;
 mod frames;
 mod job;
+mod live;
 mod outlet;
 mod plan;
 mod program;

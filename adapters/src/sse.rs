@@ -22,6 +22,15 @@ pub enum Frame {
     Done,
 }
 
+/// One event as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Its name; empty where it has none.
+    pub(crate) name: String,
+    /// Its data, lines joined by line feeds.
+    pub(crate) data: String,
+}
+
 /// The stream cannot be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -36,8 +45,31 @@ pub enum Error {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The events in `bytes`. Ends after its first error.
+/// The data of the events in `bytes`, where it holds more than white space. Ends after its first error.
 pub fn read<S, E>(bytes: S) -> BoxStream<'static, Result<Frame, Error>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    cut(bytes).filter_map(|event| future::ready(frame(event))).boxed()
+}
+
+/// The events in `bytes` whose data may be any text. Ends after its first error.
+pub(crate) fn events<S, E>(bytes: S) -> BoxStream<'static, Result<Event, Error>>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let event = |event: Result<Sse, sse_stream::Error>| {
+        let read = |event: Sse| {
+            Some(Event { name: event.event.unwrap_or_default(), data: event.data? })
+        };
+        event.map_err(fault).map(read).transpose()
+    };
+    cut(bytes).filter_map(move |item| future::ready(event(item))).boxed()
+}
+
+fn cut<S, E>(bytes: S) -> impl Stream<Item = Result<Sse, sse_stream::Error>> + Send + 'static
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
@@ -54,7 +86,7 @@ where
         };
         stream::iter(sound.map(Ok).into_iter().chain(fault.map(Err)))
     });
-    SseByteStream::new(metered).filter_map(|event| future::ready(frame(event))).boxed()
+    SseByteStream::new(metered)
 }
 
 fn frame(event: Result<Sse, sse_stream::Error>) -> Option<Result<Frame, Error>> {
@@ -64,11 +96,17 @@ fn frame(event: Result<Sse, sse_stream::Error>) -> Option<Result<Frame, Error>> 
             DONE => Some(Ok(Frame::Done)),
             _ => Some(Ok(Frame::Data(data))),
         }),
-        Err(sse_stream::Error::Body(inner)) => {
-            Some(Err(inner.downcast::<Error>().map_or_else(Error::Broken, |error| *error)))
+        Err(error) => Some(Err(fault(error))),
+    }
+}
+
+fn fault(error: sse_stream::Error) -> Error {
+    match error {
+        sse_stream::Error::Body(inner) => {
+            inner.downcast::<Error>().map_or_else(Error::Broken, |error| *error)
         }
-        Err(sse_stream::Error::Utf8Parse(_)) => Some(Err(Error::Encoding)),
-        Err(other) => Some(Err(Error::Broken(Box::new(other)))),
+        sse_stream::Error::Utf8Parse(_) => Error::Encoding,
+        other => Error::Broken(Box::new(other)),
     }
 }
 

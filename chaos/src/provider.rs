@@ -23,6 +23,7 @@ mod models;
 mod ollama;
 mod openai;
 mod playback;
+mod responses;
 mod said;
 mod sim;
 mod speech;
@@ -143,6 +144,7 @@ impl Provider {
 fn router(sim: Arc<Sim>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(create_chat_completion))
+        .route("/v1/responses", post(create_response))
         .route("/v1/embeddings", post(create_embeddings))
         .route("/v1/images/generations", post(create_images))
         .route("/v1/audio/speech", post(create_speech))
@@ -166,6 +168,11 @@ fn router(sim: Arc<Sim>) -> Router {
 async fn create_chat_completion(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
     let door = Door::new(Dialect::OpenAi, "/v1/chat/completions");
     exchange(&sim, door, arrival, chat::compose).await
+}
+
+async fn create_response(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {
+    let door = Door::new(Dialect::Responses, "/v1/responses");
+    exchange(&sim, door, arrival, responses::compose).await
 }
 
 async fn create_embeddings(State(sim): State<Arc<Sim>>, arrival: Arrival) -> Response {

@@ -36,6 +36,15 @@ def a_model_of_text_answers_in_tokens():
     assert "".join(output) == "You said: hi", output
 
 
+def a_model_of_text_shows_its_tokens_as_they_are_made():
+    events = list(client().stream(LLAMA, input={"prompt": "hi\nyou"}))
+    assert [event.event.value for event in events] == ["output", "output", "output", "done"], events
+    assert "".join(str(event) for event in events) == "You said: hi\nyou", events
+    refused(RuntimeError, lambda: list(client(media="failed").stream(LLAMA, input={"prompt": "hi"})))
+    error = refused(ReplicateError, lambda: list(client().stream(FLUX, input={"prompt": "hi"})))
+    assert "does not support streaming" in str(error), error
+
+
 def a_prediction_is_followed_and_cancelled():
     it = client(media="polls=3")
     prediction = it.models.predictions.create(model=("meta", "meta-llama-3-8b-instruct"), input={"prompt": "hi"})
@@ -66,5 +75,6 @@ def errors_are_those_that_users_catch():
 
 images_are_made_and_fetched()
 a_model_of_text_answers_in_tokens()
+a_model_of_text_shows_its_tokens_as_they_are_made()
 a_prediction_is_followed_and_cancelled()
 errors_are_those_that_users_catch()

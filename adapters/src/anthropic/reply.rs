@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use schemas::{
-    ChatDelta,
-    chat::{FinishReason, ToolCallDelta},
-};
+use schemas::{ChatDelta, chat::FinishReason};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -15,7 +12,7 @@ use super::{
 };
 use crate::{
     Error, Finished,
-    chat::{Answer, Ask, Decoder},
+    chat::{Answer, Ask, Decoder, of_call},
     endpoint::Endpoint,
     failure,
 };
@@ -174,11 +171,6 @@ impl Decoder for Events {
     fn finish(&mut self, ask: &Ask) -> Finished {
         std::mem::take(&mut self.answer).finish(ask)
     }
-}
-
-fn of_call(index: u32, named: Option<(String, String)>, arguments: String) -> ChatDelta {
-    let (id, name) = named.unzip();
-    ChatDelta { tool_calls: vec![ToolCallDelta { index, id, name, arguments }], ..ChatDelta::default() }
 }
 
 /// A word that is not known is an end like any other.

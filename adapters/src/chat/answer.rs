@@ -1,9 +1,15 @@
 //! A chat answer on its way: the whole is the sum of the deltas, whatever the provider's habits.
 
-use schemas::{ChatDelta, ChatOutput, Output, Usage};
+use schemas::{ChatDelta, ChatOutput, Output, Usage, chat::ToolCallDelta};
 
 use super::{Ask, estimate};
 use crate::Finished;
+
+/// A piece of the tool call `index`: its id and its name as it begins, then its arguments.
+pub(crate) fn of_call(index: u32, named: Option<(String, String)>, arguments: String) -> ChatDelta {
+    let (id, name) = named.unzip();
+    ChatDelta { tool_calls: vec![ToolCallDelta { index, id, name, arguments }], ..ChatDelta::default() }
+}
 
 /// A chat answer on its way.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Response, Url, header::CONTENT_TYPE};
+use reqwest::{Method, RequestBuilder, Response, Url, header::CONTENT_TYPE};
 use schemas::ErrorCode;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -63,17 +63,17 @@ impl Job {
         Ok(())
     }
 
-    /// Asks for the file behind a URL.
-    async fn fetch(&self, url: &str, hosts: &[String]) -> Result<Response, Error> {
+    /// The request for what is behind a URL: by our key at the API's own place, without it at the hosts that the file names.
+    pub(super) fn get(&self, url: &str, hosts: &[String]) -> Result<RequestBuilder, Error> {
         let endpoint = &self.provider.endpoint;
         let url = Url::parse(url).map_err(|error| {
-            self.provider.nonsense(&format!("sent what is not the URL of a file: {error}"))
+            self.provider.nonsense(&format!("sent what is no URL: {error}"))
         })?;
         let ours = endpoint.is_ours(&url);
         if !ours && !is_known(&url, hosts, endpoint.is_plain()) {
             let host = url.host_str().unwrap_or_default();
             let why =
-                format!("sent a file at `{}://{host}`, where its file allows none (`hosts`)", url.scheme());
+                format!("made something at `{}://{host}`, where its file allows nothing (`hosts`)", url.scheme());
             return Err(Error::new(
                 &endpoint.name,
                 ErrorCode::ProviderError,
@@ -81,13 +81,15 @@ impl Job {
                 endpoint.quote(&why),
             ));
         }
+        if ours { Ok(endpoint.request(Method::GET, url, self.call.key)) } else { endpoint.bare(url) }
+    }
+
+    /// Asks for the file behind a URL.
+    async fn fetch(&self, url: &str, hosts: &[String]) -> Result<Response, Error> {
+        let endpoint = &self.provider.endpoint;
         let mut tries = 1;
         loop {
-            let request = if ours {
-                endpoint.request(reqwest::Method::GET, url.clone(), self.call.key)
-            } else {
-                endpoint.bare(url.clone())?
-            };
+            let request = self.get(url, hosts)?;
             let error = match endpoint.exchange_plain(request, self.call.deadline).await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => self.gone(response.status().as_u16()),

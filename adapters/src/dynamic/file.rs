@@ -215,6 +215,11 @@ pub(super) struct Files {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stream {
+    /// Of work that is waited for: where its answer is shown while it is made, as the first reply says.
+    pub(super) url: Option<String>,
+    /// Hosts beside that of the API, with their subdomains, where that may be; without the key.
+    #[serde(default)]
+    pub(super) hosts: Vec<String>,
     pub(super) framing: Framing,
     /// The text that a frame adds.
     pub(super) text: String,
@@ -232,6 +237,8 @@ pub(super) struct Stream {
 pub(super) enum Framing {
     /// Server-sent events whose data is JSON.
     Events,
+    /// Server-sent events whose data is text, told apart by their names.
+    TextEvents,
     /// A JSON text a line.
     Lines,
 }

@@ -109,7 +109,7 @@ pub(super) fn finish_reason(word: &Value) -> FinishReason {
 impl From<Framing> for chat::Framing {
     fn from(framing: Framing) -> Self {
         match framing {
-            Framing::Events => Self::Events,
+            Framing::Events | Framing::TextEvents => Self::Events,
             Framing::Lines => Self::Lines,
         }
     }

@@ -27,7 +27,7 @@ pub(super) struct Job {
     pub(super) provider: Arc<Provider>,
     pub(super) plan: Arc<Plan>,
     pub(super) call: Call,
-    scope: Scope,
+    pub(super) scope: Scope,
 }
 
 impl Job {
@@ -45,7 +45,7 @@ impl Job {
         let scope = provider.scope(&call);
         let response = provider.send(&plan.request, &scope, &call).await?;
         let streamed = call.payload.get("stream") == Some(&Value::Bool(true));
-        if let Some(stream) = plan.stream.as_ref().filter(|_| streamed) {
+        if let Some(stream) = plan.stream.as_ref().filter(|_| streamed && !plan.is_long()) {
             let (framing, ask, endpoint) =
                 (stream.framing.into(), Ask::new(&call), Arc::clone(&provider.endpoint));
             let decoder = Frames::new(provider, plan, scope);
@@ -66,6 +66,9 @@ impl Job {
                 Some(submitted) => self.hear(&scope, submitted).await?,
                 None => scope,
             };
+            if let Some((text, shown)) = self.show(&scope, &outlet).await? {
+                return self.shown(text, shown, &outlet).await;
+            }
             scope = self.wait(scope, &outlet).await?;
             if let Some(result) = &self.plan.result {
                 response = Some(self.provider.send(result, &scope, &self.call).await?);
@@ -132,7 +135,8 @@ impl Job {
                 let text = text.render(scope).map_err(missing)?;
                 let reason = finish_reason.as_ref().map(|reason| reason.render(scope));
                 let reason = reason.transpose().map_err(missing)?;
-                Ok(self.text(scope, words(&text), reason.as_ref(), outlet).await)
+                let answer = chat::Answer::default();
+                Ok(self.text(scope, answer, words(&text), reason.as_ref(), outlet).await)
             }
             Answer::Vectors(vectors) => {
                 let vectors = vectors.render(scope).map_err(missing)?;
@@ -150,11 +154,18 @@ impl Job {
         }
     }
 
-    async fn text(&self, scope: &Scope, text: String, reason: Option<&Value>, outlet: &Outlet) -> Finished {
+    /// The end of a chat of which `answer` was shown and `text` was not.
+    pub(super) async fn text(
+        &self,
+        scope: &Scope,
+        mut answer: chat::Answer,
+        text: String,
+        reason: Option<&Value>,
+        outlet: &Outlet,
+    ) -> Finished {
         let finish_reason = Some(reason.map_or(FinishReason::Stop, super::frames::finish_reason));
         let ask = Ask::new(&self.call);
         let delta = ChatDelta { delta: text, finish_reason, ..ChatDelta::default() };
-        let mut answer = chat::Answer::default();
         if let Some(delta) = answer.take(delta).filter(|_| ask.streamed) {
             outlet.give(Progress::Delta(delta)).await;
         }

@@ -23,6 +23,10 @@ const WAITING: [&str; 6] = ["payload", "model", "variables", "id", "seconds_left
 pub(super) const READING: [&str; 9] =
     ["payload", "model", "variables", "id", "seconds_left", "submitted", "reply", "status", "headers"];
 
+/// What the templates that read the frames of a stream see.
+const WATCHING: [&str; 10] =
+    ["payload", "model", "variables", "id", "seconds_left", "submitted", "reply", "status", "headers", "event"];
+
 /// A poll is no faster than this: it costs calls, and nothing that is polled for is done sooner.
 const EVERY_MS_MIN: u64 = 50;
 /// Nor slower: an engine takes longer silence for a stall.
@@ -116,6 +120,9 @@ pub(super) struct Files {
 /// A chat answer that comes in frames.
 #[derive(Debug)]
 pub(super) struct Stream {
+    /// Of work that is waited for: where its answer is shown while it is made.
+    pub(super) url: Option<Json>,
+    pub(super) hosts: Vec<String>,
     pub(super) framing: Framing,
     pub(super) text: Json,
     pub(super) reasoning: Option<Json>,
@@ -151,10 +158,8 @@ impl Plan {
             let why = "what tells the end is JSON; add a `result` whose reply is the file, or read `files`";
             return Err(("reply.bytes".into(), why.into()));
         }
-        let stream = call.stream.as_ref().map(Stream::new).transpose().map_err(below("stream"))?;
-        if stream.is_some() && (is_long || call.action != Action::ChatCompletion) {
-            return Err(("stream".into(), "only a chat answer that nobody waits for comes in frames".into()));
-        }
+        let stream = call.stream.as_ref().map(|stream| Stream::new(stream, call)).transpose();
+        let stream = stream.map_err(below("stream"))?;
         let details = call.reply.details.as_ref().map(|details| Json::new(details, &READING));
         Ok(Self {
             action: call.action,
@@ -302,13 +307,33 @@ impl Answer {
 }
 
 impl Stream {
-    fn new(stream: &file::Stream) -> Result<Self, (String, String)> {
-        let reasoning = stream.reasoning.as_deref().map(|text| lenient(text, "reasoning"));
+    fn new(stream: &file::Stream, call: &file::CallFile) -> Result<Self, (String, String)> {
+        let wrong = |key: &str, why: &str| Err((key.to_owned(), why.to_owned()));
+        if call.action != Action::ChatCompletion {
+            return wrong("", "only a chat answer comes in frames");
+        }
+        match (&stream.url, call.poll.is_some(), call.webhook.is_some()) {
+            (None, false, false) if matches!(stream.framing, Framing::TextEvents) => {
+                return wrong("framing", "texts are read of a stream that has a `url`; expected events or lines");
+            }
+            (None, false, false) | (Some(_), true, _) => {}
+            (None, ..) => return wrong("url", "is missing: where does the first reply say that the stream is?"),
+            (Some(_), false, _) => {
+                return wrong("url", "needs a `poll`, which tells how the work that it shows has ended");
+            }
+        }
+        let read = |text: &str, key: &str| {
+            Json::value(text, Manner::Lenient, &WATCHING).map_err(|why| (key.to_owned(), why))
+        };
+        let reasoning = stream.reasoning.as_deref().map(|text| read(text, "reasoning"));
+        let url = stream.url.as_deref().map(|text| Json::value(text, Manner::Lenient, &WAITING));
         Ok(Self {
+            url: url.transpose().map_err(|why| ("url".to_owned(), why))?,
+            hosts: stream.hosts.clone(),
             framing: stream.framing,
-            text: lenient(&stream.text, "text")?,
+            text: read(&stream.text, "text")?,
             reasoning: reasoning.transpose()?,
-            finish_reason: lenient(&stream.finish_reason, "finish_reason")?,
+            finish_reason: read(&stream.finish_reason, "finish_reason")?,
             usage: Counts::new(&stream.usage).map_err(|(key, why)| (format!("usage.{key}"), why))?,
         })
     }

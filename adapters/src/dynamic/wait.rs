@@ -47,6 +47,16 @@ impl Job {
         }
     }
 
+    /// Asks at once, and then again and again until the work is done.
+    pub(super) async fn ask_now(&self, poll: &Poll, asking: Scope, outlet: &Outlet) -> Result<Scope, Error> {
+        if let Ok((scope, state)) = self.state(poll, &asking).await
+            && self.is_done(&poll.states, &scope, state, outlet).await?
+        {
+            return Ok(scope);
+        }
+        self.ask(poll, None, asking, outlet).await
+    }
+
     /// Asks for the state until the work is done; slowly, as long as a webhook may come.
     async fn ask(
         &self,
@@ -121,7 +131,7 @@ impl Job {
     }
 
     /// Whether `state` is the end of work that went well. That it goes on is told.
-    async fn is_done(
+    pub(super) async fn is_done(
         &self,
         states: &States,
         scope: &Scope,
@@ -141,7 +151,7 @@ impl Job {
         Ok(false)
     }
 
-    async fn state(&self, poll: &Poll, scope: &Scope) -> Result<(Scope, String), Error> {
+    pub(super) async fn state(&self, poll: &Poll, scope: &Scope) -> Result<(Scope, String), Error> {
         let response = self.provider.send(&poll.request, scope, &self.call).await?;
         let scope = self.hear(scope, response).await?;
         match poll.states.read(&scope) {

@@ -37,6 +37,13 @@ pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> 
     Value::Object(body)
 }
 
+/// `id`, or a short one in its place where the API would not take it.
+pub(super) fn short(id: &str) -> String {
+    let mut id = id.to_owned();
+    shorten(&mut id);
+    id
+}
+
 /// Gives calls of tools that come from elsewhere, such as Gemini's with their signatures, ids that the API takes.
 fn shorten_ids(body: &mut Map<String, Value>) {
     let messages = body.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten();

@@ -13,7 +13,8 @@
 //! | `response_format` | becomes `text.format` |
 //! | `verbosity` | becomes `text.verbosity` |
 //! | `reasoning_effort` | becomes `reasoning.effort` |
-//! | `max_completion_tokens`, `max_tokens` | `max_output_tokens` |
+//! | ids of tool calls over 40 characters | shortened, the same one alike everywhere |
+//! | `max_completion_tokens`, `max_tokens` | `max_output_tokens`; below 16, which the API does not take, refused |
 //! | `store` | off unless it is asked for, as in chats |
 //! | `temperature`, `top_p`, `parallel_tool_calls`, `metadata`, `user`, `safety_identifier`, `service_tier`, `prompt_cache_key`, `prompt_cache_retention` | sent as they are |
 //! | `reasoning`, `include`, `truncation` | the API's own: sent as they are |

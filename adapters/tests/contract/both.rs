@@ -4,7 +4,7 @@ use adapters::Remedy;
 use schemas::{ErrorCode, chat::FinishReason};
 
 use super::{
-    anthropic, gemini, ollama,
+    anthropic, gemini, ollama, responses,
     server::{Act, Server, done, end, event, reply, stream_head},
     *,
 };
@@ -52,7 +52,11 @@ async fn over_http(kind: &str, scene: Scene, acts: Vec<Act>) -> Stage {
         _ => json!({"stream": true}),
     };
     let server = Server::start(acts).await;
-    let table = json!({"kind": kind, "base_url": server.base_url, "models": {"m": {}}});
+    let (kind, model) = match kind {
+        "responses" => ("openai_compatible", json!({"api": "responses"})),
+        kind => (kind, json!({})),
+    };
+    let table = json!({"kind": kind, "base_url": server.base_url, "models": {"m": model}});
     Stage { adapter: provider(table), call: call(scene, fields), _server: Some(server) }
 }
 
@@ -134,6 +138,9 @@ async fn on_all(scene: Scene, check: impl AsyncFn(&str, Stage)) {
     check("ollama", over_http("ollama", scene, ollama::acts(scene)).await).await;
     if let Some(acts) = anthropic::acts(scene) {
         check("anthropic", over_http("anthropic", scene, acts).await).await;
+    }
+    if let Some(acts) = responses::acts(scene) {
+        check("responses", over_http("responses", scene, acts).await).await;
     }
 }
 

@@ -8,6 +8,7 @@ mod dynamic;
 mod gemini;
 mod media;
 mod ollama;
+mod responses;
 mod server;
 mod usage;
 mod webhook;

@@ -25,14 +25,18 @@
 //!            | "error-after=" COUNT   COUNT chunks, then an error event and the end (not streamed: 500)
 //!            | "no-usage"             the answer lacks its `usage`
 //!            | "no-done"              the stream lacks its `[DONE]`
-//!            | "prose"                words where JSON was asked for (Gemini's and Ollama's API)
+//!            | "prose"                words where JSON was asked for (Gemini's, Ollama's and the Responses API)
 //!            | "fenced"               the answer stands in a code fence (as above)
 //!            | "empty"                an answer with nothing in it (as above)
+//!            | "refusal"              the model refuses (the Responses API)
+//!            | "filtered"             the first half of an answer, withheld from there on (the Responses API)
+//!            | "failed"               the first half of an answer, failed from there on (the Responses API)
 //!            | "none"                 no fault
 //! DURATION   = digits ( "ms" | "s" | "m" )
 //! ```
 //! Chunks are counted from 0 and include the one that announces the role; of Anthropic's API they are its events, a ping
-//! included, and `[DONE]` is its `message_stop`. An answer that is not streamed has no
+//! included, and `[DONE]` is its `message_stop`; of the Responses API they are its events, and `[DONE]` is the one that tells
+//! of the end. An answer that is not streamed has no
 //! chunks: there a stall comes after the headers, a cut and a reset after half of the body.
 
 use std::fmt;
@@ -92,6 +96,9 @@ pub enum Fault {
     Prose,
     Fenced,
     Empty,
+    Refusal,
+    Filtered,
+    Failed,
 }
 
 /// A setting that the grammar does not know.
@@ -223,6 +230,9 @@ impl fmt::Display for Fault {
             Self::Prose => f.write_str("prose"),
             Self::Fenced => f.write_str("fenced"),
             Self::Empty => f.write_str("empty"),
+            Self::Refusal => f.write_str("refusal"),
+            Self::Filtered => f.write_str("filtered"),
+            Self::Failed => f.write_str("failed"),
         }
     }
 }
@@ -249,6 +259,9 @@ fn fault(text: &str) -> Result<Option<Fault>, &'static str> {
             "prose" => Fault::Prose,
             "fenced" => Fault::Fenced,
             "empty" => Fault::Empty,
+            "refusal" => Fault::Refusal,
+            "filtered" => Fault::Filtered,
+            "failed" => Fault::Failed,
             _ if text.starts_with(|first: char| first.is_ascii_digit()) => Fault::Status(status(text)?),
             _ => return Err("unknown name, or a name that needs a value"),
         },

@@ -11,12 +11,14 @@ use serde_json::Value;
 
 use super::errors::ApiError;
 use super::limits::Standing;
-use super::{anthropic, gemini, ollama, openai};
+use super::{anthropic, gemini, ollama, openai, responses};
 
 /// Whose API a call speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     OpenAi,
+    /// OpenAI's too, but for its streams.
+    Responses,
     Anthropic,
     Gemini,
     Ollama,
@@ -39,7 +41,7 @@ impl Dialect {
         let key = match self {
             Self::Anthropic => headers.get("x-api-key"),
             Self::Gemini => headers.get(gemini::KEY),
-            Self::OpenAi | Self::Ollama => None,
+            Self::OpenAi | Self::Responses | Self::Ollama => None,
         };
         match key {
             // Where both are sent this one counts.
@@ -56,7 +58,7 @@ impl Dialect {
     /// What a stream is.
     pub(super) const fn stream_type(self) -> &'static str {
         match self {
-            Self::OpenAi | Self::Anthropic => "text/event-stream; charset=utf-8",
+            Self::OpenAi | Self::Responses | Self::Anthropic => "text/event-stream; charset=utf-8",
             Self::Gemini => "text/event-stream",
             Self::Ollama => "application/x-ndjson",
         }
@@ -65,7 +67,7 @@ impl Dialect {
     /// The response that refuses the call `id`.
     pub(super) fn refuse(self, error: &ApiError, id: &str) -> Response {
         match self {
-            Self::OpenAi => error.clone().into_response(),
+            Self::OpenAi | Self::Responses => error.clone().into_response(),
             Self::Anthropic => anthropic::refuse(error, id),
             Self::Gemini => gemini::refuse(error),
             Self::Ollama => ollama::refuse(error),
@@ -81,7 +83,7 @@ impl Dialect {
         standing: Option<Standing>,
     ) {
         match self {
-            Self::OpenAi => openai::stamp(headers, id, elapsed, standing),
+            Self::OpenAi | Self::Responses => openai::stamp(headers, id, elapsed, standing),
             Self::Anthropic => anthropic::stamp(headers, id, standing),
             Self::Gemini => gemini::stamp(headers, elapsed),
             // A server of one's own says nothing of itself.
@@ -95,7 +97,7 @@ impl Dialect {
             Self::OpenAi => openai::DONE,
             Self::Anthropic => anthropic::DONE,
             // Their last chunk says that it is the last.
-            Self::Gemini | Self::Ollama => b"",
+            Self::Responses | Self::Gemini | Self::Ollama => b"",
         }
     }
 
@@ -103,6 +105,7 @@ impl Dialect {
     pub(super) const fn malformed(self) -> &'static [u8] {
         match self {
             Self::OpenAi => openai::MALFORMED_EVENT,
+            Self::Responses => responses::MALFORMED_EVENT,
             Self::Anthropic => anthropic::MALFORMED_EVENT,
             Self::Gemini => gemini::MALFORMED_EVENT,
             Self::Ollama => ollama::MALFORMED_LINE,
@@ -112,7 +115,7 @@ impl Dialect {
     /// The event of a stream that fails.
     pub(super) fn failure(self) -> String {
         match self {
-            Self::OpenAi => {
+            Self::OpenAi | Self::Responses => {
                 format!("data: {}\n\n", ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR).body())
             }
             Self::Anthropic => anthropic::FAILURE_EVENT.to_owned(),

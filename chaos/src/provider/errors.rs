@@ -97,6 +97,25 @@ impl ApiError {
         Self::invalid(format!("Invalid '{param}': {problem}")).param(param).code("invalid_value")
     }
 
+    pub(super) fn unknown_parameter(param: &str) -> Self {
+        Self::invalid(format!("Unknown parameter: '{param}'.")).param(param).code("unknown_parameter")
+    }
+
+    /// Of the Responses API, about what chat completions name `param`.
+    pub(super) fn moved_parameter(param: &str, now: &str) -> Self {
+        let message = format!(
+            "Unsupported parameter: '{param}'. In the Responses API, this parameter has moved to '{now}'."
+        );
+        Self::invalid(message).param(param).code("unsupported_parameter")
+    }
+
+    /// There is no response of that id.
+    pub(super) fn no_response(id: &str) -> Self {
+        Self::invalid(format!("Previous response with id '{id}' not found."))
+            .param("previous_response_id")
+            .code("previous_response_not_found")
+    }
+
     pub(super) fn grammar(param: &str, error: &GrammarError) -> Self {
         Self::wrong_value(param, &error.to_string())
     }

@@ -85,6 +85,11 @@ pub(super) trait Script: Send {
     /// Writes the next chunk as one event.
     fn write_next(&mut self, out: &mut BytesMut);
 
+    /// How the stream says that it fails, where that depends on how far it has come; else it is the dialect's.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
     /// What the chunks make up where they are the bytes of a file, which has no events and no marks.
     fn media_type(&self) -> Option<&'static str> {
         None

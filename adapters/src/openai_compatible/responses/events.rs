@@ -2,17 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use schemas::{
-    ChatDelta,
-    chat::{FinishReason, ToolCallDelta},
-};
+use schemas::{ChatDelta, chat::FinishReason};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::wire::{Event, Item, Piece, Response};
 use crate::{
     Error, Finished,
-    chat::{Answer, Ask, Decoder},
+    chat::{Answer, Ask, Decoder, of_call},
     endpoint::Endpoint,
     failure,
 };
@@ -115,7 +112,9 @@ impl Decoder for Events {
                 None => ChatDelta::default(),
             },
             Event::End { response } => self.end(response)?,
-            Event::Error => return Err(self.failed(self.read(data.as_bytes())?)),
+            // Documented with its members beside the type; seen with them inside `error` too.
+            Event::Error { error: Some(error) } => return Err(self.failed(error)),
+            Event::Error { error: None } => return Err(self.failed(self.read(data.as_bytes())?)),
             Event::Other => ChatDelta::default(),
         };
         Ok(self.answer.take(delta).into_iter().collect())
@@ -172,11 +171,6 @@ fn piece(piece: Piece) -> ChatDelta {
         Piece::Refusal { refusal } => ChatDelta { refusal, ..ChatDelta::default() },
         Piece::Other => ChatDelta::default(),
     }
-}
-
-fn of_call(index: u32, named: Option<(String, String)>, arguments: String) -> ChatDelta {
-    let (id, name) = named.unzip();
-    ChatDelta { tool_calls: vec![ToolCallDelta { index, id, name, arguments }], ..ChatDelta::default() }
 }
 
 #[cfg(test)]

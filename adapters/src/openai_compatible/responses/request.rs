@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::super::chat;
 use crate::{Error, chat::Ask, chat::question, endpoint::Endpoint};
 
 /// Fields that are sent under the name that they have.
@@ -37,6 +38,9 @@ const READ: [&str; 12] = [
     "top_logprobs",
 ];
 
+/// The fewest tokens that the API lets an answer be bounded to.
+const TOKENS_MIN: u64 = 16;
+
 /// The body that asks for what `payload` asks for, with those of `fields` that it does not have itself.
 pub(in super::super) fn body(
     endpoint: &Endpoint,
@@ -52,6 +56,10 @@ pub(in super::super) fn body(
     }
     if number("top_logprobs").is_some_and(|n| n > 0) {
         return Err(endpoint.cannot("tells no `top_logprobs` by its Responses API"));
+    }
+    let most = question::tokens_max(payload);
+    if most.and_then(Value::as_u64).is_some_and(|most| most < TOKENS_MIN) {
+        return Err(endpoint.cannot(&format!("takes no `max_completion_tokens` below {TOKENS_MIN}")));
     }
     let mut body: Map<String, Value> = SAME
         .into_iter()
@@ -69,7 +77,7 @@ pub(in super::super) fn body(
     let tools = question::functions(endpoint, payload)?.into_iter().map(tool).collect::<Vec<_>>();
     set("tools", (!tools.is_empty()).then(|| tools.into()));
     set("tool_choice", choice(endpoint, payload)?);
-    set("max_output_tokens", question::tokens_max(payload).cloned());
+    set("max_output_tokens", most.cloned());
     set("text", text(endpoint, payload)?);
     set("stream", ask.streamed.then_some(Value::Bool(true)));
     if let Some(effort) = payload.get("reasoning_effort").filter(|effort| !effort.is_null()) {
@@ -95,7 +103,7 @@ fn input(endpoint: &Endpoint, payload: &Value) -> Result<Vec<Value>, Error> {
             "assistant" => at.said(message, &mut items)?,
             "tool" => {
                 let output = at.plain(message)?;
-                let call = message["tool_call_id"].as_str().unwrap_or_default();
+                let call = chat::short(message["tool_call_id"].as_str().unwrap_or_default());
                 items.push(json!({"type": "function_call_output", "call_id": call, "output": output}));
             }
             "function" => return Err(at.cannot(": takes no `function` messages, the older form of `tool`")),
@@ -159,7 +167,7 @@ impl At<'_> {
             let arguments = call["function"]["arguments"].as_str().filter(|text| !text.trim().is_empty());
             items.push(json!({
                 "type": "function_call",
-                "call_id": call["id"].as_str().unwrap_or_default(),
+                "call_id": chat::short(call["id"].as_str().unwrap_or_default()),
                 "name": name,
                 "arguments": arguments.unwrap_or("{}"),
             }));

@@ -27,7 +27,7 @@ pub(super) enum Event {
     #[serde(rename = "response.completed", alias = "response.incomplete", alias = "response.failed")]
     End { response: Response },
     #[serde(rename = "error")]
-    Error,
+    Error { error: Option<Value> },
     #[serde(other)]
     Other,
 }

@@ -45,6 +45,9 @@ fn each_setting_changes_its_field_and_no_other() {
         ("prose", faulty(Fault::Prose)),
         ("fenced", faulty(Fault::Fenced)),
         ("empty", faulty(Fault::Empty)),
+        ("refusal", faulty(Fault::Refusal)),
+        ("filtered", faulty(Fault::Filtered)),
+        ("failed", faulty(Fault::Failed)),
         ("500,none", base()),
     ];
     for (text, expected) in table {
@@ -121,6 +124,9 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         Just(Fault::Prose),
         Just(Fault::Fenced),
         Just(Fault::Empty),
+        Just(Fault::Refusal),
+        Just(Fault::Filtered),
+        Just(Fault::Failed),
     ]
 }
 

@@ -121,7 +121,10 @@ impl Player {
         {
             match how {
                 Break::Off(ending) => return Some(Err(break_off(ending, &mut self.call, &self.line).await)),
-                Break::ErrorEvent => self.out.extend_from_slice(self.dialect.failure().as_bytes()),
+                Break::ErrorEvent => {
+                    let failure = self.script.failure().unwrap_or_else(|| self.dialect.failure());
+                    self.out.extend_from_slice(failure.as_bytes());
+                }
                 Break::HalfEvent => self.write_half(),
             }
             self.end(CallOutcome::Broken);

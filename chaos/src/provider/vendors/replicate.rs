@@ -1,11 +1,13 @@
-//! Replicate: predictions are created, asked after, told of and cancelled, below `/replicate/v1`. A wait (`Prefer: wait`) is over at
-//! once, as if its time had passed.
+//! Replicate: predictions are created, asked after, told of, watched and cancelled, below `/replicate/v1`. A wait (`Prefer: wait`)
+//! is over at once, as if its time had passed. Language models show their tokens at `urls.stream`, which asks for no key.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use super::hook::{self, Hook};
 use super::twist::{self, Job};
 use super::visit::{Answer, Refusal, Reply, Vendor, Visit, look, work};
+use crate::provider::calls::{Call, CallOutcome, OpenCall};
 use crate::provider::sim::Sim;
 
 static VENDOR: Vendor = Vendor {
@@ -34,6 +37,7 @@ pub(super) fn routes() -> Router<Arc<Sim>> {
         .route("/replicate/v1/predictions", post(create))
         .route("/replicate/v1/models/{owner}/{name}/predictions", post(create))
         .route("/replicate/v1/models/{owner}/{name}/versions/{version}", get(version))
+        .route("/replicate/streams/{id}", get(stream))
         .route("/replicate/v1/predictions/{id}", get(state))
         .route("/replicate/v1/predictions/{id}/cancel", post(cancel))
         .route("/replicate/v1/webhooks/default/secret", get(secret))
@@ -93,6 +97,39 @@ fn state(visit: &Visit<'_>) -> Answer {
     Ok(Reply::json(StatusCode::OK, &prediction(visit, id, &job, &state)))
 }
 
+/// The tokens of a language model as events, and how it ended; then it is done. Whoever knows the URL may see it.
+async fn stream(State(sim): State<Arc<Sim>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let mut call = OpenCall::new(sim.calls.clone(), Call::arrived("/replicate/streams", &headers), None);
+    let job = {
+        let mut jobs = sim.jobs.lock();
+        let job = jobs.of(&id);
+        job.ended = true;
+        job.clone()
+    };
+    if job.payload.is_null() || job.twist.stream == "gone" {
+        call.end(CallOutcome::Refused, 404);
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let mut events: Vec<_> = tokens(&job).into_iter().map(|token| ("output", token)).collect();
+    if job.twist.failed {
+        events.truncate(1);
+        events.push(("error", json!({"detail": "CUDA out of memory"}).to_string()));
+    }
+    let reason = if job.twist.failed { json!({"reason": "error"}) } else { json!({}) };
+    events.push(("done", reason.to_string()));
+    if job.twist.stream == "torn" {
+        events.truncate(2);
+    }
+    let second = Timestamp::now().as_second();
+    let event = |(number, (name, data)): (usize, (&str, String))| {
+        let lines: String = data.split('\n').map(|line| format!("data: {line}\n")).collect();
+        format!("event: {name}\nid: {second}:{number}\n{lines}\n")
+    };
+    let body: String = events.into_iter().enumerate().map(event).collect();
+    call.end(CallOutcome::Answered, 200);
+    ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")], body).into_response()
+}
+
 fn cancel(visit: &Visit<'_>) -> Answer {
     let id = visit.segment(3);
     let job = {
@@ -133,6 +170,11 @@ fn prediction(visit: &Visit<'_>, id: &str, job: &Job, state: &twist::State) -> V
     };
     let url = |suffix: &str| format!("{}/replicate/v1/predictions/{id}{suffix}", visit.base());
     let now = Timestamp::now().to_string();
+    let mut urls = json!({"get": url(""), "cancel": url("/cancel")});
+    if is_language(job) && job.twist.stream != "none" {
+        let host = visit.host(&job.twist);
+        urls["stream"] = format!("http://{host}/replicate/streams/{id}").into();
+    }
     json!({
         "id": id, "model": job.model, "version": "hidden", "status": status, "input": job.payload["input"],
         "output": if is_done { output(visit, job) } else { Value::Null },
@@ -141,14 +183,23 @@ fn prediction(visit: &Visit<'_>, id: &str, job: &Job, state: &twist::State) -> V
         "metrics": if is_done {
             json!({"predict_time": 1.25, "total_time": 1.5, "input_token_count": 7, "output_token_count": 3})
         } else { json!({}) },
-        "urls": {"get": url(""), "cancel": url("/cancel")},
+        "urls": urls,
     })
+}
+
+fn is_language(job: &Job) -> bool {
+    job.model.starts_with("meta/")
+}
+
+fn tokens(job: &Job) -> Vec<String> {
+    let prompt = job.payload.pointer("/input/prompt").and_then(Value::as_str).unwrap_or_default();
+    vec!["You".to_owned(), " said: ".to_owned(), prompt.to_owned()]
 }
 
 /// Of a language model its tokens, of any other its files.
 fn output(visit: &Visit<'_>, job: &Job) -> Value {
-    if job.model.starts_with("meta/") {
-        return json!(["You", " said: ", job.payload.pointer("/input/prompt").cloned().unwrap_or_default()]);
+    if is_language(job) {
+        return json!(tokens(job));
     }
     let count = job.payload.pointer("/input/num_outputs").and_then(Value::as_u64).unwrap_or(1).min(4);
     (0..count).map(|index| visit.file(&job.twist, &format!("out-{index}.png"))).collect()

@@ -9,7 +9,9 @@
 //!        | "withheld"            what was made is withheld by moderation
 //!        | "expired" | "moved" | "huge" | "page" | "empty"   what comes in place of the files
 //!        | "hook=" HOOK          what becomes of the webhook of work for which one was asked
-//!        | "elsewhere"           files are at another host, which takes no key
+//!        | "elsewhere"           files, and what is shown of work, are at another host, which takes no key
+//!        | "stream=" STREAM      what becomes of the stream that shows an answer while it is made
+//! STREAM = "whole" | "torn" | "gone" | "none"     (torn: it ends in the middle; gone: 404; none: there is no such stream)
 //! HOOK   = "once" | "twice" | "lost" | "forged"   (forged: by others first, and then the true one)
 //! ```
 
@@ -31,6 +33,7 @@ pub(in crate::provider) struct Twist {
     pub(super) files: &'static str,
     pub(super) elsewhere: bool,
     pub(super) hook: Fate,
+    pub(super) stream: &'static str,
 }
 
 /// What becomes of a webhook.
@@ -54,6 +57,7 @@ impl Default for Twist {
             files: "whole",
             elsewhere: false,
             hook: Fate::Once,
+            stream: "whole",
         }
     }
 }
@@ -74,6 +78,10 @@ impl Twist {
                 Some(("hook", "twice")) => twist.hook = Fate::Twice,
                 Some(("hook", "lost")) => twist.hook = Fate::Lost,
                 Some(("hook", "forged")) => twist.hook = Fate::Forged,
+                Some(("stream", "whole")) => twist.stream = "whole",
+                Some(("stream", "torn")) => twist.stream = "torn",
+                Some(("stream", "gone")) => twist.stream = "gone",
+                Some(("stream", "none")) => twist.stream = "none",
                 Some(("state", value)) => twist.state = Some(value.to_owned()),
                 None => match word {
                     "failed" => twist.failed = true,

@@ -116,10 +116,14 @@ impl Visit<'_> {
 
     /// Where a file of that name can be fetched, or cannot, as the twist says.
     pub(super) fn file(&self, twist: &Twist, name: &str) -> String {
+        format!("http://{}/_files/{}/{name}", self.host(twist), twist.files)
+    }
+
+    /// The host under which the call reached this server, or another name of it.
+    pub(super) fn host(&self, twist: &Twist) -> String {
         let host = self.header(HOST.as_str());
         let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
-        let host = if twist.elsewhere { format!("localhost:{port}") } else { host.to_owned() };
-        format!("http://{host}/_files/{}/{name}", twist.files)
+        if twist.elsewhere { format!("localhost:{port}") } else { host.to_owned() }
     }
 }
 

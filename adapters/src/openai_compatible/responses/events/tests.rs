@@ -79,14 +79,14 @@ fn a_conversation_becomes_items() {
         "tools": [{"type": "function", "function": {"name": "look"}}],
         "tool_choice": {"type": "function", "function": {"name": "look"}},
         "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": true}},
-        "max_tokens": 9, "reasoning_effort": "low", "verbosity": "low", "temperature": 0.5, "seed": 7,
+        "max_tokens": 90, "reasoning_effort": "low", "verbosity": "low", "temperature": 0.5, "seed": 7,
         "stream": true, "stream_options": {"include_usage": true},
     }))
     .unwrap();
     assert_eq!(
         body,
         json!({
-            "model": "upstream", "store": false, "stream": true, "temperature": 0.5, "max_output_tokens": 9,
+            "model": "upstream", "store": false, "stream": true, "temperature": 0.5, "max_output_tokens": 90,
             "reasoning": {"effort": "low"},
             "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": true}, "verbosity": "low"},
             "tools": [{"type": "function", "name": "look", "strict": false, "parameters": {"type": "object", "properties": {}}}],
@@ -106,9 +106,23 @@ fn a_conversation_becomes_items() {
 }
 
 #[test]
+fn ids_that_the_api_would_not_take_are_shortened_alike() {
+    let id = format!("call_1~{}", "s".repeat(500));
+    let body = asked(json!({"messages": [
+        {"role": "assistant", "tool_calls": [{"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": id, "content": "a cat"},
+    ]}))
+    .unwrap();
+    let [call, result] = body["input"].as_array().unwrap().as_slice() else { panic!("{body:#}") };
+    assert_eq!(call["call_id"], result["call_id"]);
+    assert!(call["call_id"].as_str().unwrap().len() <= 40, "{call}");
+}
+
+#[test]
 fn what_this_road_cannot_is_refused_by_name() {
     for (field, value) in [
         ("n", json!(2)),
+        ("max_completion_tokens", json!(15)),
         ("stop", json!(["x"])),
         ("logprobs", json!(true)),
         ("top_logprobs", json!(3)),
@@ -196,6 +210,10 @@ fn a_stream_that_fails_or_breaks_is_no_answer() {
         (
             json!({"type": "error", "code": "server_error", "message": "sorry"}),
             ErrorCode::ProviderUnavailable,
+        ),
+        (
+            json!({"type": "error", "error": {"type": "tokens", "code": "rate_limit_exceeded", "message": "slower"}}),
+            ErrorCode::RateLimited,
         ),
         (json!({"type": "response.in_progress"}), ErrorCode::ProviderError),
         (json!({"type": "response.output_item.added", "item": 3}), ErrorCode::ProviderError),

@@ -1,0 +1,169 @@
+//! Long work that shows its answer while it is made: the stream is shown, and the poll tells how the work has ended.
+//!
+//! The work goes on whatever becomes of its stream. So one that breaks is no failure: what it did not show is in the reply
+//! that tells the end, where that begins with what it did.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use reqwest::{
+    Response,
+    header::{ACCEPT, CACHE_CONTROL, HeaderMap},
+};
+use schemas::ChatDelta;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{
+    file::Framing,
+    heard,
+    job::{Job, words},
+    outlet::Outlet,
+    plan::{Answer as Place, Poll, Stream},
+    template::{Scope, told},
+};
+use crate::{
+    Error, Finished, Progress, Remedy,
+    chat::{self, Ask},
+    lines,
+    sse::{self, Event, Frame},
+};
+
+/// After so long a silence the state of the work is asked for: it may not have begun, or have ended.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// The status of a stream that has begun.
+const OK: u16 = 200;
+
+/// What a stream has shown.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    answer: chat::Answer,
+    /// Whether it came to its end.
+    is_whole: bool,
+}
+
+type Events = BoxStream<'static, Result<Event, sse::Error>>;
+
+impl Job {
+    /// Shows what the work says while it is under way, where it can be watched and somebody wants to. Returns the reply to the
+    /// end of the work, and what was shown.
+    pub(super) async fn show(
+        &self,
+        submitted: &Scope,
+        outlet: &Outlet,
+    ) -> Result<Option<(Scope, Shown)>, Error> {
+        let Some((stream, poll)) = self.plan.stream.as_ref().zip(self.plan.poll.as_ref()) else {
+            return Ok(None);
+        };
+        let Some(url) = stream.url.as_ref().filter(|_| Ask::new(&self.call).streamed) else { return Ok(None) };
+        let asking = submitted.copied("reply", "submitted");
+        let Ok(Value::String(url)) = url.render(&asking) else { return Ok(None) };
+        let mut shown = Shown::default();
+        if let Some(response) = self.open(&url, stream).await? {
+            self.watch(stream, poll, &asking, events(response, stream.framing), &mut shown, outlet).await?;
+        }
+        let end = self.ask_now(poll, asking, outlet).await?;
+        Ok(Some((end, shown)))
+    }
+
+    /// The stream, where it can be had.
+    async fn open(&self, url: &str, stream: &Stream) -> Result<Option<Response>, Error> {
+        let accept = if matches!(stream.framing, Framing::Lines) { "*/*" } else { "text/event-stream" };
+        let request = self.get(url, &stream.hosts)?.header(ACCEPT, accept).header(CACHE_CONTROL, "no-store");
+        let response = self.provider.endpoint.exchange_plain(request, self.call.deadline).await;
+        Ok(response.ok().filter(|response| response.status().is_success()))
+    }
+
+    async fn watch(
+        &self,
+        stream: &Stream,
+        poll: &Poll,
+        asking: &Scope,
+        mut events: Events,
+        shown: &mut Shown,
+        outlet: &Outlet,
+    ) -> Result<(), Error> {
+        loop {
+            let event = match timeout(QUIET, events.next()).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(None | Some(Err(_))) => return Ok(()),
+                Err(_) if self.has_ended(poll, asking, outlet).await? => return Ok(()),
+                Err(_) => continue,
+            };
+            let Some(scope) = self.event(stream, asking, &event)? else { return Ok(()) };
+            let read = |place: &super::template::Json| {
+                let text = place.render(&scope).map(|value| words(&value));
+                text.map_err(|why| self.provider.nonsense(&format!("sent a broken answer: {}", told(&why))))
+            };
+            let reasoning = stream.reasoning.as_ref().map(read).transpose()?.unwrap_or_default();
+            let delta = ChatDelta { delta: read(&stream.text)?, reasoning, ..ChatDelta::default() };
+            if let Some(delta) = shown.answer.take(delta) {
+                outlet.give(Progress::Delta(delta)).await;
+            }
+            // That the work has ended well is the poll's to say; here it only means that no more will come.
+            if !read(&stream.finish_reason)?.is_empty() {
+                shown.is_whole = true;
+                return Ok(());
+            }
+        }
+    }
+
+    /// An event as the templates see it; none where it cannot be read.
+    fn event(&self, stream: &Stream, asking: &Scope, event: &Event) -> Result<Option<Scope>, Error> {
+        let reply = match stream.framing {
+            Framing::TextEvents => Value::String(event.data.clone()),
+            Framing::Events | Framing::Lines => match serde_json::from_str(&event.data) {
+                Ok(reply) => reply,
+                Err(_) => return Ok(None),
+            },
+        };
+        let headers = HeaderMap::new();
+        let scope = heard(asking, OK, &headers, &reply).with("event", &event.name.as_str().into());
+        self.refuse(&scope, OK, &headers, event.data.as_bytes()).map(|()| Some(scope))
+    }
+
+    /// Whether the work of which nothing is heard has ended. That it goes on is told.
+    async fn has_ended(&self, poll: &Poll, asking: &Scope, outlet: &Outlet) -> Result<bool, Error> {
+        match self.state(poll, asking).await {
+            Ok((scope, state)) => self.is_done(&poll.states, &scope, state, outlet).await,
+            Err(error) if matches!(error.remedy, Remedy::Throttle | Remedy::Retry) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The end of work that was watched.
+    pub(super) async fn shown(&self, scope: Scope, shown: Shown, outlet: &Outlet) -> Result<Finished, Error> {
+        let missing = |why: String| {
+            self.provider.nonsense(&format!("sent a reply without what was asked for: {}", told(&why)))
+        };
+        let Place::Text { text, finish_reason } = &self.plan.answer else {
+            return Err(self.provider.nonsense("showed an answer that is none"));
+        };
+        let reason = finish_reason.as_ref().map(|reason| reason.render(&scope));
+        let reason = reason.transpose().map_err(missing)?;
+        let rest = if shown.is_whole {
+            String::new()
+        } else {
+            let text = words(&text.render(&scope).map_err(missing)?);
+            let said = shown.answer.output().text.as_str();
+            let rest = text.strip_prefix(said);
+            rest.ok_or_else(|| self.provider.nonsense("showed one answer and told another"))?.to_owned()
+        };
+        Ok(self.text(&scope, shown.answer, rest, reason.as_ref(), outlet).await)
+    }
+}
+
+/// The events of a stream; a line is one without a name.
+fn events(response: Response, framing: Framing) -> Events {
+    let bytes = response.bytes_stream().map_err(reqwest::Error::without_url);
+    match framing {
+        Framing::Events | Framing::TextEvents => sse::events(bytes),
+        Framing::Lines => lines::read(bytes)
+            .try_filter_map(async |frame| match frame {
+                Frame::Data(data) => Ok(Some(Event { name: String::new(), data })),
+                Frame::Done => Ok(None),
+            })
+            .boxed(),
+    }
+}
