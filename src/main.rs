@@ -13,6 +13,7 @@ mod carrier;
 mod cli;
 mod command;
 mod config;
+mod costs;
 mod engine;
 mod exit;
 mod fleet;

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
-use actors::{Estimator, classifier::BadRule};
+use actors::{Estimator, budgets::Remaining, classifier::BadRule};
 use adapters::Registry;
+use broker::Broker;
 use gateway::{Access, Catalogue, ConfiguredKeys, Gateway, ModelInfo, Signers, Standby, Tenants};
 use schemas::{Action, Tenant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -13,6 +14,7 @@ use crate::{
     banner,
     carrier::Carrier,
     config::{Config, Loaded, Resolved, Sources},
+    costs,
     engine::{Engine, Ground},
     exit,
     reload::Reload,
@@ -108,19 +110,23 @@ struct Plan {
 struct Offer {
     catalogue: Catalogue,
     estimator: Estimator,
+    remaining: Arc<Remaining>,
     signers: Signers,
     keys: ConfiguredKeys,
     tenants: Tenants,
 }
 
 impl Offer {
-    fn of(config: &Config, registry: &Arc<Registry>) -> Result<Self, BadRule> {
+    fn of(config: &Config, ground: &Ground, broker: &Arc<dyn Broker>) -> Result<Self, BadRule> {
+        let registry = &ground.registry;
         let signers = Signers::default();
         set_signers(&signers, registry);
         let catalogue = Catalogue::new(models(config, registry));
         let keys = ConfiguredKeys::new(&config.keys);
         let tenants = Tenants::new(&config.tenants);
-        Ok(Self { catalogue, estimator: Self::estimator(config, registry)?, signers, keys, tenants })
+        let remaining = Arc::new(Remaining::new(&config.budgets, Arc::clone(broker), &ground.topology));
+        let estimator = Self::estimator(config, registry)?;
+        Ok(Self { catalogue, estimator, remaining, signers, keys, tenants })
     }
 
     fn estimator(config: &Config, registry: &Arc<Registry>) -> Result<Estimator, BadRule> {
@@ -144,7 +150,7 @@ async fn serve(
         }
         _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
-    let offer = Offer::of(&config, &ground.registry)?;
+    let offer = Offer::of(&config, &ground, &carrier.broker)?;
     let estimator = offer.estimator.clone();
     let parts = gateway::Parts {
         broker: Arc::clone(&carrier.broker),
@@ -159,6 +165,7 @@ async fn serve(
         },
         signers: offer.signers.clone(),
         estimate: Arc::new(move |tenant: &Tenant, request| estimator.estimate(tenant, request)),
+        check_cost: costs::check(offer.estimator.clone(), Arc::clone(&offer.remaining)),
         metrics: engine.metrics(metrics),
         standing: engine.standing(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -231,6 +238,7 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
         engine.renew(&config, &ground, &carrier.broker, settings).await?;
         offer.catalogue.replace(models(&config, &ground.registry));
         offer.estimator.replace(&estimator);
+        offer.remaining.replace(&config.budgets);
         set_signers(&offer.signers, &ground.registry);
         offer.keys.replace(&config.keys);
         offer.tenants.replace(&config.tenants);

@@ -34,15 +34,23 @@ fn chat() -> Value {
     json!({"model": "paid", "messages": [{"role": "user", "content": "one two three four"}], "max_tokens": 10})
 }
 
-/// Asks so many times at once; returns the outcomes.
+/// Asks so many times at once; returns the outcomes. A refusal at the door is one of a kind.
 async fn ask_all(dynode: &Dynode, name: &str, count: usize) -> Vec<Value> {
     let ids: Vec<_> = (0..count).map(|number| format!("{name}{number}")).collect();
-    join_all(ids.iter().map(|id| async move {
+    let asked = join_all(ids.iter().map(|id| async move {
         let request = json!({"id": id, "action": "chat.completion", "payload": chat()});
-        assert_eq!(dynode.post("/v1/requests", &request).await.0, 202);
+        let (status, body) = dynode.post("/v1/requests", &request).await;
+        assert!(matches!(status, 202 | 429), "{status} {body:#}");
+        (status == 429).then(|| json!({"status": "failed", "error": body["error"]}))
     }))
     .await;
-    join_all(ids.iter().map(|id| dynode.outcome(id))).await
+    join_all(ids.iter().zip(asked).map(|(id, refused)| async move {
+        match refused {
+            Some(refused) => refused,
+            None => dynode.outcome(id).await,
+        }
+    }))
+    .await
 }
 
 /// What they cost. Those that failed did so for the budget, and cost nothing.
@@ -83,6 +91,19 @@ async fn requests_at_once_stay_within_the_budget(broker: Broker) {
     assert_eq!(metric(&dynode, "dynode_budget_warnings_total").await, 1.0);
     assert!(metric(&dynode, "dynode_budget_refused_total").await >= 20.0);
 
+    // It takes a moment until the doors know what is spent; from then on nothing of it waits in a queue.
+    within("a refusal at the door", async {
+        for number in 0.. {
+            let request = json!({"id": format!("d{number}"), "action": "chat.completion", "payload": chat()});
+            let (status, body) = dynode.post("/v1/requests", &request).await;
+            if status == 429 {
+                assert_eq!(body["error"]["code"], "budget_exceeded", "{body:#}");
+                break;
+            }
+            tokio::time::sleep(workers::LOOK_EVERY).await;
+        }
+    })
+    .await;
     let asked = client().post(dynode.url() + "/v1/chat/completions").json(&chat());
     let refused = within("a refusal", asked.send()).await.unwrap();
     assert_eq!(refused.status(), 429);
@@ -121,4 +142,16 @@ async fn worker_processes_share_a_budget_and_one_that_is_killed_gives_nothing_ba
     let outcomes = [outcomes, ask_all(&dynode, "s", 10).await].concat();
     let spent = cost(&outcomes);
     assert!(spent <= LIMIT, "{spent}");
+}
+
+#[tokio::test]
+async fn what_nobody_does_for_the_most_that_it_may_cost_is_refused_at_the_door() {
+    let dynode = Launch::on(&Broker::Memory).file(SETTINGS).start().await;
+    let request =
+        |most: f64| json!({"action": "chat.completion", "payload": chat(), "route": {"max_cost_usd": most}});
+    let (status, refused) = dynode.post("/v1/requests", &request(0.001)).await;
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!("invalid_request")), "{refused:#}");
+    let told = refused["error"]["message"].as_str().unwrap();
+    assert!(told.contains("`paid/paid` is expected to cost 0.015"), "{told}");
+    assert_eq!(dynode.post("/v1/requests", &request(0.02)).await.0, 202);
 }

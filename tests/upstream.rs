@@ -218,7 +218,10 @@ async fn a_chat_is_translated_for_the_responses_api_and_its_answer_back() {
     let (status, called) = chain.dynode.post("/v1/chat/completions", &body).await;
     assert_eq!((status, &called["choices"][0]["finish_reason"]), (200, &json!("tool_calls")), "{called:#}");
     let message = &called["choices"][0]["message"];
-    assert_eq!(message["tool_calls"][0]["function"], json!({"name": "weather", "arguments": "{\"city\":\"sim\"}"}));
+    assert_eq!(
+        message["tool_calls"][0]["function"],
+        json!({"name": "weather", "arguments": "{\"city\":\"sim\"}"})
+    );
     let result = json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "sunny"});
     body["messages"] = json!([body["messages"][0], message, result]);
     body["tool_choice"] = json!("auto");
@@ -227,7 +230,8 @@ async fn a_chat_is_translated_for_the_responses_api_and_its_answer_back() {
 
     let schema = json!({"type": "object", "required": ["people"], "additionalProperties": false,
         "properties": {"people": {"type": "integer"}}});
-    let format = json!({"type": "json_schema", "json_schema": {"name": "city", "schema": schema, "strict": true}});
+    let format =
+        json!({"type": "json_schema", "json_schema": {"name": "city", "schema": schema, "strict": true}});
     let body = json!({"model": "thinker", "response_format": format, "messages": [{"role": "user", "content": "x"}]});
     let (_, json) = chain.dynode.post("/v1/chat/completions", &body).await;
     assert_eq!(json["choices"][0]["message"]["content"], "{\"people\":1}", "{json:#}");
@@ -239,7 +243,8 @@ async fn what_fails_at_the_responses_api_is_told_or_got_over() {
     let chain = start().await;
     for stream in [false, true] {
         for model in ["thinker-torn", "thinker-failing", "thinker-busy", "thinker-failed"] {
-            let body = json!({"model": model, "messages": [{"role": "user", "content": format!("x {stream}")}]});
+            let body =
+                json!({"model": model, "messages": [{"role": "user", "content": format!("x {stream}")}]});
             if stream {
                 let mut body = body;
                 body["stream"] = json!(true);

@@ -8,6 +8,7 @@
 //! | `account` | one budget in one period, as this engine has it |
 //! | `purse` | the part of it that this engine has, from which calls are paid |
 //! | `book` | what all engines have spent and reserved of it |
+//! | `remaining` | what is left, for doors that refuse what will not be allowed |
 //! | `store` | the books in the broker |
 //! | `money` | amounts |
 //!
@@ -17,6 +18,7 @@ mod account;
 mod book;
 mod money;
 mod purse;
+mod remaining;
 mod rules;
 mod store;
 #[cfg(test)]
@@ -28,13 +30,14 @@ use broker::Seams;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use schemas::{Error, KeyBudget, Per, SentBy, Tenant};
+use schemas::{Error, Per, SentBy, Tenant};
 use tokio::time::{self, MissedTickBehavior, sleep};
 use tracing::{debug, warn};
 
 use crate::{metrics::Metrics, outbox::Outbox};
 use account::{Account, Reason};
 use money::Money;
+pub use remaining::Remaining;
 pub(crate) use rules::Owner;
 pub use rules::{BadBudget, BudgetConfig};
 use rules::{Budget, Period, Rules};
@@ -83,12 +86,7 @@ impl Budgets {
     ) -> Result<Hold, Error> {
         let cost = Money::of_usd(cost_usd).max(Money::LEAST);
         let mut hold = Hold::default();
-        let of_tenant = self.rules.of(tenant.as_str()).map(|budget| (Owner::tenant(tenant), budget));
-        let of_key = sent_by.and_then(|sent_by| {
-            let budget = sent_by.budget.filter(KeyBudget::is_sound)?;
-            Some((Owner::key(tenant, &sent_by.key), Budget::from(budget)))
-        });
-        for (owner, budget) in of_tenant.chain(of_key) {
+        for (owner, budget) in self.rules.over(tenant, sent_by) {
             loop {
                 let account = self.account(&owner, budget);
                 match account.hold(&self.store, cost).await {

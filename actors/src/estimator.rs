@@ -53,6 +53,22 @@ impl Estimator {
     }
 }
 
+impl Estimator {
+    /// The least that `request` of `tenant` must be allowed to cost, in US dollars: what the cheapest of the models costs at most
+    /// that may be asked. None where one of them has no price, or where nobody can be asked: why is told later.
+    ///
+    /// # Errors
+    /// That nobody is left whose call may cost no more than `route.max_cost_usd`.
+    pub fn least_cost(&self, tenant: &Tenant, request: &Request) -> Result<Option<f64>, Error> {
+        let judge = Arc::clone(&self.0.read());
+        if request.action != Action::Auto {
+            return judge.router.least_cost(tenant, request);
+        }
+        let Ok(action) = judge.rules.decide(&request.payload) else { return Ok(None) };
+        judge.router.least_cost(tenant, &Request { action, ..request.clone() })
+    }
+}
+
 impl fmt::Debug for Estimator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Estimator").finish()

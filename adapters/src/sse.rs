@@ -61,9 +61,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let event = |event: Result<Sse, sse_stream::Error>| {
-        let read = |event: Sse| {
-            Some(Event { name: event.event.unwrap_or_default(), data: event.data? })
-        };
+        let read = |event: Sse| Some(Event { name: event.event.unwrap_or_default(), data: event.data? });
         event.map_err(fault).map(read).transpose()
     };
     cut(bytes).filter_map(move |item| future::ready(event(item))).boxed()

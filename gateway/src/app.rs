@@ -37,6 +37,10 @@ const FORGETFUL: Duration = Duration::from_secs(10 * 60);
 /// Tells what a request of a tenant would cost; the error is that with which it would be refused.
 pub type Estimator = Arc<dyn Fn(&Tenant, Request) -> Result<Estimate, Error> + Send + Sync>;
 
+/// Refuses a request of a tenant for what it may cost: `budget_exceeded`, or that nobody does it for `route.max_cost_usd`.
+/// What it lets pass may still be refused when it is to start.
+pub type CostCheck = Arc<dyn Fn(&Tenant, &Request) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
+
 /// What the composition root hands to the gateway.
 #[derive(Clone)]
 pub struct Parts {
@@ -56,6 +60,8 @@ pub struct Parts {
     pub signers: Signers,
     /// What a request would cost, without sending it.
     pub estimate: Estimator,
+    /// What is refused for what it would cost, before anybody takes it on.
+    pub check_cost: CostCheck,
     /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// How those who do the work are, as far as whoever started them knows.

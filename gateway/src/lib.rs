@@ -94,7 +94,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 
-pub use app::{Estimator, Parts};
+pub use app::{CostCheck, Estimator, Parts};
 pub use catalogue::{Catalogue, ModelInfo};
 pub use config::Config;
 pub use error::Error;

@@ -79,7 +79,10 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
     let fingerprint = fingerprint::of(&request);
     let key = Key::new(app, &caller, id.clone());
     let known = given && is_known(app, &key, request.action, &fingerprint).await?;
-    // What is there already asks for nothing more.
+    // What is there already asks for nothing more, and was paid for.
+    if !known {
+        (app.parts.check_cost)(&caller.tenant, &request).await?;
+    }
     let taken = if known { Taken::default() } else { app.quotas.take(app, &caller, &request)? };
     let admission = if known { None } else { Some(admit(app, &caller, &request)?) };
     // Before the publish, so that no event goes by unheard.

@@ -41,6 +41,7 @@ impl Rig {
             access: crate::Access::default(),
             signers: crate::Signers::default(),
             estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing is served"))),
+            check_cost: Arc::new(|_, _| Box::pin(async { Ok(()) })),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
             standing: Arc::new(Standing::default),
             version: String::new(),

@@ -163,7 +163,7 @@ impl Account {
         seen: &mut Option<(Book, Option<u64>)>,
         least: Money,
     ) -> Result<(), Reason> {
-        let name = self.name();
+        let name = self.budget.book(&self.owner, self.period);
         for _ in 0..TRIES_MAX {
             // It is out of hand until its write is answered: after that nobody knows how it stands.
             let known = seen.take();
@@ -194,12 +194,5 @@ impl Account {
         }
         let why = "the budget's book is changed by others all the time";
         Err(Reason::Unknown(broker::Error::new(broker::ErrorKind::WrongRevision, why)))
-    }
-
-    /// The key of its book.
-    fn name(&self) -> String {
-        let (owner, per, start) =
-            (self.owner.name(), self.budget.per.as_str(), self.period.start.as_second());
-        format!("{owner}.{per}.{start}")
     }
 }

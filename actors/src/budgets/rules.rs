@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
-use schemas::{KeyBudget, KeyId, Per, Tenant};
+use schemas::{KeyBudget, KeyId, Per, SentBy, Tenant};
 use serde::Deserialize;
 
 use super::money::Money;
@@ -140,6 +140,13 @@ impl Period {
     }
 }
 
+impl Budget {
+    /// The key of its book in `period`.
+    pub(super) fn book(&self, owner: &Owner, period: Period) -> String {
+        format!("{}.{}.{}", owner.name(), self.per.as_str(), period.start.as_second())
+    }
+}
+
 impl From<KeyBudget> for Budget {
     fn from(budget: KeyBudget) -> Self {
         let KeyBudget { usd, per } = budget;
@@ -172,6 +179,19 @@ impl Rules {
         let own = self.by_tenant.get(tenant).map_or(&[][..], Vec::as_slice);
         let has_own = |per| own.iter().any(|budget| budget.per == per);
         own.iter().copied().chain(self.each.iter().copied().filter(move |budget| !has_own(budget.per)))
+    }
+
+    /// Those that a call falls under: all of its tenant's, and its key's.
+    pub(super) fn over<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        sent_by: Option<&'a SentBy>,
+    ) -> impl Iterator<Item = (Owner, Budget)> {
+        let of_key = sent_by.and_then(|sent_by| {
+            let budget = sent_by.budget.filter(KeyBudget::is_sound)?;
+            Some((Owner::key(tenant, &sent_by.key), Budget::from(budget)))
+        });
+        self.of(tenant.as_str()).map(|budget| (Owner::tenant(tenant), budget)).chain(of_key)
     }
 }
 

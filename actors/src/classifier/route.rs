@@ -64,6 +64,21 @@ impl Router {
         })
     }
 
+    /// The least that `request` of `tenant` must be allowed to cost, where each model that may be asked has a price. The
+    /// error says that none is left for the most that the request may cost.
+    pub(crate) fn least_cost(&self, tenant: &Tenant, request: &Request) -> Result<Option<f64>, Error> {
+        let Ok((models, _)) = self.allowed(tenant, request) else { return Ok(None) };
+        let needs = needs(request);
+        let (models, unable) = able(models, needs);
+        let is_for_cost = |(_, lack): &(&Model, Lack)| matches!(lack, Lack::Dear { .. } | Lack::Unpriced);
+        if models.is_empty() && unable.iter().any(is_for_cost) {
+            return Err(nobody_is_able(&unable));
+        }
+        let costs = models.into_iter().map(|model| needs.cost_usd_max(model));
+        let least = costs.collect::<Option<Vec<_>>>();
+        Ok(least.and_then(|costs| costs.into_iter().min_by(|a, b| ascending(*a, *b))))
+    }
+
     fn sort(&self, models: &mut Vec<&Model>, prefer: Option<Prefer>) {
         match prefer {
             None => {}

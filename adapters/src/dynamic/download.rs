@@ -66,14 +66,15 @@ impl Job {
     /// The request for what is behind a URL: by our key at the API's own place, without it at the hosts that the file names.
     pub(super) fn get(&self, url: &str, hosts: &[String]) -> Result<RequestBuilder, Error> {
         let endpoint = &self.provider.endpoint;
-        let url = Url::parse(url).map_err(|error| {
-            self.provider.nonsense(&format!("sent what is no URL: {error}"))
-        })?;
+        let url = Url::parse(url)
+            .map_err(|error| self.provider.nonsense(&format!("sent what is no URL: {error}")))?;
         let ours = endpoint.is_ours(&url);
         if !ours && !is_known(&url, hosts, endpoint.is_plain()) {
             let host = url.host_str().unwrap_or_default();
-            let why =
-                format!("made something at `{}://{host}`, where its file allows nothing (`hosts`)", url.scheme());
+            let why = format!(
+                "made something at `{}://{host}`, where its file allows nothing (`hosts`)",
+                url.scheme()
+            );
             return Err(Error::new(
                 &endpoint.name,
                 ErrorCode::ProviderError,

@@ -56,7 +56,9 @@ impl Job {
         let Some((stream, poll)) = self.plan.stream.as_ref().zip(self.plan.poll.as_ref()) else {
             return Ok(None);
         };
-        let Some(url) = stream.url.as_ref().filter(|_| Ask::new(&self.call).streamed) else { return Ok(None) };
+        let Some(url) = stream.url.as_ref().filter(|_| Ask::new(&self.call).streamed) else {
+            return Ok(None);
+        };
         let asking = submitted.copied("reply", "submitted");
         let Ok(Value::String(url)) = url.render(&asking) else { return Ok(None) };
         let mut shown = Shown::default();

@@ -24,8 +24,18 @@ pub(super) const READING: [&str; 9] =
     ["payload", "model", "variables", "id", "seconds_left", "submitted", "reply", "status", "headers"];
 
 /// What the templates that read the frames of a stream see.
-const WATCHING: [&str; 10] =
-    ["payload", "model", "variables", "id", "seconds_left", "submitted", "reply", "status", "headers", "event"];
+const WATCHING: [&str; 10] = [
+    "payload",
+    "model",
+    "variables",
+    "id",
+    "seconds_left",
+    "submitted",
+    "reply",
+    "status",
+    "headers",
+    "event",
+];
 
 /// A poll is no faster than this: it costs calls, and nothing that is polled for is done sooner.
 const EVERY_MS_MIN: u64 = 50;
@@ -314,10 +324,15 @@ impl Stream {
         }
         match (&stream.url, call.poll.is_some(), call.webhook.is_some()) {
             (None, false, false) if matches!(stream.framing, Framing::TextEvents) => {
-                return wrong("framing", "texts are read of a stream that has a `url`; expected events or lines");
+                return wrong(
+                    "framing",
+                    "texts are read of a stream that has a `url`; expected events or lines",
+                );
             }
             (None, false, false) | (Some(_), true, _) => {}
-            (None, ..) => return wrong("url", "is missing: where does the first reply say that the stream is?"),
+            (None, ..) => {
+                return wrong("url", "is missing: where does the first reply say that the stream is?");
+            }
             (Some(_), false, _) => {
                 return wrong("url", "needs a `poll`, which tells how the work that it shows has ended");
             }

@@ -25,7 +25,8 @@ fn message(status: &str, content: Value) -> Value {
 }
 
 fn text(text: &str) -> Act {
-    let place = json!({"item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": text, "logprobs": []});
+    let place =
+        json!({"item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": text, "logprobs": []});
     event("output_text.delta", place)
 }
 
@@ -67,7 +68,10 @@ pub(super) fn acts(scene: Scene) -> Option<Vec<Act>> {
                     "arguments": arguments})
             };
             let piece = |text: &str| {
-                event("function_call_arguments.delta", json!({"item_id": "fc_1", "output_index": 0, "delta": text}))
+                event(
+                    "function_call_arguments.delta",
+                    json!({"item_id": "fc_1", "output_index": 0, "delta": text}),
+                )
             };
             let whole = r#"{"city":"city"}"#;
             let done = event("function_call_arguments.done", json!({"output_index": 0, "arguments": whole}));
@@ -75,7 +79,8 @@ pub(super) fn acts(scene: Scene) -> Option<Vec<Act>> {
             [begun(call("")), pieces, ended(call(whole))].concat()
         }
         Scene::Refuses => {
-            let body = r#"{"error":{"message":"slower","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
+            let body =
+                r#"{"error":{"message":"slower","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
             vec![reply(429, "retry-after-ms: 1500\r\n", body)]
         }
         Scene::BreaksAfterTwo => [opened(), words(&["You", " said:"]), vec![Act::Close]].concat(),
@@ -87,7 +92,8 @@ pub(super) fn acts(scene: Scene) -> Option<Vec<Act>> {
 #[tokio::test]
 async fn the_call_goes_to_its_own_path_in_its_own_form() {
     let mut server = Server::start(acts(Scene::Streams).unwrap()).await;
-    let adapter = provider(json!({"kind": "openai_compatible", "base_url": server.base_url, "api_key": "sk-canary",
+    let adapter =
+        provider(json!({"kind": "openai_compatible", "base_url": server.base_url, "api_key": "sk-canary",
         "models": {"m": {"api": "responses"}, "other": {}}}));
     all(&*adapter, chat(json!({"stream": true, "max_tokens": 50, "reasoning_effort": "low"}))).await;
     let Seen::Request { head, body, .. } = server.seen().await else { panic!() };
@@ -108,8 +114,11 @@ async fn an_end_before_its_time_says_why_and_a_failure_is_none() {
     let ends = |status: &str, fields: Value| {
         let mut whole = response(status, json!([]));
         whole.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        [begun(message("in_progress", json!([]))), vec![text("a"), event(status, json!({"response": whole})), end()]]
-            .concat()
+        [
+            begun(message("in_progress", json!([]))),
+            vec![text("a"), event(status, json!({"response": whole})), end()],
+        ]
+        .concat()
     };
     for (reason, finish) in [("max_output_tokens", "length"), ("content_filter", "content_filter")] {
         let acts = ends("incomplete", json!({"incomplete_details": {"reason": reason}}));

@@ -50,7 +50,8 @@ pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let request = Request::read(&ask.body)?;
     let reply = Reply::new(ask, &request);
     let tokens = reply.said.tokens();
-    let billed = if reply.reports() { request.prompt_tokens.saturating_add(reply.output_tokens()) } else { 0 };
+    let billed =
+        if reply.reports() { request.prompt_tokens.saturating_add(reply.output_tokens()) } else { 0 };
     if request.stream {
         let script = Box::new(Events::new(&reply));
         return Ok(Answer::Stream { script, billed });

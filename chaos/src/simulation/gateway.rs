@@ -66,6 +66,7 @@ impl Gateway {
             access: gateway::Access::default(),
             signers: Signers::default(),
             estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing has a price here"))),
+            check_cost: Arc::new(|_, _| Box::pin(async { Ok(()) })),
             metrics: Arc::new(|| Box::pin(std::future::ready(String::new()))),
             standing: Arc::new(Standing::default),
             version: "simulated".into(),

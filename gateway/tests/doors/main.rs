@@ -7,6 +7,7 @@ mod assets;
 mod browsers;
 mod chat;
 mod client;
+mod cost;
 mod dead;
 mod embeddings;
 mod estimate;

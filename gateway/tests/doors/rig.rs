@@ -3,9 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use broker::{AssetLimits, Broker, Limits, Seams, Topology, memory::Memory};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::BoxFuture};
 use gateway::{Access, Catalogue, Config, Gateway, ModelInfo, Parts, Signers, Standing};
-use schemas::{Action, Error, Estimate, EstimatedStep, Request, RequestId, Secret, Subjects, Tenant};
+use schemas::{
+    Action, Error, ErrorCode, Estimate, EstimatedStep, Request, RequestId, Secret, Subjects, Tenant,
+};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -98,6 +100,7 @@ impl Rig {
             access,
             signers: signers(),
             estimate: Arc::new(estimate),
+            check_cost: Arc::new(check_cost),
             metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
             standing: Arc::new(Standing::default),
             version: "0.0.0".into(),
@@ -159,6 +162,13 @@ fn estimate(_: &Tenant, request: Request) -> Result<Estimate, Error> {
         cost_usd_max: None,
     };
     Ok(Estimate { action: request.action, input_tokens: 1, steps: vec![step], left_out: Vec::new() })
+}
+
+/// What may cost nothing is more than is left.
+fn check_cost(_: &Tenant, request: &Request) -> BoxFuture<'static, Result<(), Error>> {
+    let error = Error::new(ErrorCode::BudgetExceeded, "nothing is left of it").retry_after_ms(60_000);
+    let checked = if request.route.max_cost_usd == Some(0.0) { Err(error) } else { Ok(()) };
+    Box::pin(async { checked })
 }
 
 pub(crate) fn tenant() -> Tenant {

@@ -103,6 +103,27 @@ fn what_is_too_dear_is_left_out() {
 }
 
 #[test]
+fn a_door_is_told_the_least_that_a_request_must_be_allowed_to_cost() {
+    let router = router(json!({"chat.completion": {"w": {"steps": ["a/m", "a/other"]}}}));
+    let acme = Tenant::new("acme").unwrap();
+    let least = |fields, route| router.least_cost(&acme, &request(fields, route));
+    let (a, b) = (
+        least(json!({"model": "a/m", "max_tokens": 1_000}), json!({})),
+        json!({"model": "b/m", "max_tokens": 1_000}),
+    );
+    let a = a.unwrap().unwrap();
+    assert!((0.002..0.003).contains(&a) && least(b, json!({})).unwrap().unwrap() > 0.02, "{a}");
+    let both = json!({"waterfall": ["b/m", "a/m"]});
+    assert_eq!(least(json!({"model": "m", "max_tokens": 1_000}), both), Ok(Some(a)), "the cheapest counts");
+    assert_eq!(least(json!({"model": "w", "max_tokens": 1_000}), json!({})), Ok(None), "one has no price");
+    assert_eq!(least(json!({"model": "nobody"}), json!({"max_cost_usd": 1})), Ok(None), "that is told later");
+    let fields = json!({"model": "m", "max_tokens": 1_000});
+    let dear = request(fields, json!({"max_cost_usd": 0.001}));
+    let error = router.least_cost(&acme, &dear).unwrap_err();
+    assert_eq!(error, planned(&router, "acme", &dear).unwrap_err(), "what the classifier would say");
+}
+
+#[test]
 fn what_is_preferred_goes_first() {
     let router =
         router(json!({"chat.completion": {"w": {"steps": ["a/m", "b/m", "a/other"], "prefer": "quality"}}}));

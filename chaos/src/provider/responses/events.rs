@@ -25,7 +25,8 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn new(reply: &Reply<'_>) -> Self {
-        let mut writer = Writer { frames: Frames::new(), number: 0, index: 0, obfuscates: reply.request.obfuscates };
+        let mut writer =
+            Writer { frames: Frames::new(), number: 0, index: 0, obfuscates: reply.request.obfuscates };
         let begun = reply.begun();
         writer.write("response.created", json!({ "response": begun }), false);
         writer.write("response.in_progress", json!({ "response": begun }), false);
@@ -132,7 +133,8 @@ impl Writer {
         begun["summary"] = json!([]);
         self.open(begun);
         if reply.request.summarises {
-            let part = |text: &str| json!({"summary_index": 0, "part": {"type": "summary_text", "text": text}});
+            let part =
+                |text: &str| json!({"summary_index": 0, "part": {"type": "summary_text", "text": text}});
             self.about("response.reasoning_summary_part.added", &id, part(""), false);
             for (at, thought) in THOUGHTS.iter().enumerate() {
                 let delta = json!({"summary_index": 0, "delta": thought});

@@ -54,7 +54,8 @@ pub(super) fn read(body: &Value) -> Result<Input<'_>, ApiError> {
             }
             (Some("reasoning"), _) => drop(text(item, &path, "id")?),
             _ => {
-                let problem = "the simulator knows messages, reasoning, calls of functions and their results.";
+                let problem =
+                    "the simulator knows messages, reasoning, calls of functions and their results.";
                 return Err(ApiError::wrong_value(&format!("{path}.type"), problem));
             }
         }
@@ -100,8 +101,11 @@ fn message<'a>(item: &'a Value, path: &str, texts: &mut Vec<&'a str>) -> Result<
             ("input_image", false) => image(part, &path)?,
             ("input_file", false) => {}
             (_, is_answer) => {
-                let known =
-                    if is_answer { "'output_text' and 'refusal'" } else { "'input_text', 'input_image', and 'input_file'" };
+                let known = if is_answer {
+                    "'output_text' and 'refusal'"
+                } else {
+                    "'input_text', 'input_image', and 'input_file'"
+                };
                 let problem = format!("Supported values are: {known}.");
                 return Err(ApiError::wrong_value(&format!("{path}.type"), &problem));
             }
@@ -119,6 +123,9 @@ fn image(part: &Value, path: &str) -> Result<(), ApiError> {
     if ["https://", "http://", "data:image/"].iter().any(|scheme| url.starts_with(scheme)) {
         Ok(())
     } else {
-        Err(ApiError::wrong_value(&format!("{path}.image_url"), "Expected a valid URL, but got a value with an invalid format."))
+        Err(ApiError::wrong_value(
+            &format!("{path}.image_url"),
+            "Expected a valid URL, but got a value with an invalid format.",
+        ))
     }
 }

@@ -56,7 +56,9 @@ pub(super) fn shell(ask: &Ask, request: &Request<'_>) -> Value {
 /// A tool as it is told again: with what it left to the API.
 fn tool(tool: &Value) -> Value {
     let mut tool = tool.clone();
-    for (name, default) in [("description", Value::Null), ("parameters", Value::Null), ("strict", json!(true))] {
+    for (name, default) in
+        [("description", Value::Null), ("parameters", Value::Null), ("strict", json!(true))]
+    {
         if tool.get(name).is_none() {
             tool[name] = default;
         }

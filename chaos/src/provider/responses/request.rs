@@ -140,7 +140,9 @@ fn check_names(body: &Value) -> Result<(), ApiError> {
 
 /// What `text.format` asks for.
 fn schema<'a>(body: &'a Value, texts: &[&str]) -> Result<Option<&'a Value>, ApiError> {
-    let Some(format) = present(body, "text").and_then(|text| present(text, "format")) else { return Ok(None) };
+    let Some(format) = present(body, "text").and_then(|text| present(text, "format")) else {
+        return Ok(None);
+    };
     match format.get("type").and_then(Value::as_str) {
         Some("text") => Ok(None),
         Some("json_object") => {
@@ -156,7 +158,8 @@ fn schema<'a>(body: &'a Value, texts: &[&str]) -> Result<Option<&'a Value>, ApiE
             let schema = present(format, "schema").ok_or_else(|| ApiError::missing("text.format.schema"))?;
             let is_open = schema.get("additionalProperties") != Some(&Value::Bool(false));
             if is_open && format.get("strict") == Some(&Value::Bool(true)) {
-                let problem = "In context=(), 'additionalProperties' is required to be supplied and to be false.";
+                let problem =
+                    "In context=(), 'additionalProperties' is required to be supplied and to be false.";
                 return Err(ApiError::wrong_value("text.format.schema", problem));
             }
             Ok(Some(schema))
@@ -191,9 +194,10 @@ fn tool<'a>(body: &'a Value, tools: &'a [Value], is_answered: bool) -> Result<Op
         Some(Value::String(word)) if word == "auto" || word == "required" => Ok(found),
         None => Ok(found),
         Some(Value::Object(_)) if wanted.is_some() && found.is_some() => Ok(found),
-        Some(_) => {
-            Err(ApiError::wrong_value("tool_choice", "Tool choice 'function' not found in 'tools' parameter."))
-        }
+        Some(_) => Err(ApiError::wrong_value(
+            "tool_choice",
+            "Tool choice 'function' not found in 'tools' parameter.",
+        )),
     }
     .map(|found| found.filter(|_| !is_answered))
 }

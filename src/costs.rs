@@ -1,0 +1,25 @@
+//! What doors refuse for what it would cost: what no model does for the most that a request may cost, and what a budget will not
+//! allow. The exact stop is where a call starts; this only spares the way there.
+
+use std::sync::Arc;
+
+use actors::{Estimator, budgets::Remaining};
+use futures_util::{FutureExt, future::ready};
+use gateway::CostCheck;
+use schemas::{Request, Tenant};
+
+/// Checks by the prices that `estimator` knows and by what `remaining` knows to be left.
+pub(crate) fn check(estimator: Estimator, remaining: Arc<Remaining>) -> CostCheck {
+    Arc::new(move |tenant: &Tenant, request: &Request| {
+        let is_bounded = remaining.is_bounded(tenant, request.sent_by.as_ref());
+        if !is_bounded && request.route.max_cost_usd.is_none() {
+            return ready(Ok(())).boxed();
+        }
+        let least = match estimator.least_cost(tenant, request) {
+            Ok(Some(least)) if is_bounded => least,
+            other => return ready(other.map(drop)).boxed(),
+        };
+        let (remaining, tenant, sent_by) = (Arc::clone(&remaining), tenant.clone(), request.sent_by.clone());
+        async move { remaining.check(&tenant, sent_by.as_ref(), least).await }.boxed()
+    })
+}
