@@ -70,6 +70,8 @@ fn rows() -> Vec<(Value, &'static str, &'static str)> {
         let url = format!("data:image/{kind};base64,iVBORw0KGgo=");
         saying(&json!([{"type": "image_url", "image_url": {"url": url}}]))
     };
+    let large = format!("data:image/png;base64,{}", "A".repeat(6 * 1024 * 1024));
+    let large = saying(&json!([{"type": "image_url", "image_url": {"url": large}}]));
     let tool = json!({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]});
     let clip = json!({"asset": {"type": "html", "html": "<p>x</p>"}, "start": 0, "length": 2});
     let endless = json!({"action": "video.render", "deadline_ms": 3_000,
@@ -79,10 +81,12 @@ fn rows() -> Vec<(Value, &'static str, &'static str)> {
         (chat("handless", &tool), "invalid_request", "tools"),
         (chat("small", &saying(&json!("word ".repeat(100)))), "invalid_request", "50"),
         (chat("claude", &seen("tiff")), "invalid_request", "`image/tiff`"),
+        (chat("claude", &large), "invalid_request", "image exceeds 5 MB maximum"),
         (chat("cut", &json!({})), "provider_unavailable", ""),
         (chat("malformed", &json!({})), "provider_error", ""),
         (chat("erring", &json!({})), "provider_unavailable", ""),
         (chat("truncated", &json!({"stream": false})), "provider_error", ""),
+        (chat("truncated", &json!({})), "provider_error", "in the middle"),
         (chat("page", &json!({})), "provider_unavailable", ""),
         (chat("spent", &json!({})), "provider_error", "quota"),
         (image("withheld-image"), "invalid_request", "withheld"),

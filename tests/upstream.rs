@@ -170,6 +170,44 @@ async fn a_tool_of_a_chat_is_called_through_anthropic_and_its_result_read() {
 }
 
 #[tokio::test]
+async fn what_was_thought_before_a_tool_was_called_comes_back_to_who_thought_it() {
+    let chain = start().await;
+    let parameters =
+        json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
+    let tool = json!({"type": "function", "function": {"name": "weather", "parameters": parameters}});
+    // Each refuses thoughts that are not its own, and Anthropic a turn that called a tool and lacks them.
+    for (model, fields) in [
+        ("claude", json!({"thinking": {"type": "enabled", "budget_tokens": 1024}})),
+        ("thinker", json!({"reasoning": {"effort": "low", "summary": "auto"}})),
+    ] {
+        for stream in [false, true] {
+            let mut body = json!({"model": model, "tools": [tool], "max_tokens": 2_000, "stream": stream,
+                "messages": [{"role": "user", "content": "x"}]});
+            body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let id = if stream {
+                joined(&chunks(&chain, &body).await, "/choices/0/delta/tool_calls/0/id")
+            } else {
+                let (_, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+                whole["choices"][0]["message"]["tool_calls"][0]["id"].as_str().unwrap().to_owned()
+            };
+            assert!(id.contains("--"), "{model}: {id}");
+            let call =
+                json!({"id": id, "type": "function", "function": {"name": "weather", "arguments": "{}"}});
+            let result = json!({"role": "tool", "tool_call_id": id, "content": "sunny"});
+            let said = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+            body["messages"] = json!([body["messages"][0], said, result]);
+            body["stream"] = json!(false);
+            let (status, answered) = chain.dynode.post("/v1/chat/completions", &body).await;
+            assert_eq!(
+                (status, &answered["choices"][0]["finish_reason"]),
+                (200, &json!("stop")),
+                "{answered:#}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_fails_at_anthropic_is_told_or_got_over() {
     let chain = start().await;
     let body = |model: &str, stream: bool| json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "x"}]});

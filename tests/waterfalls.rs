@@ -184,6 +184,34 @@ async fn every_action_is_done_by_the_first_of_its_waterfall() {
 }
 
 #[tokio::test]
+async fn a_server_of_ones_own_goes_first_whichever_api_it_speaks() {
+    http::install_crypto();
+    let mut serving = JoinSet::new();
+    let openai = vendor(&mut serving, "k-right", "").await;
+    let own = Provider::bind(Config::default()).await.unwrap();
+    let address = own.local_addr();
+    serving.spawn(own.serve(std::future::pending()));
+    for (kind, path) in [("openai_compatible", "/v1"), ("ollama", "/api")] {
+        let local = format!(
+            "[providers.local]\nkind = \"{kind}\"\nbase_url = \"http://{address}{path}\"\n\
+             models.chat = {{ upstream = \"sim\" }}\n\
+             models.embed = {{ upstream = \"sim\", action = \"embedding.query\" }}\n"
+        );
+        let dynode = start(&local, &BTreeMap::from([("openai", openai.clone())])).await;
+        for (index, (action, payload, _)) in rows().into_iter().take(2).enumerate() {
+            let (sent, posted) = (format!("sent-{index}"), format!("posted-{index}"));
+            let command = dynode.command(&["send", "--action", action, "--id", &sent, "--payload", "-"]);
+            run(command, &payload.to_string()).await.succeeded();
+            dynode.post("/v1/requests", &json!({"id": posted, "action": action, "payload": payload})).await;
+            for id in [&sent, &posted] {
+                let outcome = dynode.outcome(id).await;
+                assert_eq!(outcome["provider"], "local", "{kind}: {outcome:#}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_provider_without_a_key_is_left_out_and_told() {
     let mut serving = JoinSet::new();
     let address = vendor(&mut serving, "k-right", "tokens=7").await;

@@ -22,7 +22,8 @@
 //! | messages of one side in a row, tool results included | one turn |
 //! | empty texts | left out: the API takes none |
 //! | a last message of the assistant | sent as it is, without white space at its end: the answer goes on from there, where the model can |
-//! | earlier `reasoning` of the assistant | left out: without its signature, which we do not carry, the API takes none |
+//! | earlier `reasoning` of the assistant | left out: without its signature the API takes none |
+//! | thinking before calls of tools, with its signature, and what is redacted of it | carried in the id of the call, which the client sends back as it came; given back to the model that had it, unless thinking is turned off. More than 64 KiB is left out |
 //! | ids of tool calls | every character but letters, digits, `_` and `-` becomes `_` |
 //! | images | data URIs of JPEG, PNG, GIF, WebP and http(s) URLs; others refused. `detail` left out |
 //! | files | PDF and text as data URIs; others, and ids of files, refused |
@@ -45,7 +46,7 @@ use schemas::Action;
 
 use crate::{
     Adapter, Call, ConfigError, Error, Progressed, ProviderConfig, Remedy,
-    chat::{Ask, Framing, progress},
+    chat::{Ask, Framing, Origin, progress},
     deadline,
     endpoint::Endpoint,
 };
@@ -85,11 +86,12 @@ impl Anthropic {
         let payload = Payload::read(&call.payload)
             .map_err(|error| Error::new(self.name(), error.code, Remedy::Fatal, error.message))?;
         // What the sender wrote is quoted, and may be long.
-        let body = request::body(&ask, payload, self.version)
+        let origin = Origin::new(&self.endpoint.name, &ask.model);
+        let body = request::body(&ask, payload, self.version, &origin)
             .map_err(|why| self.endpoint.cannot(&self.endpoint.quote(&why)))?;
         let accept = if ask.streamed { "text/event-stream" } else { "application/json" };
         let response = self.endpoint.post("messages", accept, call, &body).await?;
-        let decoder = reply::Events::new(&self.endpoint);
+        let decoder = reply::Events::new(&self.endpoint, origin);
         Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response))
     }
 }

@@ -19,10 +19,12 @@ use crate::{
 };
 
 mod answer;
+mod carried;
 pub mod estimate;
 pub(crate) mod question;
 
 pub(crate) use answer::{Answer, of_call};
+pub(crate) use carried::Origin;
 
 /// How long the end of the body may follow the end mark. It usually does so within a millisecond, and only a body that
 /// was read to its end leaves its connection to the next call.

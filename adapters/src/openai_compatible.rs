@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use crate::{
     Adapter, Call, ConfigError, Error, Progressed, ProviderConfig,
-    chat::{Ask, Framing, progress},
+    chat::{Ask, Framing, Origin, progress},
     config::ChatApi,
     deadline, embeddings as vectors,
     endpoint::{Endpoint, KeyPlace, Manners},
@@ -76,9 +76,10 @@ impl OpenaiCompatible {
         let ask = Ask::new(call);
         let accept = if ask.streamed { "text/event-stream" } else { "application/json" };
         if self.responders.contains(&call.model) {
-            let body = responses::body(&self.endpoint, &ask, &call.payload, &self.chat_fields)?;
+            let origin = Origin::new(&self.endpoint.name, &ask.model);
+            let body = responses::body(&self.endpoint, &ask, &call.payload, &self.chat_fields, &origin)?;
             let response = self.endpoint.post("responses", accept, call, &body).await?;
-            let decoder = responses::Events::new(&self.endpoint);
+            let decoder = responses::Events::new(&self.endpoint, origin);
             return Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response));
         }
         let response = self

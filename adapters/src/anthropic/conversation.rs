@@ -6,23 +6,27 @@ use serde_json::{Value, json};
 
 use super::{
     media,
-    payload::{Message, Part, ToolCall},
+    payload::{FunctionCall, Message, Part},
 };
+use crate::chat::Origin;
 
 const USER: &str = "user";
 const ASSISTANT: &str = "assistant";
 
 /// A conversation as the API has it: no turn is empty, and none has the role of the one before it.
-#[derive(Debug, Default)]
-pub(super) struct Conversation {
+#[derive(Debug)]
+pub(super) struct Conversation<'o> {
     /// Blocks of text.
     pub(super) system: Vec<Value>,
     pub(super) turns: Vec<Value>,
+    /// Whose thoughts it takes back, and whether it does.
+    origin: &'o Origin,
+    thinks: bool,
 }
 
-impl Conversation {
-    pub(super) fn of(messages: Vec<Message>) -> Result<Self, String> {
-        let mut conversation = Self::default();
+impl<'o> Conversation<'o> {
+    pub(super) fn of(messages: Vec<Message>, origin: &'o Origin, thinks: bool) -> Result<Self, String> {
+        let mut conversation = Self { system: Vec::new(), turns: Vec::new(), origin, thinks };
         for message in messages {
             conversation.take(message)?;
         }
@@ -34,8 +38,11 @@ impl Conversation {
         match message.role {
             Role::System | Role::Developer => self.system.extend(blocks(message.content)?),
             Role::User => self.turn(USER, blocks(message.content)?),
-            Role::Assistant => self.turn(ASSISTANT, said(message)?),
-            Role::Tool => self.turn(USER, vec![result(message)?]),
+            Role::Assistant => {
+                let said = self.said(message)?;
+                self.turn(ASSISTANT, said);
+            }
+            Role::Tool => self.turn(USER, vec![result(message, self.origin)?]),
             Role::Function => return Err(older_form()),
         }
         Ok(())
@@ -53,6 +60,26 @@ impl Conversation {
             }
             _ => self.turns.push(json!({"role": role, "content": blocks})),
         }
+    }
+
+    /// What an assistant thought, as far as that came with a call, what it said, and then what it called.
+    fn said(&self, message: Message) -> Result<Vec<Value>, String> {
+        if message.function_call.is_some() {
+            return Err(older_form());
+        }
+        if message.audio.is_some() {
+            return Err("an anthropic provider does not take what was answered in speech".to_owned());
+        }
+        let mut said = blocks(message.content)?;
+        said.extend(message.refusal.and_then(text_block));
+        for (index, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
+            let (call_id, thoughts) = self.origin.split(&call.id);
+            // The thoughts before the first call were had before anything was said.
+            let at = if index == 0 { 0 } else { said.len() };
+            said.splice(at..at, thoughts.into_iter().filter(|block| self.thinks && is_thought(block)));
+            said.push(tool_use(id(call_id), call.function)?);
+        }
+        Ok(said)
     }
 
     /// What the assistant has begun must not end in white space: the API refuses to go on from there.
@@ -111,24 +138,13 @@ fn text_block(text: String) -> Option<Value> {
     (!text.is_empty()).then(|| json!({"type": "text", "text": text}))
 }
 
-/// What an assistant said, and then what it called.
-fn said(message: Message) -> Result<Vec<Value>, String> {
-    if message.function_call.is_some() {
-        return Err(older_form());
-    }
-    if message.audio.is_some() {
-        return Err("an anthropic provider does not take what was answered in speech".to_owned());
-    }
-    let mut said = blocks(message.content)?;
-    said.extend(message.refusal.and_then(text_block));
-    for call in message.tool_calls.unwrap_or_default() {
-        said.push(tool_use(call)?);
-    }
-    Ok(said)
+/// Whether a block is one that the API vouches for: a client may send anything as an id.
+fn is_thought(block: &Value) -> bool {
+    matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
 }
 
-fn tool_use(call: ToolCall) -> Result<Value, String> {
-    let Some(function) = call.function else {
+fn tool_use(id: String, function: Option<FunctionCall>) -> Result<Value, String> {
+    let Some(function) = function else {
         return Err("an anthropic provider takes calls of functions only".to_owned());
     };
     let input = match function.arguments.trim() {
@@ -140,12 +156,12 @@ fn tool_use(call: ToolCall) -> Result<Value, String> {
             )
         })?,
     };
-    Ok(json!({"type": "tool_use", "id": id(&call.id), "name": function.name, "input": input}))
+    Ok(json!({"type": "tool_use", "id": id, "name": function.name, "input": input}))
 }
 
-fn result(message: Message) -> Result<Value, String> {
+fn result(message: Message, origin: &Origin) -> Result<Value, String> {
     let call = message.tool_call_id.unwrap_or_default();
-    let mut result = json!({"type": "tool_result", "tool_use_id": id(&call)});
+    let mut result = json!({"type": "tool_result", "tool_use_id": id(origin.split(&call).0)});
     let content = blocks(message.content)?;
     if !content.is_empty() {
         result["content"] = content.into();

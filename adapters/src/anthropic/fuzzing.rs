@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant};
 use super::{reply::Events, version::Version};
 use crate::{
     Call, ConfigError, Error, Progress,
-    chat::{Ask, of_body, streamed},
+    chat::{Ask, Origin, of_body, streamed},
     deadline,
     endpoint::Endpoint,
     http, sse,
@@ -47,15 +47,20 @@ impl Replies {
     /// What a chat brings whose reply is a stream of these chunks. Must be called within a runtime with a clock.
     pub async fn streamed(&self, chunks: Vec<Bytes>) -> Vec<Result<Progress, Error>> {
         let frames = sse::read(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)));
-        let progressed = streamed(Arc::clone(&self.endpoint), ask(), Events::new(&self.endpoint), frames);
+        let decoder = Events::new(&self.endpoint, origin());
+        let progressed = streamed(Arc::clone(&self.endpoint), ask(), decoder, frames);
         deadline::bound(progressed, Instant::now() + CALL_TIME, "p").collect().await
     }
 
     /// What a chat brings whose reply is this body.
     #[must_use]
     pub fn whole(&self, body: &[u8]) -> Vec<Result<Progress, Error>> {
-        of_body(&self.endpoint, &ask(), Events::new(&self.endpoint), body)
+        of_body(&self.endpoint, &ask(), Events::new(&self.endpoint, origin()), body)
     }
+}
+
+fn origin() -> Origin {
+    Origin::new("p", "upstream")
 }
 
 fn ask() -> Ask {

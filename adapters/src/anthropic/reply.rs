@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use schemas::{ChatDelta, chat::FinishReason};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     usage::UsageReply,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error, Finished,
-    chat::{Answer, Ask, Decoder, of_call},
+    chat::{Answer, Ask, Decoder, Origin, of_call},
     endpoint::Endpoint,
     failure,
 };
@@ -28,16 +28,43 @@ pub(super) struct Events {
     usage: UsageReply,
     /// Which blocks are tool calls, by the numbers of both.
     calls: BTreeMap<u32, u32>,
+    origin: Origin,
+    /// What was thought since the last call, as the API wants it back with the next one.
+    thoughts: Vec<Thought>,
     over: bool,
 }
 
+/// A block of thinking.
+#[derive(Debug)]
+enum Thought {
+    /// What is shown of it, and what vouches for it.
+    Shown { thinking: String, signature: String },
+    /// What only the API can read.
+    Redacted(String),
+}
+
+impl Thought {
+    /// The block; none where nothing vouches for it.
+    fn block(self) -> Option<Value> {
+        match self {
+            Self::Shown { signature, .. } if signature.is_empty() => None,
+            Self::Shown { thinking, signature } => {
+                Some(json!({"type": "thinking", "thinking": thinking, "signature": signature}))
+            }
+            Self::Redacted(data) => Some(json!({"type": "redacted_thinking", "data": data})),
+        }
+    }
+}
+
 impl Events {
-    pub(super) fn new(endpoint: &Arc<Endpoint>) -> Self {
+    pub(super) fn new(endpoint: &Arc<Endpoint>, origin: Origin) -> Self {
         Self {
             endpoint: Arc::clone(endpoint),
             answer: Answer::default(),
             usage: UsageReply::default(),
             calls: BTreeMap::new(),
+            origin,
+            thoughts: Vec::new(),
             over: false,
         }
     }
@@ -63,7 +90,14 @@ impl Events {
     fn open(&mut self, index: u32, block: Block) -> Result<ChatDelta, Error> {
         Ok(match block {
             Block::Text { text } => ChatDelta::text(text),
-            Block::Thinking { thinking } => ChatDelta { reasoning: thinking, ..ChatDelta::default() },
+            Block::Thinking { thinking, signature } => {
+                self.thoughts.push(Thought::Shown { thinking: thinking.clone(), signature });
+                ChatDelta { reasoning: thinking, ..ChatDelta::default() }
+            }
+            Block::RedactedThinking { data } => {
+                self.thoughts.push(Thought::Redacted(data));
+                ChatDelta::default()
+            }
             Block::Other => ChatDelta::default(),
             Block::ToolUse { id, name, input } => {
                 let call = self.calls.len() as u32;
@@ -74,17 +108,28 @@ impl Events {
                 // In a stream the input comes in pieces, after an empty object that says nothing.
                 let input = input.filter(|input| input.as_object().is_none_or(|input| !input.is_empty()));
                 let arguments = input.filter(|input| !input.is_null()).map(|input| input.to_string());
+                let thoughts: Vec<_> = self.thoughts.drain(..).filter_map(Thought::block).collect();
+                let id = self.origin.join(&id, &thoughts);
                 of_call(call, Some((id, name)), arguments.unwrap_or_default())
             }
         })
     }
 
     /// What a piece adds to its block.
-    fn add(&self, index: u32, piece: Piece) -> ChatDelta {
+    fn add(&mut self, index: u32, piece: Piece) -> ChatDelta {
         match (piece, self.calls.get(&index)) {
             (Piece::TextDelta { text }, _) => ChatDelta::text(text),
-            (Piece::ThinkingDelta { thinking }, _) => {
-                ChatDelta { reasoning: thinking, ..ChatDelta::default() }
+            (Piece::ThinkingDelta { thinking: piece }, _) => {
+                if let Some(Thought::Shown { thinking, .. }) = self.thoughts.last_mut() {
+                    thinking.push_str(&piece);
+                }
+                ChatDelta { reasoning: piece, ..ChatDelta::default() }
+            }
+            (Piece::SignatureDelta { signature: piece }, _) => {
+                if let Some(Thought::Shown { signature, .. }) = self.thoughts.last_mut() {
+                    signature.push_str(&piece);
+                }
+                ChatDelta::default()
             }
             (Piece::InputJsonDelta { partial_json }, Some(call)) if !partial_json.is_empty() => {
                 of_call(*call, None, partial_json)

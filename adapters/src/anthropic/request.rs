@@ -8,7 +8,7 @@ use super::{
     tools::{self, Choice},
     version::Version,
 };
-use crate::chat::Ask;
+use crate::chat::{Ask, Origin};
 
 /// The longest answer where the payload names none. The API demands a limit, and the tokens of thinking count; beyond
 /// some 21,000 its own clients do not wait for an answer that is not streamed.
@@ -18,14 +18,15 @@ const MAX_TOKENS: u64 = 16_384;
 const TEMPERATURE_MAX: f64 = 1.0;
 
 /// The body that asks for what `payload` asks for.
-pub(super) fn body(ask: &Ask, payload: Payload, version: Version) -> Result<Value, String> {
+pub(super) fn body(ask: &Ask, payload: Payload, version: Version, origin: &Origin) -> Result<Value, String> {
     refuse(&payload)?;
     let tools = tools::offered(payload.tools.unwrap_or_default())?;
     let choice = tools::choice(payload.tool_choice.as_ref(), payload.parallel_tool_calls, !tools.is_empty())?;
     let (effort, thinking) = reasoning(payload.reasoning_effort.as_deref(), choice.as_ref())?;
     let thinking = payload.thinking.or(thinking);
     let format = format(payload.response_format.as_ref())?;
-    let conversation = Conversation::of(payload.messages)?;
+    let is_off = thinking.as_ref().is_some_and(|thinking| thinking["type"] == "disabled");
+    let conversation = Conversation::of(payload.messages, origin, !is_off)?;
 
     let mut body = Map::new();
     let mut set = |name: &str, value: Option<Value>| {

@@ -7,7 +7,8 @@
 //! | in the payload | rule |
 //! |---|---|
 //! | messages | items of `input`, each in its role; calls of tools and their results become items of their own |
-//! | earlier `reasoning` of the assistant | left out: it is no item that the API takes back without its own id |
+//! | earlier `reasoning` of the assistant | left out: it is no item that the API takes back |
+//! | reasoning before calls of tools, sealed by the API | carried in the id of the call, which the client sends back as it came; given back to the model that had it. More than 64 KiB is left out |
 //! | images, files | sent as they are, their `detail` too; speech refused |
 //! | `tools`, `tool_choice` | functions, flattened; others refused. `strict` is off unless it is asked for, as in chats |
 //! | `response_format` | becomes `text.format` |

@@ -26,7 +26,9 @@ pub(super) async fn list(State(sim): State<Arc<Sim>>, headers: HeaderMap) -> Res
     let dialect = Dialect::of(&headers);
     let data = || sim.models.iter().map(|id| model(dialect, id)).collect::<Vec<_>>();
     let models = || match dialect {
-        Dialect::OpenAi | Dialect::Gemini | Dialect::Ollama => json!({"object": "list", "data": data()}),
+        Dialect::OpenAi | Dialect::Responses | Dialect::Gemini | Dialect::Ollama => {
+            json!({"object": "list", "data": data()})
+        }
         Dialect::Anthropic => {
             let (first, last) = (sim.models.first(), sim.models.last());
             json!({"data": data(), "has_more": false, "first_id": first, "last_id": last})
@@ -70,7 +72,7 @@ fn answer(
 
 fn model(dialect: Dialect, id: &str) -> Value {
     match dialect {
-        Dialect::OpenAi | Dialect::Gemini | Dialect::Ollama => {
+        Dialect::OpenAi | Dialect::Responses | Dialect::Gemini | Dialect::Ollama => {
             json!({"id": id, "object": "model", "created": CREATED_UNIX_SECONDS, "owned_by": "dynode-sim"})
         }
         Dialect::Anthropic => {

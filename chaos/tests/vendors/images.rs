@@ -36,6 +36,27 @@ async fn ideogram_makes_images_of_openais_payload() {
 }
 
 #[tokio::test]
+async fn ideogram_remixes_an_image_and_edits_it_where_a_mask_lets_it() {
+    let vendor = ideogram().await;
+    let image = "data:image/png;base64,iVBORw0KGgo=";
+    let rows = [
+        (json!({"image": image, "image_weight": 30}), "remix"),
+        (json!({"image": image, "mask": image, "size": "1024x1024"}), "edit"),
+        (json!({"image": null}), "generate"),
+    ];
+    for (mut payload, path) in rows {
+        payload["prompt"] = json!("a cat");
+        let brought = vendor.call(IMAGE, "ideogram-v3", payload, "", "").await;
+        assert_eq!(brought.files().len(), 1, "{path}");
+        let asked = vendor.paths().into_iter().rfind(|path| path.starts_with("/ideogram")).unwrap();
+        assert_eq!(asked, format!("/ideogram/v1/ideogram-v3/{path}"));
+    }
+    let payload = json!({"prompt": "a cat", "mask": image});
+    let brought = vendor.call(IMAGE, "ideogram-v3", payload, "", "").await;
+    brought.failed(InvalidRequest, FallBack, "a mask needs an image");
+}
+
+#[tokio::test]
 async fn ideogram_withholds_with_a_good_status() {
     let vendor = ideogram().await;
     let one = vendor.call(IMAGE, "ideogram-v3", json!({"prompt": "x"}), "", "withheld").await;

@@ -298,3 +298,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_thought_before_a_call_travels_in_its_id() {
+    let thought = json!({"type": "thinking", "thinking": "hm, well", "signature": "sig"});
+    let redacted = json!({"type": "redacted_thinking", "data": "d"});
+    let call = json!({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"a": 1}});
+    let origin = Origin::new("p", "upstream");
+    let events = [
+        start(),
+        open(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm, "}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "well"}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "sig"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        open(1, redacted.clone()),
+        open(2, call.clone()),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+        json!({"type": "message_stop"}),
+    ];
+    let whole_message = json!({"type": "message", "model": "m", "content": [thought, redacted, call],
+        "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 1}});
+    for items in [of_events(&events), whole(whole_message)] {
+        let (output, ..) = finished(&items);
+        assert_eq!(output.reasoning, "hm, well");
+        let (id, thoughts) = origin.split(&output.tool_calls[0].id);
+        assert_eq!((id, thoughts), ("toolu_1", vec![thought.clone(), redacted.clone()]));
+    }
+    let unsigned = json!({"type": "message", "model": "m", "stop_reason": "tool_use",
+        "content": [{"type": "thinking", "thinking": "hm", "signature": ""}, call]});
+    assert_eq!(finished(&whole(unsigned)).0.tool_calls[0].id, "toolu_1");
+}

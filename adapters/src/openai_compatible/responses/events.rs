@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::wire::{Event, Item, Piece, Response};
 use crate::{
     Error, Finished,
-    chat::{Answer, Ask, Decoder, of_call},
+    chat::{Answer, Ask, Decoder, Origin, of_call},
     endpoint::Endpoint,
     failure,
 };
@@ -24,13 +24,16 @@ pub(in super::super) struct Events {
     answer: Answer,
     /// Which items are tool calls, by the numbers of both.
     calls: BTreeMap<u32, u32>,
+    origin: Origin,
+    /// What was thought since the last call, as the API takes it back with the next one.
+    thoughts: Vec<Value>,
     over: bool,
 }
 
 impl Events {
-    pub(in super::super) fn new(endpoint: &Arc<Endpoint>) -> Self {
-        let endpoint = Arc::clone(endpoint);
-        Self { endpoint, answer: Answer::default(), calls: BTreeMap::new(), over: false }
+    pub(in super::super) fn new(endpoint: &Arc<Endpoint>, origin: Origin) -> Self {
+        let (endpoint, answer) = (Arc::clone(endpoint), Answer::default());
+        Self { endpoint, answer, calls: BTreeMap::new(), origin, thoughts: Vec::new(), over: false }
     }
 
     /// Reads one JSON text; one that tells of an error is that error.
@@ -56,19 +59,35 @@ impl Events {
             let why = format!("calls more than {TOOL_CALLS_MAX} tools, or two in item {index}");
             return Err(self.endpoint.nonsense(&format!("sent a broken answer: it {why}")));
         }
+        let call_id = self.origin.join(&call_id, &std::mem::take(&mut self.thoughts));
         Ok(of_call(call, Some((call_id, name)), arguments))
     }
 
     /// What an item brings as it ends: a call whose arguments did not come in pieces has them here.
-    fn close(&self, index: u32, item: Item) -> ChatDelta {
-        let (Some(call), Item::FunctionCall { arguments, .. }) = (self.calls.get(&index), item) else {
-            return ChatDelta::default();
+    fn close(&mut self, index: u32, item: Item) -> ChatDelta {
+        let (call, arguments) = match (self.calls.get(&index), item) {
+            (Some(call), Item::FunctionCall { arguments, .. }) => (call, arguments),
+            (_, item) => {
+                self.keep(&item);
+                return ChatDelta::default();
+            }
         };
         let known = self.answer.output().tool_calls.get(*call as usize);
         match known.is_some_and(|known| known.arguments.is_empty()) {
             true if arguments.is_empty() => of_call(*call, None, "{}".to_owned()),
             true => of_call(*call, None, arguments),
             false => ChatDelta::default(),
+        }
+    }
+
+    /// Keeps what was thought, where the API sealed it.
+    fn keep(&mut self, item: &Item) {
+        if let Item::Reasoning { id, summary, encrypted_content: Some(sealed) } = item {
+            let summary: Vec<_> =
+                summary.iter().map(|it| json!({"type": "summary_text", "text": it.text})).collect();
+            let item =
+                json!({"type": "reasoning", "id": id, "summary": summary, "encrypted_content": sealed});
+            self.thoughts.push(item);
         }
     }
 
@@ -149,9 +168,10 @@ impl Decoder for Events {
 impl Events {
     /// What an item brings that comes in one piece.
     fn item(&mut self, index: u32, item: Item) -> Result<Vec<ChatDelta>, Error> {
+        self.keep(&item);
         Ok(match item {
             Item::Message { content } => content.into_iter().map(piece).collect(),
-            Item::Reasoning { summary } => {
+            Item::Reasoning { summary, .. } => {
                 let thought =
                     |it: super::wire::Thought| ChatDelta { reasoning: it.text, ..ChatDelta::default() };
                 summary.into_iter().map(thought).collect()

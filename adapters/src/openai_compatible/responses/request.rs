@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::super::chat;
-use crate::{Error, chat::Ask, chat::question, endpoint::Endpoint};
+use crate::{Error, chat::Ask, chat::Origin, chat::question, endpoint::Endpoint};
 
 /// Fields that are sent under the name that they have.
 const SAME: [&str; 12] = [
@@ -47,6 +47,7 @@ pub(in super::super) fn body(
     ask: &Ask,
     payload: &Value,
     fields: &BTreeMap<String, Value>,
+    origin: &Origin,
 ) -> Result<Value, Error> {
     let known: Vec<&str> = SAME.into_iter().chain(READ).collect();
     question::check_fields(endpoint, payload, &known)?;
@@ -67,7 +68,7 @@ pub(in super::super) fn body(
         .filter(|(_, value)| !value.is_null())
         .collect();
     body.insert("model".into(), ask.model.as_str().into());
-    body.insert("input".into(), input(endpoint, payload)?.into());
+    body.insert("input".into(), input(endpoint, payload, origin)?.into());
     body.insert("store".into(), (payload.get("store") == Some(&Value::Bool(true))).into());
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -93,17 +94,17 @@ pub(in super::super) fn body(
 }
 
 /// The messages as items.
-fn input(endpoint: &Endpoint, payload: &Value) -> Result<Vec<Value>, Error> {
+fn input(endpoint: &Endpoint, payload: &Value, origin: &Origin) -> Result<Vec<Value>, Error> {
     let messages = payload.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let mut items = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
-        let at = At { endpoint, index };
+        let at = At { endpoint, index, origin };
         match message["role"].as_str().unwrap_or_default() {
             role @ ("system" | "developer" | "user") => at.heard(role, message, &mut items)?,
             "assistant" => at.said(message, &mut items)?,
             "tool" => {
                 let output = at.plain(message)?;
-                let call = chat::short(message["tool_call_id"].as_str().unwrap_or_default());
+                let call = at.call_id(message["tool_call_id"].as_str().unwrap_or_default()).0;
                 items.push(json!({"type": "function_call_output", "call_id": call, "output": output}));
             }
             "function" => return Err(at.cannot(": takes no `function` messages, the older form of `tool`")),
@@ -117,6 +118,7 @@ fn input(endpoint: &Endpoint, payload: &Value) -> Result<Vec<Value>, Error> {
 struct At<'e> {
     endpoint: &'e Endpoint,
     index: usize,
+    origin: &'e Origin,
 }
 
 impl At<'_> {
@@ -138,11 +140,20 @@ impl At<'_> {
         Ok(())
     }
 
+    /// The id of a call, and what was thought before it, where that came with it.
+    fn call_id(&self, id: &str) -> (String, Vec<Value>) {
+        let (id, thoughts) = self.origin.split(id);
+        // A client may send anything as an id.
+        let thoughts = thoughts.into_iter().filter(|item| item["type"] == "reasoning");
+        (chat::short(id), thoughts.collect())
+    }
+
     /// What the model said, and then what it called.
     fn said(&self, message: &Value, items: &mut Vec<Value>) -> Result<(), Error> {
         if message.get("function_call").is_some_and(Value::is_object) {
             return Err(self.cannot(".function_call: is the older form of `tool_calls`; use that"));
         }
+        let begin = items.len();
         let mut content = Vec::new();
         for part in self.parts(message)? {
             match (part["text"].as_str(), part["refusal"].as_str()) {
@@ -160,14 +171,18 @@ impl At<'_> {
         if !content.is_empty() {
             items.push(json!({"type": "message", "role": "assistant", "content": content}));
         }
-        for call in message["tool_calls"].as_array().into_iter().flatten() {
+        for (index, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
             let Some(name) = call["function"]["name"].as_str() else {
                 return Err(self.cannot(".tool_calls: only calls of functions can be told again"));
             };
             let arguments = call["function"]["arguments"].as_str().filter(|text| !text.trim().is_empty());
+            let (call_id, thoughts) = self.call_id(call["id"].as_str().unwrap_or_default());
+            // The thoughts before the first call were had before anything was said.
+            let place = if index == 0 { begin } else { items.len() };
+            items.splice(place..place, thoughts);
             items.push(json!({
                 "type": "function_call",
-                "call_id": chat::short(call["id"].as_str().unwrap_or_default()),
+                "call_id": call_id,
                 "name": name,
                 "arguments": arguments.unwrap_or("{}"),
             }));

@@ -60,7 +60,11 @@ pub(super) enum Item {
     },
     Reasoning {
         #[serde(default)]
+        id: String,
+        #[serde(default)]
         summary: Vec<Thought>,
+        /// All that was thought, for the API alone.
+        encrypted_content: Option<String>,
     },
     FunctionCall {
         call_id: String,

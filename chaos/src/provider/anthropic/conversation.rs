@@ -6,11 +6,15 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Version;
+use super::message::{SIGNATURE, THINKING};
 use crate::provider::errors::ApiError;
 use crate::provider::fields::{estimate_tokens, list};
 
 /// Tokens that each message costs beside its text.
 const MESSAGE_OVERHEAD_TOKENS: u32 = 4;
+
+/// The largest image, in bytes.
+const IMAGE_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// What the answer depends on.
 #[derive(Debug, Default)]
@@ -19,6 +23,8 @@ pub(super) struct Conversation<'a> {
     /// The texts of all turns.
     pub(super) texts: Vec<&'a str>,
     pub(super) ends_with_a_result: bool,
+    /// Where the last turn of the assistant called a tool and did not begin with what it thought: the kind of its first block.
+    pub(super) called_without_a_thought: Option<(usize, &'a str)>,
 }
 
 pub(super) fn read(body: &Value, version: Version) -> Result<Conversation<'_>, ApiError> {
@@ -32,6 +38,11 @@ pub(super) fn read(body: &Value, version: Version) -> Result<Conversation<'_>, A
         let turn = Turn::read(index, message, version)?;
         turn.check_results(&open)?;
         open = turn.ids("tool_use", "id");
+        if !turn.is_user {
+            let first = turn.blocks.first().and_then(|block| block["type"].as_str()).unwrap_or_default();
+            let is_bare = !open.is_empty() && !first.ends_with("thinking");
+            conversation.called_without_a_thought = is_bare.then_some((index, first));
+        }
         conversation.tokens = conversation.tokens.saturating_add(MESSAGE_OVERHEAD_TOKENS + turn.tokens());
         conversation.texts.extend(turn.texts());
         conversation.ends_with_a_result = turn.blocks.iter().any(|block| block["type"] == "tool_result");
@@ -113,6 +124,10 @@ impl<'a> Turn<'a> {
         match (block["type"].as_str().unwrap_or_default(), self.is_user) {
             ("text", _) if has("text") => Ok(()),
             ("text", _) => wrong("", "text content blocks must be non-empty"),
+            ("image", true) if bytes_of(block) > IMAGE_BYTES_MAX => wrong(
+                ".image.source.base64",
+                &format!("image exceeds 5 MB maximum: {} bytes > {IMAGE_BYTES_MAX} bytes", bytes_of(block)),
+            ),
             ("image", true) => {
                 source(&block["source"], &["image/jpeg", "image/png", "image/gif", "image/webp"])
                     .or_else(|problem| wrong(".source", problem))
@@ -124,8 +139,11 @@ impl<'a> Turn<'a> {
             ("tool_result", true) if has("tool_use_id") => Ok(()),
             ("tool_use", false) if has("id") && has("name") && block["input"].is_object() => Ok(()),
             ("tool_use", false) => wrong(".tool_use.input", "Input should be a valid dictionary"),
-            ("thinking", false) if has("signature") => Ok(()),
-            ("thinking", false) => wrong(".signature", "Field required"),
+            ("thinking", false) if !has("signature") => wrong(".signature", "Field required"),
+            ("thinking", false) if block["signature"] != SIGNATURE || !is_ours(&block["thinking"]) => {
+                wrong("", "Invalid `signature` in `thinking` block")
+            }
+            ("thinking", false) => Ok(()),
             ("redacted_thinking", false) => Ok(()),
             (kind, _) => wrong(
                 "",
@@ -164,6 +182,16 @@ impl<'a> Turn<'a> {
     fn tokens(&self) -> u32 {
         self.texts().fold(0, |sum, text| sum.saturating_add(estimate_tokens(text)))
     }
+}
+
+/// How large an image inside the request is, as the API counts it: in base64.
+fn bytes_of(image: &Value) -> usize {
+    image["source"]["data"].as_str().map_or(0, str::len)
+}
+
+/// Whether this is what was thought here; where it was not shown there is nothing.
+fn is_ours(thinking: &Value) -> bool {
+    thinking.as_str().is_some_and(|thinking| thinking.is_empty() || thinking == THINKING.concat())
 }
 
 /// A source is data of a known kind, or an address.

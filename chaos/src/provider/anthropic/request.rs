@@ -55,6 +55,16 @@ impl<'a> MessageRequest<'a> {
         let conversation = conversation::read(body, version)?;
         let thinking = present(body, "thinking").map(|thinking| &thinking["type"]);
         let thinks = thinking.is_some_and(|kind| kind == "enabled" || kind == "adaptive");
+        if let Some((index, first)) = conversation.called_without_a_thought
+            && thinking.is_some_and(|kind| kind == "enabled")
+        {
+            let problem = format!(
+                "Expected `thinking` or `redacted_thinking`, but found `{first}`. When `thinking` is enabled, a final \
+                 `assistant` message must start with a thinking block (preceeding the lastmost set of `tool_use` and \
+                 `tool_result` blocks)."
+            );
+            return Err(ApiError::wrong_value(&format!("messages.{index}.content.0.type"), &problem));
+        }
         let tool = tool(body, &conversation, thinks)?;
         check_output(body)?;
         Ok(Self {

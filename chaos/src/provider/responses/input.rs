@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::item::SEALED;
 use crate::provider::errors::ApiError;
 use crate::provider::fields::present;
 
@@ -52,7 +53,7 @@ pub(super) fn read(body: &Value) -> Result<Input<'_>, ApiError> {
                 input.texts.push(text(item, &path, "output")?);
                 input.is_answered = true;
             }
-            (Some("reasoning"), _) => drop(text(item, &path, "id")?),
+            (Some("reasoning"), _) => reasoning(item, &path)?,
             _ => {
                 let problem =
                     "the simulator knows messages, reasoning, calls of functions and their results.";
@@ -68,6 +69,22 @@ pub(super) fn read(body: &Value) -> Result<Input<'_>, ApiError> {
         return Err(ApiError::wrong_value("input", &format!("No tool output found for function call {id}.")));
     }
     Ok(input)
+}
+
+/// Thoughts are taken back sealed as they were: none are kept here.
+fn reasoning(item: &Value, path: &str) -> Result<(), ApiError> {
+    let id = text(item, path, "id")?;
+    match present(item, "encrypted_content") {
+        Some(sealed) if *sealed == SEALED => Ok(()),
+        Some(_) => {
+            let problem = format!("The encrypted content for item {id} could not be verified.");
+            Err(ApiError::wrong_value(&format!("{path}.encrypted_content"), &problem))
+        }
+        None => {
+            let problem = format!("Item with id '{id}' not found. Items are not persisted.");
+            Err(ApiError::wrong_value("input", &problem))
+        }
+    }
 }
 
 /// A text that must be there.

@@ -9,7 +9,7 @@ use crate::provider::said::{Said, THOUGHTS};
 use crate::provider::tool::ToolCall;
 
 /// What the thoughts are sealed as.
-const SEALED: &str = "gAAAAABsimulated";
+pub(super) const SEALED: &str = "gAAAAABsimulated";
 
 /// The response without output and without end: how it begins. What was asked for stands in it again.
 pub(super) fn shell(ask: &Ask, request: &Request<'_>) -> Value {

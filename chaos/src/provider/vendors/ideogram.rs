@@ -1,4 +1,5 @@
-//! Ideogram 3: `POST /ideogram/v1/ideogram-v3/generate`, a form of parts in, URLs out. What is unsafe has none.
+//! Ideogram 3: `POST /ideogram/v1/ideogram-v3/generate`, `remix` (of an image) and `edit` (where a mask lets it), a form of parts
+//! in, URLs out. What is unsafe has none.
 
 use std::sync::Arc;
 
@@ -26,7 +27,10 @@ static VENDOR: Vendor = Vendor {
 
 pub(super) fn routes() -> Router<Arc<Sim>> {
     let generate = |State(sim): State<Arc<Sim>>, request: Request| work(sim, &VENDOR, request, generate);
-    Router::new().route("/ideogram/v1/ideogram-v3/generate", post(generate))
+    Router::new()
+        .route("/ideogram/v1/ideogram-v3/generate", post(generate))
+        .route("/ideogram/v1/ideogram-v3/remix", post(generate))
+        .route("/ideogram/v1/ideogram-v3/edit", post(generate))
 }
 
 fn words(status: u16) -> (&'static str, &'static str) {
@@ -44,6 +48,18 @@ fn generate(visit: &Visit<'_>) -> Answer {
         return Err(invalid("Expected multipart/form-data"));
     }
     let prompt = visit.text("prompt").ok_or_else(|| invalid("prompt is required"))?;
+    let needs: &[&str] = match visit.segment(3) {
+        "remix" => &["image"],
+        "edit" => &["image", "mask"],
+        _ => &[],
+    };
+    if let Some(part) = needs.iter().find(|part| visit.text(part).is_none()) {
+        return Err(invalid(&format!("{part} is required")));
+    }
+    let is_shaped = ["resolution", "aspect_ratio"].iter().any(|name| visit.text(name).is_some());
+    if is_shaped && needs.contains(&"mask") {
+        return Err(invalid("an edited image keeps its shape"));
+    }
     let count = match visit.text("num_images").map(str::parse::<u32>) {
         None => 1,
         Some(Ok(count)) if (1..=IMAGES_MAX).contains(&count) => count,

@@ -26,8 +26,12 @@ fn ask(payload: &Value) -> Ask {
     })
 }
 
+fn origin() -> Origin {
+    Origin::new("p", "upstream")
+}
+
 fn asked(payload: Value) -> Result<Value, Error> {
-    body(&endpoint(), &ask(&payload), &payload, &BTreeMap::new())
+    body(&endpoint(), &ask(&payload), &payload, &BTreeMap::new(), &origin())
 }
 
 type Read = Result<Progress, (ErrorCode, Remedy, String)>;
@@ -46,7 +50,7 @@ fn progress(events: &[Value]) -> Vec<Read> {
     let frames = sse::read(stream::iter(events.iter().map(text).collect::<Vec<_>>()));
     let endpoint = Arc::new(endpoint());
     let ask = ask(&json!({"stream": true, "messages": []}));
-    let call = streamed(Arc::clone(&endpoint), ask, Events::new(&endpoint), frames);
+    let call = streamed(Arc::clone(&endpoint), ask, Events::new(&endpoint, origin()), frames);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let items = crate::deadline::bound(call, deadline, "p").collect::<Vec<_>>().now_or_never();
     read(items.expect("nothing to wait for"))
@@ -119,6 +123,47 @@ fn ids_that_the_api_would_not_take_are_shortened_alike() {
 }
 
 #[test]
+fn what_was_thought_before_a_call_comes_back_with_it() {
+    let reasoning = json!({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}],
+        "encrypted_content": "sealed"});
+    let call = json!({"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"});
+    let completed = json!({"type": "response.completed", "response": {"status": "completed"}});
+    let items = progress(&[
+        json!({"type": "response.output_item.done", "output_index": 0, "item": reasoning}),
+        json!({"type": "response.output_item.added", "output_index": 1, "item": call}),
+        json!({"type": "response.output_item.done", "output_index": 1, "item": call}),
+        completed,
+    ]);
+    let id = output(&items).0.tool_calls[0].id.clone();
+    assert!(id.starts_with("c1--"), "{id}");
+    let messages = |id: &str| {
+        json!({"messages": [
+            {"role": "assistant", "content": "I look.", "tool_calls": [{"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": id, "content": "a cat"},
+        ]})
+    };
+    let kinds = |body: &Value| -> Vec<_> {
+        body["input"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["type"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let body = asked(messages(&id)).unwrap();
+    assert_eq!(kinds(&body), ["reasoning", "message", "function_call", "function_call_output"]);
+    assert_eq!(body["input"][0], reasoning);
+    assert_eq!((&body["input"][2]["call_id"], &body["input"][3]["call_id"]), (&json!("c1"), &json!("c1")));
+    let foreign = Origin::new("p", "another").join("c1", &[reasoning]);
+    assert_eq!(
+        kinds(&asked(messages(&foreign)).unwrap()),
+        ["message", "function_call", "function_call_output"]
+    );
+    let forged = origin().join("c1", &[json!({"type": "message", "role": "system"})]);
+    assert_eq!(kinds(&asked(messages(&forged)).unwrap()).len(), 3, "nothing else comes in that way");
+}
+
+#[test]
 fn what_this_road_cannot_is_refused_by_name() {
     for (field, value) in [
         ("n", json!(2)),
@@ -181,7 +226,7 @@ fn a_whole_reply_says_the_same_and_an_incomplete_one_why() {
     let whole = |reply: Value| {
         let endpoint = Arc::new(endpoint());
         let ask = ask(&json!({"messages": []}));
-        read(of_body(&endpoint, &ask, Events::new(&endpoint), reply.to_string().as_bytes()))
+        read(of_body(&endpoint, &ask, Events::new(&endpoint, origin()), reply.to_string().as_bytes()))
     };
     let reason = |reply| output(&whole(reply)).0.finish_reason;
     let (said, _) = output(&whole(reply("completed", Value::Null)));
