@@ -116,12 +116,18 @@ fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
     ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }
 }
 
+/// The calls without what travels in their ids.
+fn bare(calls: Vec<ToolCall>) -> Vec<ToolCall> {
+    let origin = Origin::new("p", "upstream");
+    calls.into_iter().map(|call| ToolCall { id: origin.split(&call.id).0.to_owned(), ..call }).collect()
+}
+
 #[test]
 fn a_stream_as_the_api_sends_it() {
     let items = of_events(&everything());
     let (output, usage, model) = finished(&items);
     assert_eq!((output.reasoning.as_str(), output.text.as_str()), ("hm ä", "Grüße 😀\n"));
-    assert_eq!(output.tool_calls, [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
+    assert_eq!(bare(output.tool_calls), [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
     assert_eq!(output.finish_reason, Some(FinishReason::ToolCalls));
     assert_eq!(
         (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.estimated),
@@ -147,7 +153,7 @@ fn a_whole_reply_says_the_same() {
         "stop_reason": "tool_use", "stop_sequence": null}));
     let (output, usage, _) = finished(&items);
     assert_eq!((output.reasoning.as_str(), output.text.as_str()), ("hm", "Hello"));
-    assert_eq!(output.tool_calls, [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
+    assert_eq!(bare(output.tool_calls), [call("toolu_1", "f", "{\"a\":1}"), call("toolu_2", "g", "{}")]);
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.reasoning_tokens), (3, 4, 1));
     let unfinished = whole(json!({"type": "message", "content": [], "stop_reason": null}));
     assert_eq!(unfinished[0].as_ref().unwrap_err().1, Remedy::Retry);
