@@ -62,6 +62,12 @@ async fn the_openai_sdk_takes_images_and_speech_of_the_simulator() {
 }
 
 #[tokio::test]
+async fn the_openai_sdk_takes_chats_and_embeddings_of_the_simulator() {
+    let simulator = Simulator::start().await;
+    python("openai_simulated_chat_sdk.py", &[&simulator.url()]).await;
+}
+
+#[tokio::test]
 async fn the_openai_sdk_takes_responses_of_the_simulator() {
     let simulator = Simulator::start().await;
     python("openai_simulated_responses_sdk.py", &[&simulator.url()]).await;

@@ -1,7 +1,10 @@
 //! The promises of the trait. Each check is written once and met by every kind of provider.
 
+use std::io::Write;
+
 use adapters::Remedy;
 use schemas::{ErrorCode, chat::FinishReason};
+use tempfile::NamedTempFile;
 
 use super::{
     anthropic, gemini, ollama, responses,
@@ -25,8 +28,56 @@ pub(super) enum Scene {
 struct Stage {
     adapter: Arc<dyn Adapter>,
     call: Call,
-    /// Lives as long as the stage.
+    /// These live as long as the stage.
     _server: Option<Server>,
+    _file: Option<NamedTempFile>,
+}
+
+/// OpenAI's API, described by a file: what it can be asked for without tools.
+const FILE: &str = r#"
+[models]
+m = { call = "chat" }
+[calls.chat]
+action = "chat.completion"
+[calls.chat.request]
+path = "chat/completions"
+json = { messages = "{{ payload.messages }}", stream = "{{ payload.stream | default(false) }}" }
+[calls.chat.reply]
+text = "{{ reply.choices[0].message.content }}"
+finish_reason = "{{ reply.choices[0].finish_reason }}"
+usage = { input_tokens = "{{ reply.usage.prompt_tokens }}", output_tokens = "{{ reply.usage.completion_tokens }}" }
+[calls.chat.stream]
+framing = "events"
+text = "{{ reply.choices[0].delta.content }}"
+finish_reason = "{{ reply.choices[0].finish_reason }}"
+[calls.vectors]
+action = "embedding.query"
+[calls.vectors.request]
+path = "embeddings"
+json = { input = "{{ payload.input }}" }
+[calls.vectors.reply]
+vectors = "{{ reply.data | map(attribute='embedding') | list }}"
+usage.input_tokens = "{{ reply.usage.prompt_tokens }}"
+"#;
+
+/// A provider by a file in that scene; none where a file cannot say it.
+async fn by_file(scene: Scene) -> Option<Stage> {
+    let acts = match scene {
+        Scene::CallsATool => return None,
+        Scene::Embeds => {
+            let data = json!([{"embedding": [1, 0, 0, 0]}, {"embedding": [0.5, 0.5, 0.5, 0.5]}]);
+            vec![reply(200, "", &json!({"data": data, "usage": {"prompt_tokens": 2}}).to_string())]
+        }
+        scene => acts(scene),
+    };
+    let call = if matches!(scene, Scene::Embeds) { "vectors" } else { "chat" };
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(
+        FILE.replace("m = { call = \"chat\" }", &format!("m = {{ call = \"{call}\" }}")).as_bytes(),
+    )
+    .unwrap();
+    let stage = over_http("dynamic", scene, acts, json!({"file": file.path()})).await;
+    Some(Stage { _file: Some(file), ..stage })
 }
 
 fn simulated(scene: Scene) -> Stage {
@@ -43,21 +94,18 @@ fn simulated(scene: Scene) -> Stage {
     };
     let action = if matches!(scene, Scene::Embeds) { Action::EmbeddingQuery } else { Action::ChatCompletion };
     let adapter = provider(json!({"kind": "simulated", "models": {"m": {"action": action}}}));
-    Stage { adapter, call: call(scene, fields), _server: None }
+    Stage { adapter, call: call(scene, fields), _server: None, _file: None }
 }
 
-async fn over_http(kind: &str, scene: Scene, acts: Vec<Act>) -> Stage {
+async fn over_http(kind: &str, scene: Scene, acts: Vec<Act>, more: Value) -> Stage {
     let fields = match scene {
         Scene::Answers | Scene::Refuses | Scene::Embeds => json!({}),
         _ => json!({"stream": true}),
     };
     let server = Server::start(acts).await;
-    let (kind, model) = match kind {
-        "responses" => ("openai_compatible", json!({"api": "responses"})),
-        kind => (kind, json!({})),
-    };
-    let table = json!({"kind": kind, "base_url": server.base_url, "models": {"m": model}});
-    Stage { adapter: provider(table), call: call(scene, fields), _server: Some(server) }
+    let mut table = json!({"kind": kind, "base_url": server.base_url, "models": {"m": {}}});
+    table.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Stage { adapter: provider(table), call: call(scene, fields), _server: Some(server), _file: None }
 }
 
 fn call(scene: Scene, fields: Value) -> Call {
@@ -133,14 +181,19 @@ fn acts(scene: Scene) -> Vec<Act> {
 /// Runs `check` on every kind of provider in that scene, where it knows the scene.
 async fn on_all(scene: Scene, check: impl AsyncFn(&str, Stage)) {
     check("simulated", simulated(scene)).await;
-    check("openai_compatible", over_http("openai_compatible", scene, acts(scene)).await).await;
-    check("gemini", over_http("gemini", scene, gemini::acts(scene)).await).await;
-    check("ollama", over_http("ollama", scene, ollama::acts(scene)).await).await;
+    let none = || json!({});
+    check("openai_compatible", over_http("openai_compatible", scene, acts(scene), none()).await).await;
+    check("gemini", over_http("gemini", scene, gemini::acts(scene), none()).await).await;
+    check("ollama", over_http("ollama", scene, ollama::acts(scene), none()).await).await;
     if let Some(acts) = anthropic::acts(scene) {
-        check("anthropic", over_http("anthropic", scene, acts).await).await;
+        check("anthropic", over_http("anthropic", scene, acts, none()).await).await;
     }
     if let Some(acts) = responses::acts(scene) {
-        check("responses", over_http("responses", scene, acts).await).await;
+        let models = json!({"models": {"m": {"api": "responses"}}});
+        check("responses", over_http("openai_compatible", scene, acts, models).await).await;
+    }
+    if let Some(stage) = by_file(scene).await {
+        check("dynamic", stage).await;
     }
 }
 
