@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use actors::ProviderLimits;
+use actors::{BudgetConfig, ProviderLimits};
 use adapters::{ProviderConfig, Registry};
-use schemas::{Action, ErrorCode, Outcome, Status};
+use schemas::{Action, ErrorCode, Outcome, Status, Tenant};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -92,6 +92,28 @@ async fn requests_at_once_do_not_overrun_a_budget_and_what_they_did_not_need_is_
     check_refused(&outcomes);
     let cost = cost(&outcomes);
     assert!(cost <= 0.1 && cost > 0.1 - MOST, "{cost}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn doors_refuse_what_would_be_refused_and_nothing_else() {
+    let engine = engine(json!([budget("acme", "day", 0.05)])).await;
+    let remaining = engine.remaining();
+    let [acme, other] = ["acme", "other"].map(|tenant| Tenant::new(tenant).unwrap());
+    assert!(remaining.is_bounded(&acme, None) && !remaining.is_bounded(&other, None));
+    let check = async |cost_usd: f64| remaining.check(&acme, None, cost_usd).await;
+    assert_eq!(check(0.05).await, Ok(()));
+    assert!(check(0.051).await.is_err(), "more than all of it");
+    let outcomes = ask_all(&engine, "acme", "r", 3).await;
+    let left = 0.05 - cost(&outcomes);
+    assert_eq!(check(0.049).await, Ok(()), "it is asked for every two seconds");
+    sleep(A_WHILE).await;
+    assert_eq!(check(left - 1e-6).await, Ok(()), "what is held for calls that have ended is free");
+    let error = check(left + 1e-6).await.unwrap_err();
+    assert_eq!((error.code, error.retryable), (ErrorCode::BudgetExceeded, false), "{error}");
+    assert!(error.message.contains("of $0.050000 a day") && error.retry_after_ms.is_some(), "{error:?}");
+    let raised: Vec<BudgetConfig> = serde_json::from_value(json!([budget("acme", "day", 1.0)])).unwrap();
+    remaining.replace(&raised);
+    assert_eq!(check(left + 1e-6).await, Ok(()), "it was raised");
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use std::{
 
 use actors::{
     BudgetConfig, CallbackConfig, EngineConfig, Parts, ProviderLimits, Providers, RuleConfig, System,
-    Waterfalls, classifier::FRESH, fair::Lane, queue::Queue,
+    Waterfalls, budgets::Remaining, classifier::FRESH, fair::Lane, queue::Queue,
 };
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
@@ -119,6 +119,11 @@ pub(crate) fn delta_text(event: &Event) -> Option<String> {
 }
 
 impl Engine {
+    /// What doors know of the budgets.
+    pub(crate) fn remaining(&self) -> Remaining {
+        Remaining::new(&self.budgets, Arc::clone(&self.broker), &self.topology)
+    }
+
     pub(crate) async fn start() -> Self {
         Self::with_limits(Limits::default()).await
     }
