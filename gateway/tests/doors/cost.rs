@@ -1,7 +1,7 @@
 //! What is refused for what it would cost: at every door, before anything of it is published.
 
 use broker::Broker;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
 use crate::{
