@@ -210,8 +210,11 @@ impl Shared {
         Instant::now() + Duration::from_millis(wait)
     }
 
-    /// Spreads out when those who are refused now are to return.
+    /// Spreads out when those who are refused now are to return; but for a budget: half a month more is no spread.
     pub(crate) fn spread(&self, error: Error) -> Error {
+        if error.code == ErrorCode::BudgetExceeded {
+            return error;
+        }
         let later = |ms: u64| ms + (ms as f64 * RETRY_SPREAD * self.parts.seams.fraction()) as u64;
         Error { retry_after_ms: error.retry_after_ms.map(later), ..error }
     }
