@@ -38,6 +38,11 @@ async fn start() -> Chain {
             claude = {{ upstream = "sim:gap=5ms,tokens=12" }}
             claude-busy = {{ upstream = "sim:tokens=12,status=529,times=1,retry-after=1" }}
             claude-failing = {{ upstream = "sim:tokens=12,error-after=5,times=1" }}
+            [providers.google]
+            kind = "gemini"
+            base_url = "http://{address}/v1beta"
+            api_key_env = "UPSTREAM_KEY"
+            models.gemini = {{ upstream = "sim:gap=5ms,tokens=12" }}
             [providers.claude-of-old]
             kind = "anthropic"
             base_url = "http://{address}/v1"
@@ -121,6 +126,32 @@ async fn chunks(chain: &Chain, body: &Value) -> Vec<Value> {
 
 fn joined(chunks: &[Value], pointer: &str) -> String {
     chunks.iter().filter_map(|chunk| chunk.pointer(pointer)?.as_str()).collect()
+}
+
+#[tokio::test]
+async fn how_likely_tokens_are_is_told_by_whoever_knows_it() {
+    let chain = start().await;
+    for model in ["remote", "gemini"] {
+        let mut body = json!({"model": model, "logprobs": true, "top_logprobs": 2, "messages": [{"role": "user", "content": "x"}]});
+        let (status, whole) = chain.dynode.post("/v1/chat/completions", &body).await;
+        assert_eq!(status, 200, "{model}: {whole:#}");
+        let told = whole["choices"][0]["logprobs"]["content"].as_array().unwrap();
+        let tokens: String = told.iter().map(|token| token["token"].as_str().unwrap()).collect();
+        assert_eq!(tokens, whole["choices"][0]["message"]["content"].as_str().unwrap(), "{model}");
+        assert_eq!((told.len(), told[0]["top_logprobs"].as_array().unwrap().len()), (12, 2), "{model}");
+        body["stream"] = json!(true);
+        let streamed = chunks(&chain, &body).await;
+        let pieces =
+            streamed.iter().filter_map(|chunk| chunk.pointer("/choices/0/logprobs/content")?.as_array());
+        let pieces: String = pieces.flatten().map(|token| token["token"].as_str().unwrap()).collect();
+        assert_eq!(pieces, tokens, "{model}");
+    }
+    let body = json!({"model": "claude", "logprobs": true, "messages": [{"role": "user", "content": "x"}]});
+    let (status, refused) = chain.dynode.post("/v1/chat/completions", &body).await;
+    assert!(
+        status >= 400 && refused["error"]["message"].as_str().unwrap().contains("`logprobs`"),
+        "{refused:#}"
+    );
 }
 
 #[tokio::test]

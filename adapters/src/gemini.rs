@@ -8,7 +8,7 @@
 //! | images by `https:` URL, files by id | refused: nothing is fetched for a client, give them inside the message |
 //! | `tools`, `tool_choice` | `functionDeclarations`, `functionCallingConfig`; `strict` is dropped: Gemini has no such mode |
 //! | `parallel_tool_calls: false` with tools | refused: Gemini cannot be kept from it |
-//! | `max_completion_tokens`, `temperature`, `top_p`, `top_k`, `n`, `seed`, `stop`, both penalties | `generationConfig` |
+//! | `max_completion_tokens`, `temperature`, `top_p`, `top_k`, `n`, `seed`, `stop`, both penalties, `logprobs`, `top_logprobs` | `generationConfig` |
 //! | `response_format` | `responseMimeType`, `responseJsonSchema` |
 //! | `reasoning_effort` | `thinkingConfig`: a level, before Gemini 3 a budget; thoughts are then shown |
 //! | `generationConfig`, `safetySettings`, `cachedContent` | as they come; what they say wins |

@@ -180,6 +180,9 @@ pub struct ChatDelta {
     /// Pieces of tool calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCallDelta>,
+    /// How likely the tokens of this piece were, each in the form of OpenAI's API; where that was asked for and is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<Value>,
     /// Why this answer ended, on its last piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
@@ -209,6 +212,7 @@ impl ChatDelta {
         self.reasoning.push_str(&next.reasoning);
         self.refusal.push_str(&next.refusal);
         self.tool_calls.extend(next.tool_calls);
+        self.logprobs.extend(next.logprobs);
         self.finish_reason = next.finish_reason.or(self.finish_reason);
         self.stop_sequence = next.stop_sequence.or(self.stop_sequence.take());
     }
@@ -219,6 +223,7 @@ impl ChatDelta {
             && self.reasoning.is_empty()
             && self.refusal.is_empty()
             && self.tool_calls.is_empty()
+            && self.logprobs.is_empty()
             && self.finish_reason.is_none()
     }
 }
@@ -282,6 +287,9 @@ pub struct ChatOutput {
     /// The tools that the model calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
+    /// How likely its tokens were, each in the form of OpenAI's API; where that was asked for and is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<Value>,
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
@@ -314,6 +322,7 @@ impl ChatOutput {
         for piece in &delta.tool_calls {
             answer.absorb_tool_call(piece);
         }
+        answer.logprobs.extend_from_slice(&delta.logprobs);
         if delta.finish_reason.is_some() {
             answer.finish_reason = delta.finish_reason;
         }

@@ -74,6 +74,14 @@ def thoughts_come_first():
     assert answer.usage_metadata.thoughts_token_count > 0
 
 
+def it_is_told_how_likely_tokens_are():
+    candidate = ask(response_logprobs=True, logprobs=2).candidates[0]
+    told = candidate.logprobs_result
+    assert "".join(token.token for token in told.chosen_candidates) == candidate.content.parts[0].text
+    assert [len(rivals.candidates) for rivals in told.top_candidates] == [2] * len(told.chosen_candidates), told
+    assert candidate.avg_logprobs == told.chosen_candidates[0].log_probability == -0.25
+
+
 def an_answer_keeps_to_its_schema():
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     answer = ask(response_mime_type="application/json", response_json_schema=schema)
@@ -164,6 +172,7 @@ async def the_asynchronous_client_works_alike():
 a_question_is_answered()
 a_question_is_streamed()
 thoughts_come_first()
+it_is_told_how_likely_tokens_are()
 an_answer_keeps_to_its_schema()
 a_tool_is_called_and_its_answer_read()
 images_are_taken()

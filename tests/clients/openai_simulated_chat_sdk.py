@@ -61,6 +61,18 @@ def a_tool_is_called_and_its_answer_read():
     assert chat(messages=answered, tools=[WEATHER]).choices[0].message.content == WORDS
 
 
+def it_is_told_how_likely_tokens_are():
+    told = chat(logprobs=True, top_logprobs=2).choices[0].logprobs.content
+    assert "".join(token.token for token in told) == WORDS and len(told) == 3
+    assert all(token.logprob == token.top_logprobs[0].logprob and len(token.top_logprobs) == 2 for token in told), told
+    assert bytes(told[0].bytes).decode() == told[0].token
+    chunks = chat(logprobs=True, stream=True)
+    pieces = [choice.logprobs for chunk in chunks for choice in chunk.choices if choice.logprobs]
+    assert "".join(piece.content[0].token for piece in pieces) == WORDS, pieces
+    error = refused(openai.BadRequestError, lambda: chat(top_logprobs=2))
+    assert error.param == "top_logprobs", error
+
+
 def vectors_come_in_both_forms():
     options = {"model": "sim", "input": ["a", "b"], "dimensions": 8}
     # The SDK asks for base64 where nothing is said, and reads it; its own strict form knows lists only.
@@ -111,6 +123,7 @@ def errors_are_the_classes_that_users_catch():
 a_chat_is_answered()
 a_chat_is_streamed()
 a_tool_is_called_and_its_answer_read()
+it_is_told_how_likely_tokens_are()
 vectors_come_in_both_forms()
 models_are_listed()
 streams_break_as_the_api_breaks()

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     signature,
-    wire::{Candidate, FunctionCall, Part, PromptFeedback, Reply},
+    wire::{Candidate, FunctionCall, Logprobs, Part, PromptFeedback, Reply, Token},
 };
 use crate::{
     Error, Finished, Remedy,
@@ -91,6 +91,7 @@ impl Chunks {
         for part in candidate.content.and_then(|content| content.parts).unwrap_or_default() {
             self.add(&mut delta, known, part)?;
         }
+        delta.logprobs = candidate.logprobs_result.map(logprobs).unwrap_or_default();
         match candidate.finish_reason.as_deref().map(End::of) {
             None | Some(End::Open) => {}
             Some(End::Natural) => {
@@ -176,6 +177,20 @@ impl Decoder for Chunks {
     fn finish(&mut self, ask: &Ask) -> Finished {
         std::mem::take(&mut self.answer).finish(ask)
     }
+}
+
+/// How likely tokens were, as OpenAI's API tells it.
+fn logprobs(told: Logprobs) -> Vec<Value> {
+    let token =
+        |it: &Token| json!({"token": it.token, "logprob": it.log_probability, "bytes": it.token.as_bytes()});
+    let chosen = told.chosen_candidates.iter().enumerate().map(|(index, chosen)| {
+        let rivals =
+            told.top_candidates.get(index).map(|top| top.candidates.iter().map(token).collect::<Vec<_>>());
+        let mut chosen = token(chosen);
+        chosen["top_logprobs"] = rivals.unwrap_or_default().into();
+        chosen
+    });
+    chosen.collect()
 }
 
 /// A question that was not answered at all.

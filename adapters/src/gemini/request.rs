@@ -6,7 +6,7 @@ use super::{conversation, is_before_gemini_3, tools};
 use crate::{Call, Error, chat::question, endpoint::Endpoint};
 
 /// Fields that mean the same under another name.
-const RENAMED: [(&str, &str); 7] = [
+const RENAMED: [(&str, &str); 9] = [
     ("temperature", "temperature"),
     ("top_p", "topP"),
     ("top_k", "topK"),
@@ -14,12 +14,14 @@ const RENAMED: [(&str, &str); 7] = [
     ("seed", "seed"),
     ("presence_penalty", "presencePenalty"),
     ("frequency_penalty", "frequencyPenalty"),
+    ("logprobs", "responseLogprobs"),
+    ("top_logprobs", "logprobs"),
 ];
 
 /// Gemini's own fields, for what OpenAI has no word for.
 const OWN: [&str; 2] = ["safetySettings", "cachedContent"];
 
-const TRANSLATED: [&str; 19] = [
+const TRANSLATED: [&str; 21] = [
     "temperature",
     "top_p",
     "top_k",
@@ -27,6 +29,8 @@ const TRANSLATED: [&str; 19] = [
     "seed",
     "presence_penalty",
     "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
     "max_completion_tokens",
     "max_tokens",
     "stop",

@@ -26,6 +26,32 @@ pub(super) struct Candidate {
     pub(super) content: Option<Content>,
     pub(super) finish_reason: Option<String>,
     pub(super) finish_message: Option<String>,
+    pub(super) logprobs_result: Option<Logprobs>,
+}
+
+/// How likely the tokens of a piece were, and which others there might have been.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Logprobs {
+    #[serde(default)]
+    pub(super) chosen_candidates: Vec<Token>,
+    #[serde(default)]
+    pub(super) top_candidates: Vec<Rivals>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Rivals {
+    #[serde(default)]
+    pub(super) candidates: Vec<Token>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Token {
+    #[serde(default)]
+    pub(super) token: String,
+    #[serde(default)]
+    pub(super) log_probability: f64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -40,6 +40,7 @@ fn delta(answer: &Answer, choice: Choice) -> Result<ChatDelta, String> {
         delta: piece.content.map(|content| content.text()).unwrap_or_default(),
         reasoning: piece.reasoning_content.or(piece.reasoning).unwrap_or_default(),
         refusal: piece.refusal.unwrap_or_default(),
+        logprobs: choice.logprobs.and_then(|told| told.content).unwrap_or_default(),
         finish_reason: choice.finish_reason.as_deref().map(finish_reason).transpose()?.flatten(),
         ..ChatDelta::default()
     })

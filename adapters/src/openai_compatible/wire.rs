@@ -39,6 +39,13 @@ pub(super) struct Choice {
     /// In a whole reply.
     pub(super) message: Option<Piece>,
     pub(super) finish_reason: Option<String>,
+    pub(super) logprobs: Option<Logprobs>,
+}
+
+/// How likely tokens were.
+#[derive(Debug, Deserialize)]
+pub(super) struct Logprobs {
+    pub(super) content: Option<Vec<Value>>,
 }
 
 /// What an answer says, or a piece of it.

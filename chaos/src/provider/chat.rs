@@ -7,11 +7,12 @@ mod request;
 mod script;
 
 use axum::http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::behaviour::Fault;
 use super::errors::ApiError;
 use super::exchange::{Answer, Ask};
+use super::text;
 use super::tool::ToolCall;
 use crate::history::{key_of, marker, markers};
 use request::ChatRequest;
@@ -27,6 +28,8 @@ enum Reply {
         finish: &'static str,
         /// What the first token begins with: the marker of the request, so that its bytes are known wherever they turn up.
         opening: String,
+        /// How many rivals of each token are told, where it is told how likely they are.
+        logprobs: Option<u32>,
     },
     Tool(ToolCall),
 }
@@ -38,6 +41,20 @@ impl Reply {
             Self::Text { tokens, .. } => *tokens,
             Self::Tool(call) => u32::try_from(call.pieces.len()).unwrap_or(u32::MAX),
         }
+    }
+
+    /// How likely the token at `index` was, where that is told.
+    fn logprob(&self, index: u32) -> Option<Value> {
+        let Self::Text { opening, logprobs: Some(rivals), .. } = self else { return None };
+        let token = text::token(index);
+        let token = if index == 0 { format!("{opening}{token}") } else { token.to_owned() };
+        let of = |token: &str, rank: u32| json!({"token": token, "logprob": -0.25 - f64::from(rank), "bytes": token.as_bytes()});
+        let tops: Vec<_> = (0..*rivals)
+            .map(|rank| if rank == 0 { of(&token, 0) } else { of(&format!(" no{rank}"), rank) })
+            .collect();
+        let mut told = of(&token, 0);
+        told["top_logprobs"] = tops.into();
+        Some(told)
     }
 
     const fn finish(&self) -> &'static str {
@@ -54,12 +71,12 @@ pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let reply = match request.tool {
         Some(tool) => Reply::Tool(ToolCall::new(format!("call_{}", ask.id), tool)),
         None => {
-            let opening = opening(&ask.body);
+            let (opening, logprobs) = (opening(&ask.body), request.logprobs);
             match request.max_tokens {
                 Some(max) if max < ask.behaviour.tokens => {
-                    Reply::Text { tokens: max, finish: "length", opening }
+                    Reply::Text { tokens: max, finish: "length", opening, logprobs }
                 }
-                _ => Reply::Text { tokens: ask.behaviour.tokens, finish: "stop", opening },
+                _ => Reply::Text { tokens: ask.behaviour.tokens, finish: "stop", opening, logprobs },
             }
         }
     };

@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 use schemas::{ChatDelta, ChatOutput, Error, Format, Usage, chat::ToolCallDelta};
+use serde_json::Value;
 
-use super::wire::{self, Chunk, ChunkChoice, Delta, FunctionPiece, TokenUsage, ToolCallPiece};
+use super::wire::{self, Chunk, ChunkChoice, Delta, FunctionPiece, Logprobs, TokenUsage, ToolCallPiece};
 use crate::{
     chat_stream::{Form, rest_of},
     refusal, sse,
@@ -31,7 +32,7 @@ impl Chunks {
         if !self.begun.contains(&choice) {
             self.begun.push(choice);
             let role = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
-            events.push(self.chunk(choice, role, None)?);
+            events.push(self.chunk(choice, role, None, &[])?);
         }
         Ok(())
     }
@@ -41,9 +42,10 @@ impl Chunks {
         index: u32,
         delta: Delta<'_>,
         finish_reason: Option<&'static str>,
+        logprobs: &[Value],
     ) -> Result<Bytes, Error> {
         self.encode(
-            &[ChunkChoice { index, delta, finish_reason, logprobs: None }],
+            &[ChunkChoice { index, delta, finish_reason, logprobs: Logprobs::of(logprobs) }],
             self.include_usage.then_some(None),
         )
     }
@@ -75,7 +77,7 @@ impl Form for Chunks {
             reasoning_content: Some(bare.reasoning.as_str()).filter(|text| shown(text)),
             tool_calls: bare.tool_calls.iter().map(tool_piece).collect(),
         };
-        events.push(self.chunk(bare.choice, piece, None)?);
+        events.push(self.chunk(bare.choice, piece, None, &bare.logprobs)?);
         self.shown.absorb(&bare);
         Ok(events)
     }
@@ -88,7 +90,7 @@ impl Form for Chunks {
             let shown = self.shown.choices().nth(index as usize).cloned().unwrap_or_default();
             let rest = rest_of(index, &shown, whole)?;
             events.extend(self.delta(&rest)?);
-            events.push(self.chunk(index, Delta::default(), Some(wire::finish_reason(whole)))?);
+            events.push(self.chunk(index, Delta::default(), Some(wire::finish_reason(whole)), &[])?);
         }
         if self.include_usage {
             events.push(self.encode(&[], Some(Some(TokenUsage::from(usage))))?);

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use schemas::{ChatOutput, Usage, chat::FinishReason};
 use serde::Serialize;
+use serde_json::Value;
 
 /// The `finish_reason` of an answer whose provider named none.
 const FINISHED: &str = "stop";
@@ -37,8 +38,24 @@ pub(crate) struct Choice<'a> {
     /// Why it ended.
     #[schemars(with = "FinishReason")]
     finish_reason: &'static str,
+    /// How likely its tokens were; `null` where that was not asked for, or is not told.
+    logprobs: Option<Logprobs<'a>>,
+}
+
+/// How likely the tokens of an answer were.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Logprobs<'a> {
+    /// Each token, as the provider tells it.
+    content: &'a [Value],
     /// Always `null`.
-    logprobs: Option<()>,
+    refusal: Option<()>,
+}
+
+impl<'a> Logprobs<'a> {
+    /// None where nothing is told.
+    pub(crate) fn of(content: &'a [Value]) -> Option<Self> {
+        (!content.is_empty()).then_some(Self { content, refusal: None })
+    }
 }
 
 /// What the model says.
@@ -104,7 +121,12 @@ impl<'a> Choice<'a> {
             reasoning_content: shown(&output.reasoning),
             tool_calls: output.tool_calls.iter().map(call).collect(),
         };
-        Self { index, message, finish_reason: finish_reason(output), logprobs: None }
+        Self {
+            index,
+            message,
+            finish_reason: finish_reason(output),
+            logprobs: Logprobs::of(&output.logprobs),
+        }
     }
 }
 
@@ -179,8 +201,8 @@ pub(crate) struct ChunkChoice<'a> {
     /// Why the answer ended, on its last piece.
     #[schemars(with = "Option<FinishReason>")]
     pub(crate) finish_reason: Option<&'static str>,
-    /// Always `null`.
-    pub(crate) logprobs: Option<()>,
+    /// How likely these tokens were; `null` where that was not asked for, or is not told.
+    pub(crate) logprobs: Option<Logprobs<'a>>,
 }
 
 /// What is to be appended.

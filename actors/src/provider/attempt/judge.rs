@@ -189,8 +189,12 @@ impl Attempt<'_> {
             let thoughts = thoughts.map(|text| ChatDelta { reasoning: text.to_owned(), ..of_choice() });
             let refusals =
                 pieces(&choice.refusal).map(|text| ChatDelta { refusal: text.to_owned(), ..of_choice() });
-            let end =
-                ChatDelta { finish_reason: choice.finish_reason, tool_calls: calls(choice), ..of_choice() };
+            let end = ChatDelta {
+                finish_reason: choice.finish_reason,
+                tool_calls: calls(choice),
+                logprobs: choice.logprobs.clone(),
+                ..of_choice()
+            };
             for delta in thoughts.chain(texts).chain(refusals).chain([end]) {
                 self.pass_on(delta).await;
             }

@@ -229,3 +229,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn how_likely_tokens_were_is_told_in_the_form_of_openai() {
+    let logprobs = json!({
+        "chosenCandidates": [{"token": "Hi", "tokenId": 7, "logProbability": -0.5}],
+        "topCandidates": [{"candidates": [
+            {"token": "Hi", "logProbability": -0.5}, {"token": "Yo", "logProbability": -2.0},
+        ]}],
+    });
+    let candidate =
+        json!({"content": {"parts": [{"text": "Hi"}]}, "logprobsResult": logprobs, "finishReason": "STOP"});
+    let items = of_events(&[json!({"candidates": [candidate]})]);
+    let Some(Ok(Progress::Finished(finished))) = items.last() else { panic!("{items:?}") };
+    let Output::Chat(output) = &finished.output else { panic!() };
+    let token =
+        |token: &str, logprob: f64| json!({"token": token, "logprob": logprob, "bytes": token.as_bytes()});
+    let mut chosen = token("Hi", -0.5);
+    chosen["top_logprobs"] = json!([token("Hi", -0.5), token("Yo", -2.0)]);
+    assert_eq!(output.logprobs, [chosen]);
+}

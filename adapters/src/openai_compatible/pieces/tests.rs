@@ -109,3 +109,17 @@ fn numbers_out_of_all_bounds_are_refused() {
         assert!(super::absorb(&mut Answer::default(), reply).is_err());
     }
 }
+
+#[test]
+fn how_likely_tokens_were_is_told_as_it_comes() {
+    let mut answer = Answer::default();
+    let token = json!({"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": []});
+    let mut told = Vec::new();
+    for logprobs in [json!({"content": [token], "refusal": null}), json!({"content": null}), Value::Null] {
+        let choice = json!({"index": 0, "delta": {"content": "Hi"}, "logprobs": logprobs});
+        let reply = serde_json::from_value(json!({"choices": [choice]})).unwrap();
+        told.extend(super::absorb(&mut answer, reply).unwrap().into_iter().map(|delta| delta.logprobs));
+    }
+    assert_eq!(told, [vec![token.clone()], vec![], vec![]]);
+    assert_eq!(answer.output().logprobs, [token]);
+}

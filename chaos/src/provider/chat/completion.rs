@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Reply;
 use crate::provider::exchange::Ask;
@@ -64,8 +65,15 @@ struct Completion<'a> {
 struct Choice<'a> {
     index: u32,
     message: Message<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<Logprobs>,
     finish_reason: &'static str,
+}
+
+/// How likely the tokens were.
+#[derive(Serialize)]
+struct Logprobs {
+    content: Vec<Value>,
+    refusal: Option<()>,
 }
 
 #[derive(Serialize)]
@@ -98,8 +106,12 @@ pub(super) fn body(
     choices: u32,
     usage: Option<Usage>,
 ) -> Result<Bytes, serde_json::Error> {
-    let choice =
-        |index| Choice { index, message: message(reply), logprobs: None, finish_reason: reply.finish() };
+    let choice = |index| Choice {
+        index,
+        message: message(reply),
+        logprobs: logprobs(reply),
+        finish_reason: reply.finish(),
+    };
     let completion = Completion {
         id: format!("chatcmpl-{}", ask.id),
         object: "chat.completion",
@@ -111,6 +123,11 @@ pub(super) fn body(
         system_fingerprint: super::FINGERPRINT,
     };
     serde_json::to_vec(&completion).map(Bytes::from)
+}
+
+fn logprobs(reply: &Reply) -> Option<Logprobs> {
+    let content: Option<Vec<_>> = (0..reply.tokens()).map(|index| reply.logprob(index)).collect();
+    content.filter(|content| !content.is_empty()).map(|content| Logprobs { content, refusal: None })
 }
 
 fn message(reply: &Reply) -> Message<'_> {

@@ -12,6 +12,9 @@ const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "f
 /// What `n` may be.
 const MAX_CHOICES: u32 = 128;
 
+/// What `top_logprobs` may be.
+const MAX_RIVALS: u32 = 20;
+
 /// Tokens that each message costs beside its text.
 const MESSAGE_OVERHEAD_TOKENS: u32 = 4;
 
@@ -23,6 +26,8 @@ pub(super) struct ChatRequest<'a> {
     pub(super) max_tokens: Option<u32>,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
+    /// How many rivals of each token are told; none where it is not told how likely tokens are.
+    pub(super) logprobs: Option<u32>,
     /// The tool to call in place of an answer in words.
     pub(super) tool: Option<Tool<'a>>,
 }
@@ -43,6 +48,11 @@ impl<'a> ChatRequest<'a> {
             let problem = "it is only allowed when 'stream' is enabled.";
             return Err(ApiError::wrong_value("stream_options", problem));
         }
+        let rivals = number(body, "top_logprobs", 0, MAX_RIVALS)?;
+        let tells = flag(body, "logprobs")?;
+        if rivals.is_some() && !tells {
+            return Err(ApiError::wrong_value("top_logprobs", "'logprobs' must be set to true to use it."));
+        }
         let max_tokens = match number(body, "max_completion_tokens", 1, u32::MAX)? {
             Some(max) => Some(max),
             None => number(body, "max_tokens", 1, u32::MAX)?,
@@ -52,6 +62,7 @@ impl<'a> ChatRequest<'a> {
             choices: number(body, "n", 1, MAX_CHOICES)?.unwrap_or(1),
             max_tokens,
             stream,
+            logprobs: tells.then(|| rivals.unwrap_or(0)),
             include_usage: options.map_or(Ok(false), |options| flag(options, "include_usage"))?,
             tool: tool(body, messages)?,
         })

@@ -106,7 +106,16 @@ impl Script for Chunks {
         put_number(out, choice);
         out.put_slice(b",\"delta\":");
         self.put_delta(out, step);
-        out.put_slice(b",\"logprobs\":null,\"finish_reason\":");
+        out.put_slice(b",\"logprobs\":");
+        match step
+            .checked_sub(1)
+            .filter(|index| *index < self.body_steps())
+            .and_then(|at| self.reply.logprob(at))
+        {
+            None => out.put_slice(b"null"),
+            Some(token) => out.put_slice(json!({"content": [token], "refusal": null}).to_string().as_bytes()),
+        }
+        out.put_slice(b",\"finish_reason\":");
         if step == self.body_steps() + 1 {
             out.put_u8(b'"');
             out.put_slice(self.reply.finish().as_bytes());

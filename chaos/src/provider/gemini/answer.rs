@@ -106,6 +106,18 @@ impl Reply<'_> {
         )
     }
 
+    /// How likely these tokens were, where that was asked for.
+    fn logprobs(&self, pieces: &[String]) -> Option<Value> {
+        let rivals = self.request.logprobs?;
+        let of = |token: &str, rank: u32| json!({"token": token, "tokenId": rank, "logProbability": -0.25 - f64::from(rank)});
+        let chosen: Vec<_> = pieces.iter().map(|piece| of(piece, 0)).collect();
+        let tops = pieces.iter().map(|piece| {
+            let rivals = (0..rivals).map(|rank| if rank == 0 { of(piece, 0) } else { of(" no", rank) });
+            json!({"candidates": rivals.collect::<Vec<_>>()})
+        });
+        Some(json!({"chosenCandidates": chosen, "topCandidates": tops.collect::<Vec<_>>()}))
+    }
+
     fn whole(&self) -> Result<Value, ApiError> {
         let mut parts = Vec::new();
         if self.request.thinks {
@@ -115,7 +127,11 @@ impl Reply<'_> {
             Said::Text { pieces, .. } => json!({"text": pieces.concat()}),
             Said::Call(_) => self.call()?,
         });
-        let candidate = |index| candidate(index, parts.clone(), Some(self.reason()));
+        let logprobs = match &self.said {
+            Said::Text { pieces, .. } => self.logprobs(pieces),
+            Said::Call(_) => None,
+        };
+        let candidate = |index| with(candidate(index, parts.clone(), Some(self.reason())), logprobs.clone());
         let candidates = (0..self.request.candidates).map(candidate).collect();
         Ok(self.envelope(candidates, self.said.tokens().saturating_mul(self.request.candidates)))
     }
@@ -132,7 +148,8 @@ impl Reply<'_> {
             match &self.said {
                 Said::Text { pieces, .. } => {
                     for (at, piece) in (1..).zip(pieces) {
-                        write(candidate(index, vec![json!({ "text": piece })], None), at, at > 1);
+                        let said = candidate(index, vec![json!({ "text": piece })], None);
+                        write(with(said, self.logprobs(std::slice::from_ref(piece))), at, at > 1);
                     }
                 }
                 Said::Call(_) => write(candidate(index, vec![self.call()?], None), self.said.tokens(), false),
@@ -142,6 +159,14 @@ impl Reply<'_> {
         }
         Ok(frames)
     }
+}
+
+fn with(mut candidate: Value, logprobs: Option<Value>) -> Value {
+    if let Some(logprobs) = logprobs {
+        candidate["avgLogprobs"] = json!(-0.25);
+        candidate["logprobsResult"] = logprobs;
+    }
+    candidate
 }
 
 fn candidate(index: u32, parts: Vec<Value>, reason: Option<&str>) -> Value {

@@ -25,6 +25,9 @@ const CONTENT_OVERHEAD_TOKENS: u32 = 4;
 
 const MAX_CANDIDATES: u32 = 8;
 
+/// What `logprobs` may be.
+const MAX_RIVALS: u32 = 20;
+
 /// A valid request.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
@@ -33,6 +36,8 @@ pub(super) struct Request<'a> {
     pub(super) candidates: u32,
     pub(super) tokens_max: Option<u32>,
     pub(super) thinks: bool,
+    /// How many rivals of each token are told; none where it is not told how likely tokens are.
+    pub(super) logprobs: Option<u32>,
     pub(super) tool: Option<Tool<'a>>,
     pub(super) schema: Option<&'a Value>,
 }
@@ -104,9 +109,19 @@ pub(super) fn read(body: &Value) -> Result<Request<'_>, ApiError> {
         candidates: number(config, "candidateCount", 1, MAX_CANDIDATES)?.unwrap_or(1),
         tokens_max: number(config, "maxOutputTokens", 1, u32::MAX)?,
         thinks: flag(thinking, "includeThoughts")?,
+        logprobs: logprobs(config)?,
         tool: tool(body, contents)?,
         schema: schema.or(json.then_some(&Value::Null)),
     })
+}
+
+fn logprobs(config: &Value) -> Result<Option<u32>, ApiError> {
+    let rivals = number(config, "logprobs", 0, MAX_RIVALS)?;
+    let tells = flag(config, "responseLogprobs")?;
+    if rivals.is_some() && !tells {
+        return Err(ApiError::wrong_value("logprobs", "Logprobs is set but response_logprobs is not."));
+    }
+    Ok(tells.then(|| rivals.unwrap_or(0)))
 }
 
 fn parts(content: &Value) -> Result<&[Value], ApiError> {
