@@ -6,8 +6,16 @@ use serde_json::{Value, json};
 /// The text that another model can go on from: of the one answer that is asked for, which is text and nothing else and has
 /// not ended. Not after a space: some providers refuse such a beginning, and others cut it off.
 pub(super) fn beginning<'a>(shown: &'a ChatOutput, payload: &Value) -> Option<&'a str> {
-    let ChatOutput { text, reasoning: _, refusal, tool_calls, finish_reason, stop_sequence: _, alternatives } =
-        shown;
+    let ChatOutput {
+        text,
+        refusal,
+        tool_calls,
+        finish_reason,
+        alternatives,
+        reasoning: _,
+        logprobs: _,
+        stop_sequence: _,
+    } = shown;
     let is_plain = refusal.is_empty() && tool_calls.is_empty() && alternatives.is_empty();
     let is_single = payload.get("n").and_then(Value::as_u64).is_none_or(|answers| answers == 1);
     let ends_in_a_word = text.chars().next_back().is_some_and(|last| !last.is_whitespace());

@@ -101,6 +101,12 @@ struct ChunkChoice {
     index: u32,
     delta: Message,
     finish_reason: Option<FinishReason>,
+    logprobs: Option<Logprobs>,
+}
+
+#[derive(Deserialize)]
+struct Logprobs {
+    content: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +119,7 @@ struct Completion {
 struct Choice {
     message: Message,
     finish_reason: FinishReason,
+    logprobs: Option<Logprobs>,
 }
 
 /// A message, or a piece of one.
@@ -228,6 +235,7 @@ impl ChunkChoice {
             reasoning: self.delta.reasoning_content.unwrap_or_default(),
             refusal: self.delta.refusal.unwrap_or_default(),
             tool_calls: self.delta.tool_calls.into_iter().map(piece).collect(),
+            logprobs: self.logprobs.map(|told| told.content).unwrap_or_default(),
             finish_reason: self.finish_reason,
             first_seq: None,
         }
@@ -247,6 +255,7 @@ impl Choice {
             reasoning: self.message.reasoning_content.unwrap_or_default(),
             refusal: self.message.refusal.unwrap_or_default(),
             tool_calls: self.message.tool_calls.into_iter().map(call).collect(),
+            logprobs: self.logprobs.map(|told| told.content).unwrap_or_default(),
             finish_reason: Some(self.finish_reason),
             alternatives: Vec::new(),
         }
