@@ -32,7 +32,9 @@ async fn what_may_cost_too_much_is_refused_at_every_door_and_left_no_trace() {
         (&json!("fail"), &json!("budget_exceeded")),
         "{frame}"
     );
-    let refused = rig.post("/v1/chat/completions", &dear(chat("sim-chat"))).await;
+    let mut long = chat("sim-chat");
+    long["max_tokens"] = json!(1_000_000);
+    let refused = rig.post("/v1/chat/completions", &long).await;
     let error = &refused.json()["error"];
     assert_eq!(
         (&error["type"], &error["code"]),

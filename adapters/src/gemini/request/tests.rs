@@ -153,7 +153,6 @@ fn tools_are_declared_and_chosen() {
 fn what_gemini_cannot_do_is_refused_and_not_left_out() {
     let tool = json!({"type": "function", "function": {"name": "f"}});
     let rows = [
-        (json!({"logprobs": true}), Remedy::FallBack),
         (json!({"logit_bias": {"50256": -100}}), Remedy::FallBack),
         (json!({"modalities": ["text", "audio"]}), Remedy::FallBack),
         (json!({"functions": [{"name": "f"}]}), Remedy::FallBack),
