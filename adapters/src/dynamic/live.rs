@@ -73,8 +73,9 @@ impl Job {
     async fn open(&self, url: &str, stream: &Stream) -> Result<Option<Response>, Error> {
         let accept = if matches!(stream.framing, Framing::Lines) { "*/*" } else { "text/event-stream" };
         let request = self.get(url, &stream.hosts)?.header(ACCEPT, accept).header(CACHE_CONTROL, "no-store");
-        let response = self.provider.endpoint.exchange_plain(request, self.call.deadline).await;
-        Ok(response.ok().filter(|response| response.status().is_success()))
+        let asked = self.provider.endpoint.exchange_plain(request, self.call.deadline);
+        let response = timeout(QUIET, asked).await.ok().and_then(Result::ok);
+        Ok(response.filter(|response| response.status().is_success()))
     }
 
     async fn watch(

@@ -128,6 +128,35 @@ fn what_is_added_is_checked_as_well() {
 }
 
 #[test]
+fn a_stream_is_read_where_it_is_and_its_end_is_known() {
+    let chat = |framing: &str, more: &str| {
+        format!(
+            "[models]\nm = {{ call = \"say\" }}\n[calls.say]\naction = \"chat.completion\"\n\
+             [calls.say.request]\npath = \"x\"\n[calls.say.reply]\ntext = \"{{{{ reply.t }}}}\"\n\
+             [calls.say.stream]\nframing = \"{framing}\"\ntext = \"{{{{ reply if event == 'output' }}}}\"\n\
+             finish_reason = \"{{{{ reply.f }}}}\"\n{more}"
+        )
+    };
+    let url = "url = \"{{ submitted.stream }}\"\n";
+    let poll = "[calls.say.poll]\npath = \"x\"\nstate = \"{{ reply.s }}\"\npending = []\ndone = [\"d\"]\n";
+    assert!(Program::read("p.toml", &chat("text_events", &format!("{url}{poll}"))).is_ok());
+    let rows = [
+        (chat("events", url), "stream.url: needs a `poll`, which tells how the work"),
+        (chat("events", poll), "stream.url: is missing: where does the first reply say"),
+        (chat("text_events", ""), "stream.framing: texts are read of a stream that has a `url`"),
+        (
+            chat("events", "url = \"{{ reply.x }}\"\n")
+                .replace("[calls.say.stream]", &format!("{poll}[calls.say.stream]")),
+            "stream.url: there is no `reply` here",
+        ),
+    ];
+    for (text, why) in rows {
+        let error = refused(&text).to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn every_shipped_file_is_one_and_makes_its_sample() {
     for name in shipped::NAMES {
         let check = check::Check::read(name, None, std::time::Duration::from_secs(1)).unwrap();
