@@ -63,6 +63,17 @@ def a_tool_is_called_and_its_result_read():
     assert ask(tools=[WEATHER], messages=messages).content[0].text == SAID
 
 
+def what_was_thought_before_a_call_comes_back_with_it():
+    options = {"max_tokens": 3_000, "tools": [WEATHER], "thinking": {"type": "adaptive"}}
+    message = ask(**options)
+    thought, call = message.content
+    # The provider vouches for its thoughts: what it is given back of them is its own, or it refuses.
+    assert thought.thinking and "--" in call.id, message
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "rain"}
+    again = [*HELLO, message.to_param(), {"role": "user", "content": [result]}]
+    assert ask(messages=again, **options).content[1].text == SAID
+
+
 def images_and_documents_are_taken():
     content = [
         {"type": "image", "source": {"type": "url", "url": "https://images.test/a.png"}},
@@ -86,5 +97,6 @@ def what_fails_there_is_told_or_got_over():
 a_message_is_answered_and_streamed()
 thinking_is_shown_to_whom_asks()
 a_tool_is_called_and_its_result_read()
+what_was_thought_before_a_call_comes_back_with_it()
 images_and_documents_are_taken()
 what_fails_there_is_told_or_got_over()
