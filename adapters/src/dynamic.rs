@@ -153,6 +153,7 @@ fn endpoint(
         kind: "a dynamic provider",
         base_url: program.base_url.as_deref(),
         key: header.map_or(KeyPlace::Bearer, KeyPlace::Header),
+        variable: None,
         headers: &headers,
     };
     Endpoint::new(name, &config, &manners, client, variable)

@@ -56,6 +56,8 @@ pub(crate) struct Manners<'a> {
     pub(crate) base_url: Option<&'a str>,
     /// Where a key goes.
     pub(crate) key: KeyPlace<'a>,
+    /// The variable that usually holds it, where the API at `base_url` takes no call without one.
+    pub(crate) variable: Option<&'a str>,
     /// Headers of every call; a configured one takes the place of its namesake.
     pub(crate) headers: &'a [(&'a str, &'a str)],
 }
@@ -122,6 +124,14 @@ impl Endpoint {
             }
             keys.push((header, value));
             secrets.push(key);
+        }
+        let needed = manners.variable.filter(|_| config.base_url.is_none() && keys.is_empty());
+        if let Some(variable) = needed.filter(|_| !headers.contains_key(manners.key.name())) {
+            let why = format!(
+                "is missing: {base} takes no call without a key; name the environment variable that holds it, as \
+                 `{variable}`"
+            );
+            return Err(ConfigError::new(format!("{root}.api_key_env"), why));
         }
         let guard = Guard::new(config.allow_networks.clone(), format!("{root}.allow_networks"));
         let files = OnceLock::new();

@@ -58,6 +58,7 @@ pub(crate) const MANNERS: Manners = Manners {
     kind: "a gemini provider",
     base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
     key: KeyPlace::Header("x-goog-api-key"),
+    variable: Some("GEMINI_API_KEY"),
     headers: &[],
 };
 

@@ -44,6 +44,7 @@ pub(crate) const MANNERS: Manners = Manners {
     kind: "an ollama provider",
     base_url: Some("http://127.0.0.1:11434/api"),
     key: KeyPlace::Bearer,
+    variable: None,
     headers: &[],
 };
 

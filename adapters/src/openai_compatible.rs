@@ -46,8 +46,13 @@ mod speech;
 mod usage;
 mod wire;
 
-pub(crate) const MANNERS: Manners =
-    Manners { kind: "an openai_compatible provider", base_url: None, key: KeyPlace::Bearer, headers: &[] };
+pub(crate) const MANNERS: Manners = Manners {
+    kind: "an openai_compatible provider",
+    base_url: None,
+    key: KeyPlace::Bearer,
+    variable: None,
+    headers: &[],
+};
 
 /// Fields of a payload that mean something to this engine only; a provider would refuse them.
 const ENGINE_FIELDS: [&str; 1] = ["simulate"];

@@ -14,13 +14,24 @@ const CURRENT: &str = "2026-10-21";
 
 const KIND: &str = "an anthropic provider";
 const BASE_URL: &str = "https://api.anthropic.com/v1";
+const VARIABLE: Option<&str> = Some("ANTHROPIC_API_KEY");
 
-static CURRENT_MANNERS: Manners =
-    Manners { kind: KIND, base_url: Some(BASE_URL), key: KeyPlace::Bearer, headers: &[(HEADER, CURRENT)] };
+static CURRENT_MANNERS: Manners = Manners {
+    kind: KIND,
+    base_url: Some(BASE_URL),
+    key: KeyPlace::Bearer,
+    variable: VARIABLE,
+    headers: &[(HEADER, CURRENT)],
+};
 
 /// The header that names an earlier version is among the configured ones.
-static EARLIER_MANNERS: Manners =
-    Manners { kind: KIND, base_url: Some(BASE_URL), key: KeyPlace::Header("x-api-key"), headers: &[] };
+static EARLIER_MANNERS: Manners = Manners {
+    kind: KIND,
+    base_url: Some(BASE_URL),
+    key: KeyPlace::Header("x-api-key"),
+    variable: VARIABLE,
+    headers: &[],
+};
 
 /// What the versions differ in, as far as we are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +72,31 @@ mod tests {
 
     use super::*;
     use crate::{endpoint::Endpoint, http};
+
+    #[test]
+    fn a_key_that_is_missing_is_named_unless_somebody_else_answers() {
+        let read = |fields: serde_json::Value| {
+            let mut table = json!({"kind": "anthropic", "models": {}});
+            table.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            let config = serde_json::from_value(table).unwrap();
+            let client = http::client_builder().build().unwrap();
+            Endpoint::new("p", &config, Version::of(&config).manners(), client, |_| None)
+        };
+        let error = read(json!({})).unwrap_err();
+        assert_eq!(error.path, "providers.p.api_key_env");
+        assert!(
+            error.why.contains("https://api.anthropic.com/v1") && error.why.contains("`ANTHROPIC_API_KEY`"),
+            "{error}"
+        );
+        assert!(read(json!({"headers": {"anthropic-version": "2023-06-01"}})).is_err());
+        for fine in [
+            json!({"base_url": "http://127.0.0.1:8080/v1"}),
+            json!({"headers": {"Authorization": "Bearer k"}}),
+            json!({"headers": {"anthropic-version": "2023-06-01", "x-api-key": "k"}}),
+        ] {
+            assert!(read(fine.clone()).is_ok(), "{fine}");
+        }
+    }
 
     #[test]
     fn the_version_says_where_the_key_goes() {

@@ -17,6 +17,14 @@ pub(crate) enum KeyPlace<'a> {
 }
 
 impl KeyPlace<'_> {
+    /// The name of the header.
+    pub(super) const fn name(&self) -> &str {
+        match self {
+            Self::Bearer => "authorization",
+            Self::Header(name) => name,
+        }
+    }
+
     /// The header that carries `key`.
     pub(super) fn header(
         self,

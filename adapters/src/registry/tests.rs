@@ -67,10 +67,10 @@ fn what_is_wrong_is_named_with_its_key() {
         (model(json!({"first_token_ms": u64::MAX})), "providers.p.models.m.first_token_ms"),
         (model(json!({"dimensions": 8})), "providers.p.models.m.dimensions"),
         (
-            json!({"kind": "anthropic", "models": {"m": {"action": "embedding.query"}}}),
+            json!({"kind": "anthropic", "api_key": "k", "models": {"m": {"action": "embedding.query"}}}),
             "providers.p.models.m.action",
         ),
-        (json!({"kind": "anthropic", "seed": 1, "models": {"m": {}}}), "providers.p.seed"),
+        (json!({"kind": "anthropic", "api_key": "k", "seed": 1, "models": {"m": {}}}), "providers.p.seed"),
         (model(json!({"action": "embedding.query", "dimensions": 0})), "providers.p.models.m.dimensions"),
         (
             model(json!({"action": "embedding.query", "output_tokens": 5})),
