@@ -145,7 +145,6 @@ async fn worker_processes_share_a_budget_and_one_that_is_killed_gives_nothing_ba
 }
 
 #[tokio::test]
-<<<<<<< HEAD
 async fn what_nobody_does_for_the_most_that_it_may_cost_is_refused_at_the_door() {
     let dynode = Launch::on(&Broker::Memory).file(SETTINGS).start().await;
     let request =
@@ -155,7 +154,9 @@ async fn what_nobody_does_for_the_most_that_it_may_cost_is_refused_at_the_door()
     let told = refused["error"]["message"].as_str().unwrap();
     assert!(told.contains("`paid/paid` is expected to cost 0.015"), "{told}");
     assert_eq!(dynode.post("/v1/requests", &request(0.02)).await.0, 202);
-=======
+}
+
+#[tokio::test]
 async fn the_budget_of_an_organisation_holds_in_worker_processes() {
     let settings = SETTINGS.replace("tenant = \"*\"", "organisation = \"Acme\"");
     let settings = settings + "[tenants.default]\norganisation = \"Acme\"\n";
@@ -166,5 +167,4 @@ async fn the_budget_of_an_organisation_holds_in_worker_processes() {
     let refused = outcomes.iter().find(|outcome| outcome["status"] == "failed").unwrap();
     let told = refused["error"]["message"].as_str().unwrap();
     assert!(told.contains("the budget of the organisation `Acme`"), "{told}");
->>>>>>> limits
 }
