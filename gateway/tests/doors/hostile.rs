@@ -53,7 +53,7 @@ async fn answer(stream: &mut TcpStream) -> String {
         if !head.is_empty() && serde_json::from_slice::<serde_json::Value>(body).is_ok() {
             return String::from_utf8(head.to_vec()).unwrap().to_ascii_lowercase();
         }
-        let more = timeout(PATIENCE, stream.read_buf(&mut read)).await.expect("an answer").unwrap();
+        let more = timeout(PATIENCE, stream.read_buf(&mut read)).await.unwrap().unwrap();
         assert!(more > 0, "the connection was closed after {:?}", String::from_utf8_lossy(&read));
     }
 }

@@ -153,7 +153,7 @@ fn turns_become_messages() {
     };
     let cached = json!({"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}});
     let messages = conversation(&json!([
-        {"role": "user", "content": [text("one"), cached.clone()]},
+        {"role": "user", "content": [text("one"), cached]},
         {"role": "system", "content": [text("be kind")]},
         {"role": "assistant", "content": [
             {"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"},
