@@ -77,8 +77,13 @@ pub(super) fn in_stream(body: &Value) -> Value {
 /// The same of the Messages API.
 pub(super) fn refusal_of_messages(status: u16, headers: &HeaderMap, body: &Value) -> (Value, Vec<String>) {
     let (mut error, faults) = refusal(status, headers, &json!({"error": in_stream_of_messages(body)}));
-    if let Some(row) = TABLE.iter().find(|row| error["code"] == row.name && status == row.anthropic_status) {
-        error["http"] = row.http_status.into();
+    if let Some(row) = TABLE.iter().find(|row| error["code"] == row.name) {
+        match status {
+            of_this_api if of_this_api == row.anthropic_status => error["http"] = row.http_status.into(),
+            // What the others answer is wrong here.
+            of_others if of_others == row.http_status => error["http"] = Value::Null,
+            _ => {}
+        }
     }
     (error, faults)
 }
