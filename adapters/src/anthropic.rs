@@ -49,6 +49,7 @@ use crate::{
     chat::{Ask, Framing, Origin, progress},
     deadline,
     endpoint::Endpoint,
+    joined,
 };
 
 mod conversation;
@@ -113,6 +114,6 @@ impl Adapter for Anthropic {
                 return Err(self.endpoint.cannot(&format!("an anthropic provider does not do `{other}`")));
             }
         };
-        Ok(deadline::bound(progressed, call.deadline, self.name()))
+        Ok(deadline::bound(joined::join(progressed), call.deadline, self.name()))
     }
 }

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use crate::{
     Adapter, Call, ConfigError, Error, Model, Progressed, ProviderConfig, Remedy, Webhooks, deadline,
     endpoint::{Endpoint, KeyPlace, Manners},
+    joined,
 };
 
 pub mod check;
@@ -302,7 +303,7 @@ impl Adapter for Dynamic {
         };
         let (model, until) = (model.clone(), call.deadline);
         let progressed = Box::pin(Job::start(provider, model, call)).await?;
-        Ok(deadline::bound(progressed, until, self.name()))
+        Ok(deadline::bound(joined::join(progressed), until, self.name()))
     }
 }
 

@@ -44,6 +44,7 @@ use crate::{
     chat::{Ask, Framing, progress},
     deadline, embeddings as vectors,
     endpoint::{Endpoint, KeyPlace, Manners},
+    joined,
 };
 
 mod conversation;
@@ -117,7 +118,7 @@ impl Adapter for Gemini {
             Action::EmbeddingQuery => self.embeddings(&call).await?,
             other => return Err(self.endpoint.cannot(&format!("a gemini provider does not do `{other}`"))),
         };
-        Ok(deadline::bound(progressed, call.deadline, self.name()))
+        Ok(deadline::bound(joined::join(progressed), call.deadline, self.name()))
     }
 }
 

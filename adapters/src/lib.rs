@@ -10,6 +10,7 @@
 //! | [`registry`] | the configured providers, and which of them serves a model |
 //! | [`egress`] | which addresses may be called that strangers name |
 //! | `deadline` | nothing comes after the deadline, nor after the end |
+//! | `joined` | pieces that come at once are one |
 //! | [`http`] | the one HTTP client: time limits, no redirects, no secrets in errors |
 //! | `endpoint` | a provider over HTTP: where its API is, its key, and how a call is sent there |
 //! | `files` | how the bytes of a file become pieces |
@@ -44,6 +45,7 @@ mod failure;
 mod files;
 pub mod gemini;
 pub mod http;
+mod joined;
 pub mod limits;
 mod lines;
 pub mod ollama;

@@ -34,6 +34,7 @@ use crate::{
     chat::{Ask, Framing, progress},
     deadline, embeddings as vectors,
     endpoint::{Endpoint, KeyPlace, Manners},
+    joined,
 };
 
 mod embeddings;
@@ -95,6 +96,6 @@ impl Adapter for Ollama {
             Action::EmbeddingQuery => self.embeddings(&call).await?,
             other => return Err(self.endpoint.cannot(&format!("an ollama provider does not do `{other}`"))),
         };
-        Ok(deadline::bound(progressed, call.deadline, self.name()))
+        Ok(deadline::bound(joined::join(progressed), call.deadline, self.name()))
     }
 }

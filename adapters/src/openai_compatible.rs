@@ -35,6 +35,7 @@ use crate::{
     config::ChatApi,
     deadline, embeddings as vectors,
     endpoint::{Endpoint, KeyPlace, Manners},
+    joined,
 };
 
 mod chat;
@@ -144,7 +145,7 @@ impl Adapter for OpenaiCompatible {
                 return Err(self.endpoint.cannot(&why));
             }
         };
-        Ok(deadline::bound(progressed, call.deadline, self.name()))
+        Ok(deadline::bound(joined::join(progressed), call.deadline, self.name()))
     }
 }
 
