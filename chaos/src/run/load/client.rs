@@ -168,11 +168,15 @@ impl Client {
     }
 
     /// It is told no. Returns whether that is the last word: after a sending that was lost, it says nothing about the
-    /// first, and the sender asks again.
+    /// first, and the sender asks again. `internal` is no refusal: whoever says so does not know what became of the request.
     pub(super) fn refused(&self, error: &schemas::Error, sending: &Sending) -> bool {
         let request = self.planned.key.clone();
         let text = error.message.clone();
         self.write(Fact::Body { request: request.clone(), place: "error".into(), text });
+        if error.code == ErrorCode::Internal {
+            self.unclear();
+            return false;
+        }
         if *self.known.lock() == Known::Unclear && error.code != ErrorCode::Conflict && error.retryable {
             return false;
         }
