@@ -45,10 +45,8 @@ pub struct Traced {
 impl Traced {
     /// `span`, in the trace that `carrier` names, if there is one.
     pub fn of(span: Span, carrier: &dyn Extractor) -> Self {
-        let parent = carrier.get(TRACEPARENT).map(str::to_owned);
-        if parent.is_some() {
-            continue_from(&span, carrier);
-        }
+        // What is no trace is passed on to nobody, however it reads.
+        let parent = carrier.get(TRACEPARENT).map(str::to_owned).filter(|_| continue_from(&span, carrier));
         Self { span, parent }
     }
 
@@ -69,11 +67,36 @@ pub fn inject(headers: &mut Headers) {
     }
 }
 
-/// Makes `span` a child of the context in `carrier`, if there is one.
-fn continue_from(span: &Span, carrier: &dyn Extractor) {
+/// Makes `span` a child of the context in `carrier`; says whether there is one.
+fn continue_from(span: &Span, carrier: &dyn Extractor) -> bool {
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), carrier);
-    if parent.span().span_context().is_valid() {
+    let is_valid = parent.span().span_context().is_valid();
+    if is_valid {
         // The only failure is a span that is switched off, which has no parent to set.
         let _ = span.set_parent(parent);
+    }
+    is_valid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn passed_on(came: &str) -> Option<String> {
+        let came = Headers::new().with(TRACEPARENT, came);
+        let mut headers = Headers::new();
+        Traced::of(Span::none(), &came).run(async { inject(&mut headers) }).await;
+        headers.get(TRACEPARENT).map(str::to_owned)
+    }
+
+    #[tokio::test]
+    async fn a_trace_is_passed_on_as_it_came_and_nothing_else_is() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(passed_on(trace).await.as_deref(), Some(trace));
+        for none in
+            ["", "a secret", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", &"0".repeat(9_999)]
+        {
+            assert_eq!(passed_on(none).await, None, "{none}");
+        }
     }
 }
