@@ -94,11 +94,11 @@ async fn whole(ground: &Ground, handle: Handle, asked: &Asked, mut shown: Shown)
     Ok(normal::nameless(seen, asked.id.as_str()))
 }
 
-/// The record. A client that went away does not hear the end: it is waited for.
+/// The record. Where the reader was gone before the end, or its API could not tell it, the end is waited for.
 async fn record(ground: &Ground, handle: Handle, asked: &Asked, shown: &Shown) -> io::Result<Value> {
     loop {
         let record = handle.record(ground, asked).await?;
-        if !record.is_null() || !shown.has_left() {
+        if !record.is_null() || !shown.has_a_record() {
             return Ok(record);
         }
         sleep(LOOK_EVERY).await;

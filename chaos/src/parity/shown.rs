@@ -136,9 +136,10 @@ impl Shown {
         self.end.is_some()
     }
 
-    /// Whether its reader went away before the end.
-    pub(super) fn has_left(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| end["end"] == "left")
+    /// Whether a record is sure to come, be it later than the end that was shown: its reader went away, or had seen some of
+    /// the answer, as one whose API cannot take back what it has told when the answer begins anew.
+    pub(super) fn has_a_record(&self) -> bool {
+        self.deltas > 0 || self.end.as_ref().is_some_and(|end| end["end"] == "left")
     }
 
     /// The word for the end of a request that failed, by its record: an error that is not recorded was a refusal, unless
