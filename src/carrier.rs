@@ -48,10 +48,12 @@ impl Carrier {
             (BrokerChoice::Auto | BrokerChoice::Managed, Some(binary)) => {
                 let port = (config.nats_port != 0).then_some(config.nats_port);
                 let data_dir = config.data_dir.clone();
-                let server = Managed::start(ManagedConfig { binary, data_dir, port }).await?;
-                let sync_interval = Some(managed::SYNC_INTERVAL);
+                let sync_interval = Duration::from_millis(config.nats_sync_ms);
+                let server = ManagedConfig { binary, data_dir, port, sync_interval };
+                let server = Managed::start(server).await?;
                 let url = server.url();
-                let settings = jetstream::Config { sync_interval, ..jetstream::Config::new(&url) };
+                let settings =
+                    jetstream::Config { sync_interval: Some(sync_interval), ..jetstream::Config::new(&url) };
                 let broker = Arc::new(JetStream::connect(settings).await?);
                 Ok(Self { broker, server: Some(server), url: Some(Secret::new(url)) })
             }

@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) nats_server: PathBuf,
     /// The port of a managed broker; 0 takes a free one.
     pub(crate) nats_port: u16,
+    /// How often a managed broker writes its files through to the disk; 0 is before each acknowledgement.
+    pub(crate) nats_sync_ms: u64,
     /// Where a managed broker keeps its files.
     pub(crate) data_dir: PathBuf,
     /// How many processes beside this one do the work; 0 means that this one does.

@@ -39,6 +39,9 @@ const BELLS_AT_ONCE_MAX: usize = 256;
 const BELL_PATIENCE: Duration = Duration::from_millis(10);
 /// Where it could not be had in that time, it is asked for once more after so long.
 const BELL_RETRY: Duration = Duration::from_millis(100);
+/// What is given to the one lane that is known to have work, beyond that work: this part of what is free. What came since its
+/// bell comes along, and whoever rings next finds slots.
+const ALONG: u64 = 4;
 /// Where nobody waits, half of the free slots stand ready for so long where the last message came from: the next comes
 /// without a bell. The other half is for whoever else rings.
 const WARM_PATIENCE: Duration = Duration::from_millis(250);
@@ -69,8 +72,11 @@ pub(crate) struct Dispatch {
 struct Open {
     /// None until it is asked for the first time, and while it is asked.
     consumer: Option<Box<dyn Consumer>>,
-    /// Bells since it was asked: perhaps the answer holds what they rang for, perhaps not.
+    /// Bells since it was asked, for what had not come yet: perhaps the answer holds it, perhaps not.
     rung: u64,
+    /// The furthest place that a bell rang for, and the furthest from which a message came. They come in order.
+    rung_for: u64,
+    came: u64,
     quiet_since: Option<Instant>,
 }
 
@@ -78,6 +84,27 @@ struct Open {
 enum Answer {
     Pulled(Pulled),
     Looked(Result<Vec<(String, u64)>, broker::Error>),
+}
+
+impl Open {
+    /// A bell rang for the message at this place, if it said so; whether it is still to come.
+    fn rings(&mut self, place: Option<u64>) -> bool {
+        self.quiet_since = None;
+        let place = place.unwrap_or(u64::MAX);
+        let is_new = place > self.came;
+        if is_new {
+            self.rung = self.rung.saturating_add(1);
+            self.rung_for = self.rung_for.max(place);
+        }
+        is_new
+    }
+
+    /// These came; how many may still be there, of those that bells rang for meanwhile.
+    fn comes(&mut self, leases: &[Lease]) -> u64 {
+        self.came = leases.iter().map(|lease| lease.sequence).fold(self.came, u64::max);
+        self.rung = self.rung.min(self.rung_for.saturating_sub(self.came));
+        self.rung
+    }
 }
 
 struct Pulled {
@@ -153,7 +180,7 @@ impl Dispatch {
                 }
                 Some(returned) = self.returns.recv() => self.returned(returned),
                 rung = bells.next() => match rung {
-                    Some(rung) => rung.iter().for_each(|bell| self.rung(&bell.subject)),
+                    Some(rung) => rung.iter().for_each(|bell| self.rung(bell)),
                     None => return Err(broker::Error::new(ErrorKind::Disconnected, "the broker rings no more")),
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.wake(),
@@ -181,20 +208,24 @@ impl Dispatch {
     fn grants(&mut self) -> BTreeMap<Lane, u64> {
         let mut free = self.arguments.slots.available_permits() as u64;
         let mut granted = BTreeMap::<Lane, u64>::new();
-        // What came since its bell costs nothing more to ask for where nobody else wants the slots.
         let alone = self.fair.competing() == 1;
         while free > 0 {
             let Some(lane) = self.fair.grant() else { break };
             free -= 1;
-            *granted.entry(lane.clone()).or_default() += 1;
-            if alone {
-                let more = free;
-                self.fair.charge(&lane, more);
-                *granted.entry(lane).or_default() += more;
-                break;
-            }
+            let more = if alone { self.along(&lane, free) } else { 0 };
+            self.fair.charge(&lane, more);
+            free -= more;
+            *granted.entry(lane).or_default() += 1 + more;
         }
         granted
+    }
+
+    /// How many more of the free slots go to a lane that nobody competes with.
+    fn along(&self, lane: &Lane, free: u64) -> u64 {
+        let known = self.fair.demand(lane).min(free);
+        // One that has no consumer yet takes its time to be asked.
+        let is_open = self.lanes.get(lane).is_some_and(|open| open.consumer.is_some());
+        if is_open { known + (free - known) / ALONG } else { known }
     }
 
     /// Asks a lane for so many jobs, which have been granted to it.
@@ -241,6 +272,10 @@ impl Dispatch {
         self.fair.set_asked(&lane, false);
         let open = self.lanes.entry(lane.clone()).or_default();
         open.consumer = consumer;
+        if leases.is_err() {
+            // Whoever mends the stream may count anew.
+            open.came = 0;
+        }
         let leases = match leases {
             Ok(leases) => leases,
             Err(error) => {
@@ -255,7 +290,7 @@ impl Dispatch {
         }
         // The number behind the last one does not count what is delivered again.
         let behind = leases.last().filter(|_| came >= asked).map_or(0, |last| last.pending.max(1));
-        self.fair.believe(&lane, behind.saturating_add(open.rung));
+        self.fair.believe(&lane, behind.saturating_add(open.comes(&leases)));
         if came > 0 {
             self.warm = Some(lane.clone());
         }
@@ -285,11 +320,11 @@ impl Dispatch {
         Ok(())
     }
 
-    fn rung(&mut self, bell: &str) {
-        let Some(lane) = self.queue.rung(bell) else { return };
-        self.fair.arrive(&lane, 1);
-        let open = self.lanes.entry(lane).or_default();
-        (open.rung, open.quiet_since) = (open.rung.saturating_add(1), None);
+    fn rung(&mut self, bell: &broker::Message) {
+        let Some(lane) = self.queue.rung(&bell.subject) else { return };
+        if self.lanes.entry(lane.clone()).or_default().rings(bell.rings_for()) {
+            self.fair.arrive(&lane, 1);
+        }
     }
 
     fn returned(&mut self, returned: Return) {
@@ -334,11 +369,10 @@ impl Dispatch {
             self.fair.suspect(lane);
             self.lanes.entry(lane.clone()).or_default().quiet_since = None;
         }
-        let (fair, later) = (&mut self.fair, &self.later);
+        let put_off: BTreeSet<&Lane> = self.later.iter().map(|(_, lane)| lane).collect();
+        let fair = &mut self.fair;
         self.lanes.retain(|lane, open| {
-            let quiet = !held.contains_key(lane)
-                && fair.is_idle(lane)
-                && !later.iter().any(|(_, put_off)| put_off == lane);
+            let quiet = !held.contains_key(lane) && fair.is_idle(lane) && !put_off.contains(lane);
             let since = quiet.then(|| *open.quiet_since.get_or_insert(now));
             let keep = since.is_none_or(|since| now.duration_since(since) < LANE_QUIET_MAX);
             if !keep {

@@ -5,9 +5,13 @@
 //! charges what a job of this lane is expected to cost; its end corrects that. A lane that comes back after a pause begins
 //! where the others are, so that idle time earns nothing; a lane that nobody competes with gets everything.
 
+mod turns;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use schemas::Priority;
+
+use self::turns::{Turn, Turns};
 
 /// Of so many grants at least one goes to the class, where it has work: lower ones never starve.
 const fn share(class: Priority) -> u32 {
@@ -36,6 +40,8 @@ pub struct Lane {
 #[derive(Debug)]
 pub struct FairQueue {
     lanes: BTreeMap<Lane, State>,
+    /// Of those lanes the ones that a grant could go to.
+    turns: Turns,
     classes: BTreeMap<Priority, Class>,
     /// What a job of a lane without a past will cost.
     cost: f64,
@@ -65,15 +71,14 @@ struct State {
 
 impl Default for FairQueue {
     fn default() -> Self {
-        Self { lanes: BTreeMap::new(), classes: BTreeMap::new(), cost: 1.0, grants: 0 }
+        Self { lanes: BTreeMap::new(), turns: Turns::default(), classes: BTreeMap::new(), cost: 1.0, grants: 0 }
     }
 }
 
 impl FairQueue {
     /// `more` jobs are believed to have come into `lane`.
     pub fn arrive(&mut self, lane: &Lane, more: u64) {
-        let demand = self.lanes.get(lane).map_or(0, |state| state.demand);
-        self.believe(lane, demand.saturating_add(more));
+        self.believe(lane, self.demand(lane).saturating_add(more));
     }
 
     /// So many jobs are believed to wait in `lane`.
@@ -81,38 +86,39 @@ impl FairQueue {
         let now = self.classes.get(&lane.class).map_or(0.0, |class| class.now);
         let cost = self.cost;
         let fresh = || State { virtual_time: now, demand: 0, asked: false, running: 0, cost, granted_at: 0 };
-        let state = self.lanes.entry(lane.clone()).or_insert_with(fresh);
-        if state.demand == 0 && demand > 0 {
-            state.virtual_time = state.virtual_time.max(now);
-        }
-        state.demand = demand;
+        self.lanes.entry(lane.clone()).or_insert_with(fresh);
+        self.change(lane, |state| {
+            if state.demand == 0 && demand > 0 {
+                state.virtual_time = state.virtual_time.max(now);
+            }
+            state.demand = demand;
+        });
+    }
+
+    /// How many jobs are believed to wait in `lane`.
+    pub fn demand(&self, lane: &Lane) -> u64 {
+        self.lanes.get(lane).map_or(0, |state| state.demand)
     }
 
     /// Something may wait in `lane`.
     pub fn suspect(&mut self, lane: &Lane) {
-        let demand = self.lanes.get(lane).map_or(0, |state| state.demand);
-        self.believe(lane, demand.max(1));
+        self.believe(lane, self.demand(lane).max(1));
     }
 
     /// Whether a grant would find a lane.
     pub fn has_demand(&self) -> bool {
-        self.lanes.values().any(State::is_eligible)
+        !self.turns.is_empty()
     }
 
     /// How many lanes a grant could go to.
     pub fn competing(&self) -> usize {
-        self.lanes.values().filter(|state| state.is_eligible()).count()
+        self.turns.len()
     }
 
     /// Grants one job to the lane whose turn it is, and charges it.
     pub fn grant(&mut self) -> Option<Lane> {
         let class = self.class()?;
-        let of_class = self.lanes.iter().filter(|(lane, state)| lane.class == class && state.is_eligible());
-        // Of equals the one that has waited longer: by name the same would always go first.
-        let least = of_class.min_by(|(_, a), (_, b)| {
-            a.virtual_time.total_cmp(&b.virtual_time).then(a.granted_at.cmp(&b.granted_at))
-        });
-        let lane = least?.0.clone();
+        let lane = self.turns.first(class)?.clone();
         self.note(class);
         self.charge(&lane, 1);
         Some(lane)
@@ -120,20 +126,24 @@ impl FairQueue {
 
     /// Grants `lane` so many jobs more than were believed to wait.
     pub fn charge(&mut self, lane: &Lane, jobs: u64) {
+        let Some(state) = self.lanes.get(lane).filter(|_| jobs > 0) else { return };
         self.grants += 1;
-        let Some(state) = self.lanes.get_mut(lane) else { return };
         self.classes.entry(lane.class).or_default().now = state.virtual_time;
-        state.virtual_time += state.cost * jobs as f64;
-        state.demand = state.demand.saturating_sub(jobs);
-        state.running += jobs;
-        state.granted_at = self.grants;
+        let grants = self.grants;
+        self.change(lane, |state| {
+            state.virtual_time += state.cost * jobs as f64;
+            state.demand = state.demand.saturating_sub(jobs);
+            state.running += jobs;
+            state.granted_at = grants;
+        });
     }
 
     /// So many grants found no job.
     pub fn refund(&mut self, lane: &Lane, jobs: u64) {
-        let Some(state) = self.lanes.get_mut(lane) else { return };
-        state.virtual_time -= state.cost * jobs as f64;
-        state.running = state.running.saturating_sub(jobs);
+        self.change(lane, |state| {
+            state.virtual_time -= state.cost * jobs as f64;
+            state.running = state.running.saturating_sub(jobs);
+        });
     }
 
     /// What a job of `lane` is charged before its cost is known.
@@ -143,19 +153,21 @@ impl FairQueue {
 
     /// A job that was charged `estimate` has ended; `None`: at a cost that nobody knows.
     pub fn end(&mut self, lane: &Lane, estimate: f64, cost: Option<f64>) {
-        let Some(state) = self.lanes.get_mut(lane) else { return };
-        state.running = state.running.saturating_sub(1);
-        let Some(cost) = cost else { return };
-        state.virtual_time += cost - estimate;
-        state.cost += (cost - state.cost) * LEARNING;
-        self.cost += (cost - self.cost) * LEARNING;
+        self.change(lane, |state| {
+            state.running = state.running.saturating_sub(1);
+            if let Some(cost) = cost {
+                state.virtual_time += cost - estimate;
+                state.cost += (cost - state.cost) * LEARNING;
+            }
+        });
+        if let Some(cost) = cost.filter(|_| self.lanes.contains_key(lane)) {
+            self.cost += (cost - self.cost) * LEARNING;
+        }
     }
 
     /// `lane` is being asked for jobs, or has answered.
     pub fn set_asked(&mut self, lane: &Lane, asked: bool) {
-        if let Some(state) = self.lanes.get_mut(lane) {
-            state.asked = asked;
-        }
+        self.change(lane, |state| state.asked = asked);
     }
 
     /// Whether nothing waits in `lane`, nothing runs, and nobody asks.
@@ -165,6 +177,8 @@ impl FairQueue {
 
     /// Forgets `lane`. If it comes back, it begins where the others are.
     pub fn forget(&mut self, lane: &Lane) {
+        // Without demand it has no turn.
+        self.believe(lane, 0);
         self.lanes.remove(lane);
     }
 
@@ -194,13 +208,23 @@ impl FairQueue {
     }
 
     fn has_work(&self, class: Priority) -> bool {
-        self.lanes.iter().any(|(lane, state)| lane.class == class && state.is_eligible())
+        self.turns.first(class).is_some()
+    }
+
+    /// Changes what is known of `lane`, and its turn with it.
+    fn change(&mut self, lane: &Lane, change: impl FnOnce(&mut State)) {
+        let Some(state) = self.lanes.get_mut(lane) else { return };
+        let before = state.turn();
+        change(state);
+        self.turns.change(lane, before, state.turn());
     }
 }
 
 impl State {
-    const fn is_eligible(&self) -> bool {
-        self.demand > 0 && !self.asked
+    /// When it would be its turn; none where a grant cannot go to it.
+    fn turn(&self) -> Option<Turn> {
+        let is_eligible = self.demand > 0 && !self.asked;
+        is_eligible.then(|| Turn::new(self.virtual_time, self.granted_at))
     }
 }
 

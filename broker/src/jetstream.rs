@@ -56,7 +56,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// On how many servers a new stream is kept.
     pub replicas: usize,
-    /// The server's `sync_interval`, if it is known; only for the words about what is lost with the power.
+    /// The server's `sync_interval`, if it is known, zero for `always`; only for the words about what is lost with the power.
     pub sync_interval: Option<Duration>,
 }
 
@@ -110,6 +110,9 @@ impl JetStream {
                  nothing",
                 self.replicas
             );
+        }
+        if self.sync_interval == Some(Duration::ZERO) {
+            return "neither a crash of the server process nor a power failure loses anything acknowledged".to_owned();
         }
         let lost = self.sync_interval.map_or_else(
             || format!("up to {SYNC_INTERVAL_DEFAULT:?} at the server's default, see its sync_interval"),

@@ -23,10 +23,6 @@ use self::{
 };
 use crate::{Error, ErrorKind};
 
-/// How often the server writes its files through to the disk. Its own default of two minutes would lose two minutes
-/// of acknowledged work with the power; after each message costs more than nine tenths of the throughput. At this
-/// value 1,000 requests a second cost a fifth of a core more, and the loss is what a person does not notice.
-pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// The largest message: an outcome with an inlined picture fits.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// The server turns its log over at this size and keeps so many old ones.
@@ -44,6 +40,8 @@ pub struct ManagedConfig {
     pub data_dir: PathBuf,
     /// The port on the loopback interface; a free one where there is none.
     pub port: Option<u16>,
+    /// How often it writes its files through to the disk; zero is before each acknowledgement.
+    pub sync_interval: Duration,
 }
 
 /// A running server of our own. Dropping it kills the server, which loses nothing that was acknowledged;
@@ -71,7 +69,7 @@ impl Managed {
             settings: String::new(),
             own_group: true,
         };
-        setup.settings = settings(&setup);
+        setup.settings = settings(&setup, config.sync_interval);
         stale::end(&setup).await?;
         let process = Process::start(&setup).await?;
         stale::remember(&setup, process.pid());
@@ -146,12 +144,15 @@ fn unusable(dir: &Path, error: std::io::Error) -> Error {
     Error::new(ErrorKind::Invalid, what).with_source(error)
 }
 
-fn settings(setup: &Setup) -> String {
+fn settings(setup: &Setup, sync_interval: Duration) -> String {
+    let sync_interval = match sync_interval.as_millis() {
+        0 => "always".to_owned(),
+        millis => format!("\"{millis}ms\""),
+    };
     format!(
-        "jetstream {{ store_dir: {}, sync_interval: \"{}ms\" }}\nlog_file: {}\n\
+        "jetstream {{ store_dir: {}, sync_interval: {sync_interval} }}\nlog_file: {}\n\
          logfile_size_limit: {LOG_BYTES_MAX}\nlogfile_max_num: {LOGS_KEPT}\n",
         setup.store(),
-        SYNC_INTERVAL.as_millis(),
         quoted(&setup.log_file())
     )
 }

@@ -10,11 +10,13 @@ use schemas::Format;
 pub const CONTENT_TYPE: &str = "Content-Type";
 /// The header by which JetStream tells repeats apart.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// The header of a bell that tells the place of the message it rings for.
+pub const SEQUENCE: &str = "Nats-Sequence";
 /// The header of W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
 /// Names that need no copy.
-const KNOWN: [&str; 3] = [CONTENT_TYPE, MESSAGE_ID, TRACEPARENT];
+const KNOWN: [&str; 4] = [CONTENT_TYPE, MESSAGE_ID, SEQUENCE, TRACEPARENT];
 
 /// The headers of a message. Few, so a list; names compare without case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -85,6 +87,11 @@ impl Message {
     /// A message in `format`.
     pub fn new(subject: impl Into<String>, format: Format, payload: Bytes) -> Self {
         Self { subject: subject.into(), headers: Headers::of_format(format), payload }
+    }
+
+    /// The place in its stream of the message that this bell rings for; none where it does not say.
+    pub fn rings_for(&self) -> Option<u64> {
+        self.headers.get(SEQUENCE)?.parse().ok()
     }
 
     /// The format of the body, by `Content-Type` or by its first byte.

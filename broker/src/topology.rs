@@ -64,7 +64,8 @@ pub struct StreamSpec {
 
 /// Each message that is stored on a subject under `from` rings on the same subject under `to`: both end in `>`.
 ///
-/// A bell says that there is something new, not what. One may get lost.
+/// A bell says that there is something new and where, see [`Message::rings_for`](crate::Message::rings_for), not what. One
+/// may get lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bells {
     /// The subjects of the stream: `dynode.>`.

@@ -117,6 +117,7 @@ conformance! {
         a_consumer_gets_what_was_stored_before_it
         consumers_take_what_matches_their_filter
         a_waiting_pull_wakes_when_a_message_comes
+        a_queue_has_room_for_more_than_a_thousand_consumers
         overlapping_filters_of_a_work_queue_are_refused
         a_consumer_of_a_missing_stream_is_not_found
         on_a_stream_of_limits_every_consumer_gets_every_message

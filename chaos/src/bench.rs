@@ -163,10 +163,12 @@ fn environment(options: &Options) -> Environment {
             here.know("broker", "memory");
             here.weakened.push(("broker = memory".to_owned(), "a restart forgets everything".to_owned()));
         }
-        System::Own(Carrier::Managed(_)) => {
+        System::Own(Carrier::Managed { sync_ms, .. }) => {
             here.know("broker", "managed");
-            let means = "a power failure may take the last 100 ms of what was accepted";
-            here.weakened.push(("sync_interval = 100ms".to_owned(), means.to_owned()));
+            if *sync_ms > 0 {
+                let means = format!("a power failure may take the last {sync_ms} ms of what was accepted");
+                here.weakened.push((format!("nats_sync_ms = {sync_ms}"), means));
+            }
         }
         System::Own(Carrier::Given(_)) => {
             here.know("broker", "given");

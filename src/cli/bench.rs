@@ -42,6 +42,9 @@ pub(crate) struct MeasureArgs {
     /// What carries the messages: memory, managed, nats://HOST:PORT, or auto: managed where a nats-server is found
     #[arg(long, default_value = "auto", conflicts_with = "target")]
     pub(crate) broker: String,
+    /// How often the managed broker writes its files through to the disk; 0 is before each acknowledgement
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, conflicts_with = "target")]
+    pub(crate) sync_ms: u32,
     /// A server that runs already and speaks OpenAI's API, such as http://127.0.0.1:8321, in place of an engine of our own
     #[arg(long, value_name = "URL", value_parser = target)]
     pub(crate) target: Option<String>,

@@ -35,7 +35,7 @@ impl ApiError {
         let kind = match err_code {
             // The one case in which only the words tell: a subject that holds its one message, and a full stream.
             10077 if description.contains("per subject") => ErrorKind::Exists,
-            10077 | 10002 | 10023 | 10028 | 10047 => ErrorKind::Full,
+            10077 | 10002 | 10023 | 10026 | 10028 | 10047 => ErrorKind::Full,
             // JetStream is off, has no leader at the moment, or still clears away a consumer of that name: nothing is full.
             10008 | 10012 | 10039 | 10076 => ErrorKind::Disconnected,
             10071 | 10164 => ErrorKind::WrongRevision,
@@ -92,6 +92,7 @@ mod tests {
         assert_eq!(kind(503, 10008, "JetStream system temporarily unavailable"), ErrorKind::Disconnected);
         assert_eq!(kind(500, 10012, "error creating store for consumer"), ErrorKind::Disconnected);
         assert_eq!(kind(400, 10002, "resource limits exceeded for account"), ErrorKind::Full);
+        assert_eq!(kind(400, 10026, "maximum consumers limit reached"), ErrorKind::Full);
         assert_eq!(kind(400, 10071, "wrong last sequence: 3"), ErrorKind::WrongRevision);
         assert_eq!(kind(404, 10059, "stream not found"), ErrorKind::NotFound);
         assert_eq!(kind(400, 10065, "subjects overlap"), ErrorKind::Invalid);

@@ -29,6 +29,8 @@ use crate::{Error, ErrorKind, Link};
 /// The oldest server that gives all of it: 2.11 has the batched reads that a replay is made of. Older ones take new
 /// settings silently and ignore them.
 const SERVER_MIN: (u32, u32) = (2, 11);
+/// The first that allows a stream a thousand consumers, unless the stream says otherwise.
+const LIMITS_CONSUMERS: (u32, u32) = (2, 15);
 /// How long the event of a connection may come after the connection.
 const EVENT_MAX: Duration = Duration::from_secs(5);
 /// How long a message waits to be taken by the client. It does not take one only while the connection is down and its
@@ -163,6 +165,11 @@ impl Connection {
         self.follower.close();
         // It fails only for a client that is closed, or that waits for a connection and has nobody to tell.
         let _ = timeout(TAKE_MAX, self.client.drain()).await;
+    }
+
+    /// Whether the server allows a stream few consumers where it does not name a number.
+    pub(super) fn limits_consumers(&self) -> bool {
+        version(&self.server().version).is_some_and(|version| version >= LIMITS_CONSUMERS)
     }
 
     fn down(&self) -> Error {

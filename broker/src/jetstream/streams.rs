@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 use super::{api, connection::Connection};
 use crate::{Bells, Error, ErrorKind, Retention, Storage, StreamSpec};
 
+/// How many consumers a stream may have: each lane of each tenant has one. Servers from 2.15 on allow a thousand where a
+/// stream does not say, and take "without limit" for that; earlier ones set no limit, and cannot change it afterwards.
+const CONSUMERS_MAX: i32 = 1_000_000;
+
 /// What we read of a stream.
 #[derive(Deserialize)]
 pub(super) struct Info {
@@ -59,8 +63,8 @@ pub(super) async fn ensure(
         Ok(info) => info.config,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let config = Config { first_sequence: first, ..config_of(spec, replicas) };
-            match api::call::<Value>(connection, &format!("STREAM.CREATE.{name}"), &config).await {
-                Ok(_) => return Ok(true),
+            match create(connection, config).await {
+                Ok(()) => return Ok(true),
                 // Another process may have been faster: then it is verified like any other.
                 Err(error) => info(connection, name).await.map_err(|_| cannot_make(spec, error))?.config,
             }
@@ -68,17 +72,35 @@ pub(super) async fn ensure(
         Err(error) => return Err(error),
     };
     verify(spec, &existing)?;
-    let wanted = updated(spec, &existing, replicas);
+    let wanted = with_consumers(connection, updated(spec, &existing, replicas));
     match update(connection, &wanted, &existing).await {
         // There is no room to grow into.
         Err(error) if error.kind() == ErrorKind::Full => {
-            let max_bytes = existing.max_bytes;
+            let (max_bytes, max_consumers) = (existing.max_bytes, existing.max_consumers);
             tracing::warn!(stream = %name, max_bytes, %error, "a stream cannot grow to what it is set to hold");
-            update(connection, &Config { max_bytes, ..wanted }, &existing).await?;
+            update(connection, &Config { max_bytes, max_consumers, ..wanted }, &existing).await?;
         }
         updated => updated?,
     }
     Ok(false)
+}
+
+/// Makes a stream; where the account may not have so many consumers, with as many as it may.
+async fn create(connection: &Connection, config: Config) -> Result<(), Error> {
+    let subject = format!("STREAM.CREATE.{}", config.name);
+    let wanted = with_consumers(connection, config.clone());
+    match api::call::<Value>(connection, &subject, &wanted).await {
+        Err(error) if error.kind() == ErrorKind::Full && wanted != config => {
+            api::call::<Value>(connection, &subject, &config).await.map(drop)
+        }
+        made => made.map(drop),
+    }
+}
+
+/// `config` with room for all lanes, where the server has a limit and the stream names none.
+fn with_consumers(connection: &Connection, config: Config) -> Config {
+    let is_unnamed = config.max_consumers <= 0 && connection.limits_consumers();
+    Config { max_consumers: if is_unnamed { CONSUMERS_MAX } else { config.max_consumers }, ..config }
 }
 
 async fn update(connection: &Connection, wanted: &Config, existing: &Config) -> Result<(), Error> {

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::subject::Index;
 use crate::{
-    BucketSpec, Error, ErrorKind, Headers, Message, Publication, Receipt, StreamSpec, message::MESSAGE_ID,
+    BucketSpec, Error, ErrorKind, Headers, Message, Publication, Receipt, StreamSpec,
+    message::{MESSAGE_ID, SEQUENCE},
 };
 
 /// Everything that one memory broker holds.
@@ -152,7 +153,8 @@ impl State {
         let bell = stream.spec.bells.as_ref().and_then(|bells| bells.subject(&message.subject));
         let receipt = stream.store(message, at, &mut self.effects)?;
         if let Some(subject) = bell.filter(|_| !receipt.duplicate) {
-            let bell = Message { subject, headers: Headers::new(), payload: Bytes::new() };
+            let headers = Headers::new().with(SEQUENCE, receipt.sequence.to_string());
+            let bell = Message { subject, headers, payload: Bytes::new() };
             self.subscribers.deliver(&bell, at.now, &mut self.effects);
         }
         Ok(receipt)

@@ -130,12 +130,13 @@ pub(crate) async fn what_is_stored_rings(broker: &dyn Broker) {
     let bells = Some(Bells { from: "q.>".to_owned(), to: "bell.q.>".to_owned() });
     broker.ensure(&[StreamSpec { bells, ..work_queue() }]).await.unwrap();
     let mut bells = broker.subscribe("bell.q.*").await.unwrap();
+    let first = publish_as(broker, "one", "q.a", "payload").await.unwrap();
     publish_as(broker, "one", "q.a", "payload").await.unwrap();
-    publish_as(broker, "one", "q.a", "payload").await.unwrap();
-    publish_as(broker, "two", "q.b", "payload").await.unwrap();
-    for subject in ["bell.q.a", "bell.q.b"] {
+    let second = publish_as(broker, "two", "q.b", "payload").await.unwrap();
+    for (subject, stored) in [("bell.q.a", first), ("bell.q.b", second)] {
         let bell = timeout(WITHIN, bells.next()).await.expect("a bell in time").unwrap();
         assert_eq!((bell.subject.as_str(), bell.payload.len()), (subject, 0), "a repeat rings not");
+        assert_eq!(bell.rings_for(), Some(stored.sequence));
     }
 }
 

@@ -138,6 +138,18 @@ pub(crate) async fn a_waiting_pull_wakes_when_a_message_comes(broker: &dyn Broke
     assert_eq!(pulled.unwrap().len(), 1);
 }
 
+pub(crate) async fn a_queue_has_room_for_more_than_a_thousand_consumers(broker: &dyn Broker) {
+    broker.ensure(&[work_queue()]).await.unwrap();
+    for lane in 0..=1_000 {
+        let (name, filter) = (format!("lane-{lane}"), format!("q.{lane}"));
+        let mut consumer = broker.consume(&ConsumerSpec { name, filter, ..worker(LONG) }).await.unwrap();
+        if lane == 1_000 {
+            publish(broker, "q.1000", "x").await.unwrap();
+            assert_eq!(text(&pull_one(&mut *consumer).await.message), "x");
+        }
+    }
+}
+
 pub(crate) async fn overlapping_filters_of_a_work_queue_are_refused(broker: &dyn Broker) {
     let _first = open_worker(broker, LONG).await;
     let other = ConsumerSpec { name: "other".to_owned(), filter: "q.a".to_owned(), ..worker(LONG) };

@@ -12,7 +12,8 @@ use tokio::process::{Child, Command};
 use super::*;
 
 fn config(dir: &Path) -> ManagedConfig {
-    ManagedConfig { binary: testing::binary(), data_dir: dir.to_owned(), port: None }
+    let sync_interval = Duration::from_millis(100);
+    ManagedConfig { binary: testing::binary(), data_dir: dir.to_owned(), port: None, sync_interval }
 }
 
 /// A process that is gone with the test, also when that fails.
@@ -62,6 +63,20 @@ async fn a_managed_server_keeps_its_store_and_ends_when_told() {
     let managed = Managed::start(config(dir.path())).await.unwrap();
     let broker = JetStream::connect(Config::new(managed.url())).await.unwrap();
     assert_eq!(number(&broker.last("JOBS", "jobs.a").await.unwrap().unwrap().message), 1);
+    managed.stop().await;
+}
+
+#[tokio::test]
+async fn a_managed_server_may_sync_before_each_acknowledgement() {
+    let dir = tempfile::tempdir().unwrap();
+    let sync_interval = Duration::ZERO;
+    let managed = Managed::start(ManagedConfig { sync_interval, ..config(dir.path()) }).await.unwrap();
+    let settings = std::fs::read_to_string(dir.path().join("nats-server.conf")).unwrap();
+    assert!(settings.contains("sync_interval: always"), "{settings}");
+    let config = Config { sync_interval: Some(sync_interval), ..Config::new(managed.url()) };
+    let survives = JetStream::connect(config).await.unwrap().describe().survives;
+    assert!(survives.contains("nor a power failure loses anything"), "{survives}");
+    publish_one(managed.url(), 1).await;
     managed.stop().await;
 }
 

@@ -33,8 +33,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub enum Carrier {
     /// The engine's own memory.
     Memory,
-    /// A nats-server that the engine starts: this program.
-    Managed(PathBuf),
+    /// A nats-server that the engine starts.
+    Managed {
+        /// The program.
+        server: PathBuf,
+        /// How often it writes its files through to the disk, in milliseconds; 0 is before each acknowledgement.
+        sync_ms: u32,
+    },
     /// Servers that run already.
     Given(String),
 }

@@ -96,11 +96,14 @@ fn system(args: &MeasureArgs) -> Result<System, (u8, String)> {
         let (provider, pid) = (args.provider, args.pid);
         return Ok(System::Given(Target { authority, model, key, provider, pid }));
     }
-    let server = || managed::find(args.nats_server.as_deref());
+    let server = || {
+        let server = managed::find(args.nats_server.as_deref())?;
+        Some(Carrier::Managed { server, sync_ms: args.sync_ms })
+    };
     let carrier = match args.broker.as_str() {
         "memory" => Carrier::Memory,
-        "managed" => Carrier::Managed(server().ok_or_else(|| (exit::UNAVAILABLE, NO_SERVER.to_owned()))?),
-        "auto" => server().map_or(Carrier::Memory, Carrier::Managed),
+        "managed" => server().ok_or_else(|| (exit::UNAVAILABLE, NO_SERVER.to_owned()))?,
+        "auto" => server().unwrap_or(Carrier::Memory),
         url if url.starts_with("nats://") => Carrier::Given(url.to_owned()),
         other => {
             let why = format!("--broker `{other}`: use auto, memory, managed or nats://HOST:PORT");
@@ -119,7 +122,7 @@ async fn options(
     let window = args.seconds.unwrap_or(window);
     let load = args.connections.map(Load::Closed).or_else(|| args.rate.map(Load::Open));
     let mut versions = vec![("dynode".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
-    if let System::Own(Carrier::Managed(server)) = &system {
+    if let System::Own(Carrier::Managed { server, .. }) = &system {
         versions.push(("nats-server".to_owned(), version(server).await));
     }
     Ok(Options {

@@ -52,7 +52,7 @@ impl Engine {
         fs::write(dir.join("dynode.toml"), settings::text(&around))?;
         let bus = match carrier {
             Carrier::Memory => None,
-            Carrier::Managed(_) => Some(format!("nats://127.0.0.1:{nats_port}")),
+            Carrier::Managed { .. } => Some(format!("nats://127.0.0.1:{nats_port}")),
             Carrier::Given(url) => Some(url.clone()),
         };
         let arguments = ["up", "--listen", &at.to_string()].map(str::to_owned).to_vec();
