@@ -398,3 +398,22 @@ async fn ask(
     let leases = consumer.pull(max, patience).await?;
     Ok((consumer, leases))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_for_what_has_come_asks_for_nothing() {
+        let mut open = Open { came: 7, ..Open::default() };
+        assert!(!open.rings(Some(7)), "it came over a question that stood");
+        assert!(open.rings(Some(8)) && open.rings(Some(9)));
+        assert_eq!(open.comes(&[]), 2, "neither has come");
+        open.came = 8;
+        assert_eq!(open.comes(&[]), 1);
+        open.came = 9;
+        assert_eq!(open.comes(&[]), 0);
+        assert!(open.rings(None), "one that does not say may be for anything");
+        assert_eq!(open.comes(&[]), 1);
+    }
+}

@@ -71,7 +71,13 @@ struct State {
 
 impl Default for FairQueue {
     fn default() -> Self {
-        Self { lanes: BTreeMap::new(), turns: Turns::default(), classes: BTreeMap::new(), cost: 1.0, grants: 0 }
+        Self {
+            lanes: BTreeMap::new(),
+            turns: Turns::default(),
+            classes: BTreeMap::new(),
+            cost: 1.0,
+            grants: 0,
+        }
     }
 }
 

@@ -112,7 +112,8 @@ impl JetStream {
             );
         }
         if self.sync_interval == Some(Duration::ZERO) {
-            return "neither a crash of the server process nor a power failure loses anything acknowledged".to_owned();
+            return "neither a crash of the server process nor a power failure loses anything acknowledged"
+                .to_owned();
         }
         let lost = self.sync_interval.map_or_else(
             || format!("up to {SYNC_INTERVAL_DEFAULT:?} at the server's default, see its sync_interval"),

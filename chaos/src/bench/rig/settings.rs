@@ -24,9 +24,10 @@ pub(super) fn text(around: &Surroundings<'_>) -> String {
     let Surroundings { carrier, provider, prefix, nats_port, data } = around;
     let (broker, server) = match carrier {
         Carrier::Memory => ("memory", String::new()),
-        Carrier::Managed { server, sync_ms } => {
-            ("managed", format!("nats_server = {:?}\nnats_sync_ms = {sync_ms}\n", server.display().to_string()))
-        }
+        Carrier::Managed { server, sync_ms } => (
+            "managed",
+            format!("nats_server = {:?}\nnats_sync_ms = {sync_ms}\n", server.display().to_string()),
+        ),
         Carrier::Given(url) => (url.as_str(), String::new()),
     };
     let data = data.display().to_string();
