@@ -80,12 +80,6 @@ struct Open {
     quiet_since: Option<Instant>,
 }
 
-/// What came of a question to the broker.
-enum Answer {
-    Pulled(Pulled),
-    Looked(Result<Vec<(String, u64)>, broker::Error>),
-}
-
 impl Open {
     /// A bell rang for the message at this place, if it said so; whether it is still to come.
     fn rings(&mut self, place: Option<u64>) -> bool {
@@ -105,6 +99,12 @@ impl Open {
         self.rung = self.rung.min(self.rung_for.saturating_sub(self.came));
         self.rung
     }
+}
+
+/// What came of a question to the broker.
+enum Answer {
+    Pulled(Pulled),
+    Looked(Result<Vec<(String, u64)>, broker::Error>),
 }
 
 struct Pulled {
@@ -272,13 +272,11 @@ impl Dispatch {
         self.fair.set_asked(&lane, false);
         let open = self.lanes.entry(lane.clone()).or_default();
         open.consumer = consumer;
-        if leases.is_err() {
-            // Whoever mends the stream may count anew.
-            open.came = 0;
-        }
         let leases = match leases {
             Ok(leases) => leases,
             Err(error) => {
+                // Whoever mends the stream may count anew.
+                open.came = 0;
                 self.fair.refund(&lane, asked);
                 return self.failed(lane, error);
             }

@@ -130,7 +130,7 @@ impl FairQueue {
         Some(lane)
     }
 
-    /// Grants `lane` so many jobs more than were believed to wait.
+    /// Grants `lane` so many jobs more, whether or not they are believed to wait, and charges them.
     pub fn charge(&mut self, lane: &Lane, jobs: u64) {
         let Some(state) = self.lanes.get(lane).filter(|_| jobs > 0) else { return };
         self.grants += 1;
