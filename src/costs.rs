@@ -3,19 +3,19 @@
 
 use std::sync::Arc;
 
-use actors::{Estimator, budgets::Remaining};
+use actors::{Planner, budgets::Remaining};
 use futures_util::{FutureExt, future::ready};
 use gateway::CostCheck;
 use schemas::{Request, Tenant};
 
-/// Checks by the prices that `estimator` knows and by what `remaining` knows to be left.
-pub(crate) fn check(estimator: Estimator, remaining: Arc<Remaining>) -> CostCheck {
+/// Checks by the prices that `planner` knows and by what `remaining` knows to be left.
+pub(crate) fn check(planner: Planner, remaining: Arc<Remaining>) -> CostCheck {
     Arc::new(move |tenant: &Tenant, request: &Request| {
         let is_bounded = remaining.is_bounded(tenant, request.sent_by.as_ref());
         if !is_bounded && request.route.max_cost_usd.is_none() {
             return ready(Ok(())).boxed();
         }
-        let least = match estimator.least_cost(tenant, request) {
+        let least = match planner.least_cost(tenant, request) {
             Ok(Some(least)) if is_bounded => least,
             other => return ready(other.map(drop)).boxed(),
         };

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
-use actors::{Estimator, budgets::Remaining, classifier::BadRule};
+use actors::{Planner, budgets::Remaining, classifier::BadRule};
 use adapters::Registry;
 use broker::Broker;
-use gateway::{Access, Catalogue, ConfiguredKeys, Gateway, ModelInfo, Signers, Standby, Tenants};
+use gateway::{Access, Catalogue, ConfiguredKeys, Filer, Gateway, ModelInfo, Signers, Standby, Tenants};
 use schemas::{Action, Tenant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info, warn};
@@ -109,7 +109,7 @@ struct Plan {
 /// What the doors know of the providers; replaced when the configuration changes.
 struct Offer {
     catalogue: Catalogue,
-    estimator: Estimator,
+    planner: Planner,
     remaining: Arc<Remaining>,
     signers: Signers,
     keys: ConfiguredKeys,
@@ -126,12 +126,22 @@ impl Offer {
         let tenants = Tenants::new(&config.tenants, &config.limits);
         let (budgets, parents) = (&config.budgets, config.parents());
         let remaining = Arc::new(Remaining::new(budgets, parents, Arc::clone(broker), &ground.topology));
-        let estimator = Self::estimator(config, registry)?;
-        Ok(Self { catalogue, estimator, remaining, signers, keys, tenants })
+        let planner = Self::planner(config, registry)?;
+        Ok(Self { catalogue, planner, remaining, signers, keys, tenants })
     }
 
-    fn estimator(config: &Config, registry: &Arc<Registry>) -> Result<Estimator, BadRule> {
-        Estimator::new(&config.classifier.rules, Arc::clone(registry), config.waterfalls.clone())
+    fn planner(config: &Config, registry: &Arc<Registry>) -> Result<Planner, BadRule> {
+        let settings = (&config.engine, &*config.classifier.rules, &config.callbacks);
+        Planner::new(settings, Arc::clone(registry), config.waterfalls.clone())
+    }
+
+    /// Makes work of requests as they come in.
+    fn filer(&self, ground: &Ground, broker: &Arc<dyn Broker>) -> Filer {
+        let (planner, subjects) = (self.planner.clone(), ground.topology.subjects.clone());
+        let broker = Arc::clone(broker);
+        Arc::new(move |request, format, fingerprint| {
+            planner.work(&subjects, (request, format), fingerprint, broker.now())
+        })
     }
 }
 
@@ -152,7 +162,7 @@ async fn serve(
         _ => Engine::here(&config, &ground, &carrier.broker).await?,
     };
     let offer = Offer::of(&config, &ground, &carrier.broker)?;
-    let estimator = offer.estimator.clone();
+    let planner = offer.planner.clone();
     let parts = gateway::Parts {
         broker: Arc::clone(&carrier.broker),
         topology: ground.topology.clone(),
@@ -165,8 +175,9 @@ async fn serve(
             without_keys: config.without_keys,
         },
         signers: offer.signers.clone(),
-        estimate: Arc::new(move |tenant: &Tenant, request| estimator.estimate(tenant, request)),
-        check_cost: costs::check(offer.estimator.clone(), Arc::clone(&offer.remaining)),
+        estimate: Arc::new(move |tenant: &Tenant, request| planner.estimate(tenant, request)),
+        check_cost: costs::check(offer.planner.clone(), Arc::clone(&offer.remaining)),
+        file: offer.filer(&ground, &carrier.broker),
         metrics: engine.metrics(metrics),
         standing: engine.standing(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -235,10 +246,10 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
     let url = carrier.url().map_or("", |url| url.expose());
     let settings = || resolved.handed_down(url, &config.nats_worker_credentials);
     let renewed = async {
-        let estimator = Offer::estimator(&config, &ground.registry)?;
+        let planner = Offer::planner(&config, &ground.registry)?;
         engine.renew(&config, &ground, &carrier.broker, settings).await?;
         offer.catalogue.replace(models(&config, &ground.registry));
-        offer.estimator.replace(&estimator);
+        offer.planner.replace(&planner);
         offer.remaining.replace(&config.budgets, config.parents());
         set_signers(&offer.signers, &ground.registry);
         offer.keys.replace(&config.keys);

@@ -1,5 +1,6 @@
 //! Requests in, work out: what is asked for, by whom it is to be done, and whether it has been asked before.
 
+mod judge;
 mod prior;
 mod route;
 mod rules;
@@ -7,7 +8,7 @@ mod rules;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use broker::{Headers, Lease, Message, Publication, message::MESSAGE_ID};
+use broker::{Headers, Lease, Message, message::MESSAGE_ID};
 use schemas::{
     Action, Error, ErrorCode, Event, EventBody, Format, Outcome, Output, Request, RequestId, Status, Tenant,
     Timings, Usage, VERSION, Work, fingerprint, outcome,
@@ -15,13 +16,13 @@ use schemas::{
 use serde_json::json;
 
 use crate::{
-    EngineConfig, RuleConfig,
+    EngineConfig,
     control::Control,
-    form::Form,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
     stage::{FIRST_WITHIN, Stage, Task, Verdict},
 };
+pub use judge::Judge;
 use prior::Prior;
 pub use route::Router;
 pub use rules::{BadRule, Rules};
@@ -41,12 +42,10 @@ const BEFORE_THE_FIRST: u32 = 0;
 /// The stage.
 #[derive(Debug)]
 pub struct Classifier {
-    rules: Rules,
-    router: Router,
+    judge: Judge,
     control: Arc<Control>,
     outbox: Outbox,
     engine: EngineConfig,
-    can_sign: bool,
 }
 
 /// A refused request: who must be told, and why.
@@ -67,16 +66,9 @@ impl Refusal {
 }
 
 impl Classifier {
-    /// Classifies by `rules`; `router` says who does the work. `can_sign`: callbacks without a secret have a default.
-    pub fn new(
-        rules: &[RuleConfig],
-        router: Router,
-        control: Arc<Control>,
-        outbox: Outbox,
-        engine: EngineConfig,
-        can_sign: bool,
-    ) -> Result<Self, BadRule> {
-        Ok(Self { rules: Rules::new(rules)?, router, control, outbox, engine, can_sign })
+    /// Classifies by `judge`.
+    pub const fn new(judge: Judge, control: Arc<Control>, outbox: Outbox, engine: EngineConfig) -> Self {
+        Self { judge, control, outbox, engine }
     }
 
     async fn classify(
@@ -110,19 +102,16 @@ impl Classifier {
             let output = Some(Output::Other(json!({"status": "ready"})));
             return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Ok(output))));
         }
-        let plan = match self.router.plan(&tenant, &request) {
+        let plan = match self.judge.plan(&tenant, &request) {
             Ok(plan) => plan,
             Err(reason) => return self.refuse(lease, tenant, id, Refusal::of(request, reason)).await,
         };
-        let deadline_ms = request.deadline_ms.unwrap_or(self.engine.default_deadline_ms);
-        let deadline =
-            lease.stored_at.saturating_add(Duration::from_millis(deadline_ms)).unwrap_or(lease.stored_at);
+        let deadline = self.judge.deadline(&request, lease.stored_at);
         if deadline <= self.outbox.now() {
             return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Err(expired()))));
         }
         let told = (&*fingerprint, request.session.as_ref());
         self.tell_queued(&tenant, &id, format, told, lease.pending).await;
-        let pool = plan.steps.first().map_or("", |step| &step.provider).to_owned();
         let accepted_at = lease.stored_at;
         let format = format.into();
         let work = Work {
@@ -137,13 +126,8 @@ impl Classifier {
             delivered_before: 0,
             forgiven: 0,
         };
-        let subject = self.outbox.topology().subjects.work(&pool, work.request.priority, &work.tenant);
-        let id = Some(format!("{}.{}", work.tenant, work.id));
-        let payload = outbox::encode(Format::MessagePack, &work)?;
-        Ok(Verdict::Forward(Publication {
-            message: outbox::message(subject, Format::MessagePack, payload),
-            id,
-        }))
+        let subjects = &self.outbox.topology().subjects;
+        outbox::work(subjects, &work, work.request.priority).map(Verdict::Forward)
     }
 
     /// Reads and checks a request; `auto` is decided.
@@ -166,15 +150,8 @@ impl Classifier {
                     ));
                 }
             };
-            if request.action == Action::Auto {
-                request.action = self.rules.decide(&request.payload)?;
-            }
-            if !self.can_sign && request.callback.as_ref().is_some_and(|callback| callback.secret.is_none()) {
-                let why = "is required: this server has no default key (`callbacks.default_secret`)";
-                return Err(Error::invalid("callback.secret", why));
-            }
-            request.check()?;
-            Form::of(request.action, &request.payload).map(drop)
+            request.action = self.judge.action(&request)?;
+            self.judge.check(&request)
         };
         match checked() {
             Ok(()) => Ok(request),
@@ -293,7 +270,7 @@ impl Classifier {
         recorded: bool,
     ) -> Box<Conclusion> {
         let callback = request.and_then(|request| request.callback.clone());
-        let callback = callback.filter(|callback| self.can_sign || callback.secret.is_some());
+        let callback = callback.filter(|callback| self.judge.can_sign(callback));
         let recorded = recorded.then_some(outcome.ended);
         Box::new(Conclusion { outcome, format: lease.message.format(), callback, recorded })
     }

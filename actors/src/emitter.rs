@@ -12,6 +12,9 @@ use crate::{
     outbox::Outbox,
 };
 
+/// The header of an event that forgives the attempt before.
+pub const FORGIVEN: &str = "Dynode-Forgiven";
+
 /// The events of one attempt. `seq` counts from 0 without a gap.
 #[derive(Debug)]
 pub struct Emitter {
@@ -50,10 +53,22 @@ impl Emitter {
     /// Says, before anything else, that what was told before is void, and makes sure that no other attempt says the same
     /// under this number: where one has just done so, this is the one after it.
     pub async fn claim(&mut self, outbox: &Outbox, reason: &str) {
+        self.begin(outbox, reason, false).await;
+    }
+
+    /// Says the same of an attempt that follows only to say that the one before is forgiven: it ended by no fault of the work.
+    pub async fn forgive(&mut self, outbox: &Outbox, reason: &str) {
+        self.begin(outbox, reason, true).await;
+    }
+
+    async fn begin(&mut self, outbox: &Outbox, reason: &str, forgives: bool) {
         loop {
-            let Some(message) = self.write(EventBody::Restarted { reason: reason.to_owned() }) else {
+            let Some(mut message) = self.write(EventBody::Restarted { reason: reason.to_owned() }) else {
                 return;
             };
+            if forgives {
+                message.headers.set(FORGIVEN, "1");
+            }
             let id = Some(format!("{}.{}", self.subject, self.attempt));
             match outbox.publish(Publication { message, id }).await {
                 Ok(receipt) if receipt.duplicate => {

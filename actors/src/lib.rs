@@ -19,7 +19,7 @@
 //! | [`budgets`] | what each tenant may spend |
 //! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
 //! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
-//! | [`estimator`] | what a request would cost, without asking anybody |
+//! | [`planner`] | what a request would cost and the work that it is, without asking anybody |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
 //! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
 //! | `form` | what an answer is asked to look like |
@@ -36,7 +36,6 @@ pub mod control;
 pub mod delivery;
 mod dispatch;
 pub mod emitter;
-pub mod estimator;
 pub mod fair;
 mod form;
 pub mod governor;
@@ -45,6 +44,7 @@ pub mod intensity;
 pub mod measured;
 pub mod metrics;
 pub mod outbox;
+pub mod planner;
 pub mod pool;
 pub mod pressure;
 pub mod progress;
@@ -59,7 +59,7 @@ pub mod worker;
 
 pub use budgets::BudgetConfig;
 pub use config::{CallbackConfig, EngineConfig, ProviderLimits, Providers, RuleConfig};
-pub use estimator::Estimator;
+pub use planner::Planner;
 pub use system::{Error, Parts, System};
 pub use vitals::Vitals;
 pub use waterfall::Waterfalls;

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use schemas::{
     Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, EventHead, Format, LedgerEntry,
-    Outcome, RequestId, Status, Tenant, VERSION,
+    Outcome, Priority, RequestId, Status, Subjects, Tenant, VERSION, Work,
 };
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
@@ -277,6 +278,20 @@ fn end_after(outcome: &Outcome, own_end: (u32, u64)) -> Vec<Event> {
     vec![restarted, Event { attempt, seq: seq + 1, ..end }]
 }
 
+/// `work`, for the pool that does it first.
+pub fn work<R: Serialize>(
+    subjects: &Subjects,
+    work: &Work<R>,
+    priority: Priority,
+) -> Result<Publication, broker::Error> {
+    let pool = work.plan.steps.first().map_or("", |step| &step.provider);
+    let payload = encode(Format::MessagePack, work)?;
+    Ok(Publication {
+        message: message(subjects.work(pool, priority, &work.tenant), Format::MessagePack, payload),
+        id: Some(format!("{}.{}", work.tenant, work.id)),
+    })
+}
+
 /// A message in `format` that carries on the trace.
 pub fn message(subject: String, format: Format, payload: Bytes) -> Message {
     let mut headers = Headers::of_format(format);
@@ -285,7 +300,7 @@ pub fn message(subject: String, format: Format, payload: Bytes) -> Message {
 }
 
 /// Writes `value` in `format`.
-pub fn encode<T: serde::Serialize>(format: Format, value: &T) -> Result<Bytes, broker::Error> {
+pub fn encode<T: Serialize>(format: Format, value: &T) -> Result<Bytes, broker::Error> {
     let invalid = |error: Error| broker::Error::new(ErrorKind::Invalid, error.message);
     format.encode(value).map_err(invalid)
 }

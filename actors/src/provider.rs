@@ -312,6 +312,14 @@ impl Stage for ProviderStage {
         let message = outbox::message(lease.message.subject.clone(), Format::MessagePack, payload);
         Some(Publication { message, id: Some(id) })
     }
+
+    async fn forgive(&self, lease: &Lease) -> Result<(), broker::Error> {
+        match lease.message.format().decode(&lease.message.payload) {
+            Ok(work) => fence::forgive(&self.shared, lease, &work).await,
+            // It is parked when it comes again.
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 fn unreadable(task: Task<'_>, reason: Error) -> Verdict {

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use broker::{Lease, Link, Publication, Settle, Settlement, trace::Traced};
+use broker::{ErrorKind, Lease, Link, Publication, Settle, Settlement, trace::Traced};
 use jiff::SignedDuration;
 use schemas::Outcome;
 use tokio::{
@@ -83,6 +83,12 @@ pub trait Stage: fmt::Debug + Send + Sync + 'static {
     /// attempt. `None`: the same message is delivered again.
     fn hand_back(&self, _lease: &Lease) -> Option<Publication> {
         None
+    }
+
+    /// There is no room for the message that was to take the place of this one: the same is delivered again, and that shall
+    /// cost no attempt nevertheless.
+    async fn forgive(&self, _lease: &Lease) -> Result<(), broker::Error> {
+        Ok(())
     }
 }
 
@@ -257,14 +263,16 @@ impl Runner {
     async fn give_back(&self, lease: &Lease) -> Settlement {
         let again = Settlement::RetryAfter(Duration::ZERO);
         let Some(publication) = self.stage.hand_back(lease) else { return again };
-        match self.outbox.broker().publish(publication).await {
-            Ok(_) => Settlement::Ack,
-            Err(error) => {
-                let (stage, subject) = (self.stage.name(), &lease.message.subject);
-                warn!(stage, subject, %error, "handed back at the cost of an attempt");
-                again
-            }
+        let forgiven = match self.outbox.broker().publish(publication).await {
+            Ok(_) => return Settlement::Ack,
+            Err(error) if error.kind() == ErrorKind::Full => self.stage.forgive(lease).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = forgiven {
+            let (stage, subject) = (self.stage.name(), &lease.message.subject);
+            warn!(stage, subject, %error, "handed back at the cost of an attempt");
         }
+        again
     }
 
     /// Renews the lease for as long as the work moves; returns when it must be let go.

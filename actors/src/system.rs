@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::{
     BudgetConfig, CallbackConfig, EngineConfig, ProviderLimits, RuleConfig, Waterfalls,
     budgets::Budgets,
-    classifier::{BadRule, Classifier, Router},
+    classifier::{BadRule, Classifier, Judge},
     closings::Closings,
     config::Providers,
     control::Control,
@@ -147,11 +147,11 @@ impl System {
         let (node, metrics_of_budgets) = (parts.node.clone(), Arc::clone(&metrics));
         let budgets =
             Arc::new(Budgets::new(&parts.budgets, parts.parents, &outbox, node, metrics_of_budgets));
-        let can_sign = callbacks.default_secret.is_some();
         let measured = Arc::new(Measured::default());
-        let router = Router::new(Arc::clone(&parts.registry), parts.waterfalls, Arc::clone(&measured));
-        let classifier =
-            Classifier::new(rules, router, Arc::clone(&control), outbox.clone(), engine.clone(), can_sign)?;
+        let settings = (&engine, rules, &callbacks);
+        let registry = Arc::clone(&parts.registry);
+        let judge = Judge::new(settings, registry, parts.waterfalls, Arc::clone(&measured))?;
+        let classifier = Classifier::new(judge, Arc::clone(&control), outbox.clone(), engine.clone());
         let delivery =
             Delivery::new(callbacks, courier, outbox.clone(), engine.clone(), Arc::clone(&metrics));
         let shared = Arc::new(Shared {

@@ -424,6 +424,24 @@ async fn a_shutdown_costs_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_costs_no_attempt_where_there_is_no_room_for_what_is_handed_back() {
+    let mut engine = Engine::start().await;
+    let slow = json!({"simulate": {"tokens": 1000, "tokens_per_second": 10}});
+    engine.publish("acme", Action::ChatCompletion, chat("r", slow)).await;
+    engine.event("acme", "r", "running").await;
+    let full = engine.fill("dynode.work.>");
+    for round in 1..=5 {
+        engine = engine.restart(Duration::from_secs(1)).await;
+        while engine.begun("acme", "r").await <= round {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    engine.heal(full);
+    let outcome = engine.outcome("acme", "r").await;
+    assert_eq!(outcome.status, Status::Succeeded, "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_lets_work_finish_and_hands_back_what_does_not() {
     let engine = Engine::start().await;
     let slow = json!({"simulate": {"tokens": 10, "tokens_per_second": 10}});

@@ -12,11 +12,13 @@ pub const CONTENT_TYPE: &str = "Content-Type";
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// The header of a bell that tells the place of the message it rings for.
 pub const SEQUENCE: &str = "Nats-Sequence";
+/// The header by which a message is stored only where the last of its subject stands at this place; 0 is none.
+pub const LAST_OF_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The header of W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
 /// Names that need no copy.
-const KNOWN: [&str; 4] = [CONTENT_TYPE, MESSAGE_ID, SEQUENCE, TRACEPARENT];
+const KNOWN: [&str; 5] = [CONTENT_TYPE, MESSAGE_ID, SEQUENCE, LAST_OF_SUBJECT, TRACEPARENT];
 
 /// The headers of a message. Few, so a list; names compare without case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,6 +89,13 @@ impl Message {
     /// A message in `format`.
     pub fn new(subject: impl Into<String>, format: Format, payload: Bytes) -> Self {
         Self { subject: subject.into(), headers: Headers::of_format(format), payload }
+    }
+
+    /// The same message, to be stored only where its subject has none. Whoever listens hears it in any case.
+    #[must_use]
+    pub fn only_as_first(mut self) -> Self {
+        self.headers.set(LAST_OF_SUBJECT, "0");
+        self
     }
 
     /// The place in its stream of the message that this bell rings for; none where it does not say.

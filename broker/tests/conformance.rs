@@ -131,6 +131,7 @@ conformance! {
         a_stream_full_of_bytes_refuses_one_more
         a_stream_that_discards_old_takes_one_more
         the_first_message_of_a_subject_stands
+        what_is_stored_only_as_the_first_is_heard_and_not_stored_behind_another
         a_repeat_of_the_first_message_is_a_duplicate_and_no_conflict
         a_subject_is_free_again_when_its_message_has_aged_out
         a_message_over_the_limit_is_too_large

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broker::{AssetLimits, Broker, Seams, Topology};
+use broker::{AssetLimits, Broker, Publication, Seams, Topology};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use schemas::{Error, ErrorCode, Estimate, Request, RequestId, Tenant};
+use schemas::{Error, ErrorCode, Estimate, Format, Request, RequestId, Tenant};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -43,6 +43,10 @@ pub type Estimator = Arc<dyn Fn(&Tenant, Request) -> Result<Estimate, Error> + S
 /// What it lets pass may still be refused when it is to start.
 pub type CostCheck = Arc<dyn Fn(&Tenant, &Request) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
 
+/// Makes the work of a request whose id and tenant are known, with events in a format and told apart from another under its id
+/// by a fingerprint: what is stored for those who do it. `None` where only the classifier can say what becomes of it.
+pub type Filer = Arc<dyn Fn(&Request, Format, &str) -> Option<Publication> + Send + Sync>;
+
 /// What the composition root hands to the gateway.
 #[derive(Clone)]
 pub struct Parts {
@@ -64,6 +68,8 @@ pub struct Parts {
     pub estimate: Estimator,
     /// What is refused for what it would cost, before anybody takes it on.
     pub check_cost: CostCheck,
+    /// What work a request is.
+    pub file: Filer,
     /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// How those who do the work are, as far as whoever started them knows.

@@ -107,6 +107,11 @@ impl Hub {
         self.requests.entry(subject.to_owned()).or_default().waits = Some((deadline, ticket));
     }
 
+    /// Whether the request counts as waiting.
+    pub(crate) fn waits(&self, subject: &str) -> bool {
+        self.requests.get(subject).is_some_and(|listeners| listeners.waits.is_some())
+    }
+
     /// The request does not wait: it was not sent, or had been before.
     pub(crate) fn wait_no_more(&self, subject: &str) {
         if let Some(mut listeners) = self.requests.get_mut(subject) {

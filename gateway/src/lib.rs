@@ -101,7 +101,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 
-pub use app::{CostCheck, Estimator, Parts};
+pub use app::{CostCheck, Estimator, Filer, Parts};
 pub use catalogue::{Catalogue, ModelInfo};
 pub use config::Config;
 pub use error::Error;

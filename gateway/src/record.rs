@@ -6,7 +6,7 @@ use broker::{Message, Stored, message::MESSAGE_ID};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use schemas::{Error, ErrorCode, Outcome, Request, RequestId, Tenant, Work, fingerprint};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{app::Shared, caller::Caller, frame::Frame, refusal};
 
@@ -131,22 +131,42 @@ pub(crate) async fn waiting_fingerprint(app: &Shared, key: &Key) -> Result<Optio
     Ok(work.map(|work| work.map(|work| work.fingerprint).unwrap_or_default()))
 }
 
-/// The fingerprint of the message at `sequence` of the requests, while nobody has taken it, if it is of this id.
+/// Where requests wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// For the classifier.
+    Requests,
+    /// For those who do them.
+    Work,
+}
+
+/// The fingerprint of the message at `sequence` of a line, while nobody has done with it, if it is of this id; empty where a
+/// door made the id.
 pub(crate) async fn stored_fingerprint(
     app: &Shared,
     key: &Key,
+    line: Line,
     sequence: u64,
 ) -> Result<Option<String>, Error> {
     let topology = &app.parts.topology;
-    let pattern = topology.subjects.requests_of(&key.tenant);
+    let (stream, pattern) = match line {
+        Line::Requests => (&topology.requests, topology.subjects.requests_of(&key.tenant)),
+        Line::Work => (&topology.work, topology.subjects.work_of(&key.tenant)),
+    };
     let first = async {
-        let mut waiting = app.broker().replay(&topology.requests, &pattern, sequence).await?;
+        let mut waiting = app.broker().replay(stream, &pattern, sequence).await?;
         waiting.next().await.transpose()
     };
     let stored = first.await.map_err(|error| refusal::of_broker(&error))?;
     let message = stored.map(|stored| stored.message).filter(|message| is_of(message, key));
-    let request = message.and_then(|message| message.format().decode::<Request>(&message.payload).ok());
-    Ok(request.as_ref().map(fingerprint::of))
+    Ok(message.and_then(|message| match line {
+        Line::Requests => read::<Request>(&message).as_ref().map(fingerprint::of),
+        Line::Work => read::<Work>(&message).map(|work| work.fingerprint),
+    }))
+}
+
+fn read<T: DeserializeOwned>(message: &Message) -> Option<T> {
+    message.format().decode(&message.payload).ok()
 }
 
 /// The fingerprint of the request that holds this id, where it can be known.

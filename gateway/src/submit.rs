@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use broker::{ErrorKind, Headers, Link, Message, Publication, Receipt};
-use schemas::{Action, Error, ErrorCode, Format, Request, RequestId, fingerprint};
+use schemas::{Action, Error, ErrorCode, Event, EventBody, Format, Request, RequestId, fingerprint};
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, debug};
 
 use crate::{
     account::{Account, Door},
@@ -15,11 +15,12 @@ use crate::{
     feed::Feed,
     frame::Position,
     linger::Reader,
-    pools::Admission,
+    pools::{Admission, Forecast},
     quota::Taken,
-    record::{self, Key, Record},
+    record::{self, FINGERPRINT, Key, Line, Record},
     refusal,
     room::Share,
+    sessions::SESSION,
 };
 
 /// The header that spares the classifier the search for an earlier request: the id was made here.
@@ -168,20 +169,20 @@ async fn is_known(app: &Shared, key: &Key, action: Action, fingerprint: &str) ->
     }
 }
 
-/// Whether what the broker has at `sequence` is this very request. Until it is classified nothing else tells whose it is,
-/// where another gateway has stored it.
+/// Whether what the broker has at `sequence` of a line is this very request. Until something is told of it nothing else says
+/// whose it is, where another gateway has stored it.
 async fn is_repeat(
     app: &Shared,
     key: &Key,
     action: Action,
     fingerprint: &str,
-    sequence: u64,
+    (line, sequence): (Line, u64),
 ) -> Result<(), Error> {
     if is_known(app, key, action, fingerprint).await? {
         return Ok(());
     }
-    match record::stored_fingerprint(app, key, sequence).await? {
-        Some(holder) if holder != fingerprint => Err(record::conflict(&key.id)),
+    match record::stored_fingerprint(app, key, line, sequence).await? {
+        Some(holder) if !holder.is_empty() && holder != fingerprint => Err(record::conflict(&key.id)),
         Some(_) => Ok(()),
         // It has gone on meanwhile, and has told its events.
         None => is_known(app, key, action, fingerprint).await.map(drop),
@@ -206,6 +207,8 @@ impl Post<'_> {
             // Said before anything is sent: what is refused as unreachable does not run.
             return Err(refusal::unreachable());
         }
+        let (line, publication) = self.publication(fingerprint)?;
+        let forecast = admission.forecast;
         let claimed = match app.recent.claim(&key.events, fingerprint) {
             Err(holder) if holder != fingerprint => return Err(record::conflict(&key.id)),
             claim => claim.is_ok(),
@@ -215,10 +218,7 @@ impl Post<'_> {
             let deadline = Instant::now() + Duration::from_millis(deadline_ms(app, self.request));
             app.hub.wait_for(&key.events, admission.ticket, deadline);
         }
-        let published = match self.publication() {
-            Ok(publication) => publish(app, publication).await.map_err(|error| refusal::of_publish(&error)),
-            Err(error) => Err(error),
-        };
+        let published = publish(app, publication).await.map_err(|error| refusal::of_publish(&error));
         let fresh = matches!(&published, Ok(receipt) if !receipt.duplicate);
         if claimed && !fresh {
             app.hub.wait_no_more(&key.events);
@@ -226,14 +226,17 @@ impl Post<'_> {
         match published {
             // Whether a repeat is another request under the same id is known only now.
             Ok(receipt) if !fresh => {
-                let action = self.request.action;
-                match is_repeat(app, key, action, fingerprint, receipt.sequence).await {
+                let (action, place) = (self.request.action, (line, receipt.sequence));
+                match is_repeat(app, key, action, fingerprint, place).await {
                     Err(error) if error.code == ErrorCode::Overloaded => Err(refusal::unclear()),
                     repeat => repeat.map(|()| false),
                 }
             }
             Ok(_) => {
                 app.recent.store(&key.events);
+                if line == Line::Work && app.hub.waits(&key.events) {
+                    self.tell_queued(fingerprint, forecast).await;
+                }
                 Ok(true)
             }
             Err(error) => {
@@ -245,8 +248,15 @@ impl Post<'_> {
         }
     }
 
-    fn publication(&self) -> Result<Publication, Error> {
+    /// What is stored, and in which line: the work that the request is, or the request itself where only the classifier can
+    /// say what becomes of it.
+    fn publication(&self, fingerprint: &str) -> Result<(Line, Publication), Error> {
         let Self { app, key, request, visit, .. } = self;
+        // Nobody can have asked for another under an id that was made here.
+        let told_apart = if self.given { fingerprint } else { "" };
+        if let Some(work) = (app.parts.file)(request, visit.format, told_apart) {
+            return Ok((Line::Work, work));
+        }
         let mut headers = Headers::of_format(visit.format).with(AT_DOOR, visit.door);
         broker::trace::inject(&mut headers);
         if !self.given {
@@ -254,7 +264,30 @@ impl Post<'_> {
         }
         let subject = app.parts.topology.subjects.request(&key.tenant, request.action);
         let message = Message { subject, headers, payload: visit.format.encode(*request)? };
-        Ok(Publication { message, id: Some(format!("{}.{}", key.tenant, key.id)) })
+        let id = Some(format!("{}.{}", key.tenant, key.id));
+        Ok((Line::Requests, Publication { message, id }))
+    }
+
+    /// Says that the work waits, for those who look for it and for those who count its attempts: they know by it that they
+    /// were told of all. Where one has begun meanwhile, that says it.
+    async fn tell_queued(&self, fingerprint: &str, forecast: Option<Forecast>) {
+        let Self { app, key, request, visit, given } = self;
+        let (attempt, seq) = QUEUED;
+        let estimated_wait_ms = forecast.map(|forecast| forecast.wait_ms);
+        let body = EventBody::Queued { position: None, estimated_wait_ms };
+        let Ok(payload) = visit.format.encode(&Event { id: key.id.clone(), attempt, seq, body }) else {
+            return;
+        };
+        let mut message = Message::new(&*key.events, visit.format, payload).only_as_first();
+        if *given {
+            message.headers.set(FINGERPRINT, fingerprint);
+        }
+        if let Some(session) = &request.session {
+            message.headers.set(SESSION, session.as_str());
+        }
+        if let Err(error) = app.broker().send(message).await {
+            debug!(%error, id = %key.id, "event not sent");
+        }
     }
 }
 

@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Callback, Format, Outcome, Request, RequestId, Tenant};
 
-/// A classified request on `dynode.work.<pool>.<priority>.<tenant>`. Internal: always MessagePack.
+/// A classified request on `dynode.work.<pool>.<priority>.<tenant>`. Internal: always MessagePack. `R` is the request, or a
+/// borrow of it for whoever only writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Work {
+pub struct Work<R = Request> {
     /// Names the request within its tenant.
     pub id: RequestId,
     /// Whose work it is.
     pub tenant: Tenant,
     /// The request, its action decided.
-    pub request: Request,
+    pub request: R,
     /// Who does it.
     pub plan: Plan,
     /// When the broker stored the request.
@@ -32,7 +33,7 @@ pub struct Work {
     pub forgiven: u32,
 }
 
-impl Work {
+impl<R> Work<R> {
     /// The number of the attempt that delivery number `deliveries` of this message is: the fence, never the same twice.
     pub const fn attempt(&self, deliveries: u32) -> u32 {
         self.delivered_before.saturating_add(deliveries)

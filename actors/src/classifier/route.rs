@@ -37,6 +37,20 @@ impl Router {
         Ok(Plan { steps: models.into_iter().map(step).collect() })
     }
 
+    /// The plan for `request` of `tenant`, where it is the same whatever was measured; none where it is not, or where there
+    /// is none.
+    pub(crate) fn plan_unmeasured(&self, tenant: &Tenant, request: &Request) -> Option<Plan> {
+        let (models, prefer) = self.allowed(tenant, request).ok()?;
+        let (mut models, _) = able(models, needs(request));
+        let prefer = request.route.prefer.or(prefer);
+        let is_measured = prefer == Some(Prefer::Latency) || models.iter().any(|model| model.only_when_idle);
+        if models.is_empty() || models.len() > 1 && is_measured {
+            return None;
+        }
+        self.sort(&mut models, prefer);
+        Some(Plan { steps: models.into_iter().map(step).collect() })
+    }
+
     /// What `request` of `tenant` would cost: by each model that would be tried, whoever is busy now, and why others would
     /// not. The error says what is not served.
     pub(crate) fn estimate(&self, tenant: &Tenant, request: &Request) -> Result<Estimate, Error> {

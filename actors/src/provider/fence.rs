@@ -13,13 +13,16 @@ use jiff::{SignedDuration, Timestamp};
 use schemas::{Event, EventBody, Work, event::EventKind, outcome::milliseconds};
 
 use super::Shared;
-use crate::stage::FIRST_WITHIN;
+use crate::{
+    emitter::{Emitter, FORGIVEN},
+    stage::FIRST_WITHIN,
+};
 
 /// Where nobody knows how many attempts there were, there was at most one in each span of this length. None is over so
 /// soon, if it did not end the work.
 const ATTEMPT_MS: u64 = 100;
-/// A server writes to two streams each in its own time: what was told just before the work was stored may be stored so much
-/// after it.
+/// A server writes to two streams each in its own time, and a door waits for the word of one before it writes to the other:
+/// what is told when the work is stored may be stored so much after it.
 const STREAMS_APART: SignedDuration = SignedDuration::from_millis(50);
 /// Deliveries a charged attempt, at most: beyond that work is given up whether its attempts began or not.
 const DELIVERIES_PER_ATTEMPT: u32 = 4;
@@ -32,8 +35,10 @@ struct Told {
     highest: u32,
     /// The attempts that said that they run.
     begun: BTreeSet<u32>,
-    /// When it was told to be queued, where nothing is remembered from before.
-    queued_at: Option<Timestamp>,
+    /// How many of these were forgiven, beyond what the work itself says.
+    forgiven: u32,
+    /// When the first was told that is remembered, and whether that is that the request is queued.
+    first: Option<(Timestamp, bool)>,
 }
 
 /// Whether nobody can have had the work before: the usual case, in which nothing need be asked.
@@ -63,13 +68,22 @@ pub(super) async fn place(shared: &Shared, lease: &Lease, work: &Work) -> Result
         return Ok(Place::FIRST);
     }
     let told = told(shared, work).await?;
-    let is_whole = told.reaches_back_to(lease.stored_at);
+    let is_whole = told.is_whole(work.accepted_at, lease.stored_at);
     let next = delivered.max(told.highest.saturating_add(1));
     let by_time = || by_time(work.accepted_at, shared.outbox.now());
     Ok(Place {
         number: if is_whole { next } else { next.max(by_time()) },
         is_spent: told.is_spent(work, lease.deliveries, shared.engine.attempts_max),
     })
+}
+
+/// Forgives the attempt that `lease` is, where there is no room for work that says so itself.
+pub(super) async fn forgive(shared: &Shared, lease: &Lease, work: &Work) -> Result<(), broker::Error> {
+    let number = told(shared, work).await?.highest.max(work.attempt(lease.deliveries)).saturating_add(1);
+    let subject = shared.outbox.topology().subjects.event(&work.tenant, &work.id);
+    let mut emitter = Emitter::new(shared.outbox.broker(), subject, work, number);
+    emitter.forgive(&shared.outbox, "the engine was stopped; another goes on").await;
+    Ok(())
 }
 
 /// Whether the last that was told is that the request is queued, from before there was work to be done. Saves what has
@@ -94,22 +108,21 @@ async fn told(shared: &Shared, work: &Work) -> Result<Told, broker::Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(told),
         events => events?,
     };
-    let mut is_first = true;
     while let Some(stored) = events.next().await {
         let stored = stored?;
         if let Ok(event) = stored.message.format().decode::<Event>(&stored.message.payload) {
-            told.hear(&event, stored.stored_at, std::mem::take(&mut is_first));
+            told.hear(&event, stored.stored_at);
+            told.forgiven += u32::from(stored.message.headers.get(FORGIVEN).is_some());
         }
     }
     Ok(told)
 }
 
 impl Told {
-    fn hear(&mut self, event: &Event, at: Timestamp, is_first: bool) {
-        match event.body {
-            EventBody::Queued { .. } if is_first => self.queued_at = Some(at),
-            EventBody::Running { .. } => _ = self.begun.insert(event.attempt),
-            _ => {}
+    fn hear(&mut self, event: &Event, at: Timestamp) {
+        self.first.get_or_insert((at, matches!(event.body, EventBody::Queued { .. })));
+        if matches!(event.body, EventBody::Running { .. }) {
+            self.begun.insert(event.attempt);
         }
         self.highest = self.highest.max(event.attempt);
     }
@@ -118,14 +131,17 @@ impl Told {
     /// delivered the work, or so many more deliveries were made that what was told cannot be all.
     fn is_spent(&self, work: &Work, deliveries: u32, max: u32) -> bool {
         let begun = u32::try_from(self.begun.len()).unwrap_or(u32::MAX);
-        begun.saturating_sub(work.forgiven) >= max
+        begun.saturating_sub(work.forgiven.saturating_add(self.forgiven)) >= max
             || work.charged(deliveries) > max.saturating_mul(DELIVERIES_PER_ATTEMPT)
     }
 
-    /// Whether nothing is missing from before a message was stored at `stored_at`: that a request is queued is told just
-    /// before its work is stored.
-    fn reaches_back_to(&self, stored_at: Timestamp) -> bool {
-        self.queued_at.is_some_and(|queued_at| is_before(queued_at, stored_at))
+    /// Whether nothing is missing of a request that was accepted, and whose work was stored, at these times. What is
+    /// forgotten is forgotten from the beginning on. That a request is queued is told when its work is stored, by the
+    /// classifier just before and by a door just after, unless an attempt has begun meanwhile.
+    fn is_whole(&self, accepted_at: Timestamp, stored_at: Timestamp) -> bool {
+        self.first.is_some_and(|(at, is_queued)| {
+            is_queued && is_before(at, stored_at) || is_before(at, accepted_at)
+        })
     }
 }
 
@@ -146,10 +162,10 @@ mod tests {
 
     fn told(events: &[(u32, EventBody, i64)]) -> Told {
         let mut told = Told::default();
-        for (index, (attempt, body, ms)) in events.iter().enumerate() {
+        for (attempt, body, ms) in events {
             let id = RequestId::new("r").unwrap();
             let event = Event { id, attempt: *attempt, seq: 0, body: body.clone() };
-            told.hear(&event, at(*ms), index == 0);
+            told.hear(&event, at(*ms));
         }
         told
     }
@@ -172,16 +188,26 @@ mod tests {
             (0, queued(), 5),
         ]);
         assert_eq!((told.highest, told.begun.len()), (2, 2));
-        assert!(told.reaches_back_to(at(1)));
+        assert!(told.is_whole(at(1), at(1)));
     }
 
     #[test]
     fn what_does_not_begin_with_being_queued_before_the_work_has_been_forgotten() {
-        assert!(!told(&[]).reaches_back_to(at(9)));
-        assert!(!told(&[(1, running(), 2)]).reaches_back_to(at(9)));
-        assert!(!told(&[(1, running(), 2), (0, queued(), 3)]).reaches_back_to(at(9)));
-        assert!(!told(&[(0, queued(), 60)]).reaches_back_to(at(9)), "told anew, after a repeat");
-        assert!(told(&[(0, queued(), 59)]).reaches_back_to(at(9)), "by a stream that was a little late");
+        // Accepted at 0, and its work stored at 200: it waited for the classifier, or was handed back.
+        let is_whole = |events: &[(u32, EventBody, i64)]| told(events).is_whole(at(0), at(200));
+        assert!(!is_whole(&[]));
+        assert!(!is_whole(&[(1, running(), 195)]));
+        assert!(!is_whole(&[(1, running(), 195), (0, queued(), 196)]));
+        assert!(!is_whole(&[(0, queued(), 251)]), "told anew, after a repeat");
+        assert!(is_whole(&[(0, queued(), 250)]), "by a stream that was a little late");
+    }
+
+    #[test]
+    fn what_begins_when_the_request_was_accepted_is_whole_whatever_it_is() {
+        let is_whole = |events: &[(u32, EventBody, i64)]| told(events).is_whole(at(9), at(10));
+        assert!(is_whole(&[(1, running(), 12)]), "it began before the door could say that it waits");
+        assert!(is_whole(&[(0, queued(), 12), (1, running(), 12)]));
+        assert!(!is_whole(&[(1, running(), 60)]));
     }
 
     #[test]

@@ -13,12 +13,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{api, connection::Connection, publish, read, streams, wire};
-use crate::{Bucket, BucketSpec, Change, Error, ErrorKind, Storage, Stored, message::MESSAGE_ID};
+use crate::{
+    Bucket, BucketSpec, Change, Error, ErrorKind, Storage, Stored,
+    message::{LAST_OF_SUBJECT, MESSAGE_ID},
+};
 
 /// Marks a message that says that its key has no value.
 const OPERATION: &str = "KV-Operation";
-/// The revision that a key must have.
-const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 /// How long a repeated write is recognised.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
@@ -125,7 +126,7 @@ impl Bucket for KeyValue {
     async fn create(&self, key: &str, value: Bytes) -> Result<u64, Error> {
         let exists =
             || Error::new(ErrorKind::Exists, format!("bucket {} has a value for {key}", self.spec.name));
-        match self.write(key, value.clone(), &[(EXPECTED, "0")]).await {
+        match self.write(key, value.clone(), &[(LAST_OF_SUBJECT, "0")]).await {
             Err(error) if error.kind() == ErrorKind::WrongRevision => {}
             other => return other,
         }
@@ -133,14 +134,14 @@ impl Bucket for KeyValue {
         let Some(mark) = self.last(key).await?.filter(|stored| !has_value(stored)) else {
             return Err(exists());
         };
-        match self.write(key, value, &[(EXPECTED, &mark.sequence.to_string())]).await {
+        match self.write(key, value, &[(LAST_OF_SUBJECT, &mark.sequence.to_string())]).await {
             Err(error) if error.kind() == ErrorKind::WrongRevision => Err(exists()),
             other => other,
         }
     }
 
     async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, Error> {
-        self.write(key, value, &[(EXPECTED, &revision.to_string())]).await
+        self.write(key, value, &[(LAST_OF_SUBJECT, &revision.to_string())]).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {

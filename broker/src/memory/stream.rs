@@ -18,7 +18,7 @@ use super::{
 use crate::subject::Pattern;
 use crate::{
     ConsumerSpec, Error, ErrorKind, Message, Receipt, Retention, Settlement, Stored, StreamSpec,
-    message::MESSAGE_ID,
+    message::{LAST_OF_SUBJECT, MESSAGE_ID},
 };
 
 mod tail;
@@ -387,6 +387,11 @@ impl Stream {
         };
         if self.spec.first_wins && self.subjects.contains_key(&message.subject) {
             return refusal(ErrorKind::Exists, &self.spec.name, "holds its one message already");
+        }
+        let last = || self.subjects.get(&message.subject).and_then(|sequences| sequences.back().copied());
+        if message.headers.get(LAST_OF_SUBJECT).is_some_and(|place| place.parse() != Ok(last().unwrap_or(0)))
+        {
+            return refusal(ErrorKind::WrongRevision, &self.spec.name, "has another last message there");
         }
         let bytes = bytes_of(message);
         let bytes_max = self.spec.bytes_max.unwrap_or(u64::MAX);

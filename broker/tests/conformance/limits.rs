@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use broker::{Broker, ErrorKind, Message, Publication, StreamSpec};
 use bytes::Bytes;
+use futures_util::StreamExt;
 
 use crate::support::{
     LONG, kind, message, open_worker, publish, publish_as, publish_many, pull_one, stored, stream, text,
@@ -88,6 +89,26 @@ pub(crate) async fn the_first_message_of_a_subject_stands(broker: &dyn Broker) {
     publish_as(broker, "3", "s.b", "of another").await.unwrap();
     assert_eq!(text(&broker.last("S", "s.a").await.unwrap().unwrap().message), "first");
     assert_eq!(stored(broker, "S", ">").await.len(), 2);
+}
+
+pub(crate) async fn what_is_stored_only_as_the_first_is_heard_and_not_stored_behind_another(
+    broker: &dyn Broker,
+) {
+    broker.ensure(&[stream("S", "s.>")]).await.unwrap();
+    let mut live = broker.subscribe("s.>").await.unwrap();
+    broker.send(message("s.a", "first").only_as_first()).await.unwrap();
+    broker.send(message("s.a", "too late").only_as_first()).await.unwrap();
+    broker.send(message("s.a", "second")).await.unwrap();
+    broker.send(message("s.b", "of another").only_as_first()).await.unwrap();
+    for body in ["first", "too late", "second", "of another"] {
+        assert_eq!(text(&live.next().await.unwrap()), body);
+    }
+    until_stored(broker, "S", "s.b", 1).await;
+    let stored = stored(broker, "S", "s.a").await;
+    let bodies: Vec<_> = stored.iter().map(|stored| text(&stored.message)).collect();
+    assert_eq!(bodies, ["first", "second"]);
+    let late = Publication { message: message("s.a", "too late").only_as_first(), id: Some("id".to_owned()) };
+    assert_eq!(kind(broker.publish(late).await), ErrorKind::WrongRevision);
 }
 
 pub(crate) async fn a_repeat_of_the_first_message_is_a_duplicate_and_no_conflict(broker: &dyn Broker) {

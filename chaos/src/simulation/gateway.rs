@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actors::{Planner, Waterfalls};
+use adapters::Registry;
 use broker::{Broker, Seams};
-use gateway::{Catalogue, ModelInfo, Parts, Signers, Standing};
+use gateway::{Catalogue, Filer, ModelInfo, Parts, Signers, Standing};
 use schemas::{Action, Tenant};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -67,6 +69,7 @@ impl Gateway {
             signers: Signers::default(),
             estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing has a price here"))),
             check_cost: Arc::new(|_, _| Box::pin(async { Ok(()) })),
+            file: filer(world, number, wire)?,
             metrics: Arc::new(|| Box::pin(std::future::ready(String::new()))),
             standing: Arc::new(Standing::default),
             version: "simulated".into(),
@@ -99,4 +102,20 @@ impl Gateway {
         let _ = timeout(limit, self.server.join_next()).await;
         self.dead.cancel();
     }
+}
+
+/// Makes work of requests, as the program does.
+fn filer(world: &World, number: usize, wire: &Arc<Wire>) -> Result<Filer, Broken> {
+    let mut registry = Registry::default();
+    for (adapter, models) in world.providers.adapters(&format!("gateway-{number}")) {
+        registry = registry.with(adapter, models);
+    }
+    let (engine, rules) = (settings::engine(&world.scenario.setup)?, settings::rules()?);
+    let settings = (&engine, &*rules, &settings::callbacks()?);
+    let planner =
+        Planner::new(settings, Arc::new(registry), Waterfalls::default()).map_err(actors::Error::from)?;
+    let (subjects, wire) = (world.topology.subjects.clone(), Arc::clone(wire));
+    Ok(Arc::new(move |request, format, fingerprint| {
+        planner.work(&subjects, (request, format), fingerprint, wire.now())
+    }))
 }

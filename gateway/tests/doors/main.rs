@@ -13,6 +13,7 @@ mod embeddings;
 mod estimate;
 mod events;
 mod feedback;
+mod filing;
 mod flow;
 mod hostile;
 mod keys;

@@ -2,11 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use broker::{AssetLimits, Broker, Limits, Seams, Topology, memory::Memory};
+use broker::{AssetLimits, Broker, Limits, Message, Publication, Seams, Topology, memory::Memory};
 use futures_util::{StreamExt, future::BoxFuture};
 use gateway::{Access, Catalogue, Config, Gateway, ModelInfo, Parts, Signers, Standing};
+use jiff::Timestamp;
 use schemas::{
-    Action, Error, ErrorCode, Estimate, EstimatedStep, Request, RequestId, Secret, Subjects, Tenant,
+    Action, Error, ErrorCode, Estimate, EstimatedStep, Format, Plan, Request, RequestId, Secret, Subjects,
+    Tenant, Work,
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -101,6 +103,7 @@ impl Rig {
             signers: signers(),
             estimate: Arc::new(estimate),
             check_cost: Arc::new(check_cost),
+            file: Arc::new(file),
             metrics: Arc::new(|| Box::pin(async { "# metrics\n".to_owned() })),
             standing: Arc::new(Standing::default),
             version: "0.0.0".into(),
@@ -170,6 +173,28 @@ fn check_cost(_: &Tenant, request: &Request) -> BoxFuture<'static, Result<(), Er
     let is_dear = request.route.max_cost_usd == Some(0.0) || request.payload["max_tokens"] == 1_000_000;
     let checked = if is_dear { Err(error) } else { Ok(()) };
     Box::pin(async { checked })
+}
+
+/// Makes work of what asks for a model whose name says so.
+fn file(request: &Request, format: Format, fingerprint: &str) -> Option<Publication> {
+    request.model().filter(|model| model.starts_with("filed"))?;
+    let (id, tenant) = (request.id.clone()?, request.tenant.clone()?);
+    let (subject, name) =
+        (Subjects::default().work("sim", request.priority, &tenant), format!("{tenant}.{id}"));
+    let work = Work {
+        id,
+        tenant,
+        request,
+        plan: Plan::default(),
+        accepted_at: Timestamp::UNIX_EPOCH,
+        deadline: Timestamp::UNIX_EPOCH,
+        format: format.into(),
+        fingerprint: fingerprint.to_owned(),
+        delivered_before: 0,
+        forgiven: 0,
+    };
+    let payload = Format::MessagePack.encode(&work).unwrap();
+    Some(Publication { message: Message::new(subject, Format::MessagePack, payload), id: Some(name) })
 }
 
 pub(crate) fn tenant() -> Tenant {

@@ -24,8 +24,9 @@ pub(super) struct Permissions {
     pub(super) subscribe: BTreeSet<String>,
 }
 
-/// What a gateway publishes: work, what ends it, signs of its readers; and again what was parked.
-const OF_GATEWAYS: [&str; 6] = ["req", "ctl", "att", "hook", "work", "cb"];
+/// What a gateway publishes: requests and the work that they are, that it waits, what ends it, signs of its readers; and again
+/// what was parked.
+const OF_GATEWAYS: [&str; 7] = ["req", "work", "evt", "ctl", "att", "hook", "cb"];
 /// What it hears.
 const FOR_GATEWAYS: [&str; 4] = ["evt", "sig", "hb", "att"];
 /// What a worker publishes: the next step, what happens, how it ended, how it is.

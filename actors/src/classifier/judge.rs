@@ -1,0 +1,72 @@
+//! What a request asks for, by whom it is done and until when: all of classification that asks no broker. Pure but for what
+//! was measured.
+
+use std::{sync::Arc, time::Duration};
+
+use adapters::Registry;
+use jiff::Timestamp;
+use schemas::{Action, Callback, Error, Plan, Request, Tenant};
+
+use super::{BadRule, Router, Rules};
+use crate::{CallbackConfig, EngineConfig, RuleConfig, Waterfalls, form::Form, measured::Measured};
+
+/// Judges by one configuration.
+#[derive(Debug)]
+pub struct Judge {
+    rules: Rules,
+    pub(crate) router: Router,
+    /// Callbacks without a secret have a default.
+    can_sign: bool,
+    default_deadline_ms: u64,
+}
+
+impl Judge {
+    /// Decides `auto` by `rules`, and chooses among the models of `registry`, down the `waterfalls`, by what was `measured`.
+    pub fn new(
+        (engine, rules, callbacks): (&EngineConfig, &[RuleConfig], &CallbackConfig),
+        registry: Arc<Registry>,
+        waterfalls: Waterfalls,
+        measured: Arc<Measured>,
+    ) -> Result<Self, BadRule> {
+        Ok(Self {
+            rules: Rules::new(rules)?,
+            router: Router::new(registry, waterfalls, measured),
+            can_sign: callbacks.default_secret.is_some(),
+            default_deadline_ms: engine.default_deadline_ms,
+        })
+    }
+
+    /// What is asked for; the error says that no rule fits.
+    pub(crate) fn action(&self, request: &Request) -> Result<Action, Error> {
+        match request.action {
+            Action::Auto => self.rules.decide(&request.payload),
+            named => Ok(named),
+        }
+    }
+
+    /// Checks a request whose action is decided; the error names the field by its path.
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
+        if request.callback.as_ref().is_some_and(|callback| !self.can_sign(callback)) {
+            let why = "is required: this server has no default key (`callbacks.default_secret`)";
+            return Err(Error::invalid("callback.secret", why));
+        }
+        request.check()?;
+        Form::of(request.action, &request.payload).map(drop)
+    }
+
+    /// Whether there is a key for `callback`.
+    pub(crate) fn can_sign(&self, callback: &Callback) -> bool {
+        self.can_sign || callback.secret.is_some()
+    }
+
+    /// Who does what `request` of `tenant` asks for, whose action is decided.
+    pub(crate) fn plan(&self, tenant: &Tenant, request: &Request) -> Result<Plan, Error> {
+        self.router.plan(tenant, request)
+    }
+
+    /// Until when its sender waits.
+    pub(crate) fn deadline(&self, request: &Request, accepted_at: Timestamp) -> Timestamp {
+        let wait = Duration::from_millis(request.deadline_ms.unwrap_or(self.default_deadline_ms));
+        accepted_at.saturating_add(wait).unwrap_or(accepted_at)
+    }
+}
