@@ -16,6 +16,7 @@ mod support;
 use std::time::Duration;
 
 use actors::classifier::SESSION;
+use broker::{ErrorKind, memory::Fault};
 use futures_util::StreamExt;
 use schemas::{Action, ErrorCode, EventBody, Format, Status};
 use serde_json::{Value, json};
@@ -429,7 +430,7 @@ async fn a_shutdown_costs_no_attempt_where_there_is_no_room_for_what_is_handed_b
     let slow = json!({"simulate": {"tokens": 1000, "tokens_per_second": 10}});
     engine.publish("acme", Action::ChatCompletion, chat("r", slow)).await;
     engine.event("acme", "r", "running").await;
-    let full = engine.fill("dynode.work.>");
+    let full = engine.fail("dynode.work.>", Fault::Refuse(ErrorKind::Full));
     for round in 1..=5 {
         engine = engine.restart(Duration::from_secs(1)).await;
         while engine.begun("acme", "r").await <= round {

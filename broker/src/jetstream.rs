@@ -13,6 +13,7 @@ mod inbox;
 mod keeper;
 mod leftovers;
 mod link;
+mod near;
 mod publish;
 mod pull;
 mod read;
@@ -21,18 +22,18 @@ mod room;
 mod streams;
 mod wire;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, future::ready, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use self::{bucket::KeyValue, connection::Connection, consumer::PullConsumer, keeper::Keeper};
-use crate::subject::{check_pattern, check_subject};
+use crate::subject::{check_subject, parse};
 use crate::{
     Broker, Bucket, BucketSpec, Consumer, ConsumerSpec, Description, Error, ErrorKind, Link, Message,
-    Publication, Receipt, Replay, Stored, StreamSpec, Subscription,
+    Publication, Receipt, Replay, Stored, StreamSpec, Subscription, message::MESSAGE_ID,
 };
 
 pub use credentials::inbox_of;
@@ -171,6 +172,13 @@ impl Broker for JetStream {
         {
             self.keeper.suspect(&stream);
         }
+        if reached_the_server(&published) && self.connection.near().is_heard(subject) {
+            let Publication { mut message, id } = publication;
+            if let Some(id) = id {
+                message.headers.set(MESSAGE_ID, id);
+            }
+            self.connection.near().tell(&message);
+        }
         published
     }
 
@@ -180,17 +188,23 @@ impl Broker for JetStream {
         self.connection.must_be_up()?;
         let headers = wire::to_nats(&message.headers)?;
         let headers = (!headers.is_empty()).then_some(headers);
-        self.connection.tell(&message.subject, None, headers, message.payload).await
+        self.connection.tell(&message.subject, None, headers, message.payload.clone()).await?;
+        self.connection.near().tell(&message);
+        Ok(())
     }
 
     async fn subscribe(&self, pattern: &str) -> Result<Subscription, Error> {
-        check_pattern(pattern)?;
+        let parsed = parse(pattern)?;
         self.connection.must_be_up()?;
-        let messages = self.connection.listen(pattern).await?;
         // Without a status: those are about requests, of which there are none here.
-        Ok(messages
-            .filter(|message| std::future::ready(message.status.is_none()))
-            .map(wire::from_nats)
+        let messages = self.connection.listen(pattern).await?;
+        let far = messages.filter(|message| ready(message.status.is_none())).map(wire::from_nats);
+        let near = self.connection.near().listen(parsed);
+        // It ends with what comes from the server.
+        let far = far.map(Some).chain(stream::once(ready(None)));
+        Ok(stream::select(near.map(Some), far)
+            .take_while(|message| ready(message.is_some()))
+            .filter_map(ready)
             .boxed())
     }
 
@@ -238,5 +252,20 @@ impl Broker for JetStream {
 
     async fn close(&self) {
         self.connection.close().await;
+    }
+}
+
+/// Whether whoever listens hears what was published: also what a stream refused, and what may have been stored.
+fn reached_the_server(published: &Result<Receipt, Error>) -> bool {
+    match published {
+        Ok(_) => true,
+        Err(error) => matches!(
+            error.kind(),
+            ErrorKind::Exists
+                | ErrorKind::Full
+                | ErrorKind::WrongRevision
+                | ErrorKind::NotFound
+                | ErrorKind::Timeout
+        ),
     }
 }

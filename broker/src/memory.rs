@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::subject::{Pattern, check_subject};
+use crate::subject::{check_subject, parse};
 use crate::{
     Broker, Bucket, BucketSpec, Consumer, ConsumerSpec, Description, Error, ErrorKind, Link, Message,
     Publication, Receipt, Replay, Seams, Stored, StreamSpec, Subscription,
@@ -296,11 +296,6 @@ impl Broker for Memory {
     async fn close(&self) {
         self.handle.close();
     }
-}
-
-fn parse(pattern: &str) -> Result<Pattern, Error> {
-    Pattern::parse(pattern)
-        .ok_or_else(|| Error::new(ErrorKind::Invalid, format!("`{pattern}` is not a pattern")))
 }
 
 /// The bytes of headers and body, about as NATS counts them.

@@ -90,14 +90,14 @@ pub(crate) fn check_subject(subject: &str) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Invalid, what))
 }
 
-/// Checks what is listened to; the error says how to mend it.
-pub(crate) fn check_pattern(pattern: &str) -> Result<(), Error> {
-    if Pattern::parse(pattern).is_some() {
-        return Ok(());
-    }
-    let what =
-        format!("{pattern:?} is not a pattern: tokens joined by dots, `*` for one, `>` last for the rest");
-    Err(Error::new(ErrorKind::Invalid, what))
+/// Reads what is listened to; the error says how to mend it.
+pub(crate) fn parse(pattern: &str) -> Result<Pattern, Error> {
+    Pattern::parse(pattern).ok_or_else(|| {
+        let what = format!(
+            "{pattern:?} is not a pattern: tokens joined by dots, `*` for one, `>` last for the rest"
+        );
+        Error::new(ErrorKind::Invalid, what)
+    })
 }
 
 fn is_token(token: &str) -> bool {

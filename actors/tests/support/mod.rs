@@ -20,9 +20,8 @@ use actors::{
 use adapters::{Adapter, Call, Finished, Model, Progress, Progressed, ProviderConfig, Registry};
 use async_trait::async_trait;
 use broker::{
-    AssetLimits, Broker, ErrorKind, Headers, Limits, Message, Publication, Seams, Stored, Subscription,
-    Topology,
-    memory::{Fault, FaultClass, Memory, Options, Reach, Rule, RuleId},
+    AssetLimits, Broker, Headers, Limits, Message, Publication, Seams, Stored, Subscription, Topology,
+    memory::{Fault, FaultClass, Memory, Options, Reach, Rule},
     message::MESSAGE_ID,
 };
 use bytes::Bytes;
@@ -487,16 +486,6 @@ impl Engine {
     /// How many attempts were told to have begun.
     pub(crate) async fn begun(&self, tenant: &str, id: &str) -> usize {
         self.events(tenant, id).await.iter().filter(|event| event.body.name() == "running").count()
-    }
-
-    /// From now on there is no room for what is published to `pattern`.
-    pub(crate) fn fill(&self, pattern: &str) -> RuleId {
-        self.memory.inject(Rule::new(Fault::Refuse(ErrorKind::Full), pattern)).unwrap()
-    }
-
-    /// Ends a fault.
-    pub(crate) fn heal(&self, fault: RuleId) {
-        self.memory.heal(fault);
     }
 
     /// Lets everything that can happen now happen.

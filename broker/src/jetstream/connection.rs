@@ -21,6 +21,7 @@ use super::{
     clock::Clock,
     dial,
     link::{Follower, Session},
+    near::Near,
     request::{Requests, Waiting},
     wire,
 };
@@ -46,6 +47,7 @@ pub(super) struct Connection {
     address: Address,
     follower: Arc<Follower>,
     requests: Requests,
+    near: Arc<Near>,
     server: OnceLock<ServerInfo>,
     clock: Clock,
 }
@@ -59,8 +61,8 @@ impl Connection {
         let client = Arc::new(dial::connect(config, &address, &follower).await?);
         follower.follow(&client);
         let requests = Requests::open(Arc::clone(&client), waiting).await?;
-        let connection =
-            Self { client, address, follower, requests, server: OnceLock::new(), clock: Clock::default() };
+        let (near, server, clock) = (Arc::default(), OnceLock::new(), Clock::default());
+        let connection = Self { client, address, follower, requests, near, server, clock };
         // The event of the connection may come after the connection.
         connection.up_within(EVENT_MAX).await?;
         connection.check().await?;
@@ -80,6 +82,11 @@ impl Connection {
     /// Questions and answers.
     pub(super) const fn requests(&self) -> &Requests {
         &self.requests
+    }
+
+    /// Who listens in this process.
+    pub(super) const fn near(&self) -> &Arc<Near> {
+        &self.near
     }
 
     /// Where the broker is, without credentials.
@@ -165,6 +172,7 @@ impl Connection {
         self.follower.close();
         // It fails only for a client that is closed, or that waits for a connection and has nobody to tell.
         let _ = timeout(TAKE_MAX, self.client.drain()).await;
+        self.near.close();
     }
 
     /// Whether the server allows a stream few consumers where it does not name a number.

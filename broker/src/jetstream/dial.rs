@@ -60,6 +60,8 @@ async fn options(
     let options = address
         .sign(ConnectOptions::new())
         .name(&config.name)
+        // What we say is heard here without the server.
+        .no_echo()
         .ping_interval(PING_EVERY)
         .connection_timeout(ATTEMPT_MAX)
         .subscription_capacity(SUBSCRIPTION_MESSAGES)
