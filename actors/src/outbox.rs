@@ -229,20 +229,20 @@ impl Outbox {
         message.format().decode(&message.payload).map(Some).map_err(unreadable)
     }
 
-    /// What was told last of a request, and when, where that is still known.
+    /// What was told last of a request, where that is still known.
     pub async fn last_told(
         &self,
         tenant: &Tenant,
         id: &RequestId,
-    ) -> Result<Option<(Timestamp, EventHead)>, broker::Error> {
+    ) -> Result<Option<(Stored, EventHead)>, broker::Error> {
         let subject = self.topology.subjects.event(tenant, id);
         let last = match self.broker.last(&self.topology.events, &subject).await {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             last => last?,
         };
-        Ok(last.and_then(|Stored { message, stored_at, .. }| {
-            let head = message.format().decode(&message.payload).ok()?;
-            Some((stored_at, head))
+        Ok(last.and_then(|stored| {
+            let head = stored.message.format().decode(&stored.message.payload).ok()?;
+            Some((stored, head))
         }))
     }
 

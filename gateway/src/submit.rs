@@ -203,7 +203,8 @@ impl Post<'_> {
     /// Publishes the request; `false` where it was there before.
     async fn store(&self, fingerprint: &str, admission: Admission) -> Result<bool, Error> {
         let (app, key) = (self.app, self.key);
-        if matches!(*app.broker().link().borrow(), Link::Down(_)) {
+        let mut link = app.broker().link();
+        if matches!(*link.borrow_and_update(), Link::Down(_)) {
             // Said before anything is sent: what is refused as unreachable does not run.
             return Err(refusal::unreachable());
         }
@@ -234,7 +235,9 @@ impl Post<'_> {
             }
             Ok(_) => {
                 app.recent.store(&key.events);
-                if line == Line::Work && app.hub.waits(&key.events) {
+                // Where the broker was out of reach meanwhile it may have forgotten what was told before.
+                let has_stood = link.has_changed().is_ok_and(|changed| !changed);
+                if line == Line::Work && has_stood && app.hub.waits(&key.events) {
                     self.tell_queued(fingerprint, forecast).await;
                 }
                 Ok(true)

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use broker::{ErrorKind, Lease};
+use broker::{ErrorKind, Lease, Stored, message::LAST_OF_SUBJECT};
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use schemas::{Event, EventBody, Work, event::EventKind, outcome::milliseconds};
@@ -21,8 +21,8 @@ use crate::{
 /// Where nobody knows how many attempts there were, there was at most one in each span of this length. None is over so
 /// soon, if it did not end the work.
 const ATTEMPT_MS: u64 = 100;
-/// A server writes to two streams each in its own time, and a door waits for the word of one before it writes to the other:
-/// what is told when the work is stored may be stored so much after it.
+/// A server writes to two streams each in its own time: what was told just before the work was stored may be stored so much
+/// after it.
 const STREAMS_APART: SignedDuration = SignedDuration::from_millis(50);
 /// Deliveries a charged attempt, at most: beyond that work is given up whether its attempts began or not.
 const DELIVERIES_PER_ATTEMPT: u32 = 4;
@@ -37,8 +37,19 @@ struct Told {
     begun: BTreeSet<u32>,
     /// How many of these were forgiven, beyond what the work itself says.
     forgiven: u32,
-    /// When the first was told that is remembered, and whether that is that the request is queued.
-    first: Option<(Timestamp, bool)>,
+    /// The first that is remembered.
+    first: Option<First>,
+}
+
+/// What was told first of what is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct First {
+    at: Timestamp,
+    /// That the request is queued.
+    is_queued: bool,
+    /// By a door, whose connection to the broker stood from before it stored the work, and only if nothing was remembered:
+    /// then nothing had been told before.
+    is_by_door: bool,
 }
 
 /// Whether nobody can have had the work before: the usual case, in which nothing need be asked.
@@ -90,7 +101,7 @@ pub(super) async fn forgive(shared: &Shared, lease: &Lease, work: &Work) -> Resu
 /// waited in line from having all its events read.
 async fn is_untouched(shared: &Shared, lease: &Lease, work: &Work) -> Result<bool, broker::Error> {
     let last = shared.outbox.last_told(&work.tenant, &work.id).await?;
-    Ok(last.is_some_and(|(at, head)| head.event == EventKind::Queued && is_before(at, lease.stored_at)))
+    Ok(last.is_some_and(|(stored, head)| First::of(&stored, head.event).is_before_work(lease.stored_at)))
 }
 
 /// A number that is higher than that of any attempt before `now`.
@@ -111,7 +122,8 @@ async fn told(shared: &Shared, work: &Work) -> Result<Told, broker::Error> {
     while let Some(stored) = events.next().await {
         let stored = stored?;
         if let Ok(event) = stored.message.format().decode::<Event>(&stored.message.payload) {
-            told.hear(&event, stored.stored_at);
+            told.first.get_or_insert_with(|| First::of(&stored, event.body.kind()));
+            told.hear(&event);
             told.forgiven += u32::from(stored.message.headers.get(FORGIVEN).is_some());
         }
     }
@@ -119,8 +131,7 @@ async fn told(shared: &Shared, work: &Work) -> Result<Told, broker::Error> {
 }
 
 impl Told {
-    fn hear(&mut self, event: &Event, at: Timestamp) {
-        self.first.get_or_insert((at, matches!(event.body, EventBody::Queued { .. })));
+    fn hear(&mut self, event: &Event) {
         if matches!(event.body, EventBody::Running { .. }) {
             self.begun.insert(event.attempt);
         }
@@ -139,9 +150,19 @@ impl Told {
     /// forgotten is forgotten from the beginning on. That a request is queued is told when its work is stored, by the
     /// classifier just before and by a door just after, unless an attempt has begun meanwhile.
     fn is_whole(&self, accepted_at: Timestamp, stored_at: Timestamp) -> bool {
-        self.first.is_some_and(|(at, is_queued)| {
-            is_queued && is_before(at, stored_at) || is_before(at, accepted_at)
-        })
+        self.first.is_some_and(|first| first.is_before_work(stored_at) || is_before(first.at, accepted_at))
+    }
+}
+
+impl First {
+    fn of(stored: &Stored, kind: EventKind) -> Self {
+        let is_by_door = stored.message.headers.get(LAST_OF_SUBJECT).is_some();
+        Self { at: stored.stored_at, is_queued: kind == EventKind::Queued, is_by_door }
+    }
+
+    /// Whether it says that the request is queued, and nothing had been told of work that was stored at `stored_at`.
+    fn is_before_work(self, stored_at: Timestamp) -> bool {
+        self.is_queued && (self.is_by_door || is_before(self.at, stored_at))
     }
 }
 
@@ -161,11 +182,17 @@ mod tests {
     }
 
     fn told(events: &[(u32, EventBody, i64)]) -> Told {
+        told_by(false, events)
+    }
+
+    fn told_by(is_by_door: bool, events: &[(u32, EventBody, i64)]) -> Told {
         let mut told = Told::default();
         for (attempt, body, ms) in events {
             let id = RequestId::new("r").unwrap();
             let event = Event { id, attempt: *attempt, seq: 0, body: body.clone() };
-            told.hear(&event, at(*ms));
+            let is_queued = event.body.kind() == EventKind::Queued;
+            told.first.get_or_insert(First { at: at(*ms), is_queued, is_by_door });
+            told.hear(&event);
         }
         told
     }
@@ -200,6 +227,12 @@ mod tests {
         assert!(!is_whole(&[(1, running(), 195), (0, queued(), 196)]));
         assert!(!is_whole(&[(0, queued(), 251)]), "told anew, after a repeat");
         assert!(is_whole(&[(0, queued(), 250)]), "by a stream that was a little late");
+        let late = told_by(true, &[(0, queued(), 900), (1, running(), 950)]);
+        assert!(
+            late.is_whole(at(0), at(200)),
+            "a door may be late: it would not have told it behind another"
+        );
+        assert!(!told_by(true, &[(1, running(), 900)]).is_whole(at(0), at(200)));
     }
 
     #[test]

@@ -34,7 +34,8 @@ async fn what_is_published_to_a_deleted_stream_is_stored_in_a_new_one() {
     broker.ensure(&[queue("JOBS"), queue("OTHER")]).await.unwrap();
     let before = broker.publish(numbered("jobs.a", 0)).await.unwrap();
     delete(&server, "JOBS").await;
-    let mut looks = broker.subscribe("$JS.API.STREAM.*.JOBS").await.unwrap();
+    let other = connect(&server).await;
+    let mut looks = other.subscribe("$JS.API.STREAM.*.JOBS").await.unwrap();
     // All at once: one makes the stream, and none is lost in between.
     let stored = join_all((0..32).map(|number| broker.publish(numbered("jobs.a", number)))).await;
     let sequences: HashSet<u64> = stored.into_iter().map(|stored| stored.unwrap().sequence).collect();
@@ -122,7 +123,8 @@ async fn a_deleted_stream_is_missed_even_where_others_listen_on_its_subjects() {
     let broker = connect(&server).await;
     broker.ensure(&[queue("JOBS")]).await.unwrap();
     // A listener takes what is published, so the server does not say that nobody does.
-    let _listener = broker.subscribe("jobs.>").await.unwrap();
+    let other = connect(&server).await;
+    let _listener = other.subscribe("jobs.>").await.unwrap();
     delete(&server, "JOBS").await;
     persist(&broker, numbered("jobs.a", 1)).await;
     assert_eq!(held(&server, "JOBS").await, 1);

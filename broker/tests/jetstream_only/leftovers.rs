@@ -74,7 +74,8 @@ async fn a_message_at_work_is_not_taken_for_left_over() {
     let mut jobs = broker.consume(&patient).await.unwrap();
     persist(&broker, numbered("jobs.a", 1)).await;
     let lease = within("the message", jobs.pull(1, PATIENCE)).await.unwrap().remove(0);
-    let mut questions = broker.subscribe("$JS.API.CONSUMER.*.JOBS.worker").await.unwrap();
+    let other = connect(&server).await;
+    let mut questions = other.subscribe("$JS.API.CONSUMER.*.JOBS.worker").await.unwrap();
     let idle = tokio::spawn(async move {
         loop {
             let leases = jobs.pull(1, Duration::from_secs(1)).await.unwrap();
