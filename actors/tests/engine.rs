@@ -18,7 +18,7 @@ use std::time::Duration;
 use actors::classifier::SESSION;
 use broker::{ErrorKind, memory::Fault};
 use futures_util::StreamExt;
-use schemas::{Action, ErrorCode, EventBody, Format, Status};
+use schemas::{Action, ErrorCode, Event, EventBody, Format, Status};
 use serde_json::{Value, json};
 use support::{Engine, chat};
 use tokio::time::timeout;
@@ -433,7 +433,8 @@ async fn a_shutdown_costs_no_attempt_where_there_is_no_room_for_what_is_handed_b
     let full = engine.fail("dynode.work.>", Fault::Refuse(ErrorKind::Full));
     for round in 1..=5 {
         engine = engine.restart(Duration::from_secs(1)).await;
-        while engine.begun("acme", "r").await <= round {
+        let has_begun = |event: &Event| event.body.name() == "running";
+        while engine.events("acme", "r").await.iter().filter(|event| has_begun(event)).count() <= round {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     pools::Forecast,
     quota::Charge,
     record::{self, Key},
+    submit::QUEUED,
 };
 
 /// A request that is silent for so long may have ended unheard: a safety net, far off the usual path.
@@ -30,6 +31,9 @@ const RECOVERY_TRIES: u32 = 3;
 const BEHIND_FRAMES: usize = 64;
 /// The pause before each further look.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where the first attempt begins.
+const FIRST: Position = (1, 0);
 
 pub(crate) struct Feed {
     app: App,
@@ -295,6 +299,7 @@ impl Feed {
             self.app.meters.estimate(forecast.outcome());
         }
         self.announce_restart(&frame);
+        self.announce_queued(&frame);
         self.last = Some(frame.position());
         self.ended = frame.head.event.is_terminal();
         self.put(frame);
@@ -354,6 +359,15 @@ impl Feed {
         let reason = format!("attempt {attempt} was lost; attempt {} begins", frame.head.attempt);
         let body = EventBody::Restarted { reason };
         self.push(Event { id: self.key.id.clone(), attempt, seq: seq + 1, body }, frame);
+    }
+
+    /// What begins at once was not told to wait before it began; a reader of all is told that it was stored.
+    fn announce_queued(&mut self, frame: &Frame) {
+        if self.last.is_none() && frame.position() == FIRST {
+            let ((attempt, seq), id) = (QUEUED, self.key.id.clone());
+            let body = EventBody::Queued { position: None, estimated_wait_ms: None };
+            self.push(Event { id, attempt, seq, body }, frame);
+        }
     }
 
     /// The end, out of the outcome. Where it is that of an older attempt than the reader has seen, the newer one was in

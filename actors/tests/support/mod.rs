@@ -483,11 +483,6 @@ impl Engine {
         tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("no `{name}` of {id}"));
     }
 
-    /// How many attempts were told to have begun.
-    pub(crate) async fn begun(&self, tenant: &str, id: &str) -> usize {
-        self.events(tenant, id).await.iter().filter(|event| event.body.name() == "running").count()
-    }
-
     /// Lets everything that can happen now happen.
     pub(crate) async fn settled(&self) {
         tokio::time::sleep(Duration::from_secs(60)).await;
