@@ -60,7 +60,8 @@ async fn slow_and_quick(pieces: u64) -> [(String, usize); 2] {
     let key = rig.key("r");
     let [mut slow, mut quick] = [(), ()].map(|()| Feed::open(&rig.app, key.clone(), None));
     rig.tell(&key, 0, EventBody::Running { provider: "p".into(), model: "m".into() }).await;
-    quick.next().await.unwrap();
+    let begins = [quick.next().await.unwrap(), quick.next().await.unwrap()].map(|frame| frame.name());
+    assert_eq!(begins, ["queued", "running"], "it was stored, also where nobody had the time to say so");
     let mut seen = (String::new(), 0);
     for seq in 1..=pieces {
         rig.piece(&key, seq).await;

@@ -8,7 +8,9 @@ use async_nats::{
     jetstream::{self, context::PublishErrorKind},
 };
 use futures_util::{StreamExt, future::try_join_all};
-use schemas::{Action, Error, ErrorCode, Event, Format, Outcome, Output, Request, Subjects, fingerprint};
+use schemas::{
+    Action, Error, ErrorCode, Event, EventBody, Format, Outcome, Output, Request, Subjects, fingerprint,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt,
@@ -95,7 +97,10 @@ async fn ask(bus: &Bus, format: Format, asked: &Asked) -> io::Result<Shown> {
                 shown.hears(&event);
             }
             Ok(None) => return Err(io::Error::other("the subscription ended")),
-            Err(_) => look_up(bus, asked, &mut shown).await?,
+            Err(_) => {
+                come_back(bus, &subject, &mut shown).await?;
+                look_up(bus, asked, &mut shown).await?;
+            }
         }
         sleep(plan.pause).await;
         if plan.cancels(&shown) {
@@ -147,7 +152,7 @@ async fn holder(bus: &Bus, asked: &Asked) -> io::Result<Option<Error>> {
     Ok(differs.then(conflict))
 }
 
-/// Reads what is stored after the last event that was seen.
+/// Reads what is stored after the last event that was seen. What came by a door and began at once was not told to wait.
 async fn come_back(bus: &Bus, subject: &str, shown: &mut Shown) -> io::Result<()> {
     let stream = bus.stream.get_stream_no_info("DYNODE_EVT").await.map_err(io::Error::other)?;
     let mut sequence = 1;
@@ -155,6 +160,10 @@ async fn come_back(bus: &Bus, subject: &str, shown: &mut Shown) -> io::Result<()
         sequence = stored.sequence + 1;
         let format = bus_format(Some(&stored.headers), &stored.payload);
         if let Ok(event) = format.decode::<Event>(&stored.payload) {
+            if shown.last().is_none() && (event.attempt, event.seq) == (1, 0) {
+                let body = EventBody::Queued { position: None, estimated_wait_ms: None };
+                shown.hears(&Event { id: event.id.clone(), attempt: 0, seq: 0, body });
+            }
             shown.hears(&event);
         }
     }
