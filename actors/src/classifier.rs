@@ -102,7 +102,7 @@ impl Classifier {
             let output = Some(Output::Other(json!({"status": "ready"})));
             return Ok(Verdict::Conclude(self.conclude(lease, &tenant, &id, Some(&request), Ok(output))));
         }
-        let plan = match self.judge.plan(&tenant, &request) {
+        let plan = match self.judge.router.plan(&tenant, &request) {
             Ok(plan) => plan,
             Err(reason) => return self.refuse(lease, tenant, id, Refusal::of(request, reason)).await,
         };

@@ -17,7 +17,7 @@ pub struct Work<R = Request> {
     pub request: R,
     /// Who does it.
     pub plan: Plan,
-    /// When the broker stored the request.
+    /// When the request was accepted, by the broker's clock: when the broker stored it, or when a door made work of it.
     pub accepted_at: Timestamp,
     /// When the sender stops waiting.
     pub deadline: Timestamp,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapters::Registry;
 use jiff::Timestamp;
-use schemas::{Action, Callback, Error, Plan, Request, Tenant};
+use schemas::{Action, Callback, Error, Request};
 
 use super::{BadRule, Router, Rules};
 use crate::{CallbackConfig, EngineConfig, RuleConfig, Waterfalls, form::Form, measured::Measured};
@@ -14,6 +14,7 @@ use crate::{CallbackConfig, EngineConfig, RuleConfig, Waterfalls, form::Form, me
 #[derive(Debug)]
 pub struct Judge {
     rules: Rules,
+    /// Says who does what is asked for, once its action is decided.
     pub(crate) router: Router,
     /// Callbacks without a secret have a default.
     can_sign: bool,
@@ -57,11 +58,6 @@ impl Judge {
     /// Whether there is a key for `callback`.
     pub(crate) fn can_sign(&self, callback: &Callback) -> bool {
         self.can_sign || callback.secret.is_some()
-    }
-
-    /// Who does what `request` of `tenant` asks for, whose action is decided.
-    pub(crate) fn plan(&self, tenant: &Tenant, request: &Request) -> Result<Plan, Error> {
-        self.router.plan(tenant, request)
     }
 
     /// Until when its sender waits.

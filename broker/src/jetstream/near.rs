@@ -47,7 +47,8 @@ impl Near {
         listeners.index.insert(&pattern, place.number);
         listeners.all.insert(place.number, Listener { pattern, messages });
         stream::poll_fn(move |context| {
-            let Place { .. } = &place;
+            // It stays on the list for as long as it is read.
+            let _ = &place;
             receiver.poll_recv(context)
         })
     }
@@ -103,13 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_hears_what_is_told_and_leaves_nothing_behind() {
+    fn who_listens_hears_what_is_told() {
         let near = Arc::new(Near::default());
         let mut all = near.listen(Pattern::parse("d.evt.>").unwrap());
         let one = near.listen(Pattern::parse("d.evt.a.*").unwrap());
         assert!(near.is_heard("d.evt.a.1") && !near.is_heard("d.res.a.1"));
         near.tell(&message("d.evt.a.1"));
         drop(one);
+        assert_eq!(near.0.read().on("d.evt.a.1").len(), 1, "who is gone is off the list");
         near.tell(&message("d.evt.b.2"));
         near.tell(&message("d.res.b.2"));
         let mut heard = || all.next().now_or_never();
@@ -118,8 +120,14 @@ mod tests {
         assert_eq!(heard(), None, "nothing more was told");
         near.close();
         assert_eq!(heard(), Some(None), "and nothing will be");
-        drop(all);
-        assert!(near.0.read().index.is_empty());
+    }
+
+    #[test]
+    fn who_leaves_takes_all_along() {
+        let near = Arc::new(Near::default());
+        drop(near.listen(Pattern::parse("d.evt.>").unwrap()));
+        let listeners = near.0.read();
+        assert!(listeners.all.is_empty() && listeners.index.is_empty());
     }
 
     #[test]
