@@ -16,6 +16,7 @@
 //! | [`queue`], [`fair`], `dispatch` | the lanes of a stage, who is next, and what a pool takes on |
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
+//! | `strays` | ends the work of providers that no engine has |
 //! | [`budgets`] | what each tenant may spend |
 //! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
 //! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
@@ -51,6 +52,7 @@ pub mod progress;
 pub mod provider;
 pub mod queue;
 pub mod stage;
+mod strays;
 pub mod supervisor;
 pub mod system;
 pub mod vitals;

@@ -128,7 +128,7 @@ enum Ending {
     Answered(Box<adapters::Finished>),
     Failed(Error),
     Cancelled,
-    Expired,
+    Expired(Error),
 }
 
 impl Ending {
@@ -137,7 +137,7 @@ impl Ending {
             Self::Answered(_) => Status::Succeeded,
             Self::Failed(_) => Status::Failed,
             Self::Cancelled => Status::Cancelled,
-            Self::Expired => Status::Expired,
+            Self::Expired(_) => Status::Expired,
         }
     }
 
@@ -145,12 +145,8 @@ impl Ending {
     fn error(&self) -> Option<Error> {
         match self {
             Self::Answered(_) => None,
-            Self::Failed(error) => Some(error.clone()),
+            Self::Failed(error) | Self::Expired(error) => Some(error.clone()),
             Self::Cancelled => Some(Error::new(ErrorCode::Cancelled, "cancelled by its sender")),
-            Self::Expired => {
-                let why = "the deadline passed before the work was done; allow more with `deadline_ms`";
-                Some(Error::new(ErrorCode::DeadlineExceeded, why))
-            }
         }
     }
 }
@@ -190,7 +186,7 @@ impl ProviderStage {
         let ending = tokio::select! {
             biased;
             () = registration.cancelled() => Ending::Cancelled,
-            () = sleep_until(deadline) => Ending::Expired,
+            () = sleep_until(deadline) => Ending::Expired(self.expired()),
             answer = self.run(&mut attempt) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
         attempt.cut(ending.error().as_ref());
@@ -206,6 +202,17 @@ impl ProviderStage {
         self.shared.control.caught_up().await;
         self.shared.closings.caught_up().await;
         attempt.run().await
+    }
+
+    /// Why there was no time for the work.
+    fn expired(&self) -> Error {
+        let why = match self.shared.registry.adapter(&self.pool) {
+            Some(_) => {
+                "the deadline passed before the work was done; allow more with `deadline_ms`".to_owned()
+            }
+            None => format!("the deadline passed, and no engine has the provider `{}` any more", self.pool),
+        };
+        Error::new(ErrorCode::DeadlineExceeded, why)
     }
 
     /// Work that ended its worker, or was silent, each time.
@@ -254,7 +261,7 @@ impl ProviderStage {
             Ending::Failed(error) if error.code == ErrorCode::InvalidOutput => {
                 outcome.output = attempt.rejected().cloned().map(Output::Chat);
             }
-            Ending::Failed(_) | Ending::Cancelled | Ending::Expired => {}
+            Ending::Failed(_) | Ending::Cancelled | Ending::Expired(_) => {}
         }
         outcome
     }

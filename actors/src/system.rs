@@ -36,6 +36,7 @@ use crate::{
     provider::{Flights, Governors, ProviderStage, Shared, Store, Webhooks},
     queue::Queue,
     stage::{Runner, Stage},
+    strays::Strays,
     supervisor::{Child, Message, Supervisor},
     vitals::{PoolVitals, Vitals},
 };
@@ -98,7 +99,7 @@ pub struct System {
     vitals: Arc<Vitals>,
     slots: Vec<(Arc<Semaphore>, u32)>,
     budgets: Arc<Budgets>,
-    /// Heartbeats, signals, and what was spent; they end with the engine, after its drain.
+    /// Heartbeats, signals, what was spent, what nobody serves; they end with the engine, after its drain.
     _signs: JoinSet<()>,
 }
 
@@ -194,7 +195,10 @@ impl System {
         }
         let vitals = Arc::new(Vitals::new(tree.watched.iter().map(|(pool, _)| Arc::clone(pool)).collect()));
         let governors = Arc::clone(&shared.governors);
+        let pools = parts.providers.keys().cloned().collect();
+        let strays = Strays::new(shared, pools, tree.hand_back.clone());
         let mut signs = tree.signs(parts.node, parts.providers.into_keys(), governors);
+        signs.spawn(strays.run());
         let keeping = Arc::clone(&budgets);
         signs.spawn(async move { keeping.keep().await });
         let Tree { children, metrics, stop, hand_back, slots, .. } = tree;

@@ -11,6 +11,7 @@ mod ledger;
 mod midstream;
 mod output;
 mod signs;
+mod strays;
 mod support;
 
 use std::time::Duration;

@@ -159,6 +159,11 @@ impl Subjects {
         Tenant::new(self.strip(subject, "req")?.split('.').next()?).ok()
     }
 
+    /// The pool of a `work` subject; `None` where it is not one.
+    pub fn parse_pool<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        Some(self.strip(subject, "work")?.split_once('.')?.0)
+    }
+
     /// Reads the tenant and the id of an `evt`, `res`, `cb`, `ctl` or `att` subject; `None` where it is not one.
     pub fn parse_request_key(&self, kind: &str, subject: &str) -> Option<(Tenant, RequestId)> {
         let (tenant, id) = self.strip(subject, kind)?.split_once('.')?;
@@ -194,6 +199,14 @@ mod tests {
         }
         let unknown = subjects.parse_request("dynode.req.acme.chat.complete").unwrap_err();
         assert!(unknown.message.contains("chat.completion"), "{unknown}");
+    }
+
+    #[test]
+    fn work_says_whose_pool_it_is_in() {
+        let subjects = Subjects::default();
+        let work = subjects.work("openai", Priority::Batch, &Tenant::new("acme").unwrap());
+        assert_eq!(subjects.parse_pool(&work), Some("openai"));
+        assert_eq!(subjects.parse_pool("dynode.worker.openai.batch.acme"), None);
     }
 
     #[test]

@@ -1,0 +1,150 @@
+//! Work that waits for a provider which no engine has, such as one that was taken out of the configuration: it ends by its
+//! deadline, as all work does. A provider whose pool beats somewhere has an engine, and its work is left alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use broker::{Broker, Error, Lease, Settle, Settlement, Stored};
+use futures_util::StreamExt;
+use schemas::Work;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{
+    progress::Progress,
+    provider::{ProviderStage, Shared},
+    stage::{Held, Return, Runner, Stage},
+};
+
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// A pool of which so many beats are not heard has no engine.
+const BEATS_MISSED: u32 = 5;
+
+/// Ends what nobody else ends.
+#[derive(Debug)]
+pub(crate) struct Strays {
+    shared: Arc<Shared>,
+    /// The pools that this engine has.
+    pools: BTreeSet<String>,
+    hand_back: CancellationToken,
+}
+
+/// Where work lies that no consumer gave: whoever is done with it takes it away.
+struct InPlace {
+    broker: Arc<dyn Broker>,
+    stream: String,
+    sequence: u64,
+}
+
+impl Strays {
+    /// Looks for work of all pools but these.
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        pools: BTreeSet<String>,
+        hand_back: CancellationToken,
+    ) -> Self {
+        Self { shared, pools, hand_back }
+    }
+
+    /// Looks until it is dropped.
+    pub(crate) async fn run(self) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if let Err(error) = self.look().await {
+                debug!(%error, "it is not known what waits for providers that nobody has");
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        let (broker, topology) = (self.shared.outbox.broker(), self.shared.outbox.topology());
+        let mut foreign = BTreeMap::<String, Vec<String>>::new();
+        for (subject, _) in broker.subjects(&topology.work, &topology.subjects.all("work")).await? {
+            match topology.subjects.parse_pool(&subject) {
+                Some(pool) if !self.pools.contains(pool) => {
+                    foreign.entry(pool.to_owned()).or_default().push(subject);
+                }
+                _ => {}
+            }
+        }
+        for (pool, subjects) in foreign {
+            if !self.has_engine(&pool).await? {
+                for subject in subjects {
+                    self.end_overdue(&pool, &subject).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_engine(&self, pool: &str) -> Result<bool, Error> {
+        let subjects = &self.shared.outbox.topology().subjects;
+        let mut beats = self.shared.outbox.broker().subscribe(&subjects.heartbeat("*", pool)).await?;
+        let silence = self.shared.engine.heartbeat() * BEATS_MISSED;
+        Ok(timeout(silence, beats.next()).await.is_ok())
+    }
+
+    async fn end_overdue(&self, pool: &str, subject: &str) -> Result<(), Error> {
+        let (broker, topology) = (self.shared.outbox.broker(), self.shared.outbox.topology());
+        let mut waiting = broker.replay(&topology.work, subject, 0).await?;
+        while let Some(stored) = waiting.next().await {
+            let stored = stored?;
+            if self.is_overdue(&stored) {
+                warn!(subject, "work ends by its deadline: no engine has its provider");
+                self.end(pool, stored).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its deadline has passed, and so long ago that whoever had it under way would have ended it. What cannot be
+    /// read may be for a newer engine.
+    fn is_overdue(&self, stored: &Stored) -> bool {
+        let work = stored.message.format().decode::<Work>(&stored.message.payload);
+        work.is_ok_and(|work| {
+            let late = self.shared.outbox.now().duration_since(work.deadline);
+            late > jiff::SignedDuration::try_from(self.shared.engine.lease()).unwrap_or_default()
+        })
+    }
+
+    /// Ends one as its pool would.
+    async fn end(&self, pool: &str, stored: Stored) {
+        let stage = ProviderStage::new(pool.to_owned(), Arc::clone(&self.shared));
+        let (queue, broker) = (stage.queue(), self.shared.outbox.broker());
+        let (Some(lane), Ok(slot)) =
+            (queue.lane(&stored.message.subject), Arc::new(Semaphore::new(1)).try_acquire_owned())
+        else {
+            return;
+        };
+        let (link, account) = (broker.link(), Return { lane, estimate: 0.0, cost: None, again: None });
+        let place = InPlace { broker, stream: queue.stream, sequence: stored.sequence };
+        let mut lease = Lease::new(stored.message, stored.sequence, 1, Arc::new(place));
+        lease.stored_at = stored.stored_at;
+        // Nobody waits to hear what became of it.
+        let (back, _) = mpsc::channel(1);
+        let (outbox, metrics) = (self.shared.outbox.clone(), Arc::clone(&self.shared.metrics));
+        let runner =
+            Runner::new(Arc::new(stage), outbox, metrics, self.shared.engine.lease(), self.hand_back.clone());
+        runner.run(Held::new(lease, slot, account, back, link), &Progress::default()).await;
+    }
+}
+
+#[async_trait]
+impl Settle for InPlace {
+    async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
+        match settlement {
+            Settlement::Ack | Settlement::Reject => self.broker.remove(&self.stream, self.sequence).await,
+            // It lies there still.
+            Settlement::RetryAfter(_) | Settlement::Renew => Ok(()),
+        }
+    }
+}
