@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{
-        FromRequestParts, MatchedPath, Request, State,
+        FromRequestParts, MatchedPath, Request,
         rejection::{PathRejection, QueryRejection},
     },
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -25,6 +25,7 @@ use crate::{
     app::App,
     caller::CallerRef,
     keys::unauthorized,
+    passage::Passage,
     refusal::{Refusal, Refused},
     room::Share,
     until::{self, REVOKED},
@@ -74,10 +75,11 @@ impl From<QueryRejection> for Refusal {
     }
 }
 
-/// The outermost layer.
-pub(crate) async fn enter(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Lets a request in that may come in.
+pub(crate) async fn enter(passage: &Passage, request: Request, next: Next) -> Response {
+    let app = &passage.app;
     let began = Instant::now();
-    let (fresh, admitted) = (app.fresh_id(), access::admit(&app, &request));
+    let (fresh, admitted) = (app.fresh_id(), access::admit(app, &request));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let span = tracing::debug_span!("request", %method, route, id = %fresh);
@@ -85,6 +87,7 @@ pub(crate) async fn enter(State(app): State<App>, request: Request, next: Next) 
     let caller = admitted.as_ref().ok().cloned();
     let mut response = match admitted {
         Ok(_) if let Err(error) = check_encoding(request.headers()) => Refusal(error).into_response(),
+        Ok(_) if let Err(error) = passage.origins.check(&request) => Refusal(error).into_response(),
         Ok(caller) => traced.run(run(Entry { fresh: fresh.clone(), caller }, request, next)).await,
         Err(error) => Refusal(error).into_response(),
     };

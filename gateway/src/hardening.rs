@@ -1,8 +1,10 @@
 //! What every answer tells a browser: not to guess types, not to keep it, not to show it inside of another page, and to run
 //! nothing in it. An answer that says otherwise itself, as a page does that is meant to be looked at, is left as it is.
 
-use axum::http::{HeaderName, HeaderValue, header};
-use tower_http::set_header::SetResponseHeaderLayer;
+use axum::{
+    http::{HeaderName, HeaderValue, header},
+    response::Response,
+};
 
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -13,10 +15,10 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// What sets one of them.
-type Set = SetResponseHeaderLayer<HeaderValue>;
-
-/// The layer that puts these headers on all answers.
-pub(crate) fn harden() -> (Set, Set, Set, Set, Set) {
-    HEADERS.map(|(name, value)| SetResponseHeaderLayer::if_not_present(name, value)).into()
+/// The same answer with these headers.
+pub(crate) fn harden(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
 }

@@ -8,7 +8,7 @@
 //! | [`config`], [`error`] | what is set, what stops the gateway |
 //! | [`server`], `listener`, `tls`, `connection`, `impatient`, `idle` | sockets, and the limits of connections |
 //! | `peers`, `flood`, `http2` | how many connections come from one address; pings without number |
-//! | `router`, `absent`, `origin`, `hardening`, `door`, `remainder` | the table of routes, what is told of others, and what every request passes |
+//! | `router`, `absent`, `origin`, `hardening`, `passage`, `door`, `remainder` | the table of routes, what is told of others, and what every request passes |
 //! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
 //! | `keys` | the API keys, and the door at which they are managed |
 //! | `quota`, [`tenants`] | how much may be asked for in a minute and at once; to whom tenants belong |
@@ -76,6 +76,7 @@ mod openai;
 mod openapi;
 mod origin;
 mod page;
+mod passage;
 mod peers;
 mod pools;
 mod quota;

@@ -7,21 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderName, HeaderValue, Method, header, uri::Authority},
-    middleware::Next,
-    response::{IntoResponse, Response},
 };
 use schemas::{Error, ErrorCode};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use url::{Host, Url};
 
-use crate::{
-    Config,
-    config::is_loopback,
-    door,
-    refusal::{self, Refusal},
-};
+use crate::{Config, config::is_loopback, door, refusal};
 
 /// Every origin.
 const ANY: &str = "*";
@@ -77,7 +70,8 @@ impl Origins {
         Some(cors)
     }
 
-    fn check(&self, request: &Request) -> Result<(), Error> {
+    /// Refuses what a foreign page asks for.
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
         let host = host(request);
         if self.is_local && !host.as_deref().is_none_or(|host| self.is_ours(host)) {
             let why = "this server is reached by an address of this machine only; set gateway.public_url to the name by \
@@ -111,14 +105,6 @@ impl Origins {
             || self.allows_any()
             || self.public.as_ref().is_some_and(|public| is_at(host, public))
             || self.allowed.iter().any(|origin| authority(origin) == Some(host))
-    }
-}
-
-/// Refuses what a foreign page asks for.
-pub(crate) async fn check(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
-    match origins.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => Refusal(error).into_response(),
     }
 }
 

@@ -12,6 +12,7 @@ use axum::{Router, middleware};
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use schemas::{Error, ErrorCode};
+use tower::util::MapResponseLayer;
 
 use crate::{Config, anthropic, app::RETRY_AFTER_MS, hardening::harden, refusal};
 
@@ -86,7 +87,8 @@ impl Peers {
             let error = Error::new(ErrorCode::RateLimited, why).retry_after_ms(RETRY_AFTER_MS);
             refusal::response(&error)
         };
-        Router::new().fallback(refuse).layer((harden(), middleware::from_fn(anthropic::refusal::speak)))
+        let answered = (MapResponseLayer::new(harden), middleware::from_fn(anthropic::refusal::speak));
+        Router::new().fallback(refuse).layer(answered)
     }
 }
 

@@ -13,7 +13,6 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     extract::Request,
     http::{HeaderValue, Version, header},
-    middleware::Next,
     response::Response,
 };
 use http_body_util::BodyExt;
@@ -25,21 +24,34 @@ const BYTES_MAX: u64 = 256 * 1024;
 /// And for how long: who is refused is not to wait for the refusal.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
-/// The layer.
-pub(crate) async fn read_on(request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() {
-        return next.run(request).await;
-    }
-    // Who asks first whether to send a body has not begun to.
-    let (waits, version) = (request.headers().contains_key(header::EXPECT), request.version());
+/// What comes back of a body on loan.
+pub(crate) struct Remainder {
+    rest: Arc<Mutex<Option<Body>>>,
+    /// Who asks first whether to send a body has not begun to.
+    waits: bool,
+    version: Version,
+}
+
+/// The same request with its body on loan.
+pub(crate) fn lend(request: Request) -> (Request, Remainder) {
     let rest = Arc::new(Mutex::new(None));
-    let lend = |body| Body::new(Lent { body, looked_at: false, rest: Arc::clone(&rest) });
-    let mut response = next.run(request.map(lend)).await;
-    let Some(body) = rest.lock().take() else { return response };
-    if (waits || !is_read(body).await) && version < Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let (waits, version) = (request.headers().contains_key(header::EXPECT), request.version());
+    let remainder = Remainder { rest: Arc::clone(&rest), waits, version };
+    if request.body().is_end_stream() {
+        return (request, remainder);
     }
-    response
+    (request.map(|body| Body::new(Lent { body, looked_at: false, rest })), remainder)
+}
+
+impl Remainder {
+    /// Reads on what nobody has looked at; the same response, which says where its connection ends.
+    pub(crate) async fn read_on(self, mut response: Response) -> Response {
+        let Some(body) = self.rest.lock().take() else { return response };
+        if (self.waits || !is_read(body).await) && self.version < Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
 }
 
 /// Whether all of `body` has come, within the limits.

@@ -1,6 +1,6 @@
 //! The table of routes: who answers where, and what the OpenAPI document says of it.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use axum::{
     Extension, Router,
@@ -9,21 +9,22 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use schemas::{Error, ErrorCode};
-use tower::util::option_layer;
+use tower::util::{MapResponseLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
 use crate::{
     absent, anthropic,
     app::App,
-    assets, dead, docs, door, estimate, events, feedback,
+    assets, dead, docs, estimate, events, feedback,
     hardening::harden,
     health, keys, models, native, openai,
     openapi::{Table, describe},
-    origin::{self, Origins},
+    origin::Origins,
     page,
+    passage::{self, Passage},
     refusal::{self, Refusal, Refused},
-    remainder, status, targets, usage, webhooks, ws,
+    status, targets, usage, webhooks, ws,
 };
 
 /// For whom an address is.
@@ -49,15 +50,12 @@ pub(crate) fn table(side: Side) -> Table {
 /// The routes of one side, as they are reached at `address`, and what every request passes before them.
 pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
     let origins = Origins::of(&app.config, address);
-    // One layer of all of these, the outermost first: each that is added to a router for itself is one more service that
-    // every request makes a copy of.
+    let shared = option_layer(origins.share().filter(|_| side != Side::Operators));
+    let passage = Arc::new(Passage { app: app.clone(), origins });
     let passed = (
-        harden(),
-        option_layer(origins.share().filter(|_| side != Side::Operators)),
-        middleware::from_fn(anthropic::refusal::speak),
-        middleware::from_fn(remainder::read_on),
-        middleware::from_fn_with_state(app.clone(), door::enter),
-        middleware::from_fn_with_state(origins, origin::check),
+        MapResponseLayer::new(harden),
+        shared,
+        middleware::from_fn_with_state(passage, passage::pass),
         CatchPanicLayer::custom(panicked),
         Extension(side),
     );

@@ -10,6 +10,7 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+use tower::util::MapResponseLayer;
 
 use crate::{
     Config, Error, anthropic,
@@ -159,5 +160,5 @@ fn routes() -> Router {
         .route("/health/ready", get(health::starting))
         .fallback(refuse)
         .method_not_allowed_fallback(refuse)
-        .layer((harden(), middleware::from_fn(anthropic::refusal::speak)))
+        .layer((MapResponseLayer::new(harden), middleware::from_fn(anthropic::refusal::speak)))
 }

@@ -48,22 +48,42 @@ struct Details<'a> {
     param: Option<&'a str>,
 }
 
-/// The layer: errors in the right words, and the id of the request under the name that the SDKs read.
+/// In which words a client is answered.
+pub(crate) enum Tongue {
+    /// Those of this API.
+    Anthropic,
+    /// Our own, and those of OpenAI.
+    Common,
+}
+
+impl Tongue {
+    /// That of whoever sends `request`.
+    pub(crate) fn of(request: &Request) -> Self {
+        let rest = request.uri().path().strip_prefix(PATH);
+        let is_ours = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if is_ours || is_spoken(request.headers()) { Self::Anthropic } else { Self::Common }
+    }
+
+    /// The same response with its error in these words, and the id of the request under the name that the SDKs read.
+    pub(crate) fn say(self, mut response: Response) -> Response {
+        if matches!(self, Self::Common) {
+            return response;
+        }
+        let id = response.headers().get(X_REQUEST_ID).cloned();
+        if let Some(Told(error)) = response.extensions_mut().remove() {
+            response = said_again(response, &error, id.as_ref().and_then(|id| id.to_str().ok()));
+        }
+        if let Some(id) = id {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    }
+}
+
+/// The layer of routes that need nothing else.
 pub(crate) async fn speak(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_ours = path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if !is_ours && !is_spoken(request.headers()) {
-        return next.run(request).await;
-    }
-    let mut response = next.run(request).await;
-    let id = response.headers().get(X_REQUEST_ID).cloned();
-    if let Some(Told(error)) = response.extensions_mut().remove() {
-        response = said_again(response, &error, id.as_ref().and_then(|id| id.to_str().ok()));
-    }
-    if let Some(id) = id {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
+    let tongue = Tongue::of(&request);
+    tongue.say(next.run(request).await)
 }
 
 /// The same refusal, its hints when to return included.
