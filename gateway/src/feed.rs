@@ -16,6 +16,7 @@ use crate::{
     app::App,
     frame::{Frame, Position},
     joined::Joined,
+    notice::Notice,
     pools::Forecast,
     quota::Charge,
     record::{self, Key},
@@ -27,6 +28,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// How often the stream is read for one missing frame before the reader is told of a gap. The stream captures frames
 /// just after subscribers hear them, so the first look can be too early.
 const RECOVERY_TRIES: u32 = 3;
+/// A request of which only its reader knows is told to wait after so long: most begin before.
+const UNTOLD: Duration = Duration::from_millis(40);
 /// A reader for which so many frames wait is behind: more than a burst of a quick model, less than its channel holds.
 const BEHIND_FRAMES: usize = 64;
 /// The pause before each further look.
@@ -59,6 +62,8 @@ pub(crate) struct Feed {
     fingerprint: Option<String>,
     /// When the first attempt is expected; until it comes.
     forecast: Option<Forecast>,
+    /// What is to be told of it where it waits.
+    notice: Option<Notice>,
     /// What it was taken to use, until it is known what it has used.
     charge: Option<Charge>,
     ended: bool,
@@ -100,6 +105,7 @@ impl Feed {
             silent_at: Instant::now() + SILENCE,
             fingerprint: None,
             forecast: None,
+            notice: None,
             charge: None,
             ended: false,
         }
@@ -124,6 +130,12 @@ impl Feed {
     /// The first attempt is expected by `forecast`; how far off that was is counted.
     pub(crate) const fn expect(&mut self, forecast: Option<Forecast>) {
         self.forecast = forecast;
+    }
+
+    /// The request is told to wait by `notice`, where it does.
+    pub(crate) fn tell_if_silent(&mut self, notice: Notice) {
+        self.silent_at = Instant::now() + UNTOLD;
+        self.notice = Some(notice);
     }
 
     /// What the request uses is told to `charge` at its end.
@@ -240,6 +252,7 @@ impl Feed {
         match tokio::time::timeout_at(self.silent_at, self.live.recv()).await {
             Ok(Some(frame)) => {
                 self.silent_at = Instant::now() + SILENCE;
+                self.notice = None;
                 self.offer(frame);
             }
             Ok(None) => {
@@ -249,7 +262,10 @@ impl Feed {
             }
             Err(_) => {
                 self.silent_at = Instant::now() + SILENCE;
-                self.source = Source::Outcome;
+                match self.notice.take() {
+                    Some(notice) => notice.tell(&self.app, &self.key).await,
+                    None => self.source = Source::Outcome,
+                }
             }
         }
     }

@@ -12,7 +12,7 @@
 //! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
 //! | `keys` | the API keys, and the door at which they are managed |
 //! | `quota`, [`tenants`] | how much may be asked for in a minute and at once; to whom tenants belong |
-//! | `submit`, `record`, `cancel` | the one path of acceptance; what the broker knows of a request; its end |
+//! | `submit`, `notice`, `record`, `cancel` | the one path of acceptance; what is told of who waits; what the broker knows of a request; its end |
 //! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
 //! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
 //! | `sessions` | who has joined which session |
@@ -72,6 +72,7 @@ mod listener;
 mod metrics;
 mod models;
 mod native;
+mod notice;
 mod openai;
 mod openapi;
 mod origin;

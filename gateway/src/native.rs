@@ -36,8 +36,15 @@ pub(crate) async fn create(
     {
         return Err(Error::invalid("Idempotency-Key", "is not the `id` of the body; send one of them").into());
     }
-    let visit = Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat: false };
-    let accepted = submit(&app, visit, request).await?;
+    let visit = Visit {
+        door: DOOR,
+        entry: &entry,
+        format: Format::MessagePack,
+        share,
+        is_chat: false,
+        tells_id: true,
+    };
+    let accepted = submit(&app, visit, &mut request).await?;
     let id = accepted.id.clone();
     accepted.account.release();
     let mut response = status(&headers, &id, "queued")?;

@@ -72,11 +72,12 @@ pub(crate) async fn hand_in(
     app: &App,
     door: Door,
     entry: &Entry,
-    request: Request,
+    mut request: Request,
     share: Share,
 ) -> Result<(Accepted, Request), Refusal> {
-    let visit = Visit { door, entry, format: Format::MessagePack, share, is_chat: true };
-    let accepted = submit(app, visit, request.clone()).await;
+    let tells_id = request.wants_stream();
+    let visit = Visit { door, entry, format: Format::MessagePack, share, is_chat: true, tells_id };
+    let accepted = submit(app, visit, &mut request).await;
     Ok((accepted.map_err(refusal::relative_to_body)?, request))
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use broker::{ErrorKind, Headers, Link, Message, Publication, Receipt};
-use schemas::{Action, Error, ErrorCode, Event, EventBody, Format, Request, RequestId, fingerprint};
+use schemas::{Action, Error, ErrorCode, Format, Request, RequestId, fingerprint};
 use tokio::time::Instant;
-use tracing::{Instrument, debug};
+use tracing::Instrument;
 
 use crate::{
     account::{Account, Door},
@@ -15,12 +15,12 @@ use crate::{
     feed::Feed,
     frame::Position,
     linger::Reader,
-    pools::{Admission, Forecast},
+    notice::Notice,
+    pools::Admission,
     quota::Taken,
-    record::{self, FINGERPRINT, Key, Line, Record},
+    record::{self, Key, Line, Record},
     refusal,
     room::Share,
-    sessions::SESSION,
 };
 
 /// The header that spares the classifier the search for an earlier request: the id was made here.
@@ -43,6 +43,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) share: Share,
     /// Its client waits at the door for the answer, and has no use for it once it is gone.
     pub(crate) is_chat: bool,
+    /// Its client is told its id before the answer is there.
+    pub(crate) tells_id: bool,
 }
 
 /// A request that is on the broker.
@@ -59,16 +61,16 @@ pub(crate) struct Accepted {
     pub(crate) estimated_wait_ms: Option<u64>,
 }
 
-/// Takes `request` over, or says why not. The same request again attaches to the first.
-pub(crate) async fn submit(app: &App, visit: Visit<'_>, request: Request) -> Result<Accepted, Error> {
+/// Takes `request` over, or says why not, and fills in whose it is. The same request again attaches to the first.
+pub(crate) async fn submit(app: &App, visit: Visit<'_>, request: &mut Request) -> Result<Accepted, Error> {
     take_over(app, visit, request).await.map_err(|error| app.spread(error))
 }
 
-async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<Accepted, Error> {
+async fn take_over(app: &App, visit: Visit<'_>, request: &mut Request) -> Result<Accepted, Error> {
     app.check_open()?;
-    check_tenant(&visit.entry.caller, &request)?;
+    check_tenant(&visit.entry.caller, request)?;
     request.check()?;
-    visit.entry.caller.check_scope(&request)?;
+    visit.entry.caller.check_scope(request)?;
     let slot = app.slots.clone().try_acquire_owned().map_err(|_| {
         app.crowded("this server has as many requests in flight as it takes (gateway.requests_inflight_max)")
     })?;
@@ -77,31 +79,37 @@ async fn take_over(app: &App, visit: Visit<'_>, mut request: Request) -> Result<
     let caller = visit.entry.caller.clone();
     request.tenant = Some(caller.tenant.clone());
     request.sent_by = caller.sent_by();
-    let fingerprint = fingerprint::of(&request);
+    let fingerprint = fingerprint::of(request);
     let key = Key::new(app, &caller, id.clone());
     let known = given && is_known(app, &key, request.action, &fingerprint).await?;
     // What is there already asks for nothing more, and was paid for.
     if !known {
-        (app.parts.check_cost)(&caller.tenant, &request).await?;
+        (app.parts.check_cost)(&caller.tenant, request).await?;
     }
-    let taken = if known { Taken::default() } else { app.quotas.take(app, &caller, &request)? };
-    let admission = if known { None } else { Some(admit(app, &caller, &request)?) };
+    let taken = if known { Taken::default() } else { app.quotas.take(app, &caller, request)? };
+    let admission = if known { None } else { Some(admit(app, &caller, request)?) };
     // Before the publish, so that no event goes by unheard.
     let mut feed = Feed::open(app, key.clone(), None);
     feed.is_for(fingerprint.clone());
     let forecast = admission.as_ref().and_then(|admission| admission.forecast);
-    let post = Post { app, visit: &visit, key: &key, request: &request, given };
-    let fresh = match admission {
+    let post = Post { app, visit: &visit, key: &key, request, given };
+    let stored = match admission {
         Some(admission) => post.store(&fingerprint, admission).await?,
-        None => false,
+        None => Stored::Before,
     };
-    match fresh {
-        true => {
+    let fresh = matches!(stored, Stored::Now(_));
+    match stored {
+        Stored::Now(notice) => {
             // The door itself says `queued`; its place is taken.
             feed.seen(QUEUED);
             feed.expect(forecast);
+            match notice {
+                Some(notice) if post.is_unknown() => feed.tell_if_silent(notice),
+                Some(notice) => notice.tell(app, &key).await,
+                None => {}
+            }
         }
-        false => feed.attach(),
+        Stored::Before => feed.attach(),
     }
     let reader = reader(app, &key, visit.is_chat && request.callback.is_none(), fresh);
     let Taken { places, charge } = taken;
@@ -199,9 +207,20 @@ struct Post<'a> {
     given: bool,
 }
 
+/// Whether a request was there before; what is told of one that was not, where it waits in line.
+enum Stored {
+    Now(Option<Notice>),
+    Before,
+}
+
 impl Post<'_> {
-    /// Publishes the request; `false` where it was there before.
-    async fn store(&self, fingerprint: &str, admission: Admission) -> Result<bool, Error> {
+    /// Nobody but its reader can know of it before it has begun.
+    fn is_unknown(&self) -> bool {
+        !self.given && !self.visit.tells_id && self.request.session.is_none()
+    }
+
+    /// Publishes the request.
+    async fn store(&self, fingerprint: &str, admission: Admission) -> Result<Stored, Error> {
         let (app, key) = (self.app, self.key);
         let mut link = app.broker().link();
         if matches!(*link.borrow_and_update(), Link::Down(_)) {
@@ -230,17 +249,14 @@ impl Post<'_> {
                 let (action, place) = (self.request.action, (line, receipt.sequence));
                 match is_repeat(app, key, action, fingerprint, place).await {
                     Err(error) if error.code == ErrorCode::Overloaded => Err(refusal::unclear()),
-                    repeat => repeat.map(|()| false),
+                    repeat => repeat.map(|()| Stored::Before),
                 }
             }
             Ok(_) => {
                 app.recent.store(&key.events);
-                // Where the broker was out of reach meanwhile it may have forgotten what was told before.
-                let has_stood = link.has_changed().is_ok_and(|changed| !changed);
-                if line == Line::Work && has_stood && app.hub.waits(&key.events) {
-                    self.tell_queued(fingerprint, forecast).await;
-                }
-                Ok(true)
+                let given = self.given.then_some(fingerprint);
+                let notice = || Notice::of(self.request, self.visit.format, given, forecast, link);
+                Ok(Stored::Now((line == Line::Work).then(notice)))
             }
             Err(error) => {
                 if claimed {
@@ -269,28 +285,6 @@ impl Post<'_> {
         let message = Message { subject, headers, payload: visit.format.encode(*request)? };
         let id = Some(format!("{}.{}", key.tenant, key.id));
         Ok((Line::Requests, Publication { message, id }))
-    }
-
-    /// Says that the work waits, for those who look for it and for those who count its attempts: they know by it that they
-    /// were told of all. Where one has begun meanwhile, that says it.
-    async fn tell_queued(&self, fingerprint: &str, forecast: Option<Forecast>) {
-        let Self { app, key, request, visit, given } = self;
-        let (attempt, seq) = QUEUED;
-        let estimated_wait_ms = forecast.map(|forecast| forecast.wait_ms);
-        let body = EventBody::Queued { position: None, estimated_wait_ms };
-        let Ok(payload) = visit.format.encode(&Event { id: key.id.clone(), attempt, seq, body }) else {
-            return;
-        };
-        let mut message = Message::new(&*key.events, visit.format, payload).only_as_first();
-        if *given {
-            message.headers.set(FINGERPRINT, fingerprint);
-        }
-        if let Some(session) = &request.session {
-            message.headers.set(SESSION, session.as_str());
-        }
-        if let Err(error) = app.broker().send(message).await {
-            debug!(%error, id = %key.id, "event not sent");
-        }
     }
 }
 

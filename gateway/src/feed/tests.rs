@@ -1,10 +1,13 @@
+use broker::Broker;
 use bytes::Bytes;
-use schemas::{EventHead, Format, event::EventKind};
+use schemas::{Action, EventHead, Format, Request, event::EventKind};
+use serde_json::json;
 
 use super::*;
 use crate::{
     Config,
     testing::{Rig, broker},
+    waiting::Waiting,
 };
 
 fn frame(attempt: u32, seq: u64, event: EventKind) -> Frame {
@@ -123,4 +126,31 @@ async fn the_outcome_of_an_older_attempt_ends_the_stream_of_a_newer_one() {
     }
     let names: Vec<_> = seen.iter().map(|(position, name)| (*position, name.as_str())).collect();
     assert_eq!(names, [((2, 8), "restarted"), ((2, 9), "cancelled")]);
+}
+
+/// How often it was told that a request waits of which only its reader knows: soon after it was stored, and later.
+async fn told(waits: bool) -> (usize, usize) {
+    let rig = Rig::on(&broker().await, Config::sample()).await;
+    let key = rig.key("r");
+    let mut feed = Feed::open(&rig.app, key.clone(), Some(QUEUED));
+    if waits {
+        let ticket = Waiting::new(1).take(&key.tenant, "sim").unwrap();
+        rig.app.hub.wait_for(&key.events, ticket, Instant::now() + SILENCE);
+    }
+    let request = Request::new(Action::ChatCompletion, json!({}));
+    feed.tell_if_silent(Notice::of(&request, Format::Json, None, None, rig.broker.link()));
+    let count = || async {
+        let stream = &rig.app.parts.topology.events;
+        rig.broker.replay(stream, &key.events, 0).await.unwrap().count().await
+    };
+    assert!(tokio::time::timeout(UNTOLD / 2, feed.next()).await.is_err());
+    let soon = count().await;
+    assert!(tokio::time::timeout(SILENCE / 2, feed.next()).await.is_err(), "its reader was told by the door");
+    (soon, count().await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_which_only_its_reader_knows_is_told_to_wait_after_a_moment_if_it_does() {
+    assert_eq!(told(true).await, (0, 1));
+    assert_eq!(told(false).await, (0, 0));
 }

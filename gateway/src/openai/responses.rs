@@ -71,9 +71,9 @@ pub(crate) async fn create(
     }
     let fingerprint = fingerprint::of(&request);
     let give_up_at = (!echo.background).then(|| app.give_up_at(request.deadline_ms));
-    let visit =
-        Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat: !echo.background };
-    let accepted = submit(&app, visit, request).await.map_err(create::relative)?;
+    let (is_chat, tells_id) = (!echo.background, echo.background || streamed);
+    let visit = Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat, tells_id };
+    let accepted = submit(&app, visit, &mut request).await.map_err(create::relative)?;
     let created_at = app.parts.seams.clock.now().as_second();
     let mut question = Question { created_at, fingerprint, echo, messages };
     let key = Key::new(&app, &accepted.caller, accepted.id.clone());

@@ -42,12 +42,12 @@ impl Outlet {
 /// Submits `request` and passes its events on.
 pub(crate) async fn run(
     entry: Entry,
-    (request, share): (Request, Share),
+    (mut request, share): (Request, Share),
     outlet: Outlet,
 ) -> Result<(), Gone> {
     let format = outlet.client.format;
-    let visit = Visit { door: DOOR, entry: &entry, format, share, is_chat: true };
-    let accepted = match submit(&outlet.client.app, visit, request).await {
+    let visit = Visit { door: DOOR, entry: &entry, format, share, is_chat: true, tells_id: true };
+    let accepted = match submit(&outlet.client.app, visit, &mut request).await {
         Ok(accepted) => accepted,
         Err(error) => return outlet.refuse(&entry.fresh, &error).await,
     };

@@ -4,12 +4,12 @@ use broker::{
     Broker,
     memory::{Fault, Rule},
 };
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use schemas::{Event, EventBody, Work};
 use serde_json::json;
 
 use crate::{
-    client::native,
+    client::{chat, native},
     rig::{Rig, tenant},
 };
 
@@ -52,6 +52,21 @@ async fn work_under_an_id_that_a_door_made_needs_no_fingerprint() {
     body.as_object_mut().unwrap().remove("id");
     assert_eq!(rig.post("/v1/requests", &body).await.status, 202);
     assert_eq!(works(&rig).await[0].fingerprint, "");
+}
+
+#[tokio::test]
+async fn a_chat_whose_id_nobody_knows_is_told_to_wait_where_it_does() {
+    let rig = Rig::start().await;
+    let mut told = rig.broker.subscribe(&rig.topology.subjects.all("evt")).await.unwrap();
+    let body = chat("filed");
+    tokio::select! {
+        _ = rig.post("/v1/chat/completions", &body) => panic!("nobody does the work"),
+        told = told.next() => {
+            let told = told.unwrap();
+            let event: Event = told.format().decode(&told.payload).unwrap();
+            assert!(matches!(event.body, EventBody::Queued { .. }), "{event:?}");
+        }
+    }
 }
 
 #[tokio::test]
