@@ -88,6 +88,11 @@ impl Bus {
         Ok(Arc::new(Self { stream, route, run, next: AtomicU64::new(0), waiting, _ear: ear }))
     }
 
+    /// Whose requests it publishes in turn.
+    pub(crate) fn tenants(&self) -> usize {
+        self.route.requests.len()
+    }
+
     /// Publishes one more; the receiver hears how it went. The ack is waited for.
     pub(crate) async fn publish(&self) -> Result<oneshot::Receiver<bool>, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

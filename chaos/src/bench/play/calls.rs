@@ -1,7 +1,7 @@
 //! Requests under one load: each round measures the provider alone, the engine, and the floor, one after the other, so that
 //! what disturbs the machine disturbs them alike.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,12 +14,12 @@ use crate::{
         environment::DISTURBED_CORES,
         figure::{Figures, Metric, Round, Side},
         load::{
-            self, Failure, ask,
+            self, Caller, Failure, ask,
             bus::{Bus, BusCaller, Route},
             drive,
             http::{Ask, HttpCaller},
             socket::SocketCaller,
-            tally::{Tally, Window},
+            tally::{Notes, Tally, Window},
         },
         measure::{Cost, Role},
         scenario::{Case, Load, Work},
@@ -29,6 +29,8 @@ use crate::{
 };
 /// Connections that are opened at once.
 const CONNECTING_MAX: usize = 64;
+/// Tenants that ask for the first time at once.
+const INTRODUCED_AT_ONCE: usize = 64;
 /// Less than this share of what was to be answered is a system that could not keep up.
 const KEPT_UP: f64 = 0.98;
 /// A window holds so many answers of each caller at least: one that holds a part of one says nothing.
@@ -107,6 +109,7 @@ pub(super) async fn measured(
     let (window, (tally, cost)) = match (side, case.work) {
         (Side::Floor, _) | (Side::Engine, Work::Publish { .. }) => {
             let bus = bus(stage, subject, case.work, side).await?;
+            introduce(&bus).await.map_err(failed)?;
             let callers = (0..count).map(|_| BusCaller(bus.clone())).collect();
             let window = span();
             (window, tokio::join!(drive(callers, case, window), meter.over(window)))
@@ -126,6 +129,15 @@ pub(super) async fn measured(
         }
     };
     Ok((tally, cost, window))
+}
+
+/// Lets each tenant ask once: its first request costs more than all that follow.
+async fn introduce(bus: &Arc<Bus>) -> Result<(), Failure> {
+    let firsts = stream::iter(0..bus.tenants()).map(|_| async move {
+        let mut caller = BusCaller(Arc::clone(bus));
+        caller.call(&mut Notes::default()).await
+    });
+    firsts.buffer_unordered(INTRODUCED_AT_ONCE).try_collect().await
 }
 
 fn failed(why: Failure) -> io::Error {
@@ -163,7 +175,7 @@ pub(super) async fn bus(
     subject: &Subject,
     work: Work,
     side: Side,
-) -> io::Result<std::sync::Arc<Bus>> {
+) -> io::Result<Arc<Bus>> {
     let Subject::Own(engine, _) = subject else { return Err(io::Error::other("there is no bus")) };
     let url = engine.bus.as_deref().ok_or_else(|| io::Error::other("there is no bus"))?;
     let tenants = if let Work::Publish { tenants } = work { tenants } else { 1 };
