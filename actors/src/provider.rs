@@ -186,7 +186,7 @@ impl ProviderStage {
         let ending = tokio::select! {
             biased;
             () = registration.cancelled() => Ending::Cancelled,
-            () = sleep_until(deadline) => Ending::Expired(self.expired()),
+            () = passing(deadline) => Ending::Expired(self.expired()),
             answer = self.run(&mut attempt) => answer.map_or_else(Ending::Failed, Ending::Answered),
         };
         attempt.cut(ending.error().as_ref());
@@ -271,6 +271,13 @@ impl ProviderStage {
     }
 }
 
+/// Resolves when `deadline` has passed: at once where it has. A timer would take up to a millisecond, in which a call begins.
+async fn passing(deadline: Instant) {
+    if deadline > Instant::now() {
+        sleep_until(deadline).await;
+    }
+}
+
 /// The deadline on the monotonic clock, so that nothing moves it from here on.
 fn deadline(work: &Work, now: jiff::Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(outcome::milliseconds(now, work.deadline))
@@ -332,4 +339,17 @@ impl Stage for ProviderStage {
 fn unreadable(task: Task<'_>, reason: Error) -> Verdict {
     let id = format!("seq-{}", task.lease.sequence);
     Verdict::Park(Box::new(Parked { tenant: "unknown".into(), id, reason, conclusion: None }))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_begins_after_a_deadline() {
+        assert!(passing(Instant::now()).now_or_never().is_some());
+        assert!(passing(Instant::now() + Duration::from_secs(60)).now_or_never().is_none());
+    }
 }

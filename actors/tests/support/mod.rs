@@ -340,7 +340,7 @@ impl Engine {
         let accepted_at = self.seams.clock.now();
         let work = Work {
             request: Request::new(Action::ChatCompletion, payload),
-            plan: Plan { steps: vec![Step { provider: "sim".into(), model: "fast".into() }] },
+            plan: Plan { steps: vec![Step { provider: pool.into(), model: "fast".into() }] },
             deadline: accepted_at + Duration::from_secs(600),
             accepted_at,
             format: WireFormat::Json,
