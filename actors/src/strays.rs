@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use broker::{Broker, Error, Lease, Settle, Settlement, Stored};
 use futures_util::StreamExt;
-use schemas::Work;
+use schemas::{Work, outcome::milliseconds};
 use tokio::{
     sync::{Semaphore, mpsc},
     time::{sleep, timeout},
@@ -96,12 +96,16 @@ impl Strays {
     async fn end_overdue(&self, pool: &str, subject: &str) -> Result<(), Error> {
         let (broker, topology) = (self.shared.outbox.broker(), self.shared.outbox.topology());
         let mut waiting = broker.replay(&topology.work, subject, 0).await?;
+        let mut count = 0_u64;
         while let Some(stored) = waiting.next().await {
             let stored = stored?;
             if self.is_overdue(&stored) {
-                warn!(subject, "work ends by its deadline: no engine has its provider");
                 self.end(pool, stored).await;
+                count += 1;
             }
+        }
+        if count > 0 {
+            warn!(subject, count, "work was ended by its deadline: no engine has its provider");
         }
         Ok(())
     }
@@ -111,8 +115,8 @@ impl Strays {
     fn is_overdue(&self, stored: &Stored) -> bool {
         let work = stored.message.format().decode::<Work>(&stored.message.payload);
         work.is_ok_and(|work| {
-            let late = self.shared.outbox.now().duration_since(work.deadline);
-            late > jiff::SignedDuration::try_from(self.shared.engine.lease()).unwrap_or_default()
+            let late = milliseconds(work.deadline, self.shared.outbox.now());
+            Duration::from_millis(late) > self.shared.engine.lease()
         })
     }
 
