@@ -74,6 +74,8 @@ pub(crate) async fn create(
     let (is_chat, tells_id) = (!echo.background, echo.background || streamed);
     let visit = Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat, tells_id };
     let accepted = submit(&app, visit, &mut request).await.map_err(create::relative)?;
+    // It is on the broker, and its client may wait long.
+    drop(request);
     let created_at = app.parts.seams.clock.now().as_second();
     let mut question = Question { created_at, fingerprint, echo, messages };
     let key = Key::new(&app, &accepted.caller, accepted.id.clone());

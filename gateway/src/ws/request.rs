@@ -47,7 +47,10 @@ pub(crate) async fn run(
 ) -> Result<(), Gone> {
     let format = outlet.client.format;
     let visit = Visit { door: DOOR, entry: &entry, format, share, is_chat: true, tells_id: true };
-    let accepted = match submit(&outlet.client.app, visit, &mut request).await {
+    let accepted = submit(&outlet.client.app, visit, &mut request).await;
+    // It is on the broker; its stream may be long.
+    drop(request);
+    let accepted = match accepted {
         Ok(accepted) => accepted,
         Err(error) => return outlet.refuse(&entry.fresh, &error).await,
     };
