@@ -139,8 +139,8 @@ impl Offer {
     fn filer(&self, ground: &Ground, broker: &Arc<dyn Broker>) -> Filer {
         let (planner, subjects) = (self.planner.clone(), ground.topology.subjects.clone());
         let broker = Arc::clone(broker);
-        Arc::new(move |request, format, fingerprint| {
-            planner.work(&subjects, (request, format), fingerprint, broker.now())
+        Arc::new(move |request, format, fingerprint, ahead| {
+            planner.work(&subjects, (request, format), fingerprint, ahead, broker.now())
         })
     }
 }

@@ -24,7 +24,7 @@ fn main() {
 /// One job of each of so many tenants has come; the next is granted, and ends.
 #[divan::bench(args = [1, 100, 5_000])]
 fn fair_queue_grants_and_ends(bencher: Bencher<'_, '_>, tenants: u32) {
-    let lane = |tenant: u32| Lane { class: Priority::Standard, tenant: format!("tenant-{tenant}").into() };
+    let lane = |tenant: u32| Lane::of_tenant(Priority::Standard, format!("tenant-{tenant}"));
     let lanes: Vec<_> = (0..tenants).map(lane).collect();
     let mut queue = FairQueue::default();
     lanes.iter().for_each(|lane| queue.arrive(lane, 1));

@@ -1,5 +1,6 @@
 //! Requests in, work out: what is asked for, by whom it is to be done, and whether it has been asked before.
 
+mod backlog;
 mod judge;
 mod prior;
 mod route;
@@ -18,10 +19,12 @@ use serde_json::json;
 use crate::{
     EngineConfig,
     control::Control,
+    lanes::Lanes,
     outbox::{self, Conclusion, Outbox, Parked},
     queue::Queue,
     stage::{FIRST_WITHIN, Stage, Task, Verdict},
 };
+use backlog::Backlog;
 pub use judge::Judge;
 use prior::Prior;
 pub use route::Router;
@@ -36,6 +39,9 @@ pub const SESSION: &str = "Dynode-Session";
 /// The header by which the gateway says that it answers the sender, so that a refusal need not be parked.
 pub const DOOR: &str = "Dynode-Door";
 
+/// How long the broker remembers a tenant's lane: much longer than anything is held here, and not longer, since of many tenants
+/// few ask all the time.
+const REQUEST_LANE_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The attempt of what ends in this stage: none has begun.
 const BEFORE_THE_FIRST: u32 = 0;
 
@@ -46,6 +52,8 @@ pub struct Classifier {
     control: Arc<Control>,
     outbox: Outbox,
     engine: EngineConfig,
+    backlog: Backlog,
+    lanes: Lanes,
 }
 
 /// A refused request: who must be told, and why.
@@ -67,8 +75,9 @@ impl Refusal {
 
 impl Classifier {
     /// Classifies by `judge`.
-    pub const fn new(judge: Judge, control: Arc<Control>, outbox: Outbox, engine: EngineConfig) -> Self {
-        Self { judge, control, outbox, engine }
+    pub fn new(judge: Judge, control: Arc<Control>, outbox: Outbox, engine: EngineConfig) -> Self {
+        let (backlog, lanes) = (Backlog::default(), Lanes::default());
+        Self { judge, control, outbox, engine, backlog, lanes }
     }
 
     async fn classify(
@@ -126,8 +135,17 @@ impl Classifier {
             delivered_before: 0,
             forgiven: 0,
         };
-        let subjects = &self.outbox.topology().subjects;
-        outbox::work(subjects, &work, work.request.priority).map(Verdict::Forward)
+        outbox::work(self.lane_of(&work).await, &work).map(Verdict::Forward)
+    }
+
+    /// Where `work` is filed.
+    async fn lane_of(&self, work: &Work) -> String {
+        let (subjects, pool) = (&self.outbox.topology().subjects, work.plan.pool());
+        let queue = (pool, work.request.priority);
+        let there = self.backlog.file(queue, &work.tenant, &self.outbox).await;
+        // So many do not wait, or not for long.
+        let ahead = there.saturating_sub(self.judge.router.free_slots(pool));
+        self.lanes.subject(subjects, queue, &work.tenant, ahead)
     }
 
     /// Reads and checks a request; `auto` is decided.
@@ -284,7 +302,9 @@ impl Stage for Classifier {
 
     fn queue(&self) -> Queue {
         let topology = self.outbox.topology();
-        Queue::of_tenants(&topology.subjects, &topology.requests, "req", "classifier", self.engine.lease())
+        let (subjects, lease) = (&topology.subjects, self.engine.lease());
+        let queue = Queue::of_tenants(subjects, &topology.requests, "req", "classifier", lease);
+        Queue { idle_max: REQUEST_LANE_IDLE_MAX, ..queue }
     }
 
     fn first_silence(&self) -> Duration {

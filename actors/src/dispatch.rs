@@ -47,8 +47,8 @@ const ALONG: u64 = 4;
 const WARM_PATIENCE: Duration = Duration::from_millis(250);
 /// How long a lane is left alone that cannot be asked.
 const LANE_RETRY: Duration = Duration::from_secs(5);
-/// Returns that may wait to be read. One that finds no room is a charge that is not corrected, no more.
-const RETURNS_MAX: usize = 4_096;
+/// Returns that may wait to be read, or as many as there are slots: one that finds no room is a job that seems to run on.
+const RETURNS_MIN: usize = 4_096;
 
 /// Takes messages for a pool, and hands them to it.
 pub(crate) struct Dispatch {
@@ -118,7 +118,7 @@ struct Pulled {
 
 impl Dispatch {
     pub(crate) fn new(arguments: Arguments, pool: ActorRef<Message>) -> Self {
-        let (back, returns) = mpsc::channel(RETURNS_MAX);
+        let (back, returns) = mpsc::channel(RETURNS_MIN.max(arguments.slots.available_permits()));
         Self {
             queue: arguments.runner.stage().queue(),
             arguments,
@@ -233,7 +233,7 @@ impl Dispatch {
         let count = u32::try_from(jobs).unwrap_or(u32::MAX);
         let Ok(slots) = Arc::clone(&self.arguments.slots).try_acquire_many_owned(count) else {
             self.fair.refund(&lane, jobs);
-            self.fair.suspect(&lane);
+            self.fair.suspect(&lane, 1);
             return;
         };
         self.fair.set_asked(&lane, true);
@@ -310,10 +310,11 @@ impl Dispatch {
     /// the others.
     fn failed(&mut self, lane: Lane, error: broker::Error) -> Result<(), broker::Error> {
         if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed) {
-            self.fair.suspect(&lane);
+            self.fair.suspect(&lane, 1);
             return Err(error);
         }
-        warn!(queue = self.queue.base, tenant = %lane.tenant, %error, "broker gives no messages of one lane");
+        let (queue, class, tenant) = (&self.queue.base, lane.class.as_str(), lane.tenant.as_deref());
+        warn!(queue, class, tenant, %error, "broker gives no messages of one lane");
         self.later.insert((Instant::now() + LANE_RETRY, lane));
         Ok(())
     }
@@ -339,7 +340,7 @@ impl Dispatch {
             && *at <= Instant::now()
             && let Some((_, lane)) = self.later.pop_first()
         {
-            self.fair.suspect(&lane);
+            self.fair.suspect(&lane, 1);
         }
     }
 
@@ -363,8 +364,8 @@ impl Dispatch {
             }
         }
         let now = Instant::now();
-        for lane in held.keys() {
-            self.fair.suspect(lane);
+        for (lane, held) in &held {
+            self.fair.suspect(lane, *held);
             self.lanes.entry(lane.clone()).or_default().quiet_since = None;
         }
         let put_off: BTreeSet<&Lane> = self.later.iter().map(|(_, lane)| lane).collect();

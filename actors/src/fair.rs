@@ -4,6 +4,9 @@
 //! Start-time fair queueing. Each lane has a virtual time: what it has been served, in the cost of its jobs. A grant
 //! charges what a job of this lane is expected to cost; its end corrects that. A lane that comes back after a pause begins
 //! where the others are, so that idle time earns nothing; a lane that nobody competes with gets everything.
+//!
+//! The lane that tenants share has no past, since who comes next is somebody else: beside the others it has as many turns as
+//! there are jobs in it, each of which counts as one tenant's.
 
 mod turns;
 
@@ -27,20 +30,33 @@ const CLASSES: [Priority; 3] = [Priority::Batch, Priority::Standard, Priority::I
 /// How much the last job tells of what the next one will cost.
 const LEARNING: f64 = 0.2;
 
-/// What is served in order among itself, and fairly beside others: one class of one tenant.
+/// What is served in order among itself, and fairly beside others: one class of one tenant, or of all tenants of whom little
+/// waits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
     /// Its class.
     pub class: Priority,
-    /// Its tenant.
-    pub tenant: Arc<str>,
+    /// Its tenant; none where tenants share it.
+    pub tenant: Option<Arc<str>>,
+}
+
+impl Lane {
+    /// The lane of one tenant.
+    pub fn of_tenant(class: Priority, tenant: impl Into<Arc<str>>) -> Self {
+        Self { class, tenant: Some(tenant.into()) }
+    }
+
+    /// The lane that tenants share.
+    pub const fn shared(class: Priority) -> Self {
+        Self { class, tenant: None }
+    }
 }
 
 /// The lanes of one queue.
 #[derive(Debug)]
 pub struct FairQueue {
     lanes: BTreeMap<Lane, State>,
-    /// Of those lanes the ones that a grant could go to.
+    /// Of those lanes the ones of one tenant each that a grant could go to.
     turns: Turns,
     classes: BTreeMap<Priority, Class>,
     /// What a job of a lane without a past will cost.
@@ -54,6 +70,8 @@ struct Class {
     now: f64,
     /// Grants that went to others while this class had work.
     passed_over: u32,
+    /// How far the shared lane is ahead of the others, in rounds of turns: from -1 to 1.
+    lead: f64,
 }
 
 #[derive(Debug)]
@@ -106,26 +124,30 @@ impl FairQueue {
         self.lanes.get(lane).map_or(0, |state| state.demand)
     }
 
-    /// Something may wait in `lane`.
-    pub fn suspect(&mut self, lane: &Lane) {
-        self.believe(lane, self.demand(lane).max(1));
+    /// Something may wait in `lane`, which holds so many jobs, those included that run here or elsewhere.
+    pub fn suspect(&mut self, lane: &Lane, held: u64) {
+        let running = self.lanes.get(lane).map_or(0, |state| state.running);
+        // How much waits of one tenant shows when it is asked; how many tenants share a lane must be known before.
+        let waiting = if lane.tenant.is_none() { held.saturating_sub(running) } else { 0 };
+        self.believe(lane, self.demand(lane).max(waiting).max(1));
     }
 
     /// Whether a grant would find a lane.
     pub fn has_demand(&self) -> bool {
-        !self.turns.is_empty()
+        self.class().is_some()
     }
 
     /// How many lanes a grant could go to.
     pub fn competing(&self) -> usize {
-        self.turns.len()
+        self.turns.len() + CLASSES.into_iter().filter(|class| self.shared(*class).is_some()).count()
     }
 
     /// Grants one job to the lane whose turn it is, and charges it.
     pub fn grant(&mut self) -> Option<Lane> {
         let class = self.class()?;
-        let lane = self.turns.first(class)?.clone();
+        let lane = self.next(class)?;
         self.note(class);
+        self.take_turn(&lane);
         self.charge(&lane, 1);
         Some(lane)
     }
@@ -134,7 +156,9 @@ impl FairQueue {
     pub fn charge(&mut self, lane: &Lane, jobs: u64) {
         let Some(state) = self.lanes.get(lane).filter(|_| jobs > 0) else { return };
         self.grants += 1;
-        self.classes.entry(lane.class).or_default().now = state.virtual_time;
+        if lane.tenant.is_some() {
+            self.classes.entry(lane.class).or_default().now = state.virtual_time;
+        }
         let grants = self.grants;
         self.change(lane, |state| {
             state.virtual_time += state.cost * jobs as f64;
@@ -214,7 +238,36 @@ impl FairQueue {
     }
 
     fn has_work(&self, class: Priority) -> bool {
-        self.turns.first(class).is_some()
+        self.turns.first(class).is_some() || self.shared(class).is_some()
+    }
+
+    /// The lane of `class` whose turn it is.
+    fn next(&self, class: Priority) -> Option<Lane> {
+        let is_ahead = self.classes.get(&class).is_some_and(|class| class.lead > 0.0);
+        match (self.shared(class), self.turns.first(class)) {
+            (Some(_), own) if own.is_none() || !is_ahead => Some(Lane::shared(class)),
+            (_, own) => own.cloned(),
+        }
+    }
+
+    /// The shared lane of `class`, where a grant could go to it.
+    fn shared(&self, class: Priority) -> Option<&State> {
+        self.lanes.get(&Lane::shared(class)).filter(|state| state.is_eligible())
+    }
+
+    /// Counts a turn of `lane`, where tenants with lanes of their own and tenants that share one compete: each of them has one
+    /// turn a round. What others are given while the shared lane is being asked is made good, up to a round.
+    fn take_turn(&mut self, lane: &Lane) {
+        let shared = self.lanes.get(&Lane::shared(lane.class));
+        let sharing =
+            shared.map_or(0, |state| if state.demand > 0 { state.demand + state.running } else { 0 });
+        let own = self.turns.len_of(lane.class);
+        let lead = &mut self.classes.entry(lane.class).or_default().lead;
+        *lead = match lane.tenant {
+            _ if sharing == 0 || own == 0 => 0.0,
+            None => *lead + 1.0 / sharing as f64,
+            Some(_) => (*lead - 1.0 / own as f64).max(-1.0),
+        };
     }
 
     /// Changes what is known of `lane`, and its turn with it.
@@ -222,15 +275,21 @@ impl FairQueue {
         let Some(state) = self.lanes.get_mut(lane) else { return };
         let before = state.turn();
         change(state);
-        self.turns.change(lane, before, state.turn());
+        if lane.tenant.is_some() {
+            self.turns.change(lane, before, state.turn());
+        }
     }
 }
 
 impl State {
+    /// Whether a grant could go to it.
+    const fn is_eligible(&self) -> bool {
+        self.demand > 0 && !self.asked
+    }
+
     /// When it would be its turn; none where a grant cannot go to it.
     fn turn(&self) -> Option<Turn> {
-        let is_eligible = self.demand > 0 && !self.asked;
-        is_eligible.then(|| Turn::new(self.virtual_time, self.granted_at))
+        self.is_eligible().then(|| Turn::new(self.virtual_time, self.granted_at))
     }
 }
 

@@ -20,6 +20,7 @@
 //! | [`budgets`] | what each tenant may spend |
 //! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
 //! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
+//! | [`lanes`] | whether a tenant's work waits in a lane of its own |
 //! | [`planner`] | what a request would cost and the work that it is, without asking anybody |
 //! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
 //! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
@@ -42,6 +43,7 @@ mod form;
 pub mod governor;
 pub mod heartbeat;
 pub mod intensity;
+pub mod lanes;
 pub mod measured;
 pub mod metrics;
 pub mod outbox;

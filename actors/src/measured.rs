@@ -3,18 +3,22 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 
 use crate::vitals::PoolVitals;
 
 /// How much the newest call weighs in the average: about the last ten count.
 const NEWEST_CALL_WEIGHT: f64 = 0.2;
 
+/// A pool, and its slots.
+type Watched = (Arc<PoolVitals>, Arc<Semaphore>);
+
 /// What was seen; shared by the stages of one engine.
 #[derive(Debug, Default)]
 pub struct Measured {
     /// The average time to the first output in milliseconds, by provider and model.
     first_output_ms: RwLock<BTreeMap<(String, String), f64>>,
-    pools: RwLock<BTreeMap<String, Arc<PoolVitals>>>,
+    pools: RwLock<BTreeMap<String, Watched>>,
 }
 
 impl Measured {
@@ -41,15 +45,20 @@ impl Measured {
         self.first_output_ms.read().get(&(provider.to_owned(), model.to_owned())).copied()
     }
 
-    /// From now on the pool of that name is looked at here.
-    pub(crate) fn watch(&self, pool: &Arc<PoolVitals>) {
-        self.pools.write().insert(pool.name().to_owned(), Arc::clone(pool));
+    /// From now on the pool of that name, with these slots, is looked at here.
+    pub(crate) fn watch(&self, pool: &Arc<PoolVitals>, slots: &Arc<Semaphore>) {
+        self.pools.write().insert(pool.name().to_owned(), (Arc::clone(pool), Arc::clone(slots)));
+    }
+
+    /// How many slots of `provider` nothing is at work in, and nobody has asked for work for, in this engine.
+    pub fn free_slots(&self, provider: &str) -> u64 {
+        self.pools.read().get(provider).map_or(0, |(_, slots)| slots.available_permits() as u64)
     }
 
     /// Whether `provider` has a free slot in this engine. Nobody waits for a pool that has one.
     pub fn is_idle(&self, provider: &str) -> bool {
         let pools = self.pools.read();
-        pools.get(provider).is_some_and(|pool| pool.look().inflight < u64::from(pool.slots()))
+        pools.get(provider).is_some_and(|(pool, _)| pool.look().inflight < u64::from(pool.slots()))
     }
 }
 
@@ -72,10 +81,12 @@ mod tests {
 
     #[test]
     fn a_pool_is_idle_while_it_has_a_free_slot() {
-        let (measured, pool) = (Measured::default(), Arc::new(PoolVitals::new("local".into(), 1)));
+        let (measured, slots) = (Measured::default(), Arc::new(Semaphore::new(1)));
+        let pool = Arc::new(PoolVitals::new("local".into(), 1));
         assert!(!measured.is_idle("local"), "nothing is known of it");
-        measured.watch(&pool);
+        measured.watch(&pool, &slots);
         assert!(measured.is_idle("local"));
+        assert_eq!((measured.free_slots("local"), measured.free_slots("other")), (1, 0));
         let worker = pool.new_worker();
         worker.begin(Duration::from_secs(1));
         assert!(!measured.is_idle("local"));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use schemas::{
     Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, EventHead, Format, LedgerEntry,
-    Outcome, Priority, RequestId, Status, Subjects, Tenant, VERSION, Work,
+    Outcome, RequestId, Status, Tenant, VERSION, Work,
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -278,16 +278,11 @@ fn end_after(outcome: &Outcome, own_end: (u32, u64)) -> Vec<Event> {
     vec![restarted, Event { attempt, seq: seq + 1, ..end }]
 }
 
-/// `work`, for the pool that does it first.
-pub fn work<R: Serialize>(
-    subjects: &Subjects,
-    work: &Work<R>,
-    priority: Priority,
-) -> Result<Publication, broker::Error> {
-    let pool = work.plan.steps.first().map_or("", |step| &step.provider);
+/// `work`, for the pool that does it first; its subject says in which lane.
+pub fn work<R: Serialize>(subject: String, work: &Work<R>) -> Result<Publication, broker::Error> {
     let payload = encode(Format::MessagePack, work)?;
     Ok(Publication {
-        message: message(subjects.work(pool, priority, &work.tenant), Format::MessagePack, payload),
+        message: message(subject, Format::MessagePack, payload),
         id: Some(format!("{}.{}", work.tenant, work.id)),
     })
 }

@@ -12,13 +12,17 @@ use schemas::{Action, Error, Estimate, Format, Request, Subjects, Tenant, Work};
 use crate::{
     CallbackConfig, EngineConfig, RuleConfig, Waterfalls,
     classifier::{BadRule, Judge},
+    lanes::Lanes,
     measured::Measured,
     outbox,
 };
 
 /// Plans. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Planner(Arc<RwLock<Arc<Judge>>>);
+pub struct Planner {
+    judge: Arc<RwLock<Arc<Judge>>>,
+    lanes: Arc<Lanes>,
+}
 
 impl Planner {
     /// Plans by this configuration. Nothing is measured here: where a request prefers the quickest, its estimate is in the
@@ -29,13 +33,13 @@ impl Planner {
         waterfalls: Waterfalls,
     ) -> Result<Self, BadRule> {
         let judge = Judge::new(config, registry, waterfalls, Arc::new(Measured::default()))?;
-        Ok(Self(Arc::new(RwLock::new(Arc::new(judge)))))
+        Ok(Self { judge: Arc::new(RwLock::new(Arc::new(judge))), lanes: Arc::default() })
     }
 
     /// From now on it plans as `other` does.
     pub fn replace(&self, other: &Self) {
         let judge = other.judge();
-        *self.0.write() = judge;
+        *self.judge.write() = judge;
     }
 
     /// What `request` of `tenant` would cost. The error is that with which it would be refused, but that a model which
@@ -61,14 +65,15 @@ impl Planner {
         }
     }
 
-    /// The work that `request` is, for the pool that does it first; its id and its tenant are known, and whoever asks for
-    /// another under this id is told by `fingerprint`. `None` where only the classifier can tell: who does it depends on
-    /// what was measured, or nobody does, and why is to be recorded.
+    /// The work that `request` is, for the pool that does it first; its id and its tenant are known, `ahead` of its tenant's wait
+    /// already, and whoever asks for another under this id is told by `fingerprint`. `None` where only the classifier can tell:
+    /// who does it depends on what was measured, or nobody does, and why is to be recorded.
     pub fn work(
         &self,
         subjects: &Subjects,
         (request, format): (&Request, Format),
         fingerprint: &str,
+        ahead: u64,
         now: Timestamp,
     ) -> Option<Publication> {
         let judge = self.judge();
@@ -93,11 +98,12 @@ impl Planner {
             delivered_before: 0,
             forgiven: 0,
         };
-        outbox::work(subjects, &work, request.priority).ok()
+        let queue = (work.plan.pool(), request.priority);
+        outbox::work(self.lanes.subject(subjects, queue, &work.tenant, ahead), &work).ok()
     }
 
     fn judge(&self) -> Arc<Judge> {
-        Arc::clone(&self.0.read())
+        Arc::clone(&self.judge.read())
     }
 }
 
@@ -151,14 +157,17 @@ mod tests {
     }
 
     fn work(request: &Request) -> Option<Publication> {
-        planner().work(&Subjects::default(), (request, Format::Json), "print", NOW)
+        planner().work(&Subjects::default(), (request, Format::Json), "print", 0, NOW)
     }
 
     #[test]
     fn a_request_is_the_work_that_the_classifier_would_make_of_it() {
         let asked = request("m", json!({"action": "auto", "priority": "batch", "deadline_ms": 5_000}));
         let Publication { message, id } = work(&asked).unwrap();
-        assert_eq!((message.subject.as_str(), id.as_deref()), ("dynode.work.a.batch.acme", Some("acme.r")));
+        assert_eq!(
+            (message.subject.as_str(), id.as_deref()),
+            ("dynode.work.a.batch.shared.acme", Some("acme.r"))
+        );
         let step = |provider: &str| Step { provider: provider.into(), model: "m".into() };
         let expected = Work {
             id: RequestId::new("r").unwrap(),

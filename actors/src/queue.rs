@@ -1,12 +1,12 @@
-//! The queue of a stage: a stream, in which each tenant, or each class of a tenant, has a lane of its own.
+//! The queue of a stage: a stream, in which tenants, or the classes of tenants, have lanes.
 //!
 //! A consumer gives its messages in the order in which they came. So each lane is a consumer, made when its first message
 //! rings; who is asked next is decided by [`crate::fair`].
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use broker::ConsumerSpec;
-use schemas::{Priority, Subjects, Tenant};
+use schemas::{LaneKind, Priority, Subjects, Tenant};
 use sha2::{Digest, Sha256};
 
 use crate::fair::Lane;
@@ -14,8 +14,8 @@ use crate::fair::Lane;
 /// The most messages of one lane that may be held at once, over all processes. Slots bound each process; this bounds the
 /// broker's bookkeeping, delayed retries included.
 const ACK_PENDING_MAX: u32 = 100_000;
-/// The broker forgets a lane in which nothing has happened for so long: longer than any retry is put off.
-const LANE_IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+/// The broker forgets a lane that was not asked for so long: longer than any retry is put off.
+pub(crate) const LANE_IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Where the messages of a stage wait.
 #[derive(Debug, Clone)]
@@ -28,17 +28,29 @@ pub struct Queue {
     pub bells: String,
     /// What the consumers' names begin with.
     pub name: String,
-    /// Whether the lanes are `<priority>.<tenant>`, with nothing behind; else they are `<tenant>`, with more behind.
+    /// Whether the lanes are `<priority>.own.<tenant>`, with nothing behind, and `<priority>.shared`, with the tenant behind;
+    /// else they are `<tenant>`, with more behind.
     pub classed: bool,
     /// How long a lease lasts.
     pub ack_wait: Duration,
+    /// How long the broker remembers a lane that is not asked. It costs the broker something at every acknowledgement; if it is
+    /// forgotten too soon, what is under way is delivered once more.
+    pub idle_max: Duration,
 }
 
 impl Queue {
     /// The queue of the messages under `path` (`work.sim`), whose lanes are tenants.
     pub fn of_tenants(subjects: &Subjects, stream: &str, path: &str, name: &str, ack_wait: Duration) -> Self {
         let (base, bells) = (subjects.queue(path), subjects.bells(path));
-        Self { stream: stream.to_owned(), base, bells, name: name.to_owned(), classed: false, ack_wait }
+        Self {
+            stream: stream.to_owned(),
+            base,
+            bells,
+            name: name.to_owned(),
+            classed: false,
+            ack_wait,
+            idle_max: LANE_IDLE_MAX,
+        }
     }
 
     /// The same, whose lanes are the classes of tenants.
@@ -68,16 +80,17 @@ impl Queue {
 
     /// The consumer of a lane.
     pub fn consumer(&self, lane: &Lane) -> ConsumerSpec {
-        let Lane { class, tenant } = lane;
-        // A publisher may write anything where the tenant stands; not all of it can be part of a name.
-        let valid = Tenant::new(tenant.as_ref()).is_ok();
-        let tenant_name = if valid { tenant.to_string() } else { format!("x={}", digest(tenant)) };
+        let (class, own, shared) = (lane.class.as_str(), LaneKind::Own.as_str(), LaneKind::Shared.as_str());
         // The sign between the parts is part of none, so that no two lanes share a name.
-        let (name, filter) = if self.classed {
-            let class = class.as_str();
-            (format!("{}={class}={tenant_name}", self.name), format!("{}.{class}.{tenant}", self.base))
-        } else {
-            (format!("{}={tenant_name}", self.name), format!("{}.{tenant}.>", self.base))
+        let (name, filter) = match &lane.tenant {
+            Some(tenant) if self.classed => (
+                format!("{}={class}={}", self.name, name_of(tenant)),
+                format!("{}.{class}.{own}.{tenant}", self.base),
+            ),
+            Some(tenant) => {
+                (format!("{}={}", self.name, name_of(tenant)), format!("{}.{tenant}.>", self.base))
+            }
+            None => (format!("{}={class}", self.name), format!("{}.{class}.{shared}.>", self.base)),
         };
         ConsumerSpec {
             stream: self.stream.clone(),
@@ -85,19 +98,33 @@ impl Queue {
             filter,
             ack_wait: self.ack_wait,
             ack_pending_max: ACK_PENDING_MAX,
-            idle_max: Some(LANE_IDLE_MAX),
+            idle_max: Some(self.idle_max),
         }
     }
 
     fn parse(&self, rest: &str) -> Option<Lane> {
         let mut tokens = rest.strip_prefix('.')?.split('.');
-        let class = if self.classed { Priority::named(tokens.next()?)? } else { Priority::Standard };
-        Some(Lane { class, tenant: Arc::from(tokens.next()?) })
+        if !self.classed {
+            return Some(Lane::of_tenant(Priority::Standard, tokens.next()?));
+        }
+        let class = Priority::named(tokens.next()?)?;
+        match tokens.next()? {
+            kind if kind == LaneKind::Own.as_str() => Some(Lane::of_tenant(class, tokens.next()?)),
+            kind if kind == LaneKind::Shared.as_str() => Some(Lane::shared(class)),
+            _ => None,
+        }
     }
 }
 
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+/// What stands for `tenant` in a name: a publisher may write anything where the tenant stands, and not all of it can be part
+/// of one.
+fn name_of(tenant: &str) -> String {
+    if Tenant::new(tenant).is_ok() {
+        return tenant.to_owned();
+    }
+    let digest = Sha256::digest(tenant.as_bytes());
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("x={hex}")
 }
 
 #[cfg(test)]
@@ -112,37 +139,51 @@ mod tests {
             name: "pool-sim".into(),
             classed,
             ack_wait: Duration::from_secs(20),
+            idle_max: LANE_IDLE_MAX,
         }
     }
 
     #[test]
     fn a_lane_is_a_class_of_a_tenant() {
         let queue = queue(true);
-        let lane = queue.lane("d.work.sim.batch.acme").unwrap();
-        assert_eq!(lane, Lane { class: Priority::Batch, tenant: "acme".into() });
-        assert_eq!(queue.rung("d.bell.work.sim.batch.acme"), Some(lane.clone()));
+        let lane = queue.lane("d.work.sim.batch.own.acme").unwrap();
+        assert_eq!(lane, Lane::of_tenant(Priority::Batch, "acme"));
+        assert_eq!(queue.rung("d.bell.work.sim.batch.own.acme"), Some(lane.clone()));
         let consumer = queue.consumer(&lane);
         assert_eq!(
             (consumer.name.as_str(), consumer.filter.as_str()),
-            ("pool-sim=batch=acme", "d.work.sim.batch.acme")
+            ("pool-sim=batch=acme", "d.work.sim.batch.own.acme")
         );
-        assert_eq!(queue.lane("d.work.similar.batch.acme"), None);
-        assert_eq!(queue.lane("d.work.sim.urgent.acme"), None);
+        assert_eq!(queue.lane("d.work.similar.batch.own.acme"), None);
+        assert_eq!(queue.lane("d.work.sim.urgent.own.acme"), None);
+        assert_eq!(queue.lane("d.work.sim.batch.acme"), None);
+    }
+
+    #[test]
+    fn a_lane_is_shared_by_all_tenants_of_a_class() {
+        let queue = queue(true);
+        let lane = queue.lane("d.work.sim.batch.shared.acme").unwrap();
+        assert_eq!(lane, Lane::shared(Priority::Batch));
+        assert_eq!(queue.rung("d.bell.work.sim.batch.shared.globex"), Some(lane.clone()));
+        let consumer = queue.consumer(&lane);
+        assert_eq!(
+            (consumer.name.as_str(), consumer.filter.as_str()),
+            ("pool-sim=batch", "d.work.sim.batch.shared.>")
+        );
     }
 
     #[test]
     fn a_lane_is_a_tenant_where_there_are_no_classes() {
         let queue = queue(false);
         let lane = queue.lane("d.work.sim.acme.id-1").unwrap();
-        assert_eq!(lane, Lane { class: Priority::Standard, tenant: "acme".into() });
+        assert_eq!(lane, Lane::of_tenant(Priority::Standard, "acme"));
         assert_eq!(queue.consumer(&lane).filter, "d.work.sim.acme.>");
     }
 
     #[test]
     fn no_two_lanes_share_a_consumer() {
         let queue = queue(false);
-        let name =
-            |tenant: &str| queue.consumer(&Lane { class: Priority::Standard, tenant: tenant.into() }).name;
+        let name = |tenant: &str| queue.consumer(&Lane::of_tenant(Priority::Standard, tenant)).name;
         let long = "x".repeat(300);
         let names = ["a", "a-b", "ä", "a=b", "x", long.as_str()].map(name);
         let distinct: std::collections::BTreeSet<_> = names.iter().collect();

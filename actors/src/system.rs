@@ -190,8 +190,8 @@ impl System {
         }
         tree.pool(Arc::new(delivery), tree.engine.delivery_concurrency);
 
-        for (pool, _) in &tree.watched {
-            measured.watch(pool);
+        for ((pool, _), (slots, _)) in tree.watched.iter().zip(&tree.slots) {
+            measured.watch(pool, slots);
         }
         let vitals = Arc::new(Vitals::new(tree.watched.iter().map(|(pool, _)| Arc::clone(pool)).collect()));
         let governors = Arc::clone(&shared.governors);

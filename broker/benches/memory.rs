@@ -45,7 +45,7 @@ fn publish_pull_ack(bencher: Bencher<'_, '_>, messages: usize) {
         runtime.block_on(async {
             for _ in 0..messages {
                 number += 1;
-                let subject = "dynode.work.openai.standard.acme".to_owned();
+                let subject = "dynode.work.openai.standard.own.acme".to_owned();
                 let message = Message { subject, headers: Headers::new(), payload: payload.clone() };
                 let id = Some(number.to_string());
                 let _ = memory.publish(Publication { message, id }).await;

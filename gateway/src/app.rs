@@ -44,8 +44,9 @@ pub type Estimator = Arc<dyn Fn(&Tenant, Request) -> Result<Estimate, Error> + S
 pub type CostCheck = Arc<dyn Fn(&Tenant, &Request) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
 
 /// Makes the work of a request whose id and tenant are known, with events in a format and told apart from another under its id
-/// by a fingerprint: what is stored for those who do it. `None` where only the classifier can say what becomes of it.
-pub type Filer = Arc<dyn Fn(&Request, Format, &str) -> Option<Publication> + Send + Sync>;
+/// by a fingerprint: what is stored for those who do it. Told how many requests of its tenant this gateway believes to wait before
+/// it. `None` where only the classifier can say what becomes of it.
+pub type Filer = Arc<dyn Fn(&Request, Format, &str, u64) -> Option<Publication> + Send + Sync>;
 
 /// What the composition root hands to the gateway.
 #[derive(Clone)]

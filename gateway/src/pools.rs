@@ -30,6 +30,8 @@ pub(crate) struct Pools {
 pub(crate) struct Admission {
     /// Its place among those of its tenant that wait.
     pub(crate) ticket: Ticket,
+    /// How many of its tenant wait before it, beyond those for which its pool has free slots.
+    pub(crate) ahead: u64,
     /// `None`: nothing is known of its pool.
     pub(crate) forecast: Option<Forecast>,
 }
@@ -106,8 +108,10 @@ impl Pools {
         if let Some((pool, ..)) = known {
             census.count_sent(pool);
         }
+        let free = known.map_or(0, |(_, load, _)| load.free_slots());
+        let ahead = ticket.ahead().saturating_sub(free);
         let forecast = wait_ms.map(|wait_ms| Forecast { wait_ms, made_at: Instant::now() });
-        Ok(Admission { ticket, forecast })
+        Ok(Admission { ticket, ahead, forecast })
     }
 
     fn check(&self, pool: &str, load: Load, wait_ms: u64, deadline_ms: u64) -> Result<(), Error> {

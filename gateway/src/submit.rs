@@ -227,7 +227,7 @@ impl Post<'_> {
             // Said before anything is sent: what is refused as unreachable does not run.
             return Err(refusal::unreachable());
         }
-        let (line, publication) = self.publication(fingerprint)?;
+        let (line, publication) = self.publication(fingerprint, admission.ahead)?;
         let forecast = admission.forecast;
         let claimed = match app.recent.claim(&key.events, fingerprint) {
             Err(holder) if holder != fingerprint => return Err(record::conflict(&key.id)),
@@ -268,12 +268,12 @@ impl Post<'_> {
     }
 
     /// What is stored, and in which line: the work that the request is, or the request itself where only the classifier can
-    /// say what becomes of it.
-    fn publication(&self, fingerprint: &str) -> Result<(Line, Publication), Error> {
+    /// say what becomes of it. `ahead` of the same tenant wait for the same pool.
+    fn publication(&self, fingerprint: &str, ahead: u64) -> Result<(Line, Publication), Error> {
         let Self { app, key, request, visit, .. } = self;
         // Nobody can have asked for another under an id that was made here.
         let told_apart = if self.given { fingerprint } else { "" };
-        if let Some(work) = (app.parts.file)(request, visit.format, told_apart) {
+        if let Some(work) = (app.parts.file)(request, visit.format, told_apart, ahead) {
             return Ok((Line::Work, work));
         }
         let mut headers = Headers::of_format(visit.format).with(AT_DOOR, visit.door);

@@ -42,7 +42,7 @@ impl Rig {
             signers: crate::Signers::default(),
             estimate: Arc::new(|_, _| Err(schemas::Error::invalid("model", "nothing is served"))),
             check_cost: Arc::new(|_, _| Box::pin(async { Ok(()) })),
-            file: Arc::new(|_, _, _| None),
+            file: Arc::new(|_, _, _, _| None),
             metrics: Arc::new(|| Box::pin(async { String::new() })),
             standing: Arc::new(Standing::default),
             version: String::new(),

@@ -21,6 +21,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Ticket {
     waiting: Arc<Waiting>,
     line: Line,
+    ahead: u64,
 }
 
 impl Waiting {
@@ -37,8 +38,16 @@ impl Waiting {
         if *length >= self.length_max {
             return None;
         }
+        let ahead = *length;
         *length += 1;
-        Some(Ticket { waiting: Arc::clone(self), line })
+        Some(Ticket { waiting: Arc::clone(self), line, ahead })
+    }
+}
+
+impl Ticket {
+    /// How many were in the line before it.
+    pub(crate) const fn ahead(&self) -> u64 {
+        self.ahead
     }
 }
 
@@ -62,7 +71,8 @@ mod tests {
     fn a_line_is_full_for_its_tenant_and_pool_alone_and_a_ticket_is_good_once() {
         let (waiting, tenant) = (Waiting::new(2), |name: &str| Tenant::new(name).unwrap());
         let first = waiting.take(&tenant("a"), "sim").unwrap();
-        let _second = waiting.take(&tenant("a"), "sim").unwrap();
+        let second = waiting.take(&tenant("a"), "sim").unwrap();
+        assert_eq!((first.ahead(), second.ahead()), (0, 1));
         assert!(waiting.take(&tenant("a"), "sim").is_none());
         let others =
             [waiting.take(&tenant("b"), "sim").unwrap(), waiting.take(&tenant("a"), "other").unwrap()];

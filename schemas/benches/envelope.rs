@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use divan::{AllocProfiler, Bencher, black_box};
 use schemas::{
-    Action, ChatDelta, ChatOutput, Event, EventBody, Format, Outcome, Output, Priority, Request, RequestId,
-    Status, Subjects, Tenant, Timings, Usage,
+    Action, ChatDelta, ChatOutput, Event, EventBody, Format, LaneKind, Outcome, Output, Priority, Request,
+    RequestId, Status, Subjects, Tenant, Timings, Usage,
 };
 use serde_json::json;
 
@@ -103,7 +103,7 @@ fn subjects_of_a_request(bencher: Bencher<'_, '_>) {
         let tenant = black_box(&tenant);
         (
             subjects.request(tenant, Action::ChatCompletion),
-            subjects.work("openai", Priority::Standard, tenant),
+            subjects.work("openai", Priority::Standard, LaneKind::Own, tenant),
             subjects.event(tenant, &id),
             subjects.outcome(tenant, &id),
         )

@@ -207,6 +207,11 @@ fn average_job_ms<'a>(beats: impl Iterator<Item = &'a Heartbeat>) -> f64 {
 }
 
 impl Load {
+    /// How many messages more could be worked on at once, while none waits.
+    pub const fn free_slots(&self) -> u64 {
+        if self.queue == 0 { self.slots.saturating_sub(self.inflight) } else { 0 }
+    }
+
     /// How long a message that comes now waits: none where a slot is free, else until those before it and one more
     /// have been done.
     pub fn wait_ms(&self) -> u64 {

@@ -71,7 +71,7 @@ pub use parents::Parents;
 pub use request::{Callback, MidstreamFailure, Prefer, Priority, Request, Route, Unanswered};
 pub use secret::Secret;
 pub use socket::{SocketControl, SocketEvent, SocketRequest};
-pub use subject::Subjects;
+pub use subject::{LaneKind, Subjects};
 pub use target::Target;
 pub use token::{InvalidToken, KeyId, RequestId, Tenant};
 pub use usage::{Dimension, UsageKey, UsageReport, UsageRow, UsageSum};

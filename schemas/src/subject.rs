@@ -4,6 +4,25 @@ use std::sync::Arc;
 
 use crate::{Action, Error, InvalidToken, Priority, RequestId, Tenant, webhook::Place};
 
+/// In which line the work of a tenant waits for a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneKind {
+    /// In its own: nobody waits behind it but itself.
+    Own,
+    /// In that of all tenants of whom little waits.
+    Shared,
+}
+
+impl LaneKind {
+    /// Its name in a subject.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Shared => "shared",
+        }
+    }
+}
+
 /// The subjects under one prefix (`dynode` by default). Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subjects {
@@ -32,9 +51,10 @@ impl Subjects {
         format!("{}.req.{tenant}.{action}", self.prefix)
     }
 
-    /// `dynode.work.<pool>.<priority>.<tenant>`: a classified request.
-    pub fn work(&self, pool: &str, priority: Priority, tenant: &Tenant) -> String {
-        format!("{}.work.{pool}.{}.{tenant}", self.prefix, priority.as_str())
+    /// `dynode.work.<pool>.<priority>.<lane>.<tenant>`: a classified request.
+    pub fn work(&self, pool: &str, priority: Priority, lane: LaneKind, tenant: &Tenant) -> String {
+        let parts = [&*self.prefix, "work", pool, priority.as_str(), lane.as_str(), tenant.as_str()];
+        parts.join(".")
     }
 
     /// `dynode.req.<tenant>.>`: the requests of one tenant.
@@ -42,9 +62,9 @@ impl Subjects {
         format!("{}.req.{tenant}.>", self.prefix)
     }
 
-    /// `dynode.work.*.*.<tenant>`: the classified requests of one tenant.
+    /// `dynode.work.*.*.*.<tenant>`: the classified requests of one tenant.
     pub fn work_of(&self, tenant: &Tenant) -> String {
-        format!("{}.work.*.*.{tenant}", self.prefix)
+        format!("{}.work.*.*.*.{tenant}", self.prefix)
     }
 
     /// `dynode.evt.<tenant>.<id>`: what happens on the way.
@@ -204,9 +224,9 @@ mod tests {
     #[test]
     fn work_says_whose_pool_it_is_in() {
         let subjects = Subjects::default();
-        let work = subjects.work("openai", Priority::Batch, &Tenant::new("acme").unwrap());
+        let work = subjects.work("openai", Priority::Batch, LaneKind::Own, &Tenant::new("acme").unwrap());
         assert_eq!(subjects.parse_pool(&work), Some("openai"));
-        assert_eq!(subjects.parse_pool("dynode.worker.openai.batch.acme"), None);
+        assert_eq!(subjects.parse_pool("dynode.worker.openai.batch.own.acme"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Callback, Format, Outcome, Request, RequestId, Tenant};
 
-/// A classified request on `dynode.work.<pool>.<priority>.<tenant>`. Internal: always MessagePack. `R` is the request, or a
+/// A classified request on `dynode.work.<pool>.<priority>.<lane>.<tenant>`. Internal: always MessagePack. `R` is the request, or a
 /// borrow of it for whoever only writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work<R = Request> {
@@ -55,6 +55,13 @@ impl<R> Work<R> {
 pub struct Plan {
     /// The providers to try.
     pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The pool that does the work first: that of the first provider.
+    pub fn pool(&self) -> &str {
+        self.steps.first().map_or("", |step| &step.provider)
+    }
 }
 
 /// One provider to try.

@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use allocation_counter::measure;
-use schemas::{Action, ChatDelta, Event, EventBody, Format, Priority, Request, RequestId, Subjects, Tenant};
+use schemas::{
+    Action, ChatDelta, Event, EventBody, Format, LaneKind, Priority, Request, RequestId, Subjects, Tenant,
+};
 use serde_json::json;
 
 /// What was counted, and what it may be.
@@ -43,7 +45,7 @@ fn a_subject_costs_few_allocations() {
     ledger.at_most(3, "outcome", || drop(subjects.outcome(&tenant, &id)));
     ledger.at_most(3, "event", || drop(subjects.event(&tenant, &id)));
     ledger.at_most(3, "request", || drop(subjects.request(&tenant, Action::ChatCompletion)));
-    ledger.at_most(3, "work", || drop(subjects.work("openai", Priority::Standard, &tenant)));
+    ledger.at_most(1, "work", || drop(subjects.work("openai", Priority::Standard, LaneKind::Own, &tenant)));
     ledger.close();
 }
 

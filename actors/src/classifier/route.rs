@@ -25,6 +25,11 @@ impl Router {
         Self { registry, waterfalls, measured }
     }
 
+    /// How many slots of `pool` are free here.
+    pub(super) fn free_slots(&self, pool: &str) -> u64 {
+        self.measured.free_slots(pool)
+    }
+
     /// The plan for `request` of `tenant`; the error says what is not served and what is, or what each model lacks.
     pub(super) fn plan(&self, tenant: &Tenant, request: &Request) -> Result<Plan, Error> {
         let (models, prefer) = self.allowed(tenant, request)?;

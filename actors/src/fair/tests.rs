@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn lane(class: Priority, tenant: &str) -> Lane {
-    Lane { class, tenant: tenant.into() }
+    Lane::of_tenant(class, tenant)
 }
 
 fn standard(tenant: &str) -> Lane {
@@ -41,7 +41,7 @@ fn tokens_are_shared_and_not_jobs() {
     let mut queue = FairQueue::default();
     queue.arrive(&standard("long"), 10_000);
     queue.arrive(&standard("short"), 10_000);
-    let served = serve(&mut queue, 1_100, |lane| if &*lane.tenant == "long" { 100.0 } else { 10.0 });
+    let served = serve(&mut queue, 1_100, |lane| if *lane == standard("long") { 100.0 } else { 10.0 });
     let (long, short) = (served[&standard("long")], served[&standard("short")]);
     assert!((long.1 - short.1).abs() <= 200.0, "{long:?} {short:?}");
     assert!(short.0 > 9 * long.0);
@@ -111,6 +111,81 @@ fn a_grant_that_found_nothing_costs_nothing() {
     assert!(queue.is_idle(&standard("empty")));
 }
 
+/// Serves so many jobs of a flood beside a shared lane in which there are always so many tenants with one job each; how many
+/// went to the shared one.
+fn shared_of(jobs: usize, tenants: u64, cost: impl Fn(&Lane) -> f64) -> u64 {
+    let (mut queue, shared) = (FairQueue::default(), Lane::shared(Priority::Standard));
+    queue.arrive(&standard("flood"), 1_000_000);
+    queue.arrive(&shared, tenants);
+    let mut count = 0;
+    for _ in 0..jobs {
+        let lane = queue.grant().unwrap();
+        let estimate = queue.estimate(&lane);
+        queue.end(&lane, estimate, Some(cost(&lane)));
+        if lane == shared {
+            queue.arrive(&shared, 1);
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn in_the_shared_lane_each_job_counts_as_a_tenant() {
+    let served = shared_of(1_000, 9, |_| 3.0);
+    assert!((890..=910).contains(&served), "nine of ten tenants: {served}");
+    let served = shared_of(1_000, 1, |_| 3.0);
+    assert!((490..=510).contains(&served), "one of two: {served}");
+    let long = |lane: &Lane| if lane.tenant.is_none() { 30.0 } else { 10.0 };
+    let served = shared_of(1_000, 3, long);
+    assert!((740..=760).contains(&served), "three of four, whatever they cost: {served}");
+}
+
+#[test]
+fn nobody_waits_for_what_a_stranger_in_the_shared_lane_has_cost() {
+    let (mut queue, shared) = (FairQueue::default(), Lane::shared(Priority::Standard));
+    queue.arrive(&standard("flood"), 1_000_000);
+    queue.arrive(&shared, 2);
+    serve(&mut queue, 20, |lane| if *lane == shared { 100_000.0 } else { 1.0 });
+    queue.arrive(&shared, 1);
+    assert!((0..2).any(|_| queue.grant() == Some(shared.clone())), "one of the next two turns");
+}
+
+#[test]
+fn what_floods_are_given_while_the_shared_lane_is_asked_is_made_good() {
+    let (mut queue, shared) = (FairQueue::default(), Lane::shared(Priority::Standard));
+    queue.arrive(&standard("flood"), 1_000_000);
+    queue.arrive(&shared, 100);
+    queue.set_asked(&shared, true);
+    for _ in 0..50 {
+        assert_eq!(queue.grant(), Some(standard("flood")), "a slot is not kept free for long");
+    }
+    queue.set_asked(&shared, false);
+    for _ in 0..100 {
+        assert_eq!(queue.grant(), Some(shared.clone()));
+    }
+}
+
+#[test]
+fn a_flood_goes_on_beside_a_shared_lane_that_is_never_empty() {
+    assert!(1_000 - shared_of(1_000, 99, |_| 1.0) >= 9);
+}
+
+#[test]
+fn a_grant_of_the_shared_lane_that_found_nothing_costs_nothing() {
+    let (mut queue, shared) = (FairQueue::default(), Lane::shared(Priority::Standard));
+    queue.arrive(&shared, 10);
+    queue.arrive(&standard("other"), 10);
+    for arrived in 0..50 {
+        queue.charge(&shared, 8);
+        queue.arrive(&shared, arrived);
+        queue.refund(&shared, 8);
+        queue.believe(&shared, 10);
+    }
+    let served = serve(&mut queue, 11, |_| 1.0);
+    assert!(served[&shared].0 >= 9, "{served:?}");
+}
+
 proptest! {
     #[test]
     fn tenants_who_always_have_work_are_served_alike(
@@ -122,7 +197,7 @@ proptest! {
         for index in 0..costs.len() {
             queue.arrive(&name(index), 1_000_000);
         }
-        let cost_of = |lane: &Lane| costs[lane.tenant[1..].parse::<usize>().unwrap()];
+        let cost_of = |lane: &Lane| costs[lane.tenant.as_ref().unwrap()[1..].parse::<usize>().unwrap()];
         let served = serve(&mut queue, jobs, cost_of);
         let total = |index: usize| served.get(&name(index)).map_or(0.0, |(_, total)| *total);
         let totals: Vec<f64> = (0..costs.len()).map(total).collect();

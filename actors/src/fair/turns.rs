@@ -54,8 +54,9 @@ impl Turns {
         self.0.get(&class)?.first().map(|(_, lane)| lane)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.values().all(BTreeSet::is_empty)
+    /// How many could have a turn in `class`.
+    pub(super) fn len_of(&self, class: Priority) -> usize {
+        self.0.get(&class).map_or(0, BTreeSet::len)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -86,7 +86,7 @@ async fn work_whose_lease_cannot_be_renewed_is_stopped_when_somebody_else_may_ha
     let lease = Lease::new(message, 1, 1, Arc::new(CutOff));
     let slot = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
     let (back, mut returns) = mpsc::channel(1);
-    let lane = Lane { class: Priority::Standard, tenant: "acme".into() };
+    let lane = Lane::of_tenant(Priority::Standard, "acme");
     let account = Return { lane, estimate: 1.0, cost: None, again: None };
     let held = Held::new(lease, slot, account, back, broker.link());
     let outbox = Outbox::new(broker, Arc::new(topology), seams);
@@ -111,7 +111,7 @@ async fn work_that_stands_still_loses_its_lease_when_its_silence_is_over_and_not
     let subject = format!("{}.acme.a", queue.base);
     let message = Message::new(&subject, schemas::Format::Json, "{}".into());
     broker.publish(Publication { message, id: None }).await.unwrap();
-    let lane = Lane { class: Priority::Standard, tenant: "acme".into() };
+    let lane = Lane::of_tenant(Priority::Standard, "acme");
     let mut consumer = broker.consume(&queue.consumer(&lane)).await.unwrap();
     let lease = consumer.pull(1, Duration::ZERO).await.unwrap().remove(0);
 

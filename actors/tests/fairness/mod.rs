@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker::memory::Fault;
 use schemas::{Action, Status};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -44,6 +45,37 @@ async fn a_flooding_tenant_does_not_make_another_wait() {
         assert!(waited <= JOB_MS + 100, "until a slot is free, not until the flood is over: {waited} ms");
     }
     assert!(waited(&engine, "flood", "standard-399").await > 20_000, "it was a flood");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenants_with_one_request_each_share_a_lane_in_which_no_flood_is() {
+    let engine = Engine::start().await;
+    flood(&engine, "flood", "standard", 400).await;
+    for number in 0..40 {
+        engine.publish(&format!("light{number}"), Action::ChatCompletion, job("one", "standard")).await;
+    }
+    sleep(Duration::from_millis(100)).await;
+    let lanes = engine.work_by_lane().await;
+    assert_eq!(lanes.keys().collect::<Vec<_>>(), ["own.flood", "shared"], "two consumers, not forty-one");
+    for number in 0..40 {
+        // Three rounds of all slots, of which the flood has as much as any other tenant.
+        let waited = waited(&engine, &format!("light{number}"), "one").await;
+        assert!(waited <= 3 * JOB_MS, "{waited} ms");
+    }
+    assert!(waited(&engine, "flood", "standard-399").await > 20_000, "it was a flood");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_that_comes_while_slots_are_free_is_in_its_own_lane_but_for_those() {
+    let engine = Engine::start().await;
+    // Slots are free until what was asked for has come.
+    engine.fail("dynode.work.>", Fault::Delay(Duration::from_millis(50)));
+    for number in 0..100 {
+        engine.publish("flood", Action::ChatCompletion, job(&number.to_string(), "standard")).await;
+    }
+    sleep(Duration::from_millis(100)).await;
+    let lanes = engine.work_by_lane().await;
+    assert!(lanes["shared"] <= 17 && lanes["own.flood"] >= 83, "{lanes:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,8 +28,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use schemas::{
-    Action, ChatDelta, ChatOutput, DeadLetter, Event, EventBody, Format, Outcome, Output, Plan, Priority,
-    Request, RequestId, Step, Subjects, Tenant, Usage, Work, work::WireFormat,
+    Action, ChatDelta, ChatOutput, DeadLetter, Event, EventBody, Format, LaneKind, Outcome, Output, Plan,
+    Priority, Request, RequestId, Step, Subjects, Tenant, Usage, Work, work::WireFormat,
 };
 use serde_json::{Value, json};
 
@@ -350,7 +350,7 @@ impl Engine {
             tenant,
             id,
         };
-        let subject = self.topology.subjects.work(pool, work.request.priority, &work.tenant);
+        let subject = self.topology.subjects.work(pool, work.request.priority, LaneKind::Own, &work.tenant);
         let payload = Format::MessagePack.encode(&work).unwrap();
         let message = Message::new(subject, Format::MessagePack, payload);
         self.broker.publish(Publication { message, id: None }).await.unwrap();
@@ -360,7 +360,7 @@ impl Engine {
     pub(crate) async fn lose_deliveries(&self, tenant: &str, times: usize) {
         let (subjects, lease) = (&self.topology.subjects, Duration::from_secs(20));
         let queue = Queue::of_classes(subjects, &self.topology.work, "work.sim", "pool-sim", lease);
-        let lane = Lane { class: Priority::Standard, tenant: tenant.into() };
+        let lane = Lane::of_tenant(Priority::Standard, tenant);
         let mut consumer = self.broker.consume(&queue.consumer(&lane)).await.unwrap();
         for _ in 0..times {
             let lease = consumer.pull(1, PATIENCE).await.unwrap().remove(0);
@@ -371,6 +371,20 @@ impl Engine {
     /// Loses what was told, as a server does that keeps it in memory and is started again.
     pub(crate) async fn forget_events(&self) {
         self.broker.trim(&self.topology.events, u64::MAX).await.unwrap();
+    }
+
+    /// How much work waits or is at work in each lane: `shared`, or `own` with the tenant.
+    pub(crate) async fn work_by_lane(&self) -> BTreeMap<String, u64> {
+        let held = self.broker.subjects(&self.topology.work, ">").await.unwrap();
+        let lane = |subject: &str| {
+            let lane: Vec<&str> = subject.split('.').skip(4).collect();
+            if lane[0] == "shared" { "shared".to_owned() } else { lane.join(".") }
+        };
+        let mut by_lane = BTreeMap::new();
+        for (subject, messages) in held {
+            *by_lane.entry(lane(&subject)).or_default() += messages;
+        }
+        by_lane
     }
 
     /// How much work is in the queue.

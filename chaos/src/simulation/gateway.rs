@@ -115,7 +115,7 @@ fn filer(world: &World, number: usize, wire: &Arc<Wire>) -> Result<Filer, Broken
     let planner =
         Planner::new(settings, Arc::new(registry), Waterfalls::default()).map_err(actors::Error::from)?;
     let (subjects, wire) = (world.topology.subjects.clone(), Arc::clone(wire));
-    Ok(Arc::new(move |request, format, fingerprint| {
-        planner.work(&subjects, (request, format), fingerprint, wire.now())
+    Ok(Arc::new(move |request, format, fingerprint, ahead| {
+        planner.work(&subjects, (request, format), fingerprint, ahead, wire.now())
     }))
 }

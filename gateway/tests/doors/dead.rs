@@ -157,7 +157,8 @@ async fn a_request_with_an_outcome_runs_under_a_new_id_and_the_outcome_stands() 
     }))
     .unwrap();
     let of_request = rig.park("classifier.default.a", REQUESTS, Format::Json, &request("a")).await;
-    let of_work = rig.park("sim.default.a", "dynode.work.sim.default", Format::MessagePack, &work).await;
+    let of_work =
+        rig.park("sim.default.a", "dynode.work.sim.standard.own.default", Format::MessagePack, &work).await;
     let mut ids = vec!["a".to_owned()];
     for sequence in [of_request, of_work] {
         let replayed = rig.replay(sequence, "").await.json();

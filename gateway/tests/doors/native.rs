@@ -9,7 +9,7 @@ use broker::{
     memory::{Fault, Rule},
 };
 use futures_util::StreamExt;
-use schemas::{Format, Priority, fingerprint};
+use schemas::{Format, LaneKind, Priority, fingerprint};
 use serde_json::{Value, json};
 
 use crate::{
@@ -58,7 +58,7 @@ async fn a_request_that_waits_is_known_when_all_that_was_told_of_it_is_forgotten
         "accepted_at": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T00:01:00Z",
         "fingerprint": fingerprint::of(&request),
     });
-    let subject = rig.topology.subjects.work("sim", Priority::Standard, &tenant());
+    let subject = rig.topology.subjects.work("sim", Priority::Standard, LaneKind::Own, &tenant());
     let message = Message::new(subject, Format::Json, Format::Json.encode(&work).unwrap());
     rig.broker.publish(Publication { message, id: Some("default.r-9".into()) }).await.unwrap();
     assert_eq!(rig.post("/v1/requests", &native("r-9", "another")).await.status, 409);
@@ -164,7 +164,7 @@ async fn a_cancel_of_what_is_nowhere_to_be_seen_yet_is_stored_and_of_what_is_not
         rig.broker.publish(Publication { message, id: beside.map(str::to_owned) }).await.unwrap();
         rig.worker.held().await;
     }
-    let work = Message::new("dynode.work.sim.standard.default", Format::Json, Bytes::from_static(b"{}"));
+    let work = Message::new("dynode.work.sim.standard.own.default", Format::Json, Bytes::from_static(b"{}"));
     rig.broker.publish(Publication { message: work, id: Some("default.at-work".into()) }).await.unwrap();
     // Of none of these is any event known: they lie in a queue, as after a restart of the broker.
     rig.broker.trim(&rig.topology.events, 100).await.unwrap();
@@ -184,7 +184,7 @@ async fn where_too_many_wait_to_look_at_each_a_cancel_is_stored() {
     let rig = Rig::start().await;
     for number in 0..300 {
         let message =
-            Message::new("dynode.work.sim.standard.default", Format::Json, Bytes::from_static(b"{}"));
+            Message::new("dynode.work.sim.standard.own.default", Format::Json, Bytes::from_static(b"{}"));
         rig.broker.publish(Publication { message, id: Some(format!("default.x-{number}")) }).await.unwrap();
     }
     assert_eq!(rig.delete("/v1/requests/anybody").await.status, 202);

@@ -7,8 +7,8 @@ use futures_util::{StreamExt, future::BoxFuture};
 use gateway::{Access, Catalogue, Config, Gateway, ModelInfo, Parts, Signers, Standing};
 use jiff::Timestamp;
 use schemas::{
-    Action, Error, ErrorCode, Estimate, EstimatedStep, Format, Plan, Request, RequestId, Secret, Subjects,
-    Tenant, Work,
+    Action, Error, ErrorCode, Estimate, EstimatedStep, Format, LaneKind, Plan, Request, RequestId, Secret,
+    Subjects, Tenant, Work,
 };
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -176,11 +176,11 @@ fn check_cost(_: &Tenant, request: &Request) -> BoxFuture<'static, Result<(), Er
 }
 
 /// Makes work of what asks for a model whose name says so.
-fn file(request: &Request, format: Format, fingerprint: &str) -> Option<Publication> {
+fn file(request: &Request, format: Format, fingerprint: &str, _ahead: u64) -> Option<Publication> {
     request.model().filter(|model| model.starts_with("filed"))?;
     let (id, tenant) = (request.id.clone()?, request.tenant.clone()?);
     let (subject, name) =
-        (Subjects::default().work("sim", request.priority, &tenant), format!("{tenant}.{id}"));
+        (Subjects::default().work("sim", request.priority, LaneKind::Own, &tenant), format!("{tenant}.{id}"));
     let work = Work {
         id,
         tenant,

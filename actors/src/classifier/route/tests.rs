@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::vitals::PoolVitals;
@@ -39,7 +40,7 @@ fn plan(router: &Router, fields: Value, route: Value) -> String {
 fn a_model_is_tried_wherever_it_is_served_and_busy_machines_are_left_out() {
     let router = router(json!({}));
     assert_eq!(plan(&router, json!({"model": "m"}), json!({})), "a/m b/m", "nothing is known of c");
-    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)));
+    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)), &Arc::new(Semaphore::new(1)));
     assert_eq!(plan(&router, json!({"model": "m"}), json!({})), "a/m b/m c/m");
     assert_eq!(plan(&router, json!({"model": "b/m"}), json!({})), "b/m");
     assert_eq!(plan(&router, json!({"model": "c/m"}), json!({})), "c/m");
@@ -82,7 +83,7 @@ fn the_request_may_name_its_own() {
 #[test]
 fn whoever_cannot_is_left_out_and_when_nobody_can_each_lack_is_told() {
     let router = router(json!({"chat.completion": {"w": {"steps": ["c/m", "a/m"]}}}));
-    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)));
+    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)), &Arc::new(Semaphore::new(1)));
     assert_eq!(plan(&router, json!({"model": "w"}), json!({})), "c/m a/m");
     assert_eq!(plan(&router, json!({"model": "w", "tools": [{}]}), json!({})), "a/m");
     assert_eq!(plan(&router, json!({"model": "w", "max_tokens": 200}), json!({})), "a/m");
@@ -150,7 +151,7 @@ fn estimated(router: &Router, fields: Value, route: Value) -> Estimate {
 #[test]
 fn an_estimate_goes_down_the_same_waterfall_as_the_work() {
     let router = router(json!({"chat.completion": {"w": {"steps": ["c/m", "b/m", "a/m", "a/other"]}}}));
-    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)));
+    router.measured.watch(&Arc::new(PoolVitals::new("c".into(), 1)), &Arc::new(Semaphore::new(1)));
     let rows = [
         (json!({}), json!({})),
         (json!({"max_tokens": 200}), json!({})),
