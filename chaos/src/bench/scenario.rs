@@ -47,6 +47,11 @@ pub enum Work {
         /// Until its answer, in milliseconds.
         delay_ms: u32,
     },
+    /// The same, of a provider that answers at once, by an operator's key for others.
+    ChatFor {
+        /// Requests belong to so many tenants in turn.
+        tenants: u32,
+    },
     /// A streamed chat.
     Stream {
         /// Until the first chunk, in milliseconds.
@@ -102,7 +107,9 @@ impl fmt::Display for Case {
             Load::Open(rate) => write!(f, "{rate} a second")?,
         }
         match self.work {
-            Work::Publish { tenants } if tenants > 1 => write!(f, ", {tenants} tenants"),
+            Work::Publish { tenants } | Work::ChatFor { tenants } if tenants > 1 => {
+                write!(f, ", {tenants} tenants")
+            }
             Work::Embeddings { batch } if batch > 1 => write!(f, ", {batch} texts"),
             _ => Ok(()),
         }
@@ -117,7 +124,7 @@ impl Work {
             Self::Chat { delay_ms } => format!("chat-{delay_ms}"),
             Self::Stream { first_ms, chunks, gap_ms } => format!("stream-{first_ms}-{chunks}-{gap_ms}"),
             Self::Embeddings { batch } => format!("embed-{batch}"),
-            Self::Publish { .. } => "chat-0".to_owned(),
+            Self::Publish { .. } | Self::ChatFor { .. } => "chat-0".to_owned(),
             Self::Socket { chunks } => format!("stream-0-{chunks}-0"),
         }
     }
@@ -127,7 +134,7 @@ impl Work {
     pub const fn chunks(self) -> u32 {
         match self {
             Self::Stream { chunks, .. } | Self::Socket { chunks } => chunks,
-            Self::Chat { .. } | Self::Embeddings { .. } | Self::Publish { .. } => 0,
+            Self::Chat { .. } | Self::ChatFor { .. } | Self::Embeddings { .. } | Self::Publish { .. } => 0,
         }
     }
 
@@ -137,7 +144,7 @@ impl Work {
         let ms = match self {
             Self::Chat { delay_ms } => delay_ms,
             Self::Stream { first_ms, chunks, gap_ms } => first_ms + chunks * gap_ms,
-            Self::Embeddings { .. } | Self::Publish { .. } | Self::Socket { .. } => 0,
+            Self::ChatFor { .. } | Self::Embeddings { .. } | Self::Publish { .. } | Self::Socket { .. } => 0,
         };
         Duration::from_millis(ms.into())
     }

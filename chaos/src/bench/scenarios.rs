@@ -24,6 +24,7 @@ pub const ALL: &[&Scenario] = &[
     &growth::GROWTH,
     &growth::GROWTH_HTTP,
     &growth::GROWTH_TENANTS,
+    &growth::GROWTH_TENANTS_HTTP,
     &growth::GROWTH_OUTCOMES,
     &growth::BACKLOG,
     &long::START,

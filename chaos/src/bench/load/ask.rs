@@ -20,7 +20,7 @@ pub(crate) fn body(work: Work, model: &str) -> Bytes {
             "encoding_format": "base64",
         }),
         Work::Stream { .. } | Work::Socket { .. } => chat(model, true),
-        Work::Chat { .. } | Work::Publish { .. } => chat(model, false),
+        Work::Chat { .. } | Work::ChatFor { .. } | Work::Publish { .. } => chat(model, false),
     };
     body.to_string().into()
 }

@@ -1,10 +1,16 @@
 //! A caller over HTTP/1.1: one connection that is kept open, one prepared request, and an answer that is looked through
 //! rather than read. No client library: what that does for applications would be measured as well.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -24,6 +30,8 @@ use super::{
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How an SSE stream of OpenAI's API ends when all went well.
 const DONE: &[u8] = b"[DONE]";
+/// By which a superadmin's key acts for a tenant.
+const X_TENANT: HeaderName = HeaderName::from_static("x-dynode-tenant");
 
 /// What is asked, of whom.
 #[derive(Debug, Clone)]
@@ -40,6 +48,29 @@ pub(crate) struct Ask {
     pub(crate) is_stream: bool,
     /// How many marks it has, where that is known.
     pub(crate) chunks: Option<u32>,
+    /// For whom it is, where that is not who has the key.
+    pub(crate) tenants: Option<Arc<Tenants>>,
+}
+
+/// Tenants in turn, of all callers together.
+#[derive(Debug)]
+pub(crate) struct Tenants {
+    names: Vec<HeaderValue>,
+    next: AtomicUsize,
+}
+
+impl Tenants {
+    /// So many.
+    pub(crate) fn new(count: u32) -> Result<Arc<Self>, Failure> {
+        let name = |number| HeaderValue::from_str(&format!("bench{number}"));
+        let names: Result<Vec<_>, _> = (1..=count).map(name).collect();
+        Ok(Arc::new(Self { names: names.map_err(|error| error.to_string())?, next: AtomicUsize::new(0) }))
+    }
+
+    fn next(&self) -> Option<HeaderValue> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.names.get(turn % self.names.len().max(1)).cloned()
+    }
 }
 
 /// One connection.
@@ -64,6 +95,9 @@ impl HttpCaller {
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = &self.ask.key {
             request = request.header(header::AUTHORIZATION, key.clone());
+        }
+        if let Some(tenant) = self.ask.tenants.as_ref().and_then(|tenants| tenants.next()) {
+            request = request.header(X_TENANT, tenant);
         }
         request.body(Full::new(self.ask.body.clone())).map_err(|error| error.to_string())
     }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use schemas::{Action, Tenant};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::{
             self, Caller, Failure, ask,
             bus::{Bus, BusCaller, Route},
             drive,
-            http::{Ask, HttpCaller},
+            http::{Ask, HttpCaller, Tenants},
             socket::SocketCaller,
             tally::{Notes, Tally, Window},
         },
@@ -29,8 +29,6 @@ use crate::{
 };
 /// Connections that are opened at once.
 const CONNECTING_MAX: usize = 64;
-/// Tenants that ask for the first time at once.
-const INTRODUCED_AT_ONCE: usize = 64;
 /// Less than this share of what was to be answered is a system that could not keep up.
 const KEPT_UP: f64 = 0.98;
 /// A window holds so many answers of each caller at least: one that holds a part of one says nothing.
@@ -82,7 +80,7 @@ fn sides(stage: &Stage<'_>, subject: &Subject, case: Case) -> Vec<Side> {
     sides.push(Side::Engine);
     // The floor has no provider: it says nothing where that is what is waited for.
     let is_durable = match case.work {
-        Work::Publish { .. } | Work::Chat { delay_ms: 0 } => true,
+        Work::Publish { .. } | Work::ChatFor { .. } | Work::Chat { delay_ms: 0 } => true,
         Work::Chat { .. } => matches!(case.load, Load::Open(_)),
         _ => false,
     };
@@ -109,8 +107,8 @@ pub(super) async fn measured(
     let (window, (tally, cost)) = match (side, case.work) {
         (Side::Floor, _) | (Side::Engine, Work::Publish { .. }) => {
             let bus = bus(stage, subject, case.work, side).await?;
-            introduce(&bus).await.map_err(failed)?;
-            let callers = (0..count).map(|_| BusCaller(bus.clone())).collect();
+            let mut callers: Vec<_> = (0..count).map(|_| BusCaller(bus.clone())).collect();
+            introduce(&mut callers, bus.tenants()).await.map_err(failed)?;
             let window = span();
             (window, tokio::join!(drive(callers, case, window), meter.over(window)))
         }
@@ -120,10 +118,11 @@ pub(super) async fn measured(
             (window, tokio::join!(drive(callers, case, window), meter.over(window)))
         }
         _ => {
-            let ask = ask_of(stage, subject, case.work, side)?;
+            let (ask, tenants) = ask_for(stage, subject, case.work, side).await?;
             let callers = stream::iter(0..count).map(|_| HttpCaller::connect(ask.clone()));
-            let callers: Vec<_> =
+            let mut callers: Vec<_> =
                 callers.buffer_unordered(CONNECTING_MAX).try_collect().await.map_err(failed)?;
+            introduce(&mut callers, tenants).await.map_err(failed)?;
             let window = span();
             (window, tokio::join!(drive(callers, case, window), meter.over(window)))
         }
@@ -131,13 +130,29 @@ pub(super) async fn measured(
     Ok((tally, cost, window))
 }
 
-/// Lets each tenant ask once: its first request costs more than all that follow.
-async fn introduce(bus: &Arc<Bus>) -> Result<(), Failure> {
-    let firsts = stream::iter(0..bus.tenants()).map(|_| async move {
-        let mut caller = BusCaller(Arc::clone(bus));
-        caller.call(&mut Notes::default()).await
+/// Lets each tenant ask once, where there are several: its first request costs more than all that follow.
+async fn introduce<C: Caller>(callers: &mut [C], tenants: usize) -> Result<(), Failure> {
+    let turns = if tenants > 1 { tenants.div_ceil(callers.len().max(1)) } else { 0 };
+    let firsts = callers.iter_mut().map(|caller| async move {
+        for _ in 0..turns {
+            caller.call(&mut Notes::default()).await?;
+        }
+        Ok(())
     });
-    firsts.buffer_unordered(INTRODUCED_AT_ONCE).try_collect().await
+    try_join_all(firsts).await.map(drop)
+}
+
+/// What is asked over HTTP, and of how many tenants.
+async fn ask_for(stage: &Stage<'_>, subject: &Subject, work: Work, side: Side) -> io::Result<(Ask, usize)> {
+    let ask = ask_of(stage, subject, work, side)?;
+    match (work, subject) {
+        (Work::ChatFor { tenants }, Subject::Own(engine, _)) if side == Side::Engine => {
+            let key = Some(engine.operators_key().await?);
+            let of_tenants = Some(Tenants::new(tenants).map_err(failed)?);
+            Ok((Ask { key, tenants: of_tenants, ..ask }, tenants as usize))
+        }
+        _ => Ok((ask, 1)),
+    }
 }
 
 fn failed(why: Failure) -> io::Error {
@@ -166,6 +181,7 @@ pub(super) fn ask_of(stage: &Stage<'_>, subject: &Subject, work: Work, side: Sid
         is_stream,
         // Another's provider says what it likes.
         chunks: (is_stream && stage.provider_at().is_some()).then(|| work.chunks()),
+        tenants: None,
     })
 }
 
@@ -178,7 +194,7 @@ pub(super) async fn bus(
 ) -> io::Result<Arc<Bus>> {
     let Subject::Own(engine, _) = subject else { return Err(io::Error::other("there is no bus")) };
     let url = engine.bus.as_deref().ok_or_else(|| io::Error::other("there is no bus"))?;
-    let tenants = if let Work::Publish { tenants } = work { tenants } else { 1 };
+    let tenants = if let Work::Publish { tenants } | Work::ChatFor { tenants } = work { tenants } else { 1 };
     let mut requests = Vec::new();
     for tenant in 1..=tenants {
         let tenant = Tenant::new(format!("bench{tenant}")).map_err(io::Error::other)?;

@@ -8,9 +8,15 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
+use http::HeaderValue;
 use rustix::process::{Pid, Signal, kill_process};
 use schemas::Subjects;
-use tokio::time::{Instant, sleep};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, sleep},
+};
 
 use super::{Carrier, LOOK_EVERY, Process, START_MAX, is_ready, launch, loopback, settings};
 use crate::run::rig::service::free_port;
@@ -32,6 +38,7 @@ pub(crate) struct Engine {
     process: Process,
     data: PathBuf,
     is_guest: bool,
+    operators_key: OnceCell<HeaderValue>,
 }
 
 impl Engine {
@@ -63,12 +70,36 @@ impl Engine {
             sleep(LOOK_EVERY).await;
         }
         let subjects = Subjects::new(&prefix).map_err(io::Error::other)?;
-        Ok(Self { at, bus, subjects, ready_after: began.elapsed(), process, data, is_guest })
+        Ok(Self {
+            at,
+            bus,
+            subjects,
+            ready_after: began.elapsed(),
+            process,
+            data,
+            is_guest,
+            operators_key: OnceCell::new(),
+        })
     }
 
     /// Its process id, while it runs.
     pub(crate) fn pid(&self) -> Option<Pid> {
         self.process.pid()
+    }
+
+    /// A key that may act for all tenants, as the value of `Authorization`. From when it is made everybody needs one.
+    pub(crate) async fn operators_key(&self) -> io::Result<HeaderValue> {
+        #[derive(Deserialize)]
+        struct Made {
+            key: String,
+        }
+        let make = async {
+            let url = format!("http://{}/v1/keys", self.at);
+            let answer = reqwest::Client::new().post(url).json(&json!({"role": "superadmin"})).send().await;
+            let made: Made = answer.map_err(io::Error::other)?.json().await.map_err(io::Error::other)?;
+            HeaderValue::from_str(&format!("Bearer {}", made.key)).map_err(io::Error::other)
+        };
+        self.operators_key.get_or_try_init(|| make).await.cloned()
     }
 
     /// The process of the broker that it has started.

@@ -9,6 +9,10 @@ const fn of(tenants: u32) -> Case {
     Case::closed(Work::Publish { tenants }, 64)
 }
 
+const fn chat_for(tenants: u32) -> Case {
+    Case::closed(Work::ChatFor { tenants }, 64)
+}
+
 pub(super) const GROWTH: Scenario = Scenario {
     name: "growth",
     about: "more and more requests on the bus at once",
@@ -37,6 +41,12 @@ pub(super) const GROWTH_TENANTS: Scenario = Scenario {
     name: "growth-tenants",
     about: "the same requests on the bus, of more and more tenants",
     kind: Kind::Calls(&[of(1), of(10), of(100), of(1_000), of(5_000)]),
+};
+
+pub(super) const GROWTH_TENANTS_HTTP: Scenario = Scenario {
+    name: "growth-tenants-http",
+    about: "chats over HTTP by an operator's key, for more and more tenants",
+    kind: Kind::Calls(&[chat_for(1), chat_for(10), chat_for(100), chat_for(1_000), chat_for(5_000)]),
 };
 
 pub(super) const BACKLOG: Scenario = Scenario {
