@@ -126,8 +126,9 @@ async fn settle(world: &World, clients: &mut JoinSet<()>) {
     // Twice: what a worker is about to store is in no queue at the moment.
     let mut quiet = 0;
     while Instant::now() < bound && quiet < 2 {
-        quiet = if aftermath::is_quiet(world).await { quiet + 1 } else { 0 };
         sleep(LOOK_EVERY).await;
+        // Last, so that nothing begins between the look and the end: an attempt that was overtaken may still end.
+        quiet = if aftermath::is_quiet(world).await { quiet + 1 } else { 0 };
     }
 }
 
