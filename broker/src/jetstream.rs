@@ -9,6 +9,7 @@ mod connection;
 mod consumer;
 mod credentials;
 mod dial;
+mod done;
 mod inbox;
 mod keeper;
 mod leftovers;

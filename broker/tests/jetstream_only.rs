@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+#[path = "jetstream_only/done.rs"]
+mod done;
 #[path = "jetstream_only/faults.rs"]
 mod faults;
 #[path = "jetstream_only/healing.rs"]

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{connection::Connection, wire::from_nats};
+use super::{connection::Connection, done::Way, wire::from_nats};
 use crate::{Error, ErrorKind, Lease, Settle, Settlement};
 
 /// A confirmation takes a millisecond; after this it was lost, and the lease may be too.
@@ -22,11 +22,22 @@ struct Delivery {
     pending: u64,
 }
 
-/// A lease on a delivered message; none if it is not a delivery of a stream.
-pub(super) fn lease(connection: &Arc<Connection>, mut message: Message) -> Option<Lease> {
+/// A lease on a message that was delivered in `session`; none if it is not a delivery of a stream.
+pub(super) fn lease(
+    connection: &Arc<Connection>,
+    session: u64,
+    way: &Arc<Way>,
+    mut message: Message,
+) -> Option<Lease> {
     let reply = message.reply.take()?;
     let delivery = parse(&reply)?;
-    let settle = Reply { connection: Arc::clone(connection), subject: reply };
+    let settle = Reply {
+        connection: Arc::clone(connection),
+        way: Arc::clone(way),
+        session,
+        sequence: delivery.sequence,
+        subject: reply,
+    };
     let mut lease = Lease::new(from_nats(message), delivery.sequence, delivery.deliveries, Arc::new(settle));
     lease.stored_at = delivery.stored_at;
     lease.pending = delivery.pending;
@@ -50,6 +61,10 @@ fn parse(subject: &str) -> Option<Delivery> {
 /// Settles one delivery.
 struct Reply {
     connection: Arc<Connection>,
+    way: Arc<Way>,
+    /// In which it was delivered.
+    session: u64,
+    sequence: u64,
     subject: Subject,
 }
 
@@ -58,6 +73,7 @@ impl Settle for Reply {
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
         match settlement {
             // What is lost of these is delivered again. Without a connection the client keeps a few for the next one.
+            Settlement::Ack if self.is_removed().await? => Ok(()),
             Settlement::Ack => self.tell(Bytes::from_static(b"+ACK")).await,
             Settlement::RetryAfter(delay) if delay.is_zero() => self.tell(Bytes::from_static(b"-NAK")).await,
             Settlement::RetryAfter(delay) => {
@@ -71,6 +87,13 @@ impl Settle for Reply {
 }
 
 impl Reply {
+    /// Whether it is gone, as what is done, without an acknowledgement. A server that has come back may have another message
+    /// in its place, which it would not let be acknowledged by this delivery.
+    async fn is_removed(&self) -> Result<bool, Error> {
+        let is_same = self.connection.number() == self.session;
+        if is_same { self.way.remove(&self.connection, self.sequence).await } else { Ok(false) }
+    }
+
     async fn tell(&self, word: Bytes) -> Result<(), Error> {
         self.connection.tell(&self.subject, None, None, word).await
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::connection::Connection;
@@ -58,9 +59,18 @@ pub(super) async fn call<T: DeserializeOwned>(
     question: &(impl Serialize + Sync),
 ) -> Result<T, Error> {
     let payload = serde_json::to_vec(question).map_err(|error| unreadable(subject, error))?;
+    call_raw(connection, subject, payload.into()).await
+}
+
+/// The same with a question that is JSON already.
+pub(super) async fn call_raw<T: DeserializeOwned>(
+    connection: &Connection,
+    subject: &str,
+    question: Bytes,
+) -> Result<T, Error> {
     let subject = format!("$JS.API.{subject}");
     connection.must_be_up()?;
-    let answer = connection.requests().ask(&subject, None, payload.into(), ANSWER_MAX).await?;
+    let answer = connection.requests().ask(&subject, None, question, ANSWER_MAX).await?;
     let envelope: Envelope =
         serde_json::from_slice(&answer.payload).map_err(|error| unreadable(&subject, error))?;
     match envelope.error {

@@ -20,6 +20,7 @@ use super::{
     api,
     clock::Clock,
     dial,
+    done::Ways,
     link::{Follower, Session},
     near::Near,
     request::{Requests, Waiting},
@@ -50,6 +51,7 @@ pub(super) struct Connection {
     near: Arc<Near>,
     server: OnceLock<ServerInfo>,
     clock: Clock,
+    ways: Ways,
 }
 
 impl Connection {
@@ -61,8 +63,9 @@ impl Connection {
         let client = Arc::new(dial::connect(config, &address, &follower).await?);
         follower.follow(&client);
         let requests = Requests::open(Arc::clone(&client), waiting).await?;
-        let (near, server, clock) = (Arc::default(), OnceLock::new(), Clock::default());
-        let connection = Self { client, address, follower, requests, near, server, clock };
+        let (near, server) = (Arc::default(), OnceLock::new());
+        let (clock, ways) = (Clock::default(), Ways::default());
+        let connection = Self { client, address, follower, requests, near, server, clock, ways };
         // The event of the connection may come after the connection.
         connection.up_within(EVENT_MAX).await?;
         connection.check().await?;
@@ -77,6 +80,11 @@ impl Connection {
     /// The server's clock.
     pub(super) const fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// How streams are told that messages are done.
+    pub(super) const fn ways(&self) -> &Ways {
+        &self.ways
     }
 
     /// Questions and answers.
@@ -97,6 +105,11 @@ impl Connection {
     /// What the server said of itself when it was checked.
     pub(super) fn server(&self) -> ServerInfo {
         self.server.get().cloned().unwrap_or_else(|| self.client.server_info())
+    }
+
+    /// Which connection this is.
+    pub(super) fn number(&self) -> u64 {
+        self.follower.number()
     }
 
     /// The connection as it stands, and every change.

@@ -16,6 +16,7 @@ use super::{
     ack, api,
     connection::Connection,
     dial::SUBSCRIPTION_MESSAGES,
+    done::Way,
     inbox::Inbox,
     keeper::Keeper,
     leftovers::{self, Leftovers},
@@ -48,6 +49,7 @@ pub(super) struct PullConsumer {
     /// Delivered, and not returned to the caller yet: after a pull that was dropped.
     ready: VecDeque<Lease>,
     leftovers: Leftovers,
+    way: Arc<Way>,
     closed: bool,
 }
 
@@ -60,9 +62,10 @@ impl PullConsumer {
     ) -> Result<Self, Error> {
         let made_in = Some(connection.up_within(MAKE_MAX).await?.number);
         let (sessions, spec, ready) = (connection.session(), spec.clone(), VecDeque::new());
-        let (inbox, leftovers) = (None, Leftovers::new());
+        let (inbox, leftovers, way) = (None, Leftovers::new(), connection.ways().of(&spec.stream));
+        let closed = false;
         let consumer =
-            Self { connection, keeper, spec, sessions, made_in, inbox, ready, leftovers, closed: false };
+            Self { connection, keeper, spec, sessions, made_in, inbox, ready, leftovers, way, closed };
         consumer.make().await?;
         Ok(consumer)
     }
@@ -137,14 +140,15 @@ impl PullConsumer {
             self.inbox = None;
             return Ok(());
         };
+        let session = inbox.session();
         if let Some(delivery) = inbox.note(message)? {
-            self.hold(delivery);
+            self.hold(delivery, session);
         }
         Ok(())
     }
 
-    fn hold(&mut self, delivery: Message) {
-        match ack::lease(&self.connection, delivery) {
+    fn hold(&mut self, delivery: Message, session: u64) {
+        match ack::lease(&self.connection, session, &self.way, delivery) {
             Some(lease) => self.ready.push_back(lease),
             None => tracing::warn!(consumer = %self.spec.name, "a message that is no delivery was ignored"),
         }
@@ -227,10 +231,11 @@ impl Consumer for PullConsumer {
         if let Some(inbox) = self.inbox.take().filter(|inbox| inbox.outstanding() > 0)
             && self.connection.must_be_up().is_ok()
         {
+            let session = inbox.session();
             let mut last = inbox.take_back().await;
             while let Ok(Some(message)) = timeout(CLOSE_MAX, last.next()).await {
                 if message.status.is_none() {
-                    self.hold(message);
+                    self.hold(message, session);
                 }
             }
         }

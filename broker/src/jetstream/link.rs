@@ -70,6 +70,11 @@ impl Follower {
         let _ = self.client.set(Arc::downgrade(client));
     }
 
+    /// How often a connection has been made.
+    pub(super) fn number(&self) -> u64 {
+        self.session.borrow().number
+    }
+
     /// The connection as it stands, and every change.
     pub(super) fn session(&self) -> watch::Receiver<Session> {
         self.session.subscribe()

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{api, connection::Connection};
 use crate::{Bells, Error, ErrorKind, Retention, Storage, StreamSpec};
 
-/// How many consumers a stream may have: each lane of each tenant has one. Servers from 2.15 on allow a thousand where a
-/// stream does not say, and take "without limit" for that; earlier ones set no limit, and cannot change it afterwards.
+/// How many consumers a stream may have: each lane has one. Servers from 2.15 on allow a thousand where a stream does not
+/// say, and take "without limit" for that; earlier ones set no limit, and cannot change it afterwards.
 const CONSUMERS_MAX: i32 = 1_000_000;
 
 /// What we read of a stream.
@@ -42,11 +42,27 @@ struct Page {
     #[serde(default)]
     total: usize,
     ts: Option<Timestamp>,
+    config: Kept,
+    #[serde(default)]
+    cluster: Cluster,
     state: Held,
+}
+
+#[derive(Default, Deserialize)]
+struct Cluster {
+    /// None where the server is alone.
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    retention: RetentionPolicy,
 }
 
 #[derive(Deserialize)]
 struct Held {
+    #[serde(default)]
+    consumer_count: usize,
     subjects: Option<BTreeMap<String, u64>>,
 }
 
@@ -130,6 +146,9 @@ pub(super) async fn subjects(
         let question = json!({"subjects_filter": pattern, "offset": subjects.len()});
         let page: Page = api::call(connection, &format!("STREAM.INFO.{stream}"), &question).await?;
         connection.clock().hear(page.ts);
+        // What followers make of a removal was not tried.
+        let is_removable = page.config.retention == RetentionPolicy::WorkQueue && page.cluster.name.is_none();
+        connection.ways().hear(stream, page.state.consumer_count, is_removable);
         let told = page.state.subjects.unwrap_or_default();
         let more = !told.is_empty() && subjects.len() + told.len() < page.total;
         subjects.extend(told);

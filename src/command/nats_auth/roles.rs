@@ -106,7 +106,7 @@ fn worker(topology: &Topology) -> Permissions {
     for stream in [&topology.requests, &topology.work, &topology.callbacks] {
         let verbs = ["CREATE", "INFO", "DELETE", "MSG.NEXT"];
         publish.extend(verbs.map(|verb| format!("$JS.API.CONSUMER.{verb}.{stream}.>")));
-        publish.insert(format!("$JS.API.STREAM.MSG.GET.{stream}"));
+        publish.extend(["GET", "DELETE"].map(|verb| format!("$JS.API.STREAM.MSG.{verb}.{stream}")));
         publish.insert(format!("$JS.ACK.{stream}.>"));
     }
     // What has ended makes room.
