@@ -256,17 +256,19 @@ impl FairQueue {
     }
 
     /// Counts a turn of `lane`, where tenants with lanes of their own and tenants that share one compete: each of them has one
-    /// turn a round. What others are given while the shared lane is being asked is made good, up to a round.
+    /// turn a round. What one side is given while the other is being asked is made good, up to a round; where the other has
+    /// nothing that waits, nothing is owed to it, and nothing to be made good.
     fn take_turn(&mut self, lane: &Lane) {
         let shared = self.lanes.get(&Lane::shared(lane.class));
-        let sharing =
-            shared.map_or(0, |state| if state.demand > 0 { state.demand + state.running } else { 0 });
+        let waits = shared.is_some_and(|state| state.demand > 0);
+        let sharing = shared.map_or(0, |state| state.demand + state.running).max(1);
         let own = self.turns.len_of(lane.class);
         let lead = &mut self.classes.entry(lane.class).or_default().lead;
         *lead = match lane.tenant {
-            _ if sharing == 0 || own == 0 => 0.0,
+            None if own == 0 => (*lead + 1.0 / sharing as f64).min(0.0),
             None => *lead + 1.0 / sharing as f64,
-            Some(_) => (*lead - 1.0 / own as f64).max(-1.0),
+            Some(_) if waits => (*lead - 1.0 / own.max(1) as f64).max(-1.0),
+            Some(_) => (*lead - 1.0 / own.max(1) as f64).max(0.0),
         };
     }
 

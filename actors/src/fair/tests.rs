@@ -167,6 +167,25 @@ fn what_floods_are_given_while_the_shared_lane_is_asked_is_made_good() {
 }
 
 #[test]
+fn a_flood_that_is_being_asked_gains_nothing_by_it() {
+    let (mut queue, shared, flood) =
+        (FairQueue::default(), Lane::shared(Priority::Standard), standard("flood"));
+    queue.arrive(&flood, 1_000_000);
+    queue.arrive(&shared, 9);
+    let (mut asked_for, mut floods) = (0, 0);
+    for _ in 0..1_000 {
+        let lane = queue.grant().unwrap();
+        let estimate = queue.estimate(&lane);
+        queue.end(&lane, estimate, Some(1.0));
+        asked_for = if lane == flood { 3_i32 } else { asked_for - 1 };
+        queue.set_asked(&flood, asked_for > 0);
+        floods += u32::from(lane == flood);
+        queue.believe(&shared, 9);
+    }
+    assert!((90..=110).contains(&floods), "one of ten tenants: {floods}");
+}
+
+#[test]
 fn a_flood_goes_on_beside_a_shared_lane_that_is_never_empty() {
     assert!(1_000 - shared_of(1_000, 99, |_| 1.0) >= 9);
 }

@@ -1,6 +1,7 @@
 //! An engine on a memory broker of its own, and the few questions that tests ask it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod lanes;
 mod ledger;
 pub(crate) mod scripted;
 
@@ -371,20 +372,6 @@ impl Engine {
     /// Loses what was told, as a server does that keeps it in memory and is started again.
     pub(crate) async fn forget_events(&self) {
         self.broker.trim(&self.topology.events, u64::MAX).await.unwrap();
-    }
-
-    /// How much work waits or is at work in each lane: `shared`, or `own` with the tenant.
-    pub(crate) async fn work_by_lane(&self) -> BTreeMap<String, u64> {
-        let held = self.broker.subjects(&self.topology.work, ">").await.unwrap();
-        let lane = |subject: &str| {
-            let lane: Vec<&str> = subject.split('.').skip(4).collect();
-            if lane[0] == "shared" { "shared".to_owned() } else { lane.join(".") }
-        };
-        let mut by_lane = BTreeMap::new();
-        for (subject, messages) in held {
-            *by_lane.entry(lane(&subject)).or_default() += messages;
-        }
-        by_lane
     }
 
     /// How much work is in the queue.
