@@ -73,8 +73,7 @@ impl Settle for Reply {
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
         match settlement {
             // What is lost of these is delivered again. Without a connection the client keeps a few for the next one.
-            Settlement::Ack if self.is_removed().await? => Ok(()),
-            Settlement::Ack => self.tell(Bytes::from_static(b"+ACK")).await,
+            Settlement::Ack => self.done().await,
             Settlement::RetryAfter(delay) if delay.is_zero() => self.tell(Bytes::from_static(b"-NAK")).await,
             Settlement::RetryAfter(delay) => {
                 self.tell(format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into()).await
@@ -87,11 +86,14 @@ impl Settle for Reply {
 }
 
 impl Reply {
-    /// Whether it is gone, as what is done, without an acknowledgement. A server that has come back may have another message
-    /// in its place, which it would not let be acknowledged by this delivery.
-    async fn is_removed(&self) -> Result<bool, Error> {
+    /// Removes the message, or acknowledges it. A server that has come back may have another message in its place, which it
+    /// would not let be acknowledged by this delivery.
+    async fn done(&self) -> Result<(), Error> {
         let is_same = self.connection.number() == self.session;
-        if is_same { self.way.remove(&self.connection, self.sequence).await } else { Ok(false) }
+        if is_same && self.way.remove(&self.connection, self.sequence).await? {
+            return Ok(());
+        }
+        self.tell(Bytes::from_static(b"+ACK")).await
     }
 
     async fn tell(&self, word: Bytes) -> Result<(), Error> {

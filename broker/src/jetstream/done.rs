@@ -1,5 +1,5 @@
 //! How a work queue is told that a message is done. At each acknowledgement nats-server (2.15.1) goes through all consumers
-//! of the stream, whether another wants the message, half a microsecond each. To remove a message it asks none, and settles
+//! of the stream, whether another wants the message, about half a microsecond each. To remove a message it asks none, and settles
 //! its delivery as well: so where there are many consumers, what is done is removed.
 
 use std::{
@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{api, connection::Connection};
 use crate::{Error, ErrorKind};
 
-/// With fewer consumers an acknowledgement costs less than a removal.
+/// With fewer consumers an acknowledgement is believed to cost less than a removal, which is a question in JSON. Reckoned.
 const MANY: usize = 32;
 
 /// What is known of the streams.
