@@ -24,7 +24,7 @@ pub(crate) fn count_or_zero<'de, D: Deserializer<'de>>(input: D) -> Result<u64, 
 
 /// Reads a part of a report, where it has the form that is expected.
 pub(crate) fn part<'de, D: Deserializer<'de>, T: DeserializeOwned>(input: D) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(input)?).ok())
+    Ok(Option::<Value>::deserialize(input)?.and_then(|part| serde_json::from_value(part).ok()))
 }
 
 #[cfg(test)]

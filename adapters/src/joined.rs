@@ -1,54 +1,95 @@
 //! Pieces of an answer that have come at once are passed on as one: each costs a message on its way to the reader, and what
-//! a provider sends in one packet was never apart. Nothing is waited for.
+//! a provider sends in one packet was never apart. The HTTP client hands over one piece a turn, however many a packet has: so
+//! where pieces follow each other closely, whoever reads the connection is given a turn before one leaves. Nothing else is
+//! waited for.
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::{Stream, StreamExt};
 use schemas::ChatDelta;
+use tokio::time::Instant;
 
 use crate::{Error, Progress, Progressed};
 
 /// The text of one joined piece, in bytes: readers count frames, so a frame stays small.
 const BYTES_MAX: usize = 16 << 10;
+/// A piece that comes so soon after another has left may be one of several; and none is held for longer.
+const BURST: Duration = Duration::from_millis(5);
+
+type Item = Result<Progress, Error>;
 
 struct Joined {
     inner: Progressed,
-    /// What was read ahead, the end of all included.
-    ahead: Option<Option<Result<Progress, Error>>>,
+    /// What others may be joined to, and when it came.
+    begun: Option<(ChatDelta, Instant)>,
+    /// What was read behind it, the end of all included.
+    ahead: Option<Option<Item>>,
+    /// When the last piece left.
+    left: Option<Instant>,
 }
 
 /// Joins the pieces of `inner` that follow each other without a wait between them.
 pub(crate) fn join(inner: Progressed) -> Progressed {
-    Joined { inner, ahead: None }.boxed()
+    Joined { inner, begun: None, ahead: None, left: None }.boxed()
 }
 
 impl Stream for Joined {
-    type Item = Result<Progress, Error>;
+    type Item = Item;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         let this = self.get_mut();
-        let first = match this.ahead.take() {
-            Some(ahead) => ahead,
-            None => ready!(this.inner.poll_next_unpin(cx)),
-        };
-        let Some(Ok(Progress::Delta(mut whole))) = first else { return Poll::Ready(first) };
-        while takes_more(&whole) {
-            match this.inner.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(Progress::Delta(next)))) if next.choice == whole.choice => {
+        let mut has_grown = false;
+        loop {
+            if this.begun.as_ref().is_some_and(|(whole, _)| !takes_more(whole)) {
+                return this.leave();
+            }
+            match (this.read(cx), &mut this.begun) {
+                (Poll::Ready(Some(Ok(Progress::Delta(next)))), None) => {
+                    this.begun = Some((next, Instant::now()));
+                    has_grown = true;
+                }
+                (Poll::Ready(Some(Ok(Progress::Delta(next)))), Some((whole, _)))
+                    if next.choice == whole.choice =>
+                {
                     whole.append(next);
+                    has_grown = true;
                 }
-                Poll::Ready(other) => {
+                (read, None) => return read,
+                (Poll::Ready(other), Some(_)) => {
                     this.ahead = Some(other);
-                    break;
+                    return this.leave();
                 }
-                Poll::Pending => break,
+                (Poll::Pending, Some((_, since))) if has_grown && is_burst(this.left, *since) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                (Poll::Pending, Some(_)) => return this.leave(),
             }
         }
-        Poll::Ready(Some(Ok(Progress::Delta(whole))))
     }
+}
+
+impl Joined {
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        match self.ahead.take() {
+            Some(ahead) => Poll::Ready(ahead),
+            None => self.inner.poll_next_unpin(cx),
+        }
+    }
+
+    fn leave(&mut self) -> Poll<Option<Item>> {
+        self.left = Some(Instant::now());
+        Poll::Ready(self.begun.take().map(|(whole, _)| Ok(Progress::Delta(whole))))
+    }
+}
+
+/// Whether a piece that came at `since` may have others with it.
+fn is_burst(left: Option<Instant>, since: Instant) -> bool {
+    left.is_some_and(|left| since.duration_since(left) < BURST) && since.elapsed() < BURST
 }
 
 /// Nothing follows the last piece of an answer.
@@ -95,6 +136,34 @@ mod tests {
                 more.send(text(word)).unwrap();
             }
             assert_eq!(at_once(&mut joined), [format!("0{}", words.concat())]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_burst_that_is_handed_over_one_by_one_is_joined_but_for_its_first() {
+        let (more, mut pieces) = mpsc::channel(1);
+        let mut joined = join(stream::poll_fn(move |cx| pieces.poll_recv(cx)).boxed());
+        tokio::spawn(async move {
+            for word in ["a", "b", "c", "d", "e"] {
+                more.send(text(word)).await.unwrap();
+            }
+        });
+        let mut told = Vec::new();
+        while let Some(item) = joined.next().await {
+            let Ok(Progress::Delta(delta)) = item else { panic!("{item:?}") };
+            told.push(delta.delta);
+        }
+        assert_eq!(told, ["a", "bcde"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pieces_that_come_apart_leave_at_once() {
+        let (more, mut pieces) = mpsc::unbounded_channel();
+        let mut joined = join(stream::poll_fn(move |cx| pieces.poll_recv(cx)).boxed());
+        for word in ["a", "b"] {
+            more.send(text(word)).unwrap();
+            assert_eq!(at_once(&mut joined), [format!("0{word}")]);
+            tokio::time::advance(BURST).await;
         }
     }
 
