@@ -51,10 +51,14 @@ impl Classifier {
         let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
         // A request goes forward only, so whoever looks along its way does not miss it: first at its work.
         let mut work = if self.control.came_back_lately() { self.work_of(tenant, id).await? } else { None };
-        if let Some(outcome) = self.outbox.outcome(tenant, id).await? {
+        let (outcome, is_told) = tokio::try_join!(self.outbox.outcome(tenant, id), self.is_told(tenant, id))?;
+        if let Some(outcome) = outcome {
             return Ok(Prior::by(outcome, differs));
         }
-        let told = self.told(tenant, id, differs).await?;
+        let told = match is_told {
+            true => self.told(tenant, id, differs).await?,
+            false => Told { prior: Prior::None, is_same: None },
+        };
         if told.prior == Prior::Queued && work.is_none() {
             // It may wait for longer than the broker knows a repeat of it, or have gone all its way meanwhile.
             work = self.work_of(tenant, id).await?;
@@ -72,6 +76,13 @@ impl Classifier {
             (Told { is_same: Some(false), .. }, None) => Prior::Conflict,
             (Told { prior, .. }, None) => prior,
         })
+    }
+
+    /// Whether anything was told of it. Of most nothing was, and to ask for the last event costs less than to ask for all.
+    async fn is_told(&self, tenant: &Tenant, id: &RequestId) -> Result<bool, broker::Error> {
+        let topology = self.outbox.topology();
+        let subject = topology.subjects.event(tenant, id);
+        Ok(self.outbox.broker().last(&topology.events, &subject).await?.is_some())
     }
 
     async fn told(
