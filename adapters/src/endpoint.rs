@@ -9,11 +9,11 @@ use std::{
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, Url,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+    header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use schemas::ErrorCode;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -156,14 +156,10 @@ impl Endpoint {
         path: &str,
         accept: &'static str,
         call: &Call,
-        body: &Value,
+        body: &(impl Serialize + ?Sized),
     ) -> Result<Response, Error> {
-        let request = self
-            .request(Method::POST, self.url(path), call.key)
-            .header(ACCEPT, accept)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.to_string());
-        self.send(request, call).await
+        let request = self.request(Method::POST, self.url(path), call.key);
+        self.send(request.header(ACCEPT, accept).json(body), call).await
     }
 
     /// A request by this key, with the headers of every call.

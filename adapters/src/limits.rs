@@ -12,6 +12,8 @@ use crate::{
     retry_after::{RETRY_AFTER_MAX, go_duration},
 };
 
+/// How the names of all of them begin.
+const VENDORS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
 /// Anthropic counts tokens in three ways; the one of which least is left stops the next call.
 const TOKENS: [&str; 3] = ["tokens", "input-tokens", "output-tokens"];
 
@@ -36,6 +38,10 @@ pub struct Left {
 impl Limits {
     /// What `headers` say; none where they say nothing. `now` is for limits that name the time of day of their reset.
     pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Self> {
+        // Most say nothing, and that is told sooner than each header is looked for.
+        if !headers.keys().any(|name| VENDORS.iter().any(|vendor| name.as_str().starts_with(vendor))) {
+            return None;
+        }
         let of = |kind: &str| openai(headers, kind).or_else(|| anthropic(headers, kind, now));
         let tokens = TOKENS.iter().filter_map(|kind| of(kind)).min_by_key(|left| left.count);
         let limits = Self { requests: of("requests"), tokens };

@@ -84,7 +84,7 @@ impl OpenaiCompatible {
         Ok(Self { endpoint, chat_fields, cache_control, responders })
     }
 
-    async fn chat(&self, call: &Call) -> Result<Progressed, Error> {
+    async fn chat(&self, call: &mut Call) -> Result<Progressed, Error> {
         let ask = Ask::new(call);
         let accept = if ask.streamed { "text/event-stream" } else { "application/json" };
         if self.responders.contains(&call.model) {
@@ -94,11 +94,11 @@ impl OpenaiCompatible {
             let decoder = responses::Events::new(&self.endpoint, origin);
             return Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response));
         }
-        let mut body = chat::body(&ask, call, &self.chat_fields);
+        let mut body = chat::body(&ask, std::mem::take(&mut call.payload), &self.chat_fields);
         if !self.cache_control {
             marks::remove(&mut body);
         }
-        let response = self.endpoint.post("chat/completions", accept, call, &Value::Object(body)).await?;
+        let response = self.endpoint.post("chat/completions", accept, call, &body).await?;
         let decoder = chat::Chunks::new(&self.endpoint);
         Ok(progress(Arc::clone(&self.endpoint), ask, decoder, Framing::Events, response))
     }
@@ -134,9 +134,9 @@ impl Adapter for OpenaiCompatible {
         self.endpoint.keys()
     }
 
-    async fn call(&self, call: Call) -> Result<Progressed, Error> {
+    async fn call(&self, mut call: Call) -> Result<Progressed, Error> {
         let progressed = match call.action {
-            Action::ChatCompletion => self.chat(&call).await?,
+            Action::ChatCompletion => self.chat(&mut call).await?,
             Action::EmbeddingQuery => self.embeddings(&call).await?,
             Action::ImageGenerate => self.images(&call).await?,
             Action::AudioSynthesize => self.speech(&call).await?,
@@ -149,10 +149,10 @@ impl Adapter for OpenaiCompatible {
     }
 }
 
-/// The payload as it goes out: for `model`, without what concerns the engine alone.
-fn outgoing(call: &Call) -> serde_json::Map<String, Value> {
-    let mut body = call.payload.as_object().cloned().unwrap_or_default();
+/// A payload as it goes out: for `model`, without what concerns the engine alone.
+fn outgoing(payload: Value, model: &str) -> serde_json::Map<String, Value> {
+    let Value::Object(mut body) = payload else { return serde_json::Map::new() };
     ENGINE_FIELDS.iter().for_each(|field| drop(body.remove(*field)));
-    body.insert("model".into(), call.model.as_str().into());
+    body.insert("model".into(), model.into());
     body
 }

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use schemas::{ChatDelta, ChatOutput, Error, ErrorCode, EventBody, Usage, event::Completion};
+use schemas::{
+    ChatDelta, ChatOutput, Error, ErrorCode, EventBody, Usage,
+    event::{Completion, EventKind},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -114,7 +117,7 @@ impl<F: Form> ChatStream<F> {
     }
 
     fn events(self) -> impl Stream<Item = Bytes> + Send + 'static {
-        stream::unfold(self, |mut stream| async move {
+        stream::unfold(Box::new(self), |mut stream| async move {
             let event = stream.next().await?;
             Some((event, stream))
         })
@@ -129,12 +132,11 @@ impl<F: Form> ChatStream<F> {
                 return None;
             }
             let ping = self.no_later_than(Instant::now() + self.app.config.ping_interval());
-            let draining = self.app.draining.clone();
             let absorbed = tokio::select! {
                 biased;
                 frame = self.feed.next() => self.absorb(frame),
                 // Whoever has come back comes back once more, to another server.
-                () = draining.cancelled(), if matches!(self.who, Who::Reader(_)) => return None,
+                () = self.app.draining.cancelled(), if matches!(self.who, Who::Reader(_)) => return None,
                 () = tokio::time::sleep_until(ping) => match self.is_late() {
                     true => Err(Halt::Broken(ending::late())),
                     false => return Some(self.form.alive()),
@@ -163,12 +165,15 @@ impl<F: Form> ChatStream<F> {
             let done = ending::read(&frame).map_err(Halt::Failed)?;
             return self.finish(done).map_err(Halt::Broken);
         }
+        if frame.head.event == EventKind::ChatDelta {
+            if let Ok(delta) = frame.body() {
+                self.ready.extend(self.form.delta(&delta).map_err(Halt::Broken)?);
+            }
+            return Ok(());
+        }
         // An event of a later version says nothing that could be shown.
         let Ok(event) = frame.event() else { return Ok(()) };
         match event.body {
-            EventBody::ChatDelta(delta) => {
-                self.ready.extend(self.form.delta(&delta).map_err(Halt::Broken)?);
-            }
             // What was shown cannot be taken back. Before the first piece, a new attempt is nobody's business.
             EventBody::Restarted { .. } if self.form.has_begun() => {
                 let why = "a part of the answer was taken back and it started again";

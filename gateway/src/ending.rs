@@ -1,6 +1,9 @@
 //! Waits for the end of a request, for doors that answer once.
 
-use schemas::{Error, ErrorCode, EventBody, event::Completion};
+use schemas::{
+    Error, ErrorCode, EventBody,
+    event::{Completion, EventKind},
+};
 use tokio::time::Instant;
 
 use crate::{feed::Feed, frame::Frame};
@@ -24,8 +27,10 @@ pub(crate) async fn wait(feed: &mut Feed, give_up_at: Instant) -> Result<Complet
 
 /// What a terminal frame says.
 pub(crate) fn read(frame: &Frame) -> Result<Completion, Error> {
+    if matches!(frame.head.event, EventKind::Complete | EventKind::ChatComplete) {
+        return frame.body();
+    }
     match frame.event()?.body {
-        EventBody::Complete(completion) | EventBody::ChatComplete(completion) => Ok(completion),
         EventBody::Fail { error } => Err(error),
         EventBody::Cancelled { .. } => Err(Error::new(ErrorCode::Cancelled, "the request was cancelled")),
         other => Err(Error::new(ErrorCode::Internal, format!("`{}` is not an end", other.name()))),

@@ -3,7 +3,7 @@
 use broker::Message;
 use bytes::Bytes;
 use schemas::{Error, Event, EventHead, Format, Outcome};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::record::FINGERPRINT;
@@ -53,6 +53,12 @@ impl Frame {
     }
 
     pub(crate) fn event(&self) -> Result<Event, Error> {
+        self.format.decode(&self.payload)
+    }
+
+    /// What its kind carries, where the head has told the kind: a body is flat beside the head, and read alone it is not
+    /// buffered before.
+    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.format.decode(&self.payload)
     }
 

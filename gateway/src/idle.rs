@@ -13,14 +13,12 @@ use axum::{
     response::Response,
 };
 use hyper::body::{Frame, SizeHint};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
 
 /// How much one connection is used.
 #[derive(Debug, Clone)]
-pub(crate) struct Use(Arc<watch::Sender<State>>);
+pub(crate) struct Use(Arc<Mutex<State>>);
 
 #[derive(Debug, Clone, Copy)]
 struct State {
@@ -36,7 +34,7 @@ pub(crate) struct Turn(Use);
 impl Use {
     /// A new connection.
     pub(crate) fn begin() -> Self {
-        Self(Arc::new(watch::Sender::new(State { requests: 0, since: Instant::now() })))
+        Self(Arc::new(Mutex::new(State { requests: 0, since: Instant::now() })))
     }
 
     /// A request has come.
@@ -45,24 +43,22 @@ impl Use {
         Turn(self.clone())
     }
 
-    /// Waits until nothing has been asked for `time`.
+    /// Waits until nothing has been asked for `time`. It is not woken by requests, but looks again when none of what it has
+    /// seen can be due before.
     pub(crate) async fn idle_for(&self, time: Duration) {
-        let mut state = self.0.subscribe();
         loop {
-            let State { requests, since } = *state.borrow_and_update();
-            tokio::select! {
-                biased;
-                // Its sender is in here.
-                _ = state.changed() => {}
-                () = sleep_until(since + time), if requests == 0 => return,
+            let (State { requests, since }, now) = (*self.0.lock(), Instant::now());
+            let due = if requests == 0 { since + time } else { now + time };
+            if due <= now {
+                return;
             }
+            sleep_until(due).await;
         }
     }
 
     fn change(&self, count: impl Fn(usize) -> usize) {
-        self.0.send_modify(|state| {
-            *state = State { requests: count(state.requests), since: Instant::now() };
-        });
+        let mut state = self.0.lock();
+        *state = State { requests: count(state.requests), since: Instant::now() };
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct Reader {
     lingers: Arc<Lingers>,
     subject: String,
     number: u64,
+    has_all: bool,
 }
 
 impl Lingers {
@@ -92,20 +93,24 @@ impl Lingers {
     }
 
     fn reader(self: &Arc<Self>, key: &Key, number: u64) -> Reader {
-        Reader { lingers: Arc::clone(self), subject: key.events.clone(), number }
+        Reader { lingers: Arc::clone(self), subject: key.events.clone(), number, has_all: false }
     }
 }
 
 impl Reader {
     /// The reader has all that it will get: its request has ended, or runs on at the server's own word.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(mut self) {
+        self.has_all = true;
         self.lingers.state.lock().end(&self.subject, self.number);
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // One that was ended is no longer known, and nothing follows.
+        // Its end has been told, and nothing follows from it.
+        if self.has_all {
+            return;
+        }
         self.lingers.state.lock().leave(&self.subject, self.number, Instant::now());
         self.lingers.changed.notify_one();
     }

@@ -363,6 +363,7 @@ impl<'a> Attempt<'a> {
                 }
                 Answer::File(piece) => {
                     self.first_output(step, *clock, permit);
+                    permit.heard(None);
                     // A broker that is slow to store it is no silence of the provider.
                     self.progress.expect_within(silence + CLOCK_MARGIN);
                     if let Some(running) = &mut self.calling {
@@ -406,8 +407,10 @@ impl<'a> Attempt<'a> {
     }
 
     fn first_output(&mut self, step: &Step, clock: Instant, permit: &mut Permit) {
-        // Of what is not streamed the whole answer is the first output: how long it took says how long it is.
-        permit.heard(self.work.request.wants_stream().then(|| clock.elapsed()));
+        // What is not streamed comes as a whole: its end says the same, and how long it took says how long it is.
+        if self.work.request.wants_stream() {
+            permit.heard(Some(clock.elapsed()));
+        }
         if self.first_event_ms.is_none() {
             let took = clock.elapsed();
             self.first_event_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));

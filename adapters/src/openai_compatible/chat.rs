@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{outgoing, pieces, wire::ChatReply};
 use crate::{
-    Call, Error, Finished,
+    Error, Finished,
     chat::{Answer, Ask, Decoder},
     endpoint::Endpoint,
     failure,
@@ -21,8 +21,8 @@ use crate::{
 const TOOL_ID_CHARS_MAX: usize = 40;
 
 /// The body, with those of `fields` that it does not have itself. Of a stream the usage is always asked for, whether the client wants to see it or not.
-pub(super) fn body(ask: &Ask, call: &Call, fields: &BTreeMap<String, Value>) -> Map<String, Value> {
-    let mut body = outgoing(call);
+pub(super) fn body(ask: &Ask, payload: Value, fields: &BTreeMap<String, Value>) -> Map<String, Value> {
+    let mut body = outgoing(payload, &ask.model);
     for (field, value) in fields {
         body.entry(field).or_insert_with(|| value.clone());
     }

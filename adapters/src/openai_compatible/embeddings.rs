@@ -11,7 +11,7 @@ use crate::{Call, Error, Finished, embeddings::Ask, endpoint::Endpoint, failure}
 
 /// The body. Asks for base64, whatever the client wants to see: a third of the bytes, and no digits to parse.
 pub(super) fn body(call: &Call) -> Value {
-    let mut body = outgoing(call);
+    let mut body = outgoing(call.payload.clone(), &call.model);
     body.insert("encoding_format".into(), "base64".into());
     Value::Object(body)
 }

@@ -44,7 +44,7 @@ struct UsageReply {
 /// The body. Images come whole: half-made ones (`stream`, `partial_images`) have nobody who would see them. A URL is not
 /// asked for: it would only have to be fetched.
 pub(super) fn body(call: &Call) -> Value {
-    let mut body = outgoing(call);
+    let mut body = outgoing(call.payload.clone(), &call.model);
     ["stream", "partial_images"].iter().for_each(|field| drop(body.remove(*field)));
     if body.contains_key("response_format") {
         body.insert("response_format".into(), "b64_json".into());

@@ -12,7 +12,7 @@ use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, fai
 
 /// The body. Sound in events would only be sound in base64: `stream_format` is left out.
 pub(super) fn body(call: &Call) -> Value {
-    let mut body = outgoing(call);
+    let mut body = outgoing(call.payload.clone(), &call.model);
     body.remove("stream_format");
     Value::Object(body)
 }

@@ -64,29 +64,36 @@ impl State {
     }
 
     pub(super) fn lead(&mut self, key: &Key, now: Instant) -> u64 {
-        let number = self.join(key, now);
+        let owner = Owner::Here { read_until: now };
+        let Some(request) = self.requests.get_mut(&key.events) else { return self.add(key, owner) };
+        request.readers += 1;
+        request.owner = owner;
+        let number = request.number;
         self.schedule(&key.events, None);
-        if let Some(request) = self.requests.get_mut(&key.events) {
-            request.owner = Owner::Here { read_until: now };
-        }
         number
     }
 
     pub(super) fn join(&mut self, key: &Key, now: Instant) -> u64 {
         let subject = &key.events;
-        if let Some(request) = self.requests.get_mut(subject) {
-            request.readers += 1;
-            let (number, here) = (request.number, matches!(request.owner, Owner::Here { .. }));
-            if here {
-                self.schedule(subject, None);
-            }
+        let Some(request) = self.requests.get_mut(subject) else {
+            let number = self.add(key, Owner::Elsewhere);
+            self.schedule(subject, Some(now));
             return number;
+        };
+        request.readers += 1;
+        let (number, here) = (request.number, matches!(request.owner, Owner::Here { .. }));
+        if here {
+            self.schedule(subject, None);
         }
+        number
+    }
+
+    /// The first reader of a request; nothing of it is due.
+    fn add(&mut self, key: &Key, owner: Owner) -> u64 {
         self.next_number += 1;
         let number = self.next_number;
-        let request = Request { key: key.clone(), number, readers: 1, due: None, owner: Owner::Elsewhere };
-        self.requests.insert(subject.clone(), request);
-        self.schedule(subject, Some(now));
+        let request = Request { key: key.clone(), number, readers: 1, due: None, owner };
+        self.requests.insert(key.events.clone(), request);
         number
     }
 

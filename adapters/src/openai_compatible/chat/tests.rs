@@ -7,7 +7,7 @@ use schemas::{Action, ChatOutput, ErrorCode, Output};
 use tokio::time::Duration;
 
 use super::*;
-use crate::{Progress, Remedy, chat::streamed, endpoint::tests::endpoint, sse};
+use crate::{Call, Progress, Remedy, chat::streamed, endpoint::tests::endpoint, sse};
 
 fn ask(payload: Value) -> (Ask, Value) {
     ask_with(payload, &BTreeMap::new())
@@ -25,7 +25,7 @@ fn ask_with(payload: Value, fields: &BTreeMap<String, Value>) -> (Ask, Value) {
         webhook: None,
     };
     let ask = Ask::new(&call);
-    let body = body(&ask, &call, fields);
+    let body = body(&ask, call.payload, fields);
     (ask, Value::Object(body))
 }
 
