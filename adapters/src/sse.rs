@@ -125,6 +125,11 @@ impl Default for Meter {
 impl Meter {
     /// Where in `chunk` the event becomes too long.
     fn excess(&mut self, chunk: &[u8]) -> Option<usize> {
+        // Most chunks end with an event, and are too short for one that is too long.
+        if chunk.ends_with(b"\n\n") && self.length + chunk.len() <= EVENT_BYTES_MAX {
+            *self = Self::default();
+            return None;
+        }
         chunk.iter().position(|&byte| {
             self.length += 1;
             match byte {

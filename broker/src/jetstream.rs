@@ -178,7 +178,7 @@ impl Broker for JetStream {
             if let Some(id) = id {
                 message.headers.set(MESSAGE_ID, id);
             }
-            self.connection.near().tell(&message);
+            self.connection.near().tell(message);
         }
         published
     }
@@ -190,7 +190,7 @@ impl Broker for JetStream {
         let headers = wire::to_nats(&message.headers)?;
         let headers = (!headers.is_empty()).then_some(headers);
         self.connection.tell(&message.subject, None, headers, message.payload.clone()).await?;
-        self.connection.near().tell(&message);
+        self.connection.near().tell(message);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use broker::{Broker, Link, Message, Subscription};
 use dashmap::DashMap;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use schemas::Subjects;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
@@ -22,6 +22,8 @@ const READER_FRAMES_MAX: usize = 256;
 const WATCHER_EVENTS_MAX: usize = 4_096;
 /// The signals that wait for one socket; only the newest matters.
 const SIGNALS_MAX: usize = 64;
+/// The events that are handed out in a row before anything else is looked at.
+const READY_MAX: usize = 256;
 /// How long to wait before a lost subscription is asked for again.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
 /// How often requests are let go whose beginning was not heard before their deadline: it may have been lost.
@@ -155,6 +157,14 @@ impl Hub {
         }
     }
 
+    /// Hands out what is there already, without a look at everything else before each event.
+    fn hand_out_ready(&self, events: &mut Subscription) {
+        for _ in 0..READY_MAX {
+            let Some(Some(message)) = events.next().now_or_never() else { return };
+            self.hand_out(message);
+        }
+    }
+
     /// Events may have been lost: every reader looks into the stream, and who waits is counted afresh.
     fn cut_all(&self) {
         self.sessions.cut_all();
@@ -224,7 +234,10 @@ pub(crate) async fn run(app: App, mut ears: Ears) {
             }
             _ = sweeps.tick() => hub.sweep(Instant::now()),
             event = ears.events.next() => match event {
-                Some(message) => hub.hand_out(message),
+                Some(message) => {
+                    hub.hand_out(message);
+                    hub.hand_out_ready(&mut ears.events);
+                }
                 None => ears = reopen(&app).await,
             },
         }

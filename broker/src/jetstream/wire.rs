@@ -1,6 +1,6 @@
 //! Between our messages and those of the NATS client.
 
-use async_nats::{Client, HeaderMap, HeaderName, PublishErrorKind, header::HeaderValue};
+use async_nats::{Client, HeaderMap, HeaderName, PublishErrorKind, Subject, header::HeaderValue};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
@@ -27,7 +27,7 @@ pub(super) async fn publish(
     headers: Option<HeaderMap>,
     payload: Bytes,
 ) -> Result<(), Error> {
-    let subject_sent = subject.to_owned();
+    let (subject_sent, reply) = (Subject::from(subject.to_owned()), reply.map(Subject::from));
     let sent = async {
         match (reply, headers) {
             (Some(reply), Some(headers)) => {
