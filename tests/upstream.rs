@@ -374,7 +374,5 @@ async fn a_provider_by_a_file_is_served_like_any_other() {
     body["stream_options"] = json!({"include_usage": true});
     let shown = chunks(&chain, &body).await;
     assert_eq!(joined(&shown, "/choices/0/delta/content"), "You said: hi");
-    let pieces = shown.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str());
-    assert_eq!(pieces.filter(|piece| !piece.is_empty()).count(), 3, "as they were made: {shown:#?}");
     assert_eq!(shown.last().unwrap()["usage"]["completion_tokens"], 3);
 }

@@ -92,10 +92,10 @@ impl Classifier {
             Ok(request) => request,
             Err(refusal) => return self.refuse(lease, tenant, id, refusal).await,
         };
+        let is_new = is_fresh(lease) || self.is_made(lease, &request);
         let id = request.id.clone().unwrap_or(id);
-        let fresh = is_fresh(lease);
-        let fingerprint = if fresh { String::new() } else { fingerprint::of(&request) };
-        if !fresh || lease.deliveries > 1 {
+        let fingerprint = if is_fresh(lease) { String::new() } else { fingerprint::of(&request) };
+        if !is_new || lease.deliveries > 1 {
             match self.prior(&tenant, &id, &fingerprint).await? {
                 Prior::None | Prior::Queued => {}
                 Prior::Underway => return Ok(Verdict::Done),
@@ -180,6 +180,12 @@ impl Classifier {
     /// Whether it may have been delivered before, to a consumer that the broker has forgotten.
     fn has_waited(&self, lease: &Lease) -> bool {
         self.outbox.now().duration_since(lease.stored_at) >= FIRST_WITHIN
+    }
+
+    /// Whether its id was made here, this moment, so that nobody can have asked before.
+    fn is_made(&self, lease: &Lease, request: &Request) -> bool {
+        let is_named = request.id.is_some() || lease.message.headers.get(MESSAGE_ID).is_some();
+        !is_named && !self.has_waited(lease)
     }
 
     async fn tell_queued(

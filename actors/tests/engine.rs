@@ -172,6 +172,22 @@ async fn two_tenants_may_use_one_id_where_each_writes_its_name_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_without_an_id_are_each_a_new_one_under_an_id_that_tells_its_place() {
+    let engine = Engine::start().await;
+    for _ in 0..2 {
+        let request = json!({"payload": chat("", json!({}))["payload"]});
+        engine.publish("acme", Action::ChatCompletion, request).await;
+    }
+    engine.settled().await;
+    let outcomes = engine.broker().subjects(&engine.topology().outcomes, "dynode.res.acme.*").await.unwrap();
+    assert_eq!(outcomes.len(), 2, "{outcomes:?}");
+    for (place, (subject, _)) in (1..).zip(outcomes) {
+        let id = subject.strip_prefix("dynode.res.acme.m").unwrap_or_else(|| panic!("{subject}"));
+        assert!(id.ends_with(&format!("-{place}")), "{id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_request_twice_runs_once_and_another_under_its_id_is_a_conflict() {
     let engine = Engine::start().await;
     let ask = |text: &str| json!({"id": "r", "payload": {"model": "fast", "messages": [{"role": "user", "content": text}]}});

@@ -204,7 +204,7 @@ async fn a_stream_is_the_start_then_deltas_then_their_sum() {
         assert!(matches!(items[0], Ok(Progress::Started)), "{kind}: {items:?}");
         let deltas = deltas(&items);
         assert_eq!(deltas.len() + 2, items.len(), "{kind}: one start and one end");
-        assert!(deltas.len() > 2 && deltas.iter().all(|delta| !delta.is_empty()), "{kind}: {deltas:?}");
+        assert!(deltas.len() > 1 && deltas.iter().all(|delta| !delta.is_empty()), "{kind}: {deltas:?}");
         let mut sum = ChatOutput::default();
         deltas.iter().for_each(|delta| sum.absorb(delta));
         assert_eq!(sum, output(&items), "{kind}");
