@@ -74,7 +74,8 @@ async fn a_chat_is_streamed_through_with_its_trace_and_a_key_against_repeats() {
     let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
     assert_eq!(chunks.last().unwrap()["usage"]["completion_tokens"], 12);
     let pieces = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
-    assert_eq!(pieces.filter(|piece| !piece.is_empty()).count(), 12);
+    let pieces = pieces.filter(|piece| !piece.is_empty()).count();
+    assert!((2..=12).contains(&pieces), "those that come late come together: {pieces}");
 
     let calls =
         chain.calls.wait_until(|calls| calls.iter().all(|c| c.outcome != CallOutcome::InProgress)).await;

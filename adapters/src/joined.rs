@@ -17,6 +17,8 @@ use crate::{Error, Progress, Progressed};
 
 /// The text of one joined piece, in bytes: readers count frames, so a frame stays small.
 const BYTES_MAX: usize = 16 << 10;
+/// What else it lists, such as the likelihood of each token, some kilobytes where many are asked for.
+const LISTED_MAX: usize = 64;
 /// A piece that comes so soon after another has left may be one of several; and none is held for longer.
 const BURST: Duration = Duration::from_millis(5);
 
@@ -93,8 +95,12 @@ fn is_burst(left: Option<Instant>, since: Instant) -> bool {
 }
 
 /// Nothing follows the last piece of an answer.
-const fn takes_more(whole: &ChatDelta) -> bool {
-    whole.finish_reason.is_none() && whole.delta.len() + whole.reasoning.len() < BYTES_MAX
+fn takes_more(whole: &ChatDelta) -> bool {
+    let called: usize = whole.tool_calls.iter().map(|call| call.arguments.len()).sum();
+    let text = whole.delta.len() + whole.reasoning.len() + whole.refusal.len() + called;
+    whole.finish_reason.is_none()
+        && text < BYTES_MAX
+        && whole.tool_calls.len().max(whole.logprobs.len()) < LISTED_MAX
 }
 
 #[cfg(test)]
@@ -163,9 +169,37 @@ mod tests {
         let mut joined = join(stream::poll_fn(move |cx| pieces.poll_recv(cx)).boxed());
         for word in ["a", "b"] {
             more.send(text(word)).unwrap();
-            assert_eq!(at_once(&mut joined), [format!("0{word}")]);
+            let told = joined.next().now_or_never().flatten();
+            assert!(matches!(&told, Some(Ok(Progress::Delta(delta))) if delta.delta == word), "{told:?}");
             tokio::time::advance(BURST).await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_that_does_not_end_leaves_piece_by_piece_of_so_long() {
+        const MILLISECOND: Duration = Duration::from_millis(1);
+        let mut turn = 0;
+        let joined = join(
+            stream::poll_fn(move |cx| {
+                turn += 1;
+                match turn {
+                    81 => Poll::Ready(None),
+                    turn if turn % 2 == 1 => Poll::Ready(Some(text("x"))),
+                    _ => {
+                        // The first poll moves the clock.
+                        let _ = tokio::time::advance(MILLISECOND).now_or_never();
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                }
+            })
+            .boxed(),
+        );
+        let lengths = joined.map(|item| match item {
+            Ok(Progress::Delta(delta)) => delta.delta.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(lengths.collect::<Vec<_>>().await, [1, 5, 5, 5, 5, 5, 5, 5, 4]);
     }
 
     #[test]
@@ -185,5 +219,9 @@ mod tests {
         let items: Vec<_> = (0..4).map(|_| text(&long)).collect();
         let told = at_once(&mut join(stream::iter(items).boxed()));
         assert_eq!(told.iter().map(String::len).collect::<Vec<_>>(), [BYTES_MAX + 1; 2]);
+        let weighed =
+            ChatDelta { logprobs: vec![serde_json::Value::Null; LISTED_MAX / 2], ..ChatDelta::text("x") };
+        let items: Vec<_> = (0..4).map(|_| piece(weighed.clone())).collect();
+        assert_eq!(at_once(&mut join(stream::iter(items).boxed())), ["0xx", "0xx"]);
     }
 }

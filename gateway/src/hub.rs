@@ -157,12 +157,16 @@ impl Hub {
         }
     }
 
-    /// Hands out what is there already, without a look at everything else before each event.
-    fn hand_out_ready(&self, events: &mut Subscription) {
+    /// Hands out what is there already, without a look at everything else before each event. Whether more may come.
+    fn hand_out_ready(&self, events: &mut Subscription) -> bool {
         for _ in 0..READY_MAX {
-            let Some(Some(message)) = events.next().now_or_never() else { return };
-            self.hand_out(message);
+            match events.next().now_or_never() {
+                Some(Some(message)) => self.hand_out(message),
+                Some(None) => return false,
+                None => break,
+            }
         }
+        true
     }
 
     /// Events may have been lost: every reader looks into the stream, and who waits is counted afresh.
@@ -236,7 +240,9 @@ pub(crate) async fn run(app: App, mut ears: Ears) {
             event = ears.events.next() => match event {
                 Some(message) => {
                     hub.hand_out(message);
-                    hub.hand_out_ready(&mut ears.events);
+                    if !hub.hand_out_ready(&mut ears.events) {
+                        ears = reopen(&app).await;
+                    }
                 }
                 None => ears = reopen(&app).await,
             },

@@ -407,7 +407,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn first_output(&mut self, step: &Step, clock: Instant, permit: &mut Permit) {
-        // What is not streamed comes as a whole: its end says the same, and how long it took says how long it is.
+        // What is not streamed comes as a whole: its end says whether it was good, and how long it took says how long it is.
         if self.work.request.wants_stream() {
             permit.heard(Some(clock.elapsed()));
         }

@@ -64,13 +64,13 @@ impl State {
     }
 
     pub(super) fn lead(&mut self, key: &Key, now: Instant) -> u64 {
+        // As whose it was before: what was due then is no more.
+        self.schedule(&key.events, None);
         let owner = Owner::Here { read_until: now };
         let Some(request) = self.requests.get_mut(&key.events) else { return self.add(key, owner) };
         request.readers += 1;
         request.owner = owner;
-        let number = request.number;
-        self.schedule(&key.events, None);
-        number
+        request.number
     }
 
     pub(super) fn join(&mut self, key: &Key, now: Instant) -> u64 {

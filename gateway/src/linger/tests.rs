@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use broker::{Broker, Message, Publication, memory::Memory};
+use futures_util::{FutureExt, StreamExt};
 use schemas::Format;
 use tokio::time::sleep;
 
@@ -158,4 +159,22 @@ async fn more_chats_than_may_linger_at_once_take_no_more_room() {
         }
     }
     assert_eq!(due, LINGERING_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_that_was_read_before_it_was_sent_here_is_announced_no_more() {
+    let rig = rig(&broker().await, 30_000).await;
+    let key = rig.key("r");
+    let announced = rig.app.parts.topology.subjects.all("att");
+    let mut announced = rig.broker.subscribe(&announced).await.unwrap();
+    let early = rig.join(&key);
+    sleep(SECOND).await;
+    assert!(announced.next().now_or_never().is_some(), "whose it is was not known yet");
+    let sender = rig.lead(&key);
+    assert_eq!(rig.app.lingers.state.lock().next_due(), None, "it is read, and here");
+    sleep(SECOND * 100).await;
+    assert!(announced.next().now_or_never().is_none());
+    drop((early, sender));
+    sleep(SECOND * 31).await;
+    assert!(rig.is_cancelled(&key).await);
 }
