@@ -51,11 +51,11 @@ impl Classifier {
         let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
         // A request goes forward only, so whoever looks along its way does not miss it: first at its work.
         let mut work = if self.control.came_back_lately() { self.work_of(tenant, id).await? } else { None };
-        let (outcome, is_told) = tokio::try_join!(self.outbox.outcome(tenant, id), self.is_told(tenant, id))?;
-        if let Some(outcome) = outcome {
+        let (outcome, is_told) = tokio::join!(self.outbox.outcome(tenant, id), self.is_told(tenant, id));
+        if let Some(outcome) = outcome? {
             return Ok(Prior::by(outcome, differs));
         }
-        let told = match is_told {
+        let told = match is_told? {
             true => self.told(tenant, id, differs).await?,
             false => Told { prior: Prior::None, is_same: None },
         };
