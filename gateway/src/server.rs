@@ -62,10 +62,13 @@ impl Gateway {
     pub async fn after(standby: Standby, parts: Parts) -> Result<Self, Error> {
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
         let Standby { config, listener, address, tls, management } = standby;
-        let reach = if address.ip().is_loopback() { Reach::Here } else { Reach::Network };
+        // Without keys everybody is an operator, so the address of operators counts as that of clients does.
+        let doors = [Some(address), management.address()];
+        let exposed = doors.into_iter().flatten().find(|door| !door.ip().to_canonical().is_loopback());
+        let reach = if exposed.is_some() { Reach::Network } else { Reach::Here };
         let app = shared(config, parts, reach).await?;
         if app.keys.is_missing() {
-            return Err(Error::NoKeys { address });
+            return Err(Error::NoKeys { address: exposed.unwrap_or(address) });
         }
         Ok(Self { app, listener: Listener::Socket(listener), address, tls, management, ears })
     }

@@ -166,6 +166,8 @@ pub(crate) async fn rotate(
         return Err(Error::new(ErrorCode::Conflict, why).into());
     }
     let end = later(now, "grace_ms", grace_ms.unwrap_or(GRACE_MS))?;
+    // Whoever rotates a key is shown the next.
+    entry.caller.key().map_or(Ok(()), |own| within(own, &old))?;
     let fresh = KeyRecord { created_at: Some(now), last_used_at: None, ..old.clone() };
     // The new one first: whoever fails in between has two.
     let made = make(&app, fresh).await?;

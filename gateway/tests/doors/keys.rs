@@ -74,7 +74,7 @@ impl Rig {
     }
 
     /// Waits until `key` is answered so.
-    async fn until_status(&self, key: &str, status: u16) {
+    pub(crate) async fn until_status(&self, key: &str, status: u16) {
         let wait = async {
             while self.get_by(key, "/v1/models").await.status.as_u16() != status {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -84,15 +84,15 @@ impl Rig {
     }
 }
 
-fn code(reply: &Reply) -> (u16, String) {
+pub(crate) fn code(reply: &Reply) -> (u16, String) {
     (reply.status.as_u16(), reply.json()["error"]["code"].as_str().unwrap_or_default().to_owned())
 }
 
-fn unauthorized() -> (u16, String) {
+pub(crate) fn unauthorized() -> (u16, String) {
     (401, "unauthorized".to_owned())
 }
 
-fn forbidden() -> (u16, String) {
+pub(crate) fn forbidden() -> (u16, String) {
     (403, "forbidden".to_owned())
 }
 
@@ -327,6 +327,11 @@ async fn whoever_manages_keys_gives_away_no_more_than_they_have() {
     ] {
         assert_eq!(code(&rig.post_by(by, "/v1/keys", &wish).await), forbidden(), "{wish}");
     }
+    let (_, wide) = rig.make(&admin, json!({})).await;
+    for by in [&narrow, &test] {
+        let rotated = rig.post_by(by, &format!("/v1/keys/{wide}/rotate"), &json!({})).await;
+        assert_eq!(code(&rotated), forbidden(), "its heir would be handed to whoever may not make it");
+    }
     rig.make(&admin, json!({"role": "admin"})).await;
     rig.make(&narrow, json!({"models": ["sim-chat"]})).await;
     let (heir, _) = rig.make(&test, json!({})).await;
@@ -443,29 +448,6 @@ async fn no_door_shows_a_tenant_what_is_another_tenants() {
     assert_eq!(of(&admin, "").await, ["other"]);
     assert_eq!(of(&root, "").await, ["acme", "other"]);
     assert_eq!(of(&root, "acme").await, ["acme"]);
-}
-
-#[tokio::test]
-async fn other_machines_need_keys_unless_everybody_is_let_in() {
-    let start = async |broker: &Memory, access| {
-        let everywhere = json!({"listen": "0.0.0.0:0"});
-        let topology = Topology::new(Subjects::default());
-        Rig::opened(topology, broker.clone(), broker::AssetLimits::default(), access, everywhere).await
-    };
-    let empty = broker().await;
-    let Err(refused) = start(&empty, Access::default()).await else { panic!("it starts") };
-    assert!(refused.to_string().contains("dynode key create"), "{refused}");
-    let open = start(&empty, Access { without_keys: true, ..Access::default() }).await.unwrap();
-    assert_eq!(open.get("/v1/models").await.status, 200);
-    let first = open.post_by("", "/v1/keys", &json!({})).await;
-    assert_eq!(code(&first), forbidden(), "whoever is the first would have it");
-
-    let local = Rig::on(empty.clone(), json!({})).await;
-    let (root, _) = local.make("", json!({})).await;
-    let keyed = start(&empty, Access::default()).await.unwrap();
-    assert_eq!(keyed.get_by(&root, "/v1/models").await.status, 200);
-    assert_eq!(code(&keyed.get_by("", "/v1/models").await), unauthorized());
-    open.until_status("", 401).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod dead;
 mod embeddings;
 mod estimate;
 mod events;
+mod exposed;
 mod feedback;
 mod filing;
 mod flow;
