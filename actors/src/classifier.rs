@@ -135,7 +135,12 @@ impl Classifier {
             delivered_before: 0,
             forgiven: 0,
         };
-        outbox::work(self.lane_of(&work).await, &work).map(Verdict::Forward)
+        let publication = outbox::work(self.lane_of(&work).await, &work)?;
+        if let Err(reason) = self.outbox.check_size(&publication) {
+            let Work { tenant, id, request, .. } = work;
+            return self.refuse(lease, tenant, id, Refusal::of(request, reason)).await;
+        }
+        Ok(Verdict::Forward(publication))
     }
 
     /// Where `work` is filed.
@@ -294,7 +299,7 @@ impl Classifier {
         recorded: bool,
     ) -> Box<Conclusion> {
         let callback = request.and_then(|request| request.callback.clone());
-        let callback = callback.filter(|callback| self.judge.can_sign(callback));
+        let callback = callback.filter(|callback| self.judge.check_callback(callback).is_ok());
         let recorded = recorded.then_some(outcome.ended);
         Box::new(Conclusion { outcome, format: lease.message.format(), callback, recorded })
     }

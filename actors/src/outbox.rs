@@ -27,6 +27,8 @@ const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration:
 /// How many outcomes or entries of the ledger go at once when there is no room: enough that it is rare, few beside what is
 /// kept.
 const MESSAGES_TRIMMED: u64 = 1_000;
+/// The same of parked messages, each of which may be as large as the broker takes.
+const LETTERS_TRIMMED: u64 = 8;
 /// Room for subject and headers below the broker's largest message.
 const MESSAGE_OVERHEAD_BYTES: usize = 4096;
 
@@ -107,15 +109,15 @@ impl Outbox {
         }
     }
 
-    /// Waits, or makes room: a full stream of outcomes, or a full ledger, must not stop the work, so the oldest go before
-    /// their time. Of a full stream of work nothing goes; whoever brings more has to wait.
+    /// Waits, or makes room: full streams of outcomes and of parked messages, or a full ledger, must not stop the work, so the
+    /// oldest go before their time. Of a full stream of work nothing goes; whoever brings more has to wait.
     async fn before_next_try(&self, publication: &Publication, error: &broker::Error, failures: u32) {
         let subject = &publication.message.subject;
         if error.kind() == ErrorKind::Full
-            && let Some((stream, what)) = self.trimmed(subject)
+            && let Some((stream, what, count)) = self.trimmed(subject)
         {
             warn!(%error, "{what} take all their room: the oldest are forgotten before their time");
-            match self.broker.trim(stream, MESSAGES_TRIMMED).await {
+            match self.broker.trim(stream, count).await {
                 Ok(()) => return,
                 Err(error) => warn!(%error, "no room could be made for {what}"),
             }
@@ -124,14 +126,29 @@ impl Outbox {
         sleep(RETRY_BACKOFF.delay(failures, self.seams.fraction())).await;
     }
 
-    /// The stream of `subject`, and what is in it, where the oldest may go.
-    fn trimmed(&self, subject: &str) -> Option<(&str, &'static str)> {
-        let Topology { outcomes, ledger, subjects, .. } = &*self.topology;
+    /// The stream of `subject`, what is in it, and how many of the oldest go at once, where they may.
+    fn trimmed(&self, subject: &str) -> Option<(&str, &'static str, u64)> {
+        let Topology { outcomes, ledger, dead, subjects, .. } = &*self.topology;
         if subjects.parse_request_key("res", subject).is_some() {
-            return Some((outcomes, "outcomes"));
+            return Some((outcomes, "outcomes", MESSAGES_TRIMMED));
+        }
+        if subjects.parse_dead(subject).is_some() {
+            return Some((dead, "parked messages", LETTERS_TRIMMED));
         }
         let ledger = ledger.as_deref().filter(|_| subjects.is_ledger(subject))?;
-        Some((ledger, "entries of the ledger"))
+        Some((ledger, "entries of the ledger", MESSAGES_TRIMMED))
+    }
+
+    /// Says how large a message is that is larger than what the broker takes.
+    pub(crate) fn check_size(&self, publication: &Publication) -> Result<(), Error> {
+        let (bytes, bytes_max) = (publication.message.payload.len(), self.message_bytes_max);
+        if bytes <= bytes_max {
+            return Ok(());
+        }
+        let why = format!(
+            "as the work that it becomes it has {bytes} bytes and the broker takes {bytes_max}; ask for less at once"
+        );
+        Err(Error::new(ErrorCode::TooLarge, why))
     }
 
     /// Records an outcome, has it delivered, tells it, and writes what it used into the ledger. The first outcome stands: where there is one already, that
@@ -246,20 +263,29 @@ impl Outbox {
         }))
     }
 
-    /// Parks a message, word for word, with the reason.
+    /// Parks a message, word for word, with the reason; of one that would be too large inside of a letter, what there is room
+    /// for.
     pub async fn park(&self, stage: &str, lease: &Lease, parked: &Parked) -> Result<(), broker::Error> {
-        let letter = DeadLetter {
+        let mut letter = DeadLetter {
             v: VERSION,
             stage: stage.to_owned(),
             subject: lease.message.subject.clone(),
             content_type: lease.message.headers.get(broker::message::CONTENT_TYPE).map(Into::into),
             body: lease.message.payload.clone(),
+            missing_bytes: 0,
             reason: parked.reason.clone(),
             deliveries: lease.deliveries,
             parked_at: self.seams.clock.now(),
         };
         let subject = self.topology.subjects.dead(stage, &parked.tenant, &parked.id);
-        let message = message(subject, Format::MessagePack, encode(Format::MessagePack, &letter)?);
+        let mut payload = encode(Format::MessagePack, &letter)?;
+        let excess = payload.len().saturating_sub(self.message_bytes_max).min(letter.body.len());
+        if excess > 0 {
+            letter.body.truncate(letter.body.len() - excess);
+            letter.missing_bytes = excess as u64;
+            payload = encode(Format::MessagePack, &letter)?;
+        }
+        let message = message(subject, Format::MessagePack, payload);
         let id = Some(format!("{stage}.{}.{}", parked.id, lease.sequence));
         self.publish(Publication { message, id }).await.map(drop)
     }

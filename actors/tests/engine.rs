@@ -10,6 +10,7 @@ mod hedging;
 mod ledger;
 mod midstream;
 mod output;
+mod parking;
 mod signs;
 mod strays;
 mod support;

@@ -22,6 +22,10 @@ pub struct DeadLetter {
     /// The message, byte for byte.
     #[schemars(with = "String")]
     pub body: Bytes,
+    /// How many bytes of the message are missing at its end: the broker takes no letter that is larger than a message may be.
+    /// It cannot be replayed.
+    #[serde(default, skip_serializing_if = "crate::outcome::is_zero")]
+    pub missing_bytes: u64,
     /// Why it was parked.
     pub reason: Error,
     /// How often it had been delivered.

@@ -205,6 +205,7 @@ fn dead_letter() {
         subject: "dynode.req.acme.auto".into(),
         content_type: Some("application/json".into()),
         body: bytes::Bytes::from_static(b"{"),
+        missing_bytes: 0,
         reason: Error::new(ErrorCode::InvalidRequest, "invalid JSON"),
         deliveries: 1,
         parked_at: time(0),

@@ -7,6 +7,9 @@ use schemas::{CallbackJob, DeadLetter, Error, ErrorCode, Format, Subjects, VERSI
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// With this the key of a callback begins.
+const KEY_PREFIX: &str = "whsec_";
+
 /// A parked message, and where it lies.
 #[derive(Debug)]
 pub(super) struct Letter {
@@ -53,6 +56,8 @@ pub(crate) struct Whole {
     reason: Error,
     /// The `Content-Type` of the message.
     content_type: Option<String>,
+    /// How many bytes of the message are missing at its end, for which a letter has no room. It cannot be replayed.
+    missing_bytes: u64,
     /// The message, a callback's secret left out.
     body: Body,
 }
@@ -86,6 +91,7 @@ impl Letter {
                 subject: String::new(),
                 content_type: message.headers.get(CONTENT_TYPE).map(str::to_owned),
                 body: message.payload.clone(),
+                missing_bytes: 0,
                 reason: Error::new(ErrorCode::Internal, why),
                 deliveries: 0,
                 parked_at: stored_at,
@@ -122,9 +128,10 @@ impl Letter {
 
     /// Everything, the body in a form that people can read.
     pub(super) fn whole(&self) -> Whole {
-        let DeadLetter { reason, content_type, .. } = &self.parked;
-        let (summary, reason, content_type) = (self.summary(), reason.clone(), content_type.clone());
-        Whole { summary, reason, content_type, body: self.body() }
+        let DeadLetter { reason, content_type, missing_bytes, .. } = &self.parked;
+        let (reason, content_type) = (reason.clone(), content_type.clone());
+        let (summary, body) = (self.summary(), self.body());
+        Whole { summary, reason, content_type, missing_bytes: *missing_bytes, body }
     }
 
     fn body(&self) -> Body {
@@ -139,15 +146,33 @@ impl Letter {
                     Format::MessagePack => Body::MessagePack(value),
                 }
             }
-            None => match std::str::from_utf8(body) {
-                Ok(text) => Body::Text(text.to_owned()),
-                Err(_) => Body::Hex(body.iter().map(|byte| format!("{byte:02x}")).collect()),
+            None => match String::from_utf8(strike_keys(body)) {
+                Ok(text) => Body::Text(text),
+                Err(no_text) => Body::Hex(hex(no_text.as_bytes())),
             },
         }
     }
 }
 
-/// Takes the keys out of every callback.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes what looks like the key of a callback out of what nobody can read, wherever it stands.
+fn strike_keys(body: &[u8]) -> Vec<u8> {
+    let is_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
+    let (mut struck, mut rest) = (Vec::with_capacity(body.len()), body);
+    while let Some(at) = rest.windows(KEY_PREFIX.len()).position(|window| window == KEY_PREFIX.as_bytes()) {
+        struck.extend_from_slice(&rest[..at]);
+        struck.extend_from_slice(b"[redacted]");
+        rest = &rest[at..];
+        rest = &rest[rest.iter().take_while(|byte| is_key(byte)).count()..];
+    }
+    struck.extend_from_slice(rest);
+    struck
+}
+
+/// Takes the keys out of every callback, and what looks like one out of everything else.
 fn redact(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -162,6 +187,9 @@ fn redact(value: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::String(text) if text.contains(KEY_PREFIX) => {
+            *text = String::from_utf8_lossy(&strike_keys(text.as_bytes())).into_owned();
+        }
         _ => {}
     }
 }
@@ -179,6 +207,7 @@ mod tests {
             subject: "dynode.req.acme.auto".into(),
             content_type: content_type.map(str::to_owned),
             body: body.into(),
+            missing_bytes: 0,
             reason: Error::invalid("payload", "is required"),
             deliveries: 1,
             parked_at: Timestamp::UNIX_EPOCH,
@@ -200,7 +229,11 @@ mod tests {
     #[test]
     fn no_secret_of_a_callback_is_shown() {
         let body = r#"{"request":{"callback":{"url":"https://x","secret":"whsec_canary","second_secret":"whsec_canary"}},"n":[{"callback":1}]}"#;
-        let shown = json!(letter(None, body).whole()).to_string();
-        assert!(shown.contains("[redacted]") && !shown.contains("canary"), "{shown}");
+        for body in [body, &body[..body.len() - 1], r#"{"callback":["whsec_canary"]}"#] {
+            let shown = json!(letter(None, body).whole()).to_string();
+            assert!(shown.contains("[redacted]") && !shown.contains("canary"), "{shown}");
+        }
+        let torn = [b"\x82\xff whsec_can+ary/==, whsec_canary".as_slice(), b"!"].concat();
+        assert_eq!(letter(None, torn).body(), Body::Hex(hex(b"\x82\xff [redacted], [redacted]!")));
     }
 }

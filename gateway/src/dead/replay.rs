@@ -20,6 +20,11 @@ pub(super) struct Replay {
 /// What `letter` becomes; `fresh` says that nothing can run again under its id. The same letter always becomes the same
 /// message, so that a replay whose answer was lost can be repeated.
 pub(super) fn of(letter: &Letter, subjects: &Subjects, fresh: bool) -> Result<Replay, Error> {
+    if letter.parked.missing_bytes > 0 {
+        let why =
+            "the letter has only the beginning of its message, which was too large for one; publish it anew";
+        return Err(Error::new(ErrorCode::InvalidRequest, why));
+    }
     let subject = &letter.parked.subject;
     let is = |kind| subject.starts_with(subjects.all(kind).trim_end_matches('>'));
     let owner = if is("req") {

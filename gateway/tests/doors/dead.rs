@@ -25,6 +25,7 @@ impl Rig {
             subject: subject.into(),
             content_type: Some(format.content_type().into()),
             body: format.encode(body).unwrap(),
+            missing_bytes: 0,
             reason: Error::new(ErrorCode::Stalled, "it ended its worker"),
             deliveries: 4,
             parked_at: Timestamp::UNIX_EPOCH,
