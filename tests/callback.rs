@@ -201,7 +201,7 @@ async fn both_keys_sign_while_one_takes_the_place_of_the_other() {
 #[tokio::test]
 async fn a_callback_never_reaches_a_private_network_that_was_not_allowed() {
     let receiver = Receiver::bind(Config::default()).await.unwrap();
-    let hook = format!("http://{}/hook", receiver.local_addr());
+    let address = receiver.local_addr();
     let deliveries = receiver.deliveries();
     let mut serving = JoinSet::new();
     serving.spawn(receiver.serve(std::future::pending()));
@@ -212,9 +212,21 @@ async fn a_callback_never_reaches_a_private_network_that_was_not_allowed() {
     bus.flush().await.unwrap();
     let dynode = Launch::on(&Broker::Servers(server.url())).start().await;
     let payload = json!({"model": "sim-embed", "input": "x"});
-    let callback = json!({"url": hook, "secret": SECRET});
-    let request = json!({"id": "cb", "action": "embedding.query", "payload": payload, "callback": callback});
-    dynode.post("/v1/requests", &request).await;
+    let request = |id: &str, hook: String| {
+        let callback = json!({"url": hook, "secret": SECRET});
+        json!({"id": id, "action": "embedding.query", "payload": payload, "callback": callback})
+    };
+    // What stands in the URL is seen before anything is done.
+    dynode.post("/v1/requests", &request("literal", format!("http://{address}/hook"))).await;
+    let refused = dynode.outcome("literal").await;
+    assert_eq!(
+        (&refused["status"], &refused["error"]["param"]),
+        (&json!("failed"), &json!("callback.url")),
+        "{refused:#}"
+    );
+    // Where a name leads is seen when it is called.
+    let hook = format!("http://localhost:{}/hook", address.port());
+    dynode.post("/v1/requests", &request("cb", hook)).await;
     let letter = within("a parked callback", futures_util::StreamExt::next(&mut parked)).await.unwrap();
     assert_eq!(letter.subject.as_str(), "dynode.dead.delivery.default.cb");
     assert!(deliveries.snapshot().entries.is_empty());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use adapters::Adaptive;
+use adapters::{Adaptive, egress::Guard};
 use ipnet::IpNet;
 use schemas::{Action, Secret};
 use serde::Deserialize;
@@ -102,6 +102,13 @@ pub struct CallbackConfig {
     /// Another key that signs these as well, while one takes the place of the other.
     #[serde(default)]
     pub default_second_secret: Option<Secret>,
+}
+
+impl CallbackConfig {
+    /// Where callbacks may go.
+    pub(crate) fn guard(&self) -> Guard {
+        Guard::new(self.allow_networks.clone(), "callbacks.allow_networks")
+    }
 }
 
 /// What a provider may be asked for.

@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Action, Error, ErrorCode, Format, KeyId, KeyMode, RequestId, Secret, SentBy, Tenant, VERSION};
+use crate::{
+    Action, Error, ErrorCode, Format, KeyId, KeyMode, RequestId, Secret, SentBy, Tenant, VERSION,
+    signature::SigningKey,
+};
 
 /// The longest list of metadata, as in the OpenAI API.
 pub const METADATA_ENTRIES_MAX: usize = 16;
@@ -16,6 +19,8 @@ pub const WATERFALL_STEPS_MAX: usize = 32;
 pub const NAME_BYTES_MAX: usize = 256;
 /// The longest address of a callback, in bytes: it is kept and told.
 pub const URL_BYTES_MAX: usize = 2_048;
+/// The longest signing key of a callback, as it is written, in bytes: it travels with the outcome.
+pub const SECRET_BYTES_MAX: usize = 512;
 /// The longest deadline: a day, in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
@@ -196,6 +201,27 @@ pub struct Callback {
     pub second_secret: Option<Secret>,
 }
 
+impl Callback {
+    /// Checks what can be checked without configuration; the error names the field by its path.
+    pub fn check(&self) -> Result<(), Error> {
+        check_length("callback.url", Some(self.url.len()), URL_BYTES_MAX)?;
+        if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
+            return Err(Error::invalid("callback.url", "expected an http:// or https:// URL"));
+        }
+        for (param, secret) in
+            [("callback.secret", &self.secret), ("callback.second_secret", &self.second_secret)]
+        {
+            let Some(secret) = secret else { continue };
+            check_length(param, Some(secret.expose().len()), SECRET_BYTES_MAX)?;
+            SigningKey::parse(secret).map_err(|error| Error::invalid(param, error.to_string()))?;
+        }
+        if self.second_secret.is_some() && self.secret.is_none() {
+            return Err(Error::invalid("callback.second_secret", "is for a callback that has a `secret`"));
+        }
+        Ok(())
+    }
+}
+
 impl Request {
     /// A request with the defaults.
     pub fn new(action: Action, payload: Value) -> Self {
@@ -240,19 +266,7 @@ impl Request {
             ));
         }
         self.check_lengths()?;
-        if let Some(callback) = &self.callback
-            && !callback.url.starts_with("http://")
-            && !callback.url.starts_with("https://")
-        {
-            return Err(Error::invalid("callback.url", "expected an http:// or https:// URL"));
-        }
-        if self
-            .callback
-            .as_ref()
-            .is_some_and(|callback| callback.second_secret.is_some() && callback.secret.is_none())
-        {
-            return Err(Error::invalid("callback.second_secret", "is for a callback that has a `secret`"));
-        }
+        self.callback.as_ref().map_or(Ok(()), Callback::check)?;
         if self.route.max_cost_usd.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
             return Err(Error::invalid("route.max_cost_usd", "expected an amount of US dollars, 0 or more"));
         }
@@ -280,18 +294,9 @@ impl Request {
             let why = format!("{} steps; at most {WATERFALL_STEPS_MAX} are tried", steps.len());
             return Err(Error::invalid("route.waterfall", why));
         }
-        let (longest, url) =
-            (steps.iter().map(String::len).max(), self.callback.as_ref().map(|to| to.url.len()));
-        for (param, length, most) in [
-            ("route.waterfall", longest, NAME_BYTES_MAX),
-            ("payload.model", self.model().map(str::len), NAME_BYTES_MAX),
-            ("callback.url", url, URL_BYTES_MAX),
-        ] {
-            if length.is_some_and(|length| length > most) {
-                return Err(Error::invalid(param, format!("is longer than {most} bytes")));
-            }
-        }
-        Ok(())
+        let longest = steps.iter().map(String::len).max();
+        check_length("route.waterfall", longest, NAME_BYTES_MAX)?;
+        check_length("payload.model", self.model().map(str::len), NAME_BYTES_MAX)
     }
 
     /// Whether it is answered alike each time, as far as its sender can say, and it is decided what it is.
@@ -320,6 +325,13 @@ impl Request {
     /// The model that the payload names.
     pub fn model(&self) -> Option<&str> {
         self.payload.get("model").and_then(Value::as_str)
+    }
+}
+
+fn check_length(param: &'static str, length: Option<usize>, most: usize) -> Result<(), Error> {
+    match length {
+        Some(length) if length > most => Err(Error::invalid(param, format!("is longer than {most} bytes"))),
+        _ => Ok(()),
     }
 }
 
@@ -367,11 +379,6 @@ mod tests {
         assert!(chat().check().is_ok());
         assert_eq!(at(Request { v: 2, ..chat() }), "v");
         assert_eq!(at(Request { deadline_ms: Some(0), ..chat() }), "deadline_ms");
-        let callback = Callback { url: "ftp://x".into(), secret: None, second_secret: None };
-        assert_eq!(at(Request { callback: Some(callback), ..chat() }), "callback.url");
-        let url = format!("https://x/{}", "y".repeat(URL_BYTES_MAX));
-        let callback = Callback { url, secret: None, second_secret: None };
-        assert_eq!(at(Request { callback: Some(callback), ..chat() }), "callback.url");
         let long = "m".repeat(NAME_BYTES_MAX + 1);
         for waterfall in [vec!["sim".to_owned(); WATERFALL_STEPS_MAX + 1], vec![long.clone()]] {
             let route = Route { waterfall, ..Route::default() };
@@ -394,6 +401,36 @@ mod tests {
         let mut payload = chat().payload;
         payload["deep"] = (0..PAYLOAD_DEPTH_MAX).fold(json!(0), |inner, _| json!([inner]));
         assert_eq!(at(Request { payload, ..chat() }), "payload");
+    }
+
+    #[test]
+    fn a_callback_that_nobody_could_be_sent_is_told_by_the_field() {
+        const GOOD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let at = |url: &str, secret: Option<&str>, second: Option<&str>| {
+            let (secret, second_secret) = (secret.map(Secret::new), second.map(Secret::new));
+            let callback = Callback { url: url.to_owned(), secret, second_secret };
+            let error = Request { callback: Some(callback), ..chat() }.check().err()?;
+            assert!(!error.message.contains("whsec_short"), "{error:?}");
+            error.param
+        };
+        let url = "https://x";
+        let long = format!("whsec_{}", "A".repeat(SECRET_BYTES_MAX));
+        assert_eq!(at(url, None, None), None);
+        assert_eq!(at(url, Some(GOOD), Some(GOOD)), None);
+        assert_eq!(at("ftp://x", None, None).as_deref(), Some("callback.url"));
+        assert_eq!(
+            at(&format!("{url}/{}", "y".repeat(URL_BYTES_MAX)), None, None).as_deref(),
+            Some("callback.url")
+        );
+        for wrong in ["hunter2", "whsec_short", &long] {
+            assert_eq!(at(url, Some(wrong), None).as_deref(), Some("callback.secret"), "{wrong}");
+            assert_eq!(
+                at(url, Some(GOOD), Some(wrong)).as_deref(),
+                Some("callback.second_secret"),
+                "{wrong}"
+            );
+        }
+        assert_eq!(at(url, None, Some(GOOD)).as_deref(), Some("callback.second_secret"));
     }
 
     #[test]

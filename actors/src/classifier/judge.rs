@@ -3,8 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adapters::Registry;
+use adapters::{Registry, egress::Guard};
 use jiff::Timestamp;
+use reqwest::Url;
 use schemas::{Action, Callback, Error, Request};
 
 use super::{BadRule, Router, Rules};
@@ -18,6 +19,8 @@ pub struct Judge {
     pub(crate) router: Router,
     /// Callbacks without a secret have a default.
     can_sign: bool,
+    /// Where they may go.
+    guard: Guard,
     default_deadline_ms: u64,
 }
 
@@ -33,6 +36,7 @@ impl Judge {
             rules: Rules::new(rules)?,
             router: Router::new(registry, waterfalls, measured),
             can_sign: callbacks.default_secret.is_some(),
+            guard: callbacks.guard(),
             default_deadline_ms: engine.default_deadline_ms,
         })
     }
@@ -47,17 +51,22 @@ impl Judge {
 
     /// Checks a request whose action is decided; the error names the field by its path.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
-        if request.callback.as_ref().is_some_and(|callback| !self.can_sign(callback)) {
-            let why = "is required: this server has no default key (`callbacks.default_secret`)";
-            return Err(Error::invalid("callback.secret", why));
-        }
+        request.callback.as_ref().map_or(Ok(()), |callback| self.check_callback(callback))?;
         request.check()?;
         Form::of(request.action, &request.payload).map(drop)
     }
 
-    /// Whether there is a key for `callback`.
-    pub(crate) fn can_sign(&self, callback: &Callback) -> bool {
-        self.can_sign || callback.secret.is_some()
+    /// Whether anything could be sent to `callback`, as far as nobody need be asked: where a name leads is seen when it is
+    /// called.
+    pub(crate) fn check_callback(&self, callback: &Callback) -> Result<(), Error> {
+        if !self.can_sign && callback.secret.is_none() {
+            let why = "is required: this server has no default key (`callbacks.default_secret`)";
+            return Err(Error::invalid("callback.secret", why));
+        }
+        callback.check()?;
+        let at_url = |why: String| Error::invalid("callback.url", why);
+        let url = Url::parse(&callback.url).map_err(|error| at_url(error.to_string()))?;
+        self.guard.check_literal(&url).map_err(at_url)
     }
 
     /// Until when its sender waits.

@@ -54,7 +54,7 @@ pub struct Web {
 impl Web {
     /// Goes where `config` allows, in the time that it sets.
     pub fn new(config: &CallbackConfig) -> Result<Self, reqwest::Error> {
-        let guard = Arc::new(Guard::new(config.allow_networks.clone(), "callbacks.allow_networks"));
+        let guard = Arc::new(config.guard());
         let client = adapters::http::client_builder()
             .dns_resolver(Arc::clone(&guard))
             .connect_timeout(CONNECT_TIMEOUT)
