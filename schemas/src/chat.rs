@@ -206,12 +206,18 @@ impl ChatDelta {
         Self { delta: text.into(), ..Self::default() }
     }
 
-    /// Appends the piece that follows this one; both belong to the same choice.
+    /// Appends the piece that follows this one; both belong to the same choice. A tool call that goes on is one piece: clients
+    /// do not expect two of the same index in one message.
     pub fn append(&mut self, next: Self) {
         self.delta.push_str(&next.delta);
         self.reasoning.push_str(&next.reasoning);
         self.refusal.push_str(&next.refusal);
-        self.tool_calls.extend(next.tool_calls);
+        for call in next.tool_calls {
+            match self.tool_calls.last_mut() {
+                Some(last) if call.goes_on(last) => last.arguments.push_str(&call.arguments),
+                _ => self.tool_calls.push(call),
+            }
+        }
         self.logprobs.extend(next.logprobs);
         self.finish_reason = next.finish_reason.or(self.finish_reason);
         self.stop_sequence = next.stop_sequence.or(self.stop_sequence.take());
@@ -242,6 +248,13 @@ pub struct ToolCallDelta {
     /// Arguments to append, as JSON text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub arguments: String,
+}
+
+impl ToolCallDelta {
+    /// Whether it brings more of the call of which `before` is a piece, and nothing else.
+    fn goes_on(&self, before: &Self) -> bool {
+        self.index == before.index && self.id.is_none() && self.name.is_none()
+    }
 }
 
 /// Why an answer ended.
@@ -368,14 +381,25 @@ mod tests {
 
     use super::*;
 
+    fn call(id: Option<&str>, arguments: &str) -> ToolCallDelta {
+        let (id, name) = (id.map(Into::into), id.map(|_| "weather".into()));
+        ToolCallDelta { index: 0, id, name, arguments: arguments.into() }
+    }
+
+    #[test]
+    fn joined_pieces_of_one_tool_call_are_one_piece_of_it() {
+        let piece = |call| ChatDelta { tool_calls: vec![call], ..ChatDelta::default() };
+        let mut joined = piece(call(Some("c1"), ""));
+        joined.append(piece(call(None, "{\"a\"")));
+        joined.append(piece(call(None, ":1}")));
+        let other = ToolCallDelta { index: 1, ..call(Some("c2"), "") };
+        joined.append(piece(other.clone()));
+        joined.append(piece(call(None, " ")));
+        assert_eq!(joined.tool_calls, [call(Some("c1"), "{\"a\":1}"), other, call(None, " ")]);
+    }
+
     #[test]
     fn pieces_become_the_whole() {
-        let call = |id: Option<&str>, arguments: &str| ToolCallDelta {
-            index: 0,
-            id: id.map(Into::into),
-            name: id.map(|_| "weather".into()),
-            arguments: arguments.into(),
-        };
         let mut output = ChatOutput::default();
         output.absorb(&ChatDelta::text("Hel"));
         output.absorb(&ChatDelta { choice: 1, ..ChatDelta::text("other") });
