@@ -76,16 +76,24 @@ impl Way {
                     Ok(true)
                 }
                 Err(error) => {
-                    // Whoever may acknowledge may not always remove.
-                    if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Invalid) {
-                        tracing::warn!(%error, "each acknowledgement costs the broker more than it need");
-                        self.now.store(ACK_ALWAYS, Relaxed);
-                    }
+                    self.give_up(&error);
                     Ok(false)
                 }
             },
             _ => Ok(false),
         }
+    }
+
+    /// A removal failed. Whoever may acknowledge may not always remove; of all else, such as a message that somebody else was
+    /// done with before, the next may be tried again.
+    fn give_up(&self, error: &Error) {
+        let way = if error.kind() == ErrorKind::Denied {
+            tracing::warn!(%error, "each acknowledgement costs the broker more than it need");
+            ACK_ALWAYS
+        } else {
+            ACK
+        };
+        self.now.store(way, Relaxed);
     }
 }
 
@@ -108,7 +116,11 @@ mod tests {
         assert_eq!(now(), REMOVE);
         ways.hear("S", 1, true);
         assert_eq!(now(), ACK);
-        ways.of("S").now.store(ACK_ALWAYS, Relaxed);
+        ways.of("S").give_up(&Error::new(ErrorKind::Invalid, "there is no such message"));
+        assert_eq!(now(), ACK);
+        ways.hear("S", MANY, true);
+        assert_eq!(now(), TRY, "another may be there");
+        ways.of("S").give_up(&Error::new(ErrorKind::Denied, "not permitted"));
         ways.hear("S", MANY, true);
         assert_eq!(now(), ACK_ALWAYS, "it was refused");
     }
