@@ -266,7 +266,7 @@ fn set_signers(signers: &Signers, registry: &Registry) {
     let secrets = registry.webhooks().iter();
     let secrets = secrets.map(|(name, webhooks)| (name.clone(), webhooks.secret.clone()));
     if let Err((provider, fault)) = signers.replace(&secrets.collect()) {
-        error!(provider, %fault, "the secret of a provider's webhooks is none; they are not checked by it");
+        error!(provider, %fault, "the secret of a provider's webhooks is none: those from before stay, and what they have not signed is refused");
     }
 }
 

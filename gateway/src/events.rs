@@ -23,6 +23,9 @@ use crate::{
     sse,
 };
 
+/// What a reader of everything is told that was too slow.
+const MISSED: &[u8] = br#"{"event":"gap","message":"this reader is too slow: events may have been missed"}"#;
+
 /// `?after=<attempt>-<seq>`, for readers that cannot set `Last-Event-ID`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct After {
@@ -94,7 +97,8 @@ async fn next_of(live: &mut broadcast::Receiver<Arc<Message>>, prefix: &str) -> 
                 }
             }
             Ok(_) => {}
-            Err(RecvError::Lagged(lost)) => return Some(Bytes::from(format!(": {lost} events lost\n\n"))),
+            // How many, and whose, is not known: all tenants' were passed over alike.
+            Err(RecvError::Lagged(_)) => return Some(sse::named(None, "gap", MISSED)),
             Err(RecvError::Closed) => return None,
         }
     }
@@ -113,4 +117,25 @@ fn parse_position(text: &str) -> Result<Position, Error> {
     let parts =
         text.split_once('-').and_then(|(attempt, seq)| Some((attempt.parse().ok()?, seq.parse().ok()?)));
     parts.ok_or_else(|| Error::invalid("after", "expected <attempt>-<seq>, as in the id of an event"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_was_too_slow_is_told_so() {
+        let (sender, mut live) = broadcast::channel(1);
+        for index in 0..3 {
+            let event = format!(
+                r#"{{"id":"r{index}","attempt":1,"seq":0,"event":"running","provider":"p","model":"m"}}"#
+            );
+            let subject = format!("dynode.evt.acme.r{index}");
+            sender.send(Arc::new(Message::new(subject, Format::Json, Bytes::from(event)))).unwrap();
+        }
+        let missed = next_of(&mut live, "dynode.evt.acme.").await.unwrap();
+        assert!(missed.starts_with(b"event: gap\ndata: {"), "{missed:?}");
+        let next = next_of(&mut live, "dynode.evt.acme.").await.unwrap();
+        assert!(String::from_utf8_lossy(&next).contains("r2"), "{next:?}");
+    }
 }

@@ -59,12 +59,19 @@ impl Api {
         let body = response.bytes().await.map_err(unreachable)?;
         match serde_json::from_slice::<Value>(&body) {
             Ok(answer) if status.is_success() => Ok(answer),
-            Ok(answer) if answer["error"]["message"].is_string() => {
-                Err(Fault::Refused(answer["error"]["message"].as_str().unwrap_or_default().to_owned()))
+            _ => {
+                Err(Fault::Refused(reason(&body).unwrap_or_else(|| {
+                    format!("{url} answered {status}, and nothing that is understood here")
+                })))
             }
-            _ => Err(Fault::Refused(format!("{url} answered {status}, and nothing that is understood here"))),
         }
     }
+}
+
+/// Why a server says no, in its own words, where they are understood here.
+pub(super) fn reason(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    answer["error"]["message"].as_str().map(str::to_owned)
 }
 
 /// What `server` is told with each request: by which key, and for whom.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use jiff::Zoned;
 use reqwest::{Certificate, Client, Response};
@@ -42,23 +42,28 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<ExitCode> {
     let client = client(&args.server)?;
     let mut connected = false;
     loop {
-        match client.get(&url).send().await.and_then(Response::error_for_status) {
-            Ok(response) => {
+        match client.get(&url).send().await {
+            Ok(response) if response.status().is_client_error() => {
+                let status = response.status();
+                let why = response.bytes().await.ok().and_then(|body| api::reason(&body));
+                bail!("cannot watch: {}", why.unwrap_or_else(|| format!("{url} answered {status}")));
+            }
+            Ok(response) if response.status().is_success() => {
                 connected = true;
                 show(response, args.json).await?;
                 command::complain("the connection was lost; reconnecting");
             }
-            Err(error)
-                if error.is_builder() || error.status().is_some_and(|status| status.is_client_error()) =>
-            {
-                return Err(error).context("cannot watch");
-            }
+            Err(error) if error.is_builder() => return Err(error).context("cannot watch"),
             Err(error) if !connected => {
                 command::complain(&format!("cannot reach {url}: {:#}", anyhow::Error::from(error)));
                 return Ok(exit::UNAVAILABLE.into());
             }
+            Ok(response) if !connected => {
+                command::complain(&format!("cannot watch: {url} answered {}", response.status()));
+                return Ok(exit::UNAVAILABLE.into());
+            }
             // The server is being started again: its absence was told when the connection was lost.
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         time::sleep(RECONNECT).await;
     }

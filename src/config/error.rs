@@ -48,7 +48,7 @@ impl Error {
 
 /// Whether the value at `path` must not be shown: keys, secrets, and headers, which often carry them.
 fn is_secret(path: &str) -> bool {
-    path.split(['.', '[']).any(|key| matches!(key, "api_key" | "default_secret" | "headers"))
+    path.split(['.', '[']).any(|key| key.ends_with("secret") || matches!(key, "api_key" | "headers"))
 }
 
 /// Says it with the nearest known key, or else with all. The message of serde quotes the wrong key, then every

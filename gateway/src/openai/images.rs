@@ -53,7 +53,10 @@ pub(crate) async fn generate(
     let created = app.parts.seams.clock.now().as_second();
     let images = made.map(|(found, usage)| {
         let mut response = match form {
-            Form::Url => links(&app, &reached_at(&uri, &headers), created, &found, &usage),
+            Form::Url => {
+                let is_tls = !app.config.tls_cert.as_os_str().is_empty();
+                links(&app, &reached_at(&uri, &headers, is_tls), created, &found, &usage)
+            }
             Form::Base64 => Body::from_stream(encoded(&app, created, found, &usage)).into_response(),
         };
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -78,14 +81,14 @@ impl Form {
     }
 }
 
-/// Where the client has reached us. HTTP/2 has no `Host`: there the name is in the URI.
-fn reached_at(uri: &Uri, headers: &HeaderMap) -> String {
+/// Where the client has reached us: over TLS where we speak it, or where a proxy says that it does. HTTP/2 has no `Host`: there
+/// the name is in the URI.
+fn reached_at(uri: &Uri, headers: &HeaderMap, is_tls: bool) -> String {
     let named = door::text(headers, header::HOST.as_str());
     let Some(host) = named.or_else(|| uri.authority().map(ToString::to_string)) else { return String::new() };
-    let scheme = match door::text(headers, "x-forwarded-proto").as_deref() {
-        Some("https") => "https",
-        _ => "http",
-    };
+    let forwarded = || door::text(headers, "x-forwarded-proto");
+    let is_https = is_tls || forwarded().is_some_and(|proto| proto == "https");
+    let scheme = if is_https { "https" } else { "http" };
     format!("{scheme}://{host}")
 }
 
@@ -207,8 +210,9 @@ mod tests {
         let path = Uri::from_static("/v1/images/generations");
         let whole = Uri::from_static("http://b.test:1/v1/images/generations");
         let proxied = headers(&[("host", "a.test"), ("x-forwarded-proto", "https")]);
-        assert_eq!(reached_at(&path, &proxied), "https://a.test");
-        assert_eq!(reached_at(&whole, &headers(&[])), "http://b.test:1");
-        assert_eq!(reached_at(&path, &headers(&[])), "");
+        assert_eq!(reached_at(&path, &proxied, false), "https://a.test");
+        assert_eq!(reached_at(&whole, &headers(&[]), true), "https://b.test:1");
+        assert_eq!(reached_at(&whole, &headers(&[]), false), "http://b.test:1");
+        assert_eq!(reached_at(&path, &headers(&[]), true), "");
     }
 }

@@ -27,7 +27,10 @@ use super::{
     Server,
     screen::{Screen, Shown},
 };
-use crate::signal::{Signal, Signals};
+use crate::{
+    command::api,
+    signal::{Signal, Signals},
+};
 
 /// The first pause before a lost connection is made again; it doubles each time.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
@@ -140,7 +143,9 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
             let status = response.status();
             let mend =
                 if status == StatusCode::UNAUTHORIZED { "; set DYNODE_API_KEY to a key of it" } else { "" };
-            self.screen.note(&format!("{} refuses the connection: {status}{mend}", self.server.url))?;
+            let why = response.body().as_deref().and_then(api::reason);
+            let why = why.map(|why| format!(": {}", why.escape_debug())).unwrap_or_default();
+            self.screen.note(&format!("{} refuses the connection: {status}{why}{mend}", self.server.url))?;
             return Ok(Parting::End(End::Failed));
         }
         if !was_connected {
