@@ -32,8 +32,8 @@ pub(crate) const RETRY_AFTER_MS: u64 = 1_000;
 const RETRY_SPREAD: f64 = 0.5;
 /// The same of a limit, which knows when there is room again: few share it, and none is to wait for much longer than that.
 const LIMIT_SPREAD: f64 = 0.1;
-/// For so long after the broker was out of reach it may have forgotten what was told of requests that still wait: what
-/// waits longer is as rare as an id that is used again so late.
+/// For so long after a reconnect the broker may have lost its events, which it keeps in memory, while their requests still wait:
+/// an id is looked for in the queues as well. What waits longer is as rare as an id that is used again so late.
 const FORGETFUL: Duration = Duration::from_secs(10 * 60);
 
 /// Tells what a request of a tenant would cost; the error is that with which it would be refused.

@@ -34,7 +34,7 @@ const PAGE_LETTERS_MAX: usize = 1_000;
 /// Which letters to list.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Filter {
-    /// Only those of this stage: `classifier`, `provider` or `delivery`.
+    /// Only those of this stage: `classifier`, `delivery`, or the name of a provider.
     stage: Option<String>,
     /// How many at most; 100 where nothing is said, 1000 at most.
     limit: Option<usize>,

@@ -179,7 +179,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-fn unsupported(header: &'static str, why: &str) -> Error {
+pub(crate) fn unsupported(header: &'static str, why: &str) -> Error {
     let code = ErrorCode::UnsupportedMediaType;
     Error { param: Some(header.to_owned()), ..Error::new(code, format!("{header}: {why}")) }
 }

@@ -5,6 +5,7 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::State,
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use broker::{Bucket, ErrorKind};
@@ -93,10 +94,11 @@ impl Ratings {
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let (body, _share) = door::read_body_within(&app, body, BODY_BYTES_MAX).await?;
-    let said: Said = Format::detect(None, &body).decode(&body)?;
+    let said: Said = door::body_format(&headers, &body)?.decode(&body)?;
     let score = score(&said.rating)?;
     let (comment, labels) = (said.comment.filter(|text| !text.is_empty()), said.labels.unwrap_or_default());
     check(comment.as_deref(), &labels)?;

@@ -26,8 +26,8 @@ const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 /// What to sum.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Filter {
-    /// What to tell apart, a list with commas of `hour` (UTC), `tenant`, `session`, `action`, `provider` and `model`; none
-    /// gives one row.
+    /// What to tell apart, a list with commas of `hour` (UTC), `organisation`, `instance`, `project`, `tenant`, `key`, `session`,
+    /// `action`, `provider` and `model`; none gives one row.
     by: Option<String>,
     /// From when on: a time such as `2026-11-28T00:00:00Z`, or a span before now such as `90m` or `7d`; `24h` where
     /// nothing is said.

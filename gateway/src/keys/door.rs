@@ -330,7 +330,7 @@ async fn read<T: Default + for<'de> Deserialize<'de>>(
     let (body, _share) = door::read_body(app, body).await?;
     let kind = door::text(headers, header::CONTENT_TYPE.as_str());
     if kind.as_deref().and_then(Format::from_content_type) != Some(Format::Json) {
-        return Err(Error::invalid("Content-Type", "expected application/json"));
+        return Err(door::unsupported("Content-Type", "expected application/json"));
     }
     if body.is_empty() {
         return Ok(T::default());

@@ -1,5 +1,6 @@
 //! `/v1/feedback`.
 
+use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 
 use crate::{
@@ -87,5 +88,8 @@ async fn bad_ratings_are_refused_by_path() {
     }
     let reply = rig.post(PATH, &json!({ "id": id, "rating": "up", "comment": "x".repeat(40_000) })).await;
     assert_eq!(reply.status, 413);
+    let form = json!({ "id": id, "rating": "up" }).to_string();
+    let form = Request::post(PATH).header("content-type", "text/plain").body(Body::from(form)).unwrap();
+    assert_eq!(rig.request(form).await.status, 415);
     assert_eq!(rig.get(&format!("{PATH}/{id}")).await.status, 404, "nothing of what was refused is kept");
 }

@@ -106,7 +106,7 @@ async fn on_this_machine_the_first_key_is_made_by_whoever_asks_and_then_one_is_n
     let page = Request::post("/v1/keys").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
     assert_eq!(
         rig.request(page).await.status,
-        400,
+        415,
         "a page of another origin can send this without being asked"
     );
 
