@@ -10,6 +10,7 @@ mod nats_auth;
 mod parity;
 mod provider;
 mod server;
+mod top;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ pub(crate) use self::{
     parity::ParityArgs,
     provider::{CheckArgs, ProviderCommand},
     server::ServerArgs,
+    top::TopArgs,
 };
 
 /// What a command without `--url` talks to: the default of `listen`.
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Chat(ChatArgs),
     /// Show the events of a running server as they happen
     Watch(WatchArgs),
+    /// Show what waits and runs in each pool of a running server
+    Top(TopArgs),
     /// Tell what a request would cost, without sending it
     Estimate(EstimateArgs),
     /// Sum what requests have used and cost

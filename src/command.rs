@@ -21,6 +21,7 @@ mod question;
 pub(crate) mod schema;
 pub(crate) mod send;
 mod table;
+pub(crate) mod top;
 pub(crate) mod watch;
 
 /// Tells a person what is wrong. Where standard error is gone there is nobody to tell.

@@ -53,6 +53,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Send(args) => command::send::run(&args),
         Command::Chat(args) => command::chat::run(&args),
         Command::Watch(args) => command::watch::run(&args),
+        Command::Top(args) => command::top::run(&args),
         Command::Estimate(args) => command::estimate::run(&args),
         Command::Cost(args) => command::cost::run(&args),
         Command::Dead(command) => command::dead::run(command),

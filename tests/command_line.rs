@@ -46,7 +46,7 @@ async fn send_says_why_there_is_no_answer() {
     assert!(nothing.failed(2).contains("nothing to send"));
     dynode.interrupt();
     dynode.stopped().await;
-    for command in [&["send", "x"][..], &["watch"]] {
+    for command in [&["send", "x"][..], &["watch"], &["top"]] {
         let gone = dynode.run(command).await.failed(69);
         assert!(gone.contains(&dynode.address().to_string()), "{gone}");
     }
@@ -82,6 +82,16 @@ async fn watch_shows_the_events_of_others(broker: Broker) {
     let names: Vec<_> = whole.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert!(names.contains(&"running") && names.contains(&"chat.delta"), "{names:?}");
     assert_eq!(whole.last().unwrap()["output"]["text"], "You said: Hello");
+}
+
+#[tokio::test]
+async fn top_shows_the_pools() {
+    let dynode = Dynode::start(&Broker::Memory).await;
+    let once = dynode.run(&["top"]).await.succeeded();
+    assert!(once.starts_with("broker up, 0 waiting, 0 running\n\npool") && once.contains("\nsim "), "{once}");
+    let told = lines(&dynode.run(&["top", "--json", "--count", "2"]).await.succeeded());
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|status| status["pools"][0]["pool"] == "sim"), "{told:#?}");
 }
 
 #[tokio::test]

@@ -99,8 +99,7 @@ impl Strays {
         let mut count = 0_u64;
         while let Some(stored) = waiting.next().await {
             let stored = stored?;
-            if self.is_overdue(&stored) {
-                self.end(pool, stored).await;
+            if self.is_overdue(&stored) && self.end(pool, stored).await {
                 count += 1;
             }
         }
@@ -120,14 +119,14 @@ impl Strays {
         })
     }
 
-    /// Ends one as its pool would.
-    async fn end(&self, pool: &str, stored: Stored) {
+    /// Ends one as its pool would; `false` where its subject is that of no lane, so that it is not known to whom it belongs.
+    async fn end(&self, pool: &str, stored: Stored) -> bool {
         let stage = ProviderStage::new(pool.to_owned(), Arc::clone(&self.shared));
         let (queue, broker) = (stage.queue(), self.shared.outbox.broker());
         let (Some(lane), Ok(slot)) =
             (queue.lane(&stored.message.subject), Arc::new(Semaphore::new(1)).try_acquire_owned())
         else {
-            return;
+            return false;
         };
         let (link, account) = (broker.link(), Return { lane, estimate: 0.0, cost: None, again: None });
         let place = InPlace { broker, stream: queue.stream, sequence: stored.sequence };
@@ -139,6 +138,7 @@ impl Strays {
         let runner =
             Runner::new(Arc::new(stage), outbox, metrics, self.shared.engine.lease(), self.hand_back.clone());
         runner.run(Held::new(lease, slot, account, back, link), &Progress::default()).await;
+        true
     }
 }
 
