@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use schemas::{
     Callback, CallbackJob, DeadLetter, Error, ErrorCode, Event, EventBody, EventHead, Format, LedgerEntry,
-    Outcome, RequestId, Status, Tenant, VERSION, Work,
+    Outcome, RequestId, Status, Tenant, VERSION, Work, census::ENTRANCE,
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -27,8 +27,8 @@ const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration:
 /// How many outcomes or entries of the ledger go at once when there is no room: enough that it is rare, few beside what is
 /// kept.
 const MESSAGES_TRIMMED: u64 = 1_000;
-/// The same of parked messages, each of which may be as large as the broker takes.
-const LETTERS_TRIMMED: u64 = 8;
+/// The same of parked requests, each of which may be as large as the broker takes.
+const LETTERS_DROPPED: u32 = 8;
 /// Room for subject and headers below the broker's largest message.
 const MESSAGE_OVERHEAD_BYTES: usize = 4096;
 
@@ -109,16 +109,16 @@ impl Outbox {
         }
     }
 
-    /// Waits, or makes room: full streams of outcomes and of parked messages, or a full ledger, must not stop the work, so the
-    /// oldest go before their time. Of a full stream of work nothing goes; whoever brings more has to wait.
+    /// Waits, unless room could be made.
     async fn before_next_try(&self, publication: &Publication, error: &broker::Error, failures: u32) {
         let subject = &publication.message.subject;
         if error.kind() == ErrorKind::Full
-            && let Some((stream, what, count)) = self.trimmed(subject)
+            && let Some(what) = self.expendable(subject)
         {
             warn!(%error, "{what} take all their room: the oldest are forgotten before their time");
-            match self.broker.trim(stream, count).await {
-                Ok(()) => return,
+            match self.make_room(subject).await {
+                Ok(true) => return,
+                Ok(false) => {}
                 Err(error) => warn!(%error, "no room could be made for {what}"),
             }
         }
@@ -126,17 +126,46 @@ impl Outbox {
         sleep(RETRY_BACKOFF.delay(failures, self.seams.fraction())).await;
     }
 
-    /// The stream of `subject`, what is in it, and how many of the oldest go at once, where they may.
-    fn trimmed(&self, subject: &str) -> Option<(&str, &'static str, u64)> {
-        let Topology { outcomes, ledger, dead, subjects, .. } = &*self.topology;
+    /// What may go from the stream of `subject`: a full one of outcomes or of letters, or a full ledger, must not stop the work.
+    /// Of a full stream of work nothing goes; whoever brings more has to wait.
+    fn expendable(&self, subject: &str) -> Option<&'static str> {
+        let Topology { ledger, subjects, .. } = &*self.topology;
         if subjects.parse_request_key("res", subject).is_some() {
-            return Some((outcomes, "outcomes", MESSAGES_TRIMMED));
+            Some("outcomes")
+        } else if subjects.parse_dead(subject).is_some() {
+            Some("parked messages")
+        } else {
+            ledger.as_ref().filter(|_| subjects.is_ledger(subject)).map(|_| "entries of the ledger")
         }
-        if subjects.parse_dead(subject).is_some() {
-            return Some((dead, "parked messages", LETTERS_TRIMMED));
+    }
+
+    /// Drops the oldest of the stream of `subject`; says whether there was something to drop.
+    async fn make_room(&self, subject: &str) -> Result<bool, broker::Error> {
+        let Topology { outcomes, ledger, subjects, .. } = &*self.topology;
+        let stream = match ledger {
+            _ if subjects.parse_dead(subject).is_some() => return self.drop_letters().await,
+            Some(ledger) if subjects.is_ledger(subject) => ledger,
+            _ => outcomes,
+        };
+        self.broker.trim(stream, MESSAGES_TRIMMED).await.map(|()| true)
+    }
+
+    /// Drops the oldest letters of the classifier: requests that nobody could use, and that have ended. All others, callbacks
+    /// above all, wait to be run again.
+    async fn drop_letters(&self) -> Result<bool, broker::Error> {
+        let Topology { dead, subjects, .. } = &*self.topology;
+        let pattern = subjects.dead_of(Some(ENTRANCE), "*");
+        for dropped in 0..LETTERS_DROPPED {
+            let Some(oldest) = self.broker.first_since(dead, &pattern, Timestamp::UNIX_EPOCH).await? else {
+                return Ok(dropped > 0);
+            };
+            match self.broker.remove(dead, oldest).await {
+                // Another engine wants room as well.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
-        let ledger = ledger.as_deref().filter(|_| subjects.is_ledger(subject))?;
-        Some((ledger, "entries of the ledger", MESSAGES_TRIMMED))
+        Ok(true)
     }
 
     /// Says how large a message is that is larger than what the broker takes.
