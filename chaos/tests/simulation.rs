@@ -18,7 +18,7 @@ const LOG_ENTRIES_MAX: usize = 1_000_000;
 /// Set where this program runs as a child, and only tells the digest of these runs.
 const CHILD: &str = "DYNODE_TEST_SIMULATION_CHILD";
 /// Scenarios that have failed once, made small.
-const KEPT: [(&str, &str); 15] = [
+const KEPT: [(&str, &str); 16] = [
     (
         "conflict-when-all-has-been-forgotten",
         include_str!("../seeds/conflict-when-all-has-been-forgotten.json"),
@@ -42,6 +42,10 @@ const KEPT: [(&str, &str); 15] = [
     ("given-up-before-it-was-work", include_str!("../seeds/given-up-before-it-was-work.json")),
     ("given-up-under-one-number", include_str!("../seeds/given-up-under-one-number.json")),
     ("handed-back-where-there-is-no-room", include_str!("../seeds/handed-back-where-there-is-no-room.json")),
+    (
+        "parked-callback-when-there-is-no-room",
+        include_str!("../seeds/parked-callback-when-there-is-no-room.json"),
+    ),
     ("tried-again-at-a-new-consumer", include_str!("../seeds/tried-again-at-a-new-consumer.json")),
 ];
 
