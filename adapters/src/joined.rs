@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use crate::{Error, Progress, Progressed};
 
 /// The text of one joined piece, in bytes: readers count frames, so a frame stays small.
-const BYTES_MAX: usize = 16 << 10;
-/// What else it lists, such as the likelihood of each token, some kilobytes where many are asked for.
-const LISTED_MAX: usize = 64;
+const BYTES_MAX: usize = 4 << 10;
+/// What else it lists, such as the likelihood of each token, some kilobytes each if many are asked for.
+const LISTED_MAX: usize = 16;
 /// A piece that comes so soon after another has left may be one of several; and none is held for longer.
 const BURST: Duration = Duration::from_millis(5);
 
@@ -54,9 +54,7 @@ impl Stream for Joined {
                     this.begun = Some((next, Instant::now()));
                     has_grown = true;
                 }
-                (Poll::Ready(Some(Ok(Progress::Delta(next)))), Some((whole, _)))
-                    if next.choice == whole.choice =>
-                {
+                (Poll::Ready(Some(Ok(Progress::Delta(next)))), Some((whole, _))) if whole.takes(&next) => {
                     whole.append(next);
                     has_grown = true;
                 }

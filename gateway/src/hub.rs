@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::{app::App, frame::Frame, sessions::Sessions, waiting::Ticket};
 
-/// The frames that wait for one reader: a long burst of deltas, in less than 100 KiB.
+/// The frames that wait for one reader: a long burst of deltas, 100 KiB of single tokens, 1 MiB of joined ones.
 const READER_FRAMES_MAX: usize = 256;
 /// The events that wait for one watcher of everything.
 const WATCHER_EVENTS_MAX: usize = 4_096;

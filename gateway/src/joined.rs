@@ -58,7 +58,7 @@ impl Joined {
             None => self.first.event()?,
         };
         let EventBody::ChatDelta(delta) = &mut whole.body else { return Ok(false) };
-        let joins = is_open(delta) && delta.choice == piece.choice;
+        let joins = is_open(delta) && delta.takes(&piece);
         if joins {
             delta.first_seq.get_or_insert(self.first.head.seq);
             delta.append(piece);

@@ -223,6 +223,20 @@ impl ChatDelta {
         self.stop_sequence = next.stop_sequence.or(self.stop_sequence.take());
     }
 
+    /// Whether `next` may be appended: it is of the same choice, and shows nothing that belongs before what this one shows. Of
+    /// one piece a reader shows the reasoning first, then text, then tool calls.
+    pub fn takes(&self, next: &Self) -> bool {
+        let last = self.shows().iter().rposition(|shows| *shows);
+        let first = next.shows().iter().position(|shows| *shows);
+        self.choice == next.choice && last.zip(first).is_none_or(|(last, first)| last <= first)
+    }
+
+    /// Whether there is reasoning, text and a tool call in it.
+    const fn shows(&self) -> [bool; 3] {
+        let has_text = !self.delta.is_empty() || !self.refusal.is_empty();
+        [!self.reasoning.is_empty(), has_text, !self.tool_calls.is_empty()]
+    }
+
     /// Whether it brings nothing to show.
     pub fn is_empty(&self) -> bool {
         self.delta.is_empty()
@@ -396,6 +410,23 @@ mod tests {
         joined.append(piece(other.clone()));
         joined.append(piece(call(None, " ")));
         assert_eq!(joined.tool_calls, [call(Some("c1"), "{\"a\":1}"), other, call(None, " ")]);
+    }
+
+    #[test]
+    fn a_piece_is_appended_where_the_order_stays() {
+        let text = ChatDelta::text("a");
+        let reasoning = ChatDelta { reasoning: "b".into(), ..ChatDelta::default() };
+        let tool = ChatDelta { tool_calls: vec![call(None, "{")], ..ChatDelta::default() };
+        for (piece, takes) in
+            [(&reasoning, [true, true, true]), (&text, [false, true, true]), (&tool, [false, false, true])]
+        {
+            assert_eq!([&reasoning, &text, &tool].map(|next| piece.takes(next)), takes, "{piece:?}");
+            assert!(
+                piece.takes(&ChatDelta::default()) && ChatDelta::default().takes(piece),
+                "nothing is anywhere"
+            );
+        }
+        assert!(!text.takes(&ChatDelta { choice: 1, ..text.clone() }));
     }
 
     #[test]
