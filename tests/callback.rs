@@ -210,7 +210,8 @@ async fn a_callback_never_reaches_a_private_network_that_was_not_allowed() {
     let bus = async_nats::connect(server.url()).await.unwrap();
     let mut parked = bus.subscribe("dynode.dead.>").await.unwrap();
     bus.flush().await.unwrap();
-    let dynode = Launch::on(&Broker::Servers(server.url())).start().await;
+    let launch = Launch::on(&Broker::Servers(server.url())).file("[callbacks]\nattempts_max = 1");
+    let dynode = launch.start().await;
     let payload = json!({"model": "sim-embed", "input": "x"});
     let request = |id: &str, hook: String| {
         let callback = json!({"url": hook, "secret": SECRET});

@@ -140,13 +140,6 @@ fn agreements(config: &Config) -> Result<(), Fault> {
         let why = format!("must be less than engine.pause_wait_ms ({})", engine.pause_wait_ms);
         return Err(Fault::new("engine.resume_wait_ms", why));
     }
-    if config.gateway.resume_wait_ms <= engine.lease_ms {
-        let why = format!(
-            "must be more than engine.lease_ms ({}): only then has a worker taken up what another one had",
-            engine.lease_ms
-        );
-        return Err(Fault::new("gateway.resume_wait_ms", why));
-    }
     if streams.duplicate_window_seconds.saturating_mul(1_000) <= engine.lease_ms {
         let why = format!(
             "{} s is not longer than engine.lease_ms ({}): work that is handed on twice would run twice",

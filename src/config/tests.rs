@@ -158,10 +158,6 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
             "dynode.toml:2:1: engine.resume_wait_ms: must be less than engine.pause_wait_ms",
         ),
         (
-            "[gateway]\nresume_wait_ms = 20000",
-            "dynode.toml:2:1: gateway.resume_wait_ms: must be more than engine.lease_ms",
-        ),
-        (
             "broker = \"memory\"\nworkers = 2",
             "dynode.toml:2:1: workers: worker processes cannot reach a broker in the memory",
         ),

@@ -2,7 +2,10 @@ use super::*;
 use crate::history::markers;
 
 fn target() -> Target {
-    Target { url: "http://hooks.test".into(), secret: schemas::Secret::new("whsec_AAAA") }
+    Target {
+        url: "http://hooks.test".into(),
+        secret: schemas::Secret::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn summary() -> Value {
     json!({
         "sequence": 7, "parked_at": "2026-11-28T00:00:00Z", "stage": "delivery", "tenant": "default", "id": "req-123",
         "code": "provider_unavailable", "message": "the receiver did not answer", "subject": "dynode.cb.default.req-123",
-        "deliveries": 8, "bytes": 512,
+        "deliveries": 8, "bytes": 512, "missing_bytes": 0,
     })
 }
 
