@@ -1,19 +1,19 @@
-//! What the start tells a person: a few plain lines, made of facts alone.
+//! Writes the start banner for people: a few plain lines of facts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What the banner tells.
+/// What the banner says.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     /// The version of Dynode.
     pub(crate) version: &'static str,
-    /// What the broker is, in a few words.
+    /// The broker, in a few words.
     pub(crate) broker: String,
     /// What the broker survives, in one plain sentence.
     pub(crate) survives: String,
-    /// Everybody may come in: there are no keys.
+    /// There are no keys, so everybody may come in.
     pub(crate) is_open: bool,
-    /// Where it is reached.
+    /// The bound addresses.
     pub(crate) doors: Doors,
     /// Every provider and its models.
     pub(crate) providers: Vec<(String, Vec<String>)>,
@@ -26,9 +26,9 @@ pub(crate) struct Facts {
 pub(crate) struct Doors {
     /// Where clients connect.
     pub(crate) listen: SocketAddr,
-    /// Where operators connect, where that is an address of their own.
+    /// Where operators connect, if they have an address of their own.
     pub(crate) manage: Option<SocketAddr>,
-    /// They speak TLS, but for operators on this machine.
+    /// They speak TLS, but the operators' address not on loopback.
     pub(crate) is_tls: bool,
 }
 
@@ -79,7 +79,7 @@ fn keys(facts: &Facts) -> &'static str {
     }
 }
 
-/// An address that can be connected to: a socket bound to every address is reached by loopback.
+/// An address to connect to: for a socket bound to every address, loopback.
 fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

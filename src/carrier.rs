@@ -1,4 +1,4 @@
-//! Which broker carries the messages of this process: chosen by the configuration, opened here, closed here.
+//! Opens and closes the broker that carries this process's messages, as the configuration chooses.
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,14 +14,14 @@ use tracing::{info, warn};
 
 use crate::config::{BrokerChoice, Config};
 
-/// One try to reach servers that are not ours, so that a wait is told soon.
+/// The timeout of one attempt to reach external servers; short, so that a wait is logged soon.
 const TRY_MAX: Duration = Duration::from_secs(2);
-/// Between two tries.
+/// Between two attempts.
 const TRY_PAUSE: Duration = Duration::from_secs(1);
-/// How often a wait is told again: seldom, since nothing is new.
+/// How often a wait is logged again: seldom, since nothing is new.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// An open broker, and the server behind it where that is ours.
+/// An open broker, and its server if we started it.
 #[derive(Debug)]
 pub(crate) struct Carrier {
     /// The broker.
@@ -31,8 +31,8 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    /// Opens what the configuration chooses. Servers that are not ours are waited for without end, since whoever starts
-    /// them may do so after us; those that are there and refuse us are an error.
+    /// Opens the broker that the configuration chooses. Waits without limit for external servers, which may start after
+    /// us; a server that answers but refuses us is an error.
     pub(crate) async fn open(config: &Config, seams: &Seams) -> Result<Self, Error> {
         match (&config.broker, managed::find(named(config).as_deref())) {
             (BrokerChoice::Servers(url), _) => {
@@ -68,17 +68,17 @@ impl Carrier {
         }
     }
 
-    /// Makes sure of the streams; waits where the broker goes away meanwhile, or has no leader yet.
+    /// Ensures the streams; waits if the broker goes away meanwhile or has no leader yet.
     pub(crate) async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error> {
         until_there(|| self.broker.ensure(streams)).await
     }
 
-    /// Where another process finds the broker; none where no other can.
+    /// Where another process can reach the broker; none if no other process can.
     pub(crate) const fn url(&self) -> Option<&Secret> {
         self.url.as_ref()
     }
 
-    /// Sends what is buffered, and stops the server where it is ours.
+    /// Sends what is buffered, and stops the server if we started it.
     pub(crate) async fn close(self) {
         self.broker.close().await;
         if let Some(server) = self.server {
@@ -88,7 +88,7 @@ impl Carrier {
     }
 }
 
-/// Tries until it succeeds, or fails for another reason than that nobody is there; such a reason would not pass.
+/// Retries until it succeeds, or fails with anything but an absent broker: waiting would not help then.
 async fn until_there<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -112,7 +112,7 @@ where
     }
 }
 
-/// The program that the configuration names, if it names one.
+/// The nats-server that the configuration names, if it names one.
 fn named(config: &Config) -> Option<PathBuf> {
     (!config.nats_server.as_os_str().is_empty()).then(|| config.nats_server.clone())
 }

@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and nothing about what it does.
+//! The command line: which commands and flags exist, not what they do.
 
 mod bench;
 mod callbacks;
@@ -31,100 +31,101 @@ pub(crate) use self::{
     top::TopArgs,
 };
 
-/// What a command without `--url` talks to: the default of `listen`.
+/// The server that commands use without `--url`: the default of `listen`.
 const URL: &str = "http://127.0.0.1:8321";
 
-/// A self-hosted execution engine for AI work, carried by NATS JetStream.
+/// A self-hosted execution engine for AI work on NATS JetStream
 #[derive(Debug, Parser)]
 #[command(name = "dynode", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
-    /// What to do; `up` where nothing is said.
+    /// The command; `up` if omitted
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) up: UpArgs,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the engine (the default)
     Up(UpArgs),
-    /// Send a request and show its answer as it comes
+    /// Send a request and show the answer as it arrives
     Send(SendArgs),
-    /// Talk with a model, turn by turn
+    /// Chat with a model, turn by turn
     Chat(ChatArgs),
     /// Show the events of a running server as they happen
     Watch(WatchArgs),
-    /// Show what waits and runs in each pool of a running server
+    /// Show what is queued and running in each pool of a running server
     Top(TopArgs),
-    /// Tell what a request would cost, without sending it
+    /// Estimate what a request would cost, without sending it
     Estimate(EstimateArgs),
-    /// Sum what requests have used and cost
+    /// Sum the usage and the cost of requests
     Cost(CostArgs),
-    /// See what was parked, run it again, or drop it
+    /// List, show, replay or drop parked messages
     #[command(subcommand)]
     Dead(DeadCommand),
-    /// See which targets take no callbacks, and send to them again or no more
+    /// List callback targets that fail, and enable or disable targets
     #[command(subcommand)]
     Callbacks(CallbacksCommand),
-    /// Say who may come in: make, list, revoke and rotate API keys
+    /// Create, list, revoke and rotate API keys
     #[command(subcommand)]
     Key(KeyCommand),
     /// Print the JSON Schemas of the contract
     Schema(SchemaArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
-    /// Print the default configuration with its comments, or check one
+    /// Print the default configuration with its comments, or check a configuration
     Config(ConfigArgs),
-    /// Print accounts and users for a NATS server, so that no tenant reaches another
+    /// Print NATS accounts and users that keep the tenants apart
     NatsAuth(NatsAuthArgs),
     /// Try a provider file
     #[command(subcommand)]
     Provider(ProviderCommand),
-    /// Ask the same through every handle (WebSocket, HTTP, the bus), and tell what differs
+    /// Send the same requests through every handle (WebSocket, HTTP, the bus) and report differences
     Parity(ParityArgs),
     /// Measure what requests cost and how long they take, here or at any OpenAI-compatible server
     Bench(BenchArgs),
-    /// Prove the guarantees: providers and failures on demand
+    /// Test the guarantees, with providers and failures on demand
     #[command(subcommand)]
     Chaos(ChaosCommand),
-    /// Started by `up --workers`, and by nobody else
+    /// Started by `up --workers` only
     #[command(hide = true)]
     Worker(WorkerArgs),
 }
 
-/// `dynode up`. Values are checked with the configuration, so that a wrong one is told alike wherever it stands.
+/// `dynode up`. The configuration checks the values: errors read alike from any source.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     /// Where clients connect, such as 127.0.0.1:8321
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<String>,
-    /// What carries the messages: auto, memory, managed, or nats://HOST:PORT
+    /// The broker: auto, memory, managed, or nats://HOST:PORT
     #[arg(long)]
     pub(crate) broker: Option<String>,
     /// Where a managed broker keeps its files
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
-    /// The configuration file, or `everything`: each provider whose key is set [default: dynode.toml, where it exists]
+    /// The configuration file, or `everything`: each provider whose key is set
+    /// [default: dynode.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The nats-server that a managed broker starts [default: the one on PATH]
     #[arg(long, value_name = "PATH")]
     pub(crate) nats_server: Option<String>,
-    /// How many processes beside this one do the work; with 0 this one does [default: 0]
+    /// How many worker processes do the work; with 0 this process does it [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<String>,
-    /// Let everybody in where there are no API keys, also from other machines
+    /// Let everybody in if there are no API keys, also from other machines
     #[arg(long)]
     pub(crate) without_keys: bool,
-    /// How log lines look: text or json
+    /// The format of log lines: text or json
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
 }
 
 impl UpArgs {
-    /// The flags that were given: the flag, its key, its value.
+    /// The flags that were given, each with its key and value.
     pub(crate) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
         let all = [
             ("--listen", "listen", &self.listen),
@@ -147,37 +148,37 @@ pub(crate) struct SendArgs {
     pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) question: QuestionArgs,
-    /// The id of the request; one that was sent before shows that request again [default: a new one]
+    /// The id of the request; an id that was sent before shows that request again [default: a new one]
     #[arg(long)]
     pub(crate) id: Option<RequestId>,
-    /// When the answer is no longer wanted
+    /// After how long the answer is no longer wanted
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) deadline: u64,
-    /// Print every event as it came, one JSON object a line
+    /// Print every event as it arrives, one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Print only the finished answer: for scripts, since a started answer may begin anew after a crash
+    /// Print only the finished answer: for scripts, since an answer may restart after a crash
     #[arg(long)]
     pub(crate) no_stream: bool,
-    /// Tell model, usage and time even where standard error is no terminal
+    /// Report model, usage and time even if standard error is not a terminal
     #[arg(long, short)]
     pub(crate) verbose: bool,
 }
 
-/// What is asked, of `dynode send` and `dynode estimate`.
+/// What `dynode send` and `dynode estimate` ask.
 #[derive(Debug, Args)]
 pub(crate) struct QuestionArgs {
-    /// The model [default: sim-chat, sim-embed, sim-image or sim-speech, by the action]
+    /// The model [default: sim-chat, sim-embed, sim-image or sim-speech, depending on the action]
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// What is asked for
+    /// The action
     #[arg(long, default_value_t = Action::ChatCompletion)]
     pub(crate) action: Action,
-    /// The payload as JSON from a file, or - for standard input, in place of TEXT
+    /// Read the payload as JSON from a file, or from standard input with -, in place of TEXT
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub(crate) payload: Option<PathBuf>,
-    /// What to say; - or nothing reads standard input
+    /// The text to send; - or no text reads standard input
     #[arg(value_name = "TEXT")]
     pub(crate) text: Vec<String>,
 }
@@ -187,7 +188,7 @@ pub(crate) struct QuestionArgs {
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Print every event as it came, one JSON object a line
+    /// Print every event as it arrives, one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -195,13 +196,13 @@ pub(crate) struct WatchArgs {
 /// `dynode dead`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadCommand {
-    /// One line for each parked message, oldest first
+    /// List the parked messages, one line each, oldest first
     List(DeadListArgs),
-    /// All of it: where it came from, why it was parked, its body
+    /// Show all of a parked message: its origin, why it was parked, its body
     Show(DeadShowArgs),
-    /// Publish it again, and remove it once that is stored
+    /// Publish a parked message again, and remove it once that is stored
     Replay(DeadReplayArgs),
-    /// Remove it
+    /// Remove a parked message
     Drop(DeadSelection),
 }
 
@@ -210,16 +211,16 @@ pub(crate) enum DeadCommand {
 pub(crate) struct DeadListArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Only what this stage parked: classifier, delivery, or the name of a provider
+    /// Only messages parked by this stage: classifier, delivery, or the name of a provider
     #[arg(long, value_parser = stage)]
     pub(crate) stage: Option<String>,
-    /// Only those after this one
+    /// Only messages after this one
     #[arg(long, value_name = "SEQUENCE")]
     pub(crate) after: Option<u64>,
-    /// At most so many [default: all]
+    /// At most this many [default: all]
     #[arg(long, value_name = "COUNT")]
     pub(crate) limit: Option<usize>,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -229,10 +230,10 @@ pub(crate) struct DeadListArgs {
 pub(crate) struct DeadShowArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Which, as `list` tells
+    /// Sequence numbers, as `list` shows them
     #[arg(value_name = "SEQUENCE", required = true)]
     pub(crate) sequences: Vec<u64>,
 }
@@ -240,25 +241,26 @@ pub(crate) struct DeadShowArgs {
 /// `dynode dead replay`.
 #[derive(Debug, Args)]
 pub(crate) struct DeadReplayArgs {
-    /// Run requests under a new id even where their own is free; where it has an outcome, a new one is made anyway
+    /// Run requests under a new id even if their own is free;
+    /// a request that has an outcome always gets a new id
     #[arg(long)]
     pub(crate) new_id: bool,
     #[command(flatten)]
     pub(crate) selection: DeadSelection,
 }
 
-/// What `dynode dead replay` and `drop` act on.
+/// The messages that `dynode dead replay` and `drop` act on.
 #[derive(Debug, Args)]
 pub(crate) struct DeadSelection {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Everything that is parked, or all of one stage
+    /// All parked messages, or all of one stage
     #[arg(long, conflicts_with = "sequences")]
     pub(crate) all: bool,
-    /// Only what this stage parked
+    /// Only messages parked by this stage
     #[arg(long, requires = "all", value_parser = stage)]
     pub(crate) stage: Option<String>,
-    /// Which, as `list` tells
+    /// Sequence numbers, as `list` shows them
     #[arg(value_name = "SEQUENCE", required_unless_present = "all")]
     pub(crate) sequences: Vec<u64>,
 }
@@ -277,19 +279,19 @@ pub(crate) struct SchemaArgs {
 /// `dynode config`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
-    /// Check a file, or without one what a start here would read
+    /// Check this file, or without FILE what a start here would read
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[expect(clippy::option_option, reason = "clap: not given, given alone, given with a file")]
     pub(crate) check: Option<Option<PathBuf>>,
 }
 
-/// `dynode worker`: what a process list should show; the settings come on standard input.
+/// `dynode worker`: only what a process list should show; the settings come on standard input.
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
-    /// Its place among the workers, from 1
+    /// The number of its slot, from 1
     #[arg(long)]
     pub(crate) slot: u32,
-    /// The name by which its heartbeats are known
+    /// The node name in its heartbeats
     #[arg(long)]
     pub(crate) node: String,
 }

@@ -1,4 +1,4 @@
-//! The commands beside `up`: one file each.
+//! The commands other than `up`: one file each.
 
 use std::io::{self, Write};
 
@@ -24,7 +24,7 @@ mod table;
 pub(crate) mod top;
 pub(crate) mod watch;
 
-/// Tells a person what is wrong. Where standard error is gone there is nobody to tell.
+/// Tells a person what is wrong. Ignores a write error: without standard error there is nobody to tell.
 pub(crate) fn complain(what: &str) {
     let _ = writeln!(io::stderr(), "dynode: {what}");
 }

@@ -1,7 +1,7 @@
-//! The configuration: read at the start, from four layers, each over the one before: the defaults, the files, the
-//! environment, the flags. A wrong key or value stops the start and is shown with the place where it stands.
+//! Reads the configuration at the start from four layers, each over the one before: the defaults, the files, the
+//! environment, the flags. A wrong key or value stops the start; the error shows where it stands.
 //!
-//! Defaults stand in `default.toml` and nowhere else; the types here have none.
+//! The defaults are in `default.toml` only; the types here have none.
 
 use std::{
     collections::BTreeMap,
@@ -34,11 +34,11 @@ pub(crate) use sections::{Assets, BrokerChoice, Classifier, Ledger, LogFormat, S
 use crate::watchdog::WatchdogConfig;
 use layer::Layers;
 
-/// The default configuration, with a comment on every key: its own reference.
+/// The default configuration; its comments are the reference for every key.
 pub(crate) const DEFAULT: &str = include_str!("../config/default.toml");
-/// Every provider and the default waterfall of each action, for whoever names `everything` as the file.
+/// Every provider and the default waterfall of each action, for those who name `everything` as the file.
 pub(crate) const EVERYTHING: &str = include_str!("../config/everything.toml");
-/// The file that is read where none is named, if it is there.
+/// The file that is read if none is named and it exists.
 const FILE: &str = "dynode.toml";
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "DYNODE_CONFIG";
@@ -51,25 +51,25 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     /// Which broker.
     pub(crate) broker: BrokerChoice,
-    /// Who we are to servers that run already: a file; empty is whoever the URL says.
+    /// The file with our credentials for external servers; empty uses those in the URL.
     pub(crate) nats_credentials: PathBuf,
-    /// The same for worker processes; empty is as this process.
+    /// The same for worker processes; empty uses this process's own.
     pub(crate) nats_worker_credentials: PathBuf,
     /// The `nats-server` to start; empty means the one on PATH.
     pub(crate) nats_server: PathBuf,
     /// The port of a managed broker; 0 takes a free one.
     pub(crate) nats_port: u16,
-    /// How often a managed broker writes its files through to the disk; 0 is before each acknowledgement.
+    /// How often a managed broker syncs its files to disk; 0 syncs before each acknowledgement.
     pub(crate) nats_sync_ms: u64,
     /// Where a managed broker keeps its files.
     pub(crate) data_dir: PathBuf,
-    /// How many processes beside this one do the work; 0 means that this one does.
+    /// How many worker processes do the work; with 0 this process does it.
     pub(crate) workers: u32,
     /// The first token of every subject.
     pub(crate) prefix: String,
-    /// Which log lines are written.
+    /// The filter for log lines.
     pub(crate) log: String,
-    /// How they look.
+    /// The format of log lines.
     pub(crate) log_format: LogFormat,
     /// `[gateway]`.
     pub(crate) gateway: gateway::Config,
@@ -93,7 +93,7 @@ pub(crate) struct Config {
     /// `[[budgets]]`.
     #[serde(default)]
     pub(crate) budgets: Vec<actors::BudgetConfig>,
-    /// Whether everybody may come in where there are no keys, also from other machines.
+    /// Whether everybody may come in if there are no keys, also from other machines.
     pub(crate) without_keys: bool,
     /// `[tenants.NAME]`.
     #[serde(default)]
@@ -110,29 +110,29 @@ pub(crate) struct Config {
     pub(crate) telemetry: TelemetryConfig,
 }
 
-/// The configuration, and where each setting came from for whoever finds one wrong later.
+/// The configuration, and where each setting came from, for errors found later.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     /// The settings.
     pub(crate) config: Config,
-    /// The providers that they name, ready to be called.
+    /// Their providers, ready to be called.
     pub(crate) registry: Arc<Registry>,
     /// The settings again, for worker processes.
     pub(crate) resolved: Resolved,
-    /// Where each came from.
+    /// Where each setting came from.
     pub(crate) origins: Origins,
     /// The files that were read, the lowest layer first.
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Where settings are looked for, above the defaults.
+/// The sources of settings above the defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
     /// The file that `--config` names.
     pub(crate) file: Option<PathBuf>,
     /// The environment.
     pub(crate) variables: BTreeMap<String, String>,
-    /// Flags that were given: the flag, its key, its value.
+    /// The flags that were given, each with its key and value.
     pub(crate) flags: Vec<(&'static str, &'static str, String)>,
 }
 
@@ -173,7 +173,7 @@ impl Sources {
 }
 
 impl Loaded {
-    /// Makes the settings anew of what they were resolved to, after that was changed.
+    /// Rebuilds the settings from `resolved` after a change to it.
     pub(crate) fn reread(&mut self) -> Result<(), Error> {
         let settings = Value::Table(self.resolved.0.clone());
         let read = serde_path_to_error::deserialize(settings);
@@ -186,13 +186,13 @@ impl Loaded {
 }
 
 impl Config {
-    /// Leaves out the providers whose keys are missing and need not be there, and the steps that they would serve.
+    /// Drops the providers whose keys are missing but optional, and the steps that they would serve.
     pub(crate) fn settle(&mut self, registry: &Registry) {
         self.providers.retain(|name, _| !registry.left_out().contains_key(name));
         self.waterfalls = self.waterfalls.settled(registry);
     }
 
-    /// To whom tenants belong.
+    /// The parents of each tenant.
     pub(crate) fn parents(&self) -> BTreeMap<Tenant, Parents> {
         self.tenants.iter().map(|(name, tenant)| (name.clone(), tenant.parents())).collect()
     }
@@ -212,7 +212,7 @@ impl Config {
     }
 }
 
-/// Takes out the providers that a layer has set to `false`: the way to be rid of one that a lower layer brings.
+/// Removes the providers that a layer has set to `false`, which is how to drop one from a lower layer.
 fn drop_providers(table: &mut toml::Table) {
     if let Some(Value::Table(providers)) = table.get_mut("providers") {
         providers
@@ -220,11 +220,11 @@ fn drop_providers(table: &mut toml::Table) {
     }
 }
 
-/// Gives the gateway its copy of `listen`, which stands at the top since everybody looks for it there.
+/// Gives the gateway its copy of `listen`, which is at the top because everybody looks for it there.
 fn lend_listen(layers: &mut Layers) -> Result<(), Error> {
     let Some(listen) = layers.table.get("listen").cloned() else { return Ok(()) };
     if !listen.is_str() {
-        // Told here: the gateway's copy stands in no file that could be blamed for it.
+        // Checked here: the gateway's copy is in no file that the error could name.
         return Err(layers.origins.blame("listen", "expected a string, such as \"127.0.0.1:8321\""));
     }
     if let Some(Value::Table(gateway)) = layers.table.get_mut("gateway")
@@ -235,8 +235,8 @@ fn lend_listen(layers: &mut Layers) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads the merged table. Values of variables are strings at first; one that is refused is read again as TOML, so that
-/// the key decides what `8` means, and a key that wants a string is never shown a number.
+/// Reads the merged table. Values of variables start as strings; a refused one is read again as TOML, so that the key
+/// decides what `8` means, and a key that wants a string never gets a number.
 fn read(layers: &mut Layers) -> Result<Config, Error> {
     loop {
         let merged = Value::Table(layers.table.clone());

@@ -1,5 +1,5 @@
-//! What doors refuse for what it would cost: what no model does for the most that a request may cost, and what a budget will not
-//! allow. The exact stop is where a call starts; this only spares the way there.
+//! The cost check of the doors: refuses a request if no model can serve it within its `max_cost_usd`, or if a budget
+//! does not allow it. The exact check happens when a call starts; this one only rejects early.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use futures_util::{FutureExt, future::ready};
 use gateway::CostCheck;
 use schemas::{Request, Tenant};
 
-/// Checks by the prices that `planner` knows and by what `remaining` knows to be left.
+/// Checks against the prices that `planner` knows and the budgets that `remaining` tracks.
 pub(crate) fn check(planner: Planner, remaining: Arc<Remaining>) -> CostCheck {
     Arc::new(move |tenant: &Tenant, request: &Request| {
         let is_bounded = remaining.is_bounded(tenant, request.sent_by.as_ref());

@@ -1,5 +1,5 @@
-//! Where the work is done: by actors in this process, or by processes beside it. One handle for both, so that the life of
-//! the program reads the same.
+//! Runs the engine: as actors in this process or as worker processes beside it. One handle covers both, so that
+//! the rest of the program treats them alike.
 
 use std::{
     env,
@@ -23,11 +23,11 @@ use crate::{
     telemetry::{self, RenderMetrics},
 };
 
-/// How much longer than `engine.drain_ms` a worker process may take to end: it hands back what did not finish, which may
-/// take five seconds, and closes its connection, which may take three.
+/// How much longer than `engine.drain_ms` a worker process may take to end: up to five seconds to hand back unfinished
+/// work, and up to three to close its connection.
 const DRAIN_GRACE: Duration = Duration::from_secs(8);
 
-/// What an engine stands on besides its broker: the same here and in a worker process.
+/// What an engine needs besides its broker: the same here and in a worker process.
 #[derive(Debug, Clone)]
 pub(crate) struct Ground {
     /// The providers.
@@ -38,7 +38,7 @@ pub(crate) struct Ground {
     pub(crate) seams: Seams,
 }
 
-/// Makes the Prometheus text of this process and of its worker processes.
+/// Renders the Prometheus text of this process and of its worker processes.
 type AllMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
 /// A running engine.
@@ -46,25 +46,25 @@ type AllMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 pub(crate) enum Engine {
     /// In this process.
     Here {
-        /// The one that takes new work.
+        /// The system that takes new work.
         system: Box<System>,
-        /// Those whose place it took, until they have finished.
+        /// The systems that it replaced, until they have finished.
         retiring: JoinSet<()>,
-        /// Cancelled when they must come to an end.
+        /// Cancelled when the replaced systems must end.
         hurry: CancellationToken,
-        /// What the workers of all of them are at.
+        /// The vitals of all of them.
         vitals: Watched,
     },
     /// In worker processes.
     Beside(Fleet),
 }
 
-/// What the workers of every engine in this process are at, as long as it lives.
+/// The vitals of every engine in this process, for as long as the engine lives.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watched(Arc<Mutex<Vec<Weak<Vitals>>>>);
 
 impl Watched {
-    /// Watches one more.
+    /// Watches one more engine.
     pub(crate) fn add(&self, vitals: &Arc<Vitals>) {
         let mut all = self.0.lock();
         all.retain(|vitals| vitals.strong_count() > 0);
@@ -76,7 +76,7 @@ impl Watched {
         self.all().iter().map(|vitals| vitals.stuck(grace)).sum()
     }
 
-    /// What a person must look at.
+    /// What needs a person's attention.
     pub(crate) fn alarms(&self) -> Vec<String> {
         self.all().iter().flat_map(|vitals| vitals.alarms()).collect()
     }
@@ -87,14 +87,14 @@ impl Watched {
 }
 
 impl Ground {
-    /// What the configuration describes, with the providers that were made of it.
+    /// The topology of `config`, with the providers made from it.
     pub(crate) fn of(config: &Config, registry: Arc<Registry>) -> Result<Self, InvalidToken> {
         let topology = Topology::new(Subjects::new(&config.prefix)?).within(&config.stream_limits());
         let topology = if config.ledger.keep_days == 0 { topology.without_ledger() } else { topology };
         Ok(Self { registry, topology, seams: Seams::system() })
     }
 
-    /// A name that no other process on the same broker has.
+    /// A node name that no other process on the same broker has.
     pub(crate) fn node(&self) -> String {
         format!("n{:016x}", self.seams.random.next_u64())
     }
@@ -140,7 +140,7 @@ impl Engine {
         Ok(Self::Here { system, retiring: JoinSet::new(), hurry: CancellationToken::new(), vitals })
     }
 
-    /// Goes on by other settings: a new engine takes new work, the one before finishes what it has; worker processes are
+    /// Switches to new settings: a new engine takes new work while the old one finishes its own; worker processes are
     /// replaced one after the other.
     pub(crate) async fn renew(
         &mut self,
@@ -155,9 +155,9 @@ impl Engine {
                 vitals.add(&successor.vitals());
                 let retired = std::mem::replace(system, successor);
                 let (hurry, limit) = (hurry.clone(), Duration::from_millis(config.engine.drain_ms));
-                // If this task died the work of the old engine would be found by the new one when its leases run out.
+                // If this task dies, the new engine gets the old one's work once its leases expire.
                 retiring.spawn(async move {
-                    // Whether all of it finished was logged there.
+                    // `retire` itself logs whether all work finished.
                     let _ = retired.retire(hurry, limit).await;
                 });
                 while retiring.try_join_next().is_some() {}
@@ -167,7 +167,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts worker processes with `settings`, the line that is handed down to each.
+    /// Starts worker processes with `settings`, the line that each of them is handed.
     pub(crate) fn beside(
         config: &Config,
         ground: &Ground,
@@ -190,7 +190,7 @@ impl Engine {
         })))
     }
 
-    /// What the workers of this process are at; those of other processes are watched there.
+    /// The vitals of this process's workers; worker processes watch their own.
     pub(crate) fn vitals(&self) -> Watched {
         match self {
             Self::Here { vitals, .. } => vitals.clone(),
@@ -211,7 +211,7 @@ impl Engine {
         })
     }
 
-    /// How those are who do the work; an engine in this process lives and dies with it.
+    /// The standing of the workers; an in-process engine lives and dies with the process.
     pub(crate) fn standing(&self) -> Arc<dyn Fn() -> Standing + Send + Sync> {
         let (roster, vitals) = (self.roster(), self.vitals());
         Arc::new(move || match &roster {
@@ -227,7 +227,7 @@ impl Engine {
         }
     }
 
-    /// Resolves when the engine has given up, which worker processes never do all at once.
+    /// Resolves when the engine has given up; worker processes never do so all at once.
     pub(crate) async fn failed(&mut self) {
         match self {
             Self::Here { system, .. } => system.failed().await,

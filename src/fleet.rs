@@ -1,14 +1,14 @@
-//! The engine as several processes beside the gateway: each a slot that is kept filled. Knows their lives; knows nothing
-//! of their work, which the broker hands to whoever lives.
+//! Runs the engine as several processes beside the gateway, each in a slot that is kept filled. Manages their lives but
+//! not their work, which the broker gives to any live process.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | [`health`] | pure: is a process well? |
 //! | [`slot`] | pure: what follows a death? |
 //! | [`process`] | one process: start, end |
-//! | [`report`] | what one process tells when it is asked |
+//! | [`report`] | how one process reports its metrics when asked |
 //! | [`roster`] | who fills which slot now, for probes and metrics |
-//! | [`keeper`] | the task that joins them, one a slot |
+//! | [`keeper`] | the task that joins them, one per slot |
 //! | [`meters`] | what is counted |
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -32,22 +32,22 @@ use keeper::Keeper;
 use meters::Meters;
 use roster::Roster;
 
-/// What a fleet is made of.
+/// The parts of a fleet.
 #[derive(Debug)]
 pub(crate) struct Parts {
     /// How many processes.
     pub(crate) workers: u32,
-    /// The program that is started, usually this one.
+    /// The program to start, usually this one.
     pub(crate) program: PathBuf,
-    /// The name of this node, of which each process has its own made.
+    /// The name of this node, from which the name of each process is made.
     pub(crate) node: String,
-    /// The settings that are handed down, one line.
+    /// The settings to hand down, as one line.
     pub(crate) settings: Secret,
-    /// Where heartbeats are heard.
+    /// Where heartbeats are received.
     pub(crate) broker: Arc<dyn Broker>,
-    /// The name of their subject.
+    /// Names the subjects of heartbeats.
     pub(crate) subjects: Subjects,
-    /// When a process is ended.
+    /// When to end a process.
     pub(crate) limits: Limits,
     /// How long a process may take to drain.
     pub(crate) drain_max: Duration,
@@ -55,7 +55,7 @@ pub(crate) struct Parts {
     pub(crate) seams: Seams,
 }
 
-/// One at a time is replaced, so that the others go on.
+/// Replace one process at a time; the others keep working.
 const TURNS: usize = 1;
 
 /// Running worker processes. Dropping it kills them.
@@ -64,7 +64,7 @@ pub(crate) struct Fleet {
     roster: Arc<Roster>,
     stop: CancellationToken,
     settings: watch::Sender<Secret>,
-    // The death of one, a fault of this program, would leave its slot empty; the others go on.
+    // If a keeper dies, which is a bug, its slot stays empty; the others go on.
     keepers: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -75,12 +75,12 @@ struct Shared {
     meters: Meters,
     roster: Arc<Roster>,
     stop: CancellationToken,
-    /// Whose turn it is to be replaced.
+    /// Held while a process is being replaced.
     turn: Arc<Semaphore>,
 }
 
 impl Fleet {
-    /// Starts every process, and returns before they are ready: work waits for them in its queue.
+    /// Starts every process, and returns before they are ready: their work waits in its queue.
     pub(crate) fn start(parts: Parts) -> Self {
         let stop = CancellationToken::new();
         let workers = parts.workers;
@@ -94,17 +94,17 @@ impl Fleet {
         Self { roster, stop, settings, keepers }
     }
 
-    /// Replaces every process, one after the other, by one with these settings. Returns at once.
+    /// Replaces the processes, one after the other, with ones that have these settings. Returns at once.
     pub(crate) fn renew(&self, settings: Secret) {
         self.settings.send_replace(settings);
     }
 
-    /// Who fills which slot, now and later.
+    /// The state of each slot, kept up to date.
     pub(crate) fn roster(&self) -> Arc<Roster> {
         Arc::clone(&self.roster)
     }
 
-    /// Asks every process to drain, kills those that take too long, and returns when none is left.
+    /// Asks every process to drain, kills those that take too long, and returns when all have ended.
     pub(crate) async fn drain(self) {
         self.stop.cancel();
         for ended in join_all(self.keepers).await {

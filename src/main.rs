@@ -1,4 +1,4 @@
-//! Dynode: a self-hosted execution engine for AI work. From here each command is one step away.
+//! Dynode: a self-hosted execution engine for AI work. Dispatches to the commands.
 
 use std::{
     io::{self, ErrorKind},
@@ -30,15 +30,15 @@ use config::Sources;
 use telemetry::Telemetry;
 use worker::Parent;
 
-/// Many small allocations on many threads are what this program does.
+/// The program makes many small allocations on many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Every TLS client needs a provider; the only failure is that one is there already.
+    // Every TLS client needs a crypto provider; this fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     dispatch(Cli::parse()).unwrap_or_else(|error| {
-        // Whoever closes the pipe, as `head` does, has seen enough.
+        // A reader that closes the pipe, such as `head`, has seen enough.
         if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
             return ExitCode::SUCCESS;
         }
@@ -71,7 +71,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The life of the engine: settings, telemetry, runtime, and back.
+/// Runs the engine: settings, telemetry, runtime, and back.
 fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
     let sources = Sources::of_process(args.config.clone(), args.flags());
     let loaded = match sources.load() {
@@ -87,7 +87,7 @@ fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
     code
 }
 
-/// The life of one of several engines, beside the process that runs `up`.
+/// Runs one of several worker processes beside the process that runs `up`.
 fn worker(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let config = Parent::settings()?;
     let telemetry = Telemetry::init(&config, Some(args.slot))?;

@@ -1,4 +1,4 @@
-//! Hears when the files of the configuration have changed, or when somebody says so by SIGHUP.
+//! Reloads the configuration when its files change or on SIGHUP.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,26 +10,26 @@ use tracing::{info, warn};
 
 use crate::config::{Error, Loaded, Resolved, Sources, Stamp};
 
-/// How often the files are looked at: a glance at a handful of names.
+/// How often the files are checked: only the metadata of a handful of files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What a change takes effect of while the program runs: all that the engine is made of, and who may come in.
+/// The tables that take effect while the program runs: all that the engine is made of, and who may come in.
 const LIVE: [&str; 9] =
     ["providers", "waterfalls", "budgets", "classifier", "callbacks", "engine", "keys", "tenants", "limits"];
-/// What of `[engine]` nevertheless stays as it is: the broker's consumers hold the lease, and whoever ends a process knows
-/// how long it drains.
+/// The exceptions within `[engine]`: the broker's consumers hold the lease, and supervisors rely on how long a process
+/// drains.
 const HELD: [(&str, &str); 2] = [("engine", "lease_ms"), ("engine", "drain_ms")];
 
-/// The configuration that runs, and how the files stood that it was read from.
+/// The running configuration, and the state of the files that it was read from.
 pub(crate) struct Reload {
     sources: Sources,
     running: Resolved,
-    /// As it was at the start.
+    /// The configuration at the start.
     start: Resolved,
     /// Files that settings name, such as those of keys.
     named: Vec<PathBuf>,
-    /// How the files stood that run now.
+    /// The state of the files at the last load.
     stamps: Stamps,
-    /// How they stood when they were last looked at.
+    /// The state of the files at the last check.
     seen: Stamps,
     hangup: unix::Signal,
 }
@@ -41,7 +41,7 @@ struct Stamps {
 }
 
 impl Reload {
-    /// Watches what `loaded` was read from.
+    /// Watches the files that `loaded` was read from.
     pub(crate) fn watch(sources: Sources, loaded: &Loaded) -> std::io::Result<Self> {
         let (running, named) = (loaded.resolved.clone(), loaded.config.files_named());
         let stamps = Stamps { settings: sources.stamp(), named: Stamp::of(named.clone()) };
@@ -49,7 +49,7 @@ impl Reload {
         Ok(Self { sources, start: running.clone(), running, named, seen: stamps.clone(), stamps, hangup })
     }
 
-    /// The next configuration that takes the place of the one that runs. One that is wrong is told and not taken.
+    /// The next configuration to replace the running one. An invalid one is logged and not taken.
     pub(crate) async fn next(&mut self) -> Loaded {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,7 +59,7 @@ impl Reload {
                 _ = looks.tick() => false,
             };
             let stamps = self.look().await;
-            // A file that is being written is left alone until it stays as it is.
+            // A file that is being written is left alone until it no longer changes.
             let is_quiet = std::mem::replace(&mut self.seen, stamps.clone()) == stamps;
             if !forced && (stamps == self.stamps || !is_quiet) {
                 continue;
@@ -80,14 +80,14 @@ impl Reload {
         }
     }
 
-    /// Looks at the files on a thread that may wait for a disk.
+    /// Checks the files on a blocking thread, since the disk may be slow.
     async fn look(&self) -> Stamps {
         let (sources, named) = (self.sources.clone(), self.named.clone());
         let look = move || Stamps { settings: sources.stamp(), named: Stamp::of(named) };
         tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| self.stamps.clone())
     }
 
-    /// `loaded`, but for what stays as it was at the start: what takes effect only then is told.
+    /// `loaded`, with the settings that cannot change now reset to those at the start; logs them.
     fn held(&self, mut loaded: Loaded) -> Result<Loaded, Error> {
         let later = loaded.resolved.hold(&self.start, &LIVE, &HELD);
         if !later.is_empty() {

@@ -1,10 +1,10 @@
-//! Asked to stop: Ctrl-C and SIGTERM.
+//! Listens for Ctrl-C and SIGTERM.
 
 use std::{fmt, io};
 
 use tokio::signal::unix::{self, SignalKind};
 
-/// The two ways in which a process is asked to stop.
+/// The two ways to ask a process to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// Ctrl-C.
@@ -22,8 +22,8 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Hears signals from its making on. Keep it: once a signal has been listened for, it no longer ends the process by
-/// itself, even when this is dropped.
+/// Receives signals from its creation on. Keep it: once listened for, a signal no longer ends the process by itself,
+/// even after this is dropped.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: unix::Signal,
@@ -31,14 +31,14 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen. Must be called within a runtime.
+    /// Starts to listen. Must be called within a runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         let interrupt = unix::signal(SignalKind::interrupt())?;
         let terminate = unix::signal(SignalKind::terminate())?;
         Ok(Self { interrupt, terminate })
     }
 
-    /// Waits for the next one. A second call waits for a second signal: the wish to stop at once.
+    /// Waits for the next signal. A second call waits for a second signal: the wish to stop at once.
     pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,

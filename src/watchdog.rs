@@ -1,8 +1,8 @@
-//! Ends a process that lives and does nothing: its runtime no longer ticks, a task keeps one of its threads, a worker
-//! outlives its own clocks, or its broker is lost for too long. A thread outside the runtime, since nothing inside could still act; whoever supervises the
-//! process starts it again.
+//! Ends a process that lives but makes no progress: its runtime no longer ticks, a task keeps a thread, a worker
+//! outlives its own timeouts, or the broker is lost for too long. The watchdog is a thread outside the runtime, since
+//! nothing inside could still act; the supervisor of the process restarts it.
 //!
-//! Time is counted in checks, not read from a clock: a process that was stopped and goes on again is not to blame.
+//! Counts checks instead of reading a clock, so that a process that was stopped and resumed is not to blame.
 
 use std::{
     sync::{
@@ -23,22 +23,22 @@ mod threads;
 use crate::{engine::Watched, exit};
 use threads::{Sight, Threads};
 
-/// How often the thread looks, and the runtime ticks.
+/// How often the thread checks, and the runtime ticks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// `[watchdog]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WatchdogConfig {
-    /// How long the runtime may stand still, a task keep its thread, or a worker outlive its own clocks, in milliseconds.
+    /// How long the runtime may stand still, a task keep its thread, or a worker outlive its timeouts, in milliseconds.
     pub(crate) no_progress_kill_ms: u64,
     /// How long the broker may be lost, in milliseconds.
     pub(crate) disconnect_kill_ms: u64,
-    /// How long a worker process may be without a heartbeat, in milliseconds. Its parent looks to that.
+    /// How long a worker process may send no heartbeat, in milliseconds. Its parent enforces this.
     pub(crate) silence_kill_ms: u64,
 }
 
-/// The thread and the tick that it watches; both end when this is dropped.
+/// The watchdog thread and the tick that it watches; both end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     off: Arc<AtomicBool>,
@@ -56,13 +56,13 @@ impl Drop for Watchdog {
 #[derive(Debug, Clone, Copy)]
 struct Look {
     ticks: u64,
-    /// For how many looks a thread has been kept by one task.
+    /// For how many looks one task has kept a thread.
     kept: u64,
     stuck_workers: usize,
     connected: bool,
 }
 
-/// How many looks in a row saw the same trouble.
+/// How many looks in a row saw each trouble.
 #[derive(Debug, Default)]
 struct Trouble {
     last_tick: u64,
@@ -83,8 +83,8 @@ enum Doom {
 impl Watchdog {
     /// Watches this process.
     ///
-    /// A worker that is overdue is ended by its own loop, which looks at it as often as it renews its lease: a third of
-    /// `lease`. Only one that outlives this as well is stuck.
+    /// An overdue worker is ended by its own loop, which checks as often as it renews its lease: a third of `lease`.
+    /// Only a worker that outlives this as well is stuck.
     pub(crate) fn start(
         config: WatchdogConfig,
         lease: Duration,
@@ -92,7 +92,7 @@ impl Watchdog {
         link: watch::Receiver<Link>,
     ) -> Self {
         let (ticks, off) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        // If this task died the process would be taken for standing still, which is true of its runtime then.
+        // If this task dies, the watchdog reports a standstill, which is then true of the runtime.
         let ticking = tokio::spawn(tick(Arc::clone(&ticks)));
         let (seen_off, runtime) = (Arc::clone(&off), Handle::current().metrics());
         thread::spawn(move || {

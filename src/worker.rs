@@ -1,4 +1,4 @@
-//! `dynode worker`: the life of a worker process, which is the engine alone. Its settings come from its parent, and it ends
+//! `dynode worker`: runs a worker process, which is the engine alone. It gets its settings from its parent, and ends
 //! with its parent, however that ends.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -21,7 +21,7 @@ use crate::{
     watchdog::Watchdog,
 };
 
-/// Runs until it is asked to stop, or must.
+/// Runs until asked to stop, or until it must end.
 pub(crate) async fn run(mut config: Config, args: WorkerArgs, parent: Parent) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let ground = match Registry::build(&config.providers) {

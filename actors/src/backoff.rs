@@ -10,13 +10,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// From `first`, doubled with each try, to `longest` at most. A `first` over `longest` is brought down to it.
+    /// Starts at `first` and doubles with each try, up to `longest`, which caps `first` too.
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest }
     }
 
-    /// The delay before try number `failures` (from 1), between half and the whole of it as `fraction` (0 to 1) says,
-    /// so that those who failed together do not return together.
+    /// The delay before retry number `failures` (from 1), between half and all of it depending on `fraction` (0 to 1),
+    /// so that callers which failed together do not return together.
     pub fn delay(&self, failures: u32, fraction: f64) -> Duration {
         let doublings = failures.saturating_sub(1).min(30);
         let whole = self.first.saturating_mul(1 << doublings).min(self.longest);

@@ -1,14 +1,14 @@
-//! What tenants, keys and organisations may spend: each call holds the most that it may cost before it starts, and what it has cost after it has ended
-//! is spent. So the calls that have started never cost more together than was expected of them and the budget allows, however
-//! many start at once and at however many engines.
+//! Decides what tenants, keys and organisations may spend: each call holds the most that it may cost before it starts,
+//! and spends what it did cost when it has ended. So the calls that have started never cost more together than was
+//! expected of them and the budget allows, however many start at once on however many engines.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `rules` | which budgets there are, and their periods |
 //! | `account` | one budget in one period, as this engine has it |
-//! | `purse` | the part of it that this engine has, from which calls are paid |
+//! | `purse` | this engine's part of it, which pays for calls |
 //! | `book` | what all engines have spent and reserved of it |
-//! | `remaining` | what is left, for doors that refuse what will not be allowed |
+//! | `remaining` | what is left, so that doors refuse what will not be allowed |
 //! | `store` | the books in the broker |
 //! | `money` | amounts |
 //!
@@ -43,9 +43,9 @@ pub use rules::{BadBudget, BudgetConfig};
 use rules::{Budget, Period, Rules};
 use store::Store;
 
-/// How often it is told what was spent, and given back what was not needed.
+/// How often an engine writes down what was spent, and gives back what was not needed.
 const TELL_EVERY: Duration = Duration::from_secs(2);
-/// Before a broker is asked again that did not say what is left.
+/// How long to wait before asking again a broker that did not say what is left.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The budgets of all tenants.
@@ -60,8 +60,8 @@ pub struct Budgets {
     accounts: Mutex<BTreeMap<(Owner, Per, Timestamp), Arc<Account>>>,
 }
 
-/// What is held for one call in each budget that it falls under. Dropped before the call has begun it comes back; after that,
-/// all of it is spent: nobody can tell what the call has cost.
+/// The money held for one call in each budget that it falls under. Dropped before the call has begun, all of it comes
+/// back; after that, all of it is spent, since nobody can tell what the call has cost.
 #[derive(Debug, Default)]
 pub struct Hold {
     accounts: Vec<(Arc<Account>, Money)>,
@@ -69,7 +69,7 @@ pub struct Hold {
 }
 
 impl Budgets {
-    /// What `rules` say of tenants that have these `parents`, for the engine `node`.
+    /// The budgets that `rules` set for tenants with these `parents`, for the engine `node`.
     pub fn new(
         rules: &[BudgetConfig],
         parents: BTreeMap<Tenant, Parents>,
@@ -82,8 +82,8 @@ impl Budgets {
         Self { rules, store, node, seams, metrics, accounts: Mutex::default() }
     }
 
-    /// Holds `cost_usd` for a call of `tenant`, by the key that its request was sent by, that is to start. The error is `budget_exceeded` where a budget does not
-    /// allow it. While the broker does not say what is left, this waits.
+    /// Holds `cost_usd` for a call that is to start, of `tenant` and by the key that sent its request. Fails with
+    /// `budget_exceeded` if a budget does not allow it. Waits while the broker does not say what is left.
     pub async fn hold(
         &self,
         tenant: &Tenant,
@@ -117,7 +117,7 @@ impl Budgets {
         Ok(hold)
     }
 
-    /// Tells from time to time what was spent, until it is dropped. Without it what was spent stays reserved.
+    /// Writes down from time to time what was spent, until dropped. Without it, spent money stays reserved.
     pub async fn keep(&self) {
         let mut ticks = time::interval(TELL_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,7 +127,7 @@ impl Budgets {
         }
     }
 
-    /// Tells what was spent and gives back what was not: the engine ends. What could not be told stays reserved.
+    /// Writes down what was spent and gives back the rest: the engine ends. What could not be written stays reserved.
     pub async fn close(&self) {
         self.tell(true).await;
     }
@@ -144,13 +144,13 @@ impl Budgets {
         for account in accounts {
             self.show(&account, now);
         }
-        // Whoever holds something of it has it from here: none comes between.
+        // Every hold takes its account from this map, so none can come in between.
         self.accounts.lock().retain(|_, account| {
             account.period.end > now || Arc::strong_count(account) > 1 || !account.is_told(now)
         });
     }
 
-    /// A period that is over shows as one of which nothing is spent, until the next one is shown.
+    /// A period that is over shows nothing spent, until the next one is shown.
     fn show(&self, account: &Account, now: Timestamp) {
         let Budget { per, limit, .. } = account.budget;
         let (owner, per) = (&account.owner, per.as_str());
@@ -181,7 +181,7 @@ impl Hold {
         self.has_begun = true;
     }
 
-    /// The call has ended and has cost so much.
+    /// The call has ended and has cost `cost_usd`.
     pub fn settle(mut self, cost_usd: f64) {
         self.pay(|_| Money::of_usd(cost_usd));
     }

@@ -1,4 +1,4 @@
-//! Requests in, work out: what is asked for, by whom it is to be done, and whether it has been asked before.
+//! Turns requests into work: decides what is asked for, who is to do it, and whether it has been asked before.
 
 mod backlog;
 mod judge;
@@ -30,19 +30,19 @@ use prior::Prior;
 pub use route::Router;
 pub use rules::{BadRule, Rules};
 
-/// The header by which the gateway says that it made the id itself, so that nobody can have asked before.
+/// The header by which the gateway says that it made the id itself, so that no earlier request can have it.
 pub const FRESH: &str = "Dynode-Fresh";
-/// The header on events, but for the pieces of an answer, that tells a different request under the same id apart.
+/// The header on events, except deltas, that tells a different request under the same id apart.
 pub const FINGERPRINT: &str = "Dynode-Fingerprint";
-/// The header of every event of a request that names a session: who joins that session finds its requests by it.
+/// The header on every event of a request that names a session: clients that join the session find its requests by it.
 pub const SESSION: &str = "Dynode-Session";
 /// The header by which the gateway says that it answers the sender, so that a refusal need not be parked.
 pub const DOOR: &str = "Dynode-Door";
 
-/// How long the broker remembers a tenant's lane: much longer than anything is held here, and not longer, since of many tenants
-/// few ask all the time.
+/// How long the broker remembers a tenant's lane: much longer than anything is held here, but no longer, since few of
+/// many tenants ask all the time.
 const REQUEST_LANE_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
-/// The attempt of what ends in this stage: none has begun.
+/// The attempt of a request that ends in this stage: none has begun.
 const BEFORE_THE_FIRST: u32 = 0;
 
 /// The stage.
@@ -143,17 +143,17 @@ impl Classifier {
         Ok(Verdict::Forward(publication))
     }
 
-    /// Where `work` is filed.
+    /// The subject on which `work` is filed.
     async fn lane_of(&self, work: &Work) -> String {
         let (subjects, pool) = (&self.outbox.topology().subjects, work.plan.pool());
         let queue = (pool, work.request.priority);
         let there = self.backlog.file(queue, &work.tenant, &self.outbox).await;
-        // So many do not wait, or not for long.
+        // As many as there are free slots do not wait, or not for long.
         let ahead = there.saturating_sub(self.judge.router.free_slots(pool));
         self.lanes.subject(subjects, queue, &work.tenant, ahead)
     }
 
-    /// Reads and checks a request; `auto` is decided.
+    /// Reads and checks a request, and decides its action if it is `auto`.
     fn read(&self, lease: &Lease, tenant: &Tenant, action: Action) -> Result<Request, Refusal> {
         let format = lease.message.format();
         let mut request = Request::read(format, &lease.message.payload).map_err(Refusal::unread)?;
@@ -187,7 +187,7 @@ impl Classifier {
         self.outbox.now().duration_since(lease.stored_at) >= FIRST_WITHIN
     }
 
-    /// Whether its id was made here, this moment, so that nobody can have asked before.
+    /// Whether its id was made here, just now, so that no earlier request can have it.
     fn is_made(&self, lease: &Lease, request: &Request) -> bool {
         let is_named = request.id.is_some() || lease.message.headers.get(MESSAGE_ID).is_some();
         !is_named && !self.has_waited(lease)
@@ -217,7 +217,8 @@ impl Classifier {
         }
     }
 
-    /// Says no to a request. Where its id belongs to another, only the message is parked: that one's outcome is not its.
+    /// Refuses a request. If its id belongs to another request, only the message is parked: that request's outcome is
+    /// not this one's.
     async fn refuse(
         &self,
         lease: &Lease,
@@ -231,7 +232,7 @@ impl Classifier {
         let prior = match is_fresh(lease) && lease.deliveries == 1 {
             true => Prior::None,
             false => match self.prior(&tenant, &id, &fingerprint).await? {
-                // An earlier delivery told so, and did not get as far as its work.
+                // An earlier delivery published this, but did not get as far as its work.
                 Prior::Queued => Prior::None,
                 prior => prior,
             },
@@ -290,7 +291,7 @@ impl Classifier {
         self.conclusion(lease, request, outcome, false)
     }
 
-    /// The end of `request` with `outcome`, which stands already where it is `recorded`.
+    /// The end of `request` with `outcome`, which stands already if it is `recorded`.
     fn conclusion(
         &self,
         lease: &Lease,
@@ -344,13 +345,13 @@ impl Stage for Classifier {
     }
 }
 
-/// Whether the gateway made the id, so that nobody can have asked before.
+/// Whether the gateway made the id, so that no earlier request can have it.
 fn is_fresh(lease: &Lease) -> bool {
     lease.message.headers.get(FRESH).is_some()
 }
 
-/// The id of a request that names none in its body: that of its message, with its tenant before it or without, or one
-/// made from its place in the stream, which is the same whenever it is delivered.
+/// The id of a request that names none in its body: its message id, with or without its tenant before it, or one made
+/// from its place in the stream, which is the same at every delivery.
 fn id_of(lease: &Lease, tenant: Option<&Tenant>) -> RequestId {
     let beside = lease.message.headers.get(MESSAGE_ID);
     let without = |id: &str| Some(id.strip_prefix(tenant?.as_str())?.strip_prefix('.')?.to_owned());

@@ -1,7 +1,7 @@
-//! Providers that want no calls for a while: one engine hears it, all are told, and it is kept for those that start later.
+//! Tells all engines that a provider wants no calls for a while: one hears it, all are told, later ones read it.
 //!
-//! Each governor holds back its own engine. Here the others learn what a provider has asked for, so that it need not tell
-//! them one by one. As well as it goes: who is cut off from the broker neither tells nor hears.
+//! Each governor holds back its own engine. Here the other engines learn what a provider has asked for, so that it need
+//! not tell them one by one. Best effort: an engine cut off from the broker neither tells nor hears.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,27 +18,27 @@ use tracing::{debug, warn};
 use crate::{backoff::Backoff, control::back_up, outbox::Outbox, provider::Governors};
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-/// What was heard live need not be read; who was away reads when the connection is back.
+/// What was heard live need not be read; an engine that was away reads when its connection is back.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
-/// Tells and hears of closed providers.
+/// Publishes and hears of closed providers.
 #[derive(Debug)]
 pub struct Closings {
     outbox: Outbox,
     governors: Arc<Governors>,
     /// Every provider, and how many keys it has.
     providers: Vec<(String, usize)>,
-    /// Whether what was told before this engine has been read.
+    /// Whether what was published before this engine started has been read.
     caught_up: SetOnce<()>,
 }
 
 impl Closings {
-    /// Knows of none yet; those of `providers` are told to `governors`.
+    /// Knows of none yet; passes those of `providers` on to `governors`.
     pub fn new(outbox: Outbox, governors: Arc<Governors>, providers: Vec<(String, usize)>) -> Self {
         Self { outbox, governors, providers, caught_up: SetOnce::new() }
     }
 
-    /// The provider wants no call by `key` before `pause` has passed: none starts here, nor at any engine that hears it.
+    /// The provider wants no call by `key` before `pause` has passed: no engine that hears of it starts one.
     pub async fn close(&self, provider: &str, key: usize, pause: Duration) {
         self.governors.close(provider, key, Instant::now() + pause);
         self.tell(provider, key).await;
@@ -49,7 +49,7 @@ impl Closings {
         self.providers.iter().flat_map(|(provider, keys)| (0..*keys).map(|key| (provider.as_str(), key)))
     }
 
-    /// Tells the latest time that is known, so that the last that was told of a provider is all that need be read.
+    /// Publishes the latest known time, so that only the last message of a key need be read.
     async fn tell(&self, provider: &str, key: usize) {
         let Some(closed_until) = self.governors.closed_until(provider, key) else { return };
         let now = self.outbox.now();
@@ -62,12 +62,12 @@ impl Closings {
         }
     }
 
-    /// Resolves when it is known what was told before this engine started, which is almost always at once.
+    /// Resolves when this engine knows what was published before it started, which is almost always at once.
     pub async fn caught_up(&self) {
         self.caught_up.wait().await;
     }
 
-    /// Listens until it is aborted.
+    /// Listens until aborted.
     pub fn listen(self: &Arc<Self>) -> JoinHandle<()> {
         let closings = Arc::clone(self);
         tokio::spawn(async move {
@@ -87,12 +87,12 @@ impl Closings {
         })
     }
 
-    /// Reads what is kept, and hears what comes, until the subscription ends.
+    /// Reads what is stored, and hears what comes, until the subscription ends.
     async fn hear(&self, mut live: Subscription) {
         let mut link = self.outbox.broker().link();
         let mut failures = 0;
         loop {
-            // The subscription is there already, so nothing falls between what is read and what is heard.
+            // The subscription is there already, so nothing falls between reading and hearing.
             let again = match self.read().await {
                 Ok(()) => {
                     failures = 0;
@@ -104,18 +104,18 @@ impl Closings {
                     BACKOFF.delay(failures, 1.0)
                 }
             };
-            // It fails where it was said before. Nobody waits for a broker that does not answer: a provider says it again.
+            // Fails if it was set before. Nobody waits for a broker that does not answer: a provider says it again.
             let _ = self.caught_up.set(());
             let again = Instant::now() + again;
             loop {
                 tokio::select! {
-                    // Of what happens at once the order is always the same, so that a run can be repeated from its seed.
+                    // The order of simultaneous events is fixed, so that a run can be repeated from its seed.
                     biased;
                     message = live.next() => match message {
                         Some(message) => self.note(&message),
                         None => return,
                     },
-                    // What could not be told is told now, and what was not heard is read.
+                    // Now publish what could not be published, and read what was not heard.
                     () = back_up(&mut link) => {
                         for (provider, key) in self.keys() {
                             self.tell(provider, key).await;
@@ -128,7 +128,7 @@ impl Closings {
         }
     }
 
-    /// Reads the last that was told of each key.
+    /// Reads the last message of each key.
     async fn read(&self) -> Result<(), Error> {
         let topology = self.outbox.topology();
         for (provider, key) in self.keys() {

@@ -1,4 +1,4 @@
-//! The settings of the engine; their defaults and reasons stand in the default configuration.
+//! The settings of the engine; the default configuration holds their defaults and the reasons for them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ pub struct EngineConfig {
     pub delivery_concurrency: u32,
     /// How long a worker holds a message without renewing, in milliseconds.
     pub lease_ms: u64,
-    /// How often work is delivered before it is given up.
+    /// How often work is delivered before the engine gives it up.
     pub attempts_max: u32,
     /// How often a provider is asked again within one attempt.
     pub retries: u32,
@@ -27,7 +27,7 @@ pub struct EngineConfig {
     pub first_event_ms: u64,
     /// The longest silence between two events of a provider, in milliseconds.
     pub between_events_ms: u64,
-    /// The longest call of a provider, in milliseconds; of a call that is not streamed, also its longest silence.
+    /// The longest call of a provider, in milliseconds; for a call that is not streamed, also its longest silence.
     pub total_ms: u64,
     /// How long running work may take to finish when the engine stops, in milliseconds.
     pub drain_ms: u64,
@@ -35,7 +35,7 @@ pub struct EngineConfig {
     pub heartbeat_ms: u64,
     /// The estimated wait above which a pool asks publishers to wait, in milliseconds.
     pub pause_wait_ms: u64,
-    /// The estimated wait below which they may go on, in milliseconds.
+    /// The estimated wait below which publishers may go on, in milliseconds.
     pub resume_wait_ms: u64,
 }
 
@@ -70,12 +70,12 @@ impl EngineConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
-    /// A JSON pointer into the payload; the rule fits where there is a value.
+    /// A JSON pointer into the payload; the rule fits if it finds a value.
     pub when: String,
-    /// A regular expression that the value, if it is a text, must match as well.
+    /// A regular expression that the value must match as well; only a text can.
     #[serde(default)]
     pub matches: Option<String>,
-    /// The action that follows.
+    /// The action that it decides on.
     pub action: Action,
 }
 
@@ -91,15 +91,15 @@ pub struct CallbackConfig {
     pub retry_first_ms: u64,
     /// The longest delay between two tries, in milliseconds.
     pub retry_longest_ms: u64,
-    /// How many callbacks a target may let go by, one after the other, until nothing is sent there any more; 0 is without end.
+    /// How many callbacks in a row a target may miss before nothing more is sent there; 0 is without end.
     pub disable_after: u32,
-    /// Private networks that may be called nevertheless, as `10.0.0.0/8`.
+    /// Private networks that callbacks may reach nevertheless, such as `10.0.0.0/8`.
     #[serde(default)]
     pub allow_networks: Vec<IpNet>,
-    /// Signs the callbacks of requests that bring no secret of their own: `whsec_` and base64.
+    /// Signs the callbacks of requests without a secret of their own: `whsec_` and base64.
     #[serde(default)]
     pub default_secret: Option<Secret>,
-    /// Another key that signs these as well, while one takes the place of the other.
+    /// A second key that signs these as well, while one key replaces the other.
     #[serde(default)]
     pub default_second_secret: Option<Secret>,
 }
@@ -111,23 +111,23 @@ impl CallbackConfig {
     }
 }
 
-/// What a provider may be asked for.
+/// The limits of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProviderLimits {
     /// The most calls at once, per process.
     pub concurrency: u32,
-    /// The most calls that start in any minute, of each key; none means no limit.
+    /// The most calls that start in any minute, per key; none means no limit.
     pub requests_per_minute: Option<u32>,
-    /// The most tokens that calls use in any minute, of each key; none means no limit.
+    /// The most tokens that calls use in any minute, per key; none means no limit.
     pub tokens_per_minute: Option<u32>,
-    /// How the number of calls at once is found, below `concurrency`.
+    /// How the engine finds the number of calls at once, below `concurrency`.
     pub adaptive: Adaptive,
-    /// How long a key rests whose quota is spent.
+    /// How long a key rests after its quota is spent.
     pub key_rest: Duration,
 }
 
 impl Default for ProviderLimits {
-    /// 64 calls at once, as many a minute as they come.
+    /// 64 calls at once, any number a minute.
     fn default() -> Self {
         Self {
             concurrency: 64,

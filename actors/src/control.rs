@@ -1,8 +1,8 @@
-//! Cancels: who asks for an end, and the work that hears it, now or when it is claimed.
+//! Brings cancels to the work that they end, at once or when it is claimed.
 //!
-//! A cancel is a message on `dynode.ctl.<tenant>.<id>`. It is heard live, and it is kept in a stream until its request
-//! has ended: what came while no engine ran, or while the connection was lost, is read back there. Work that is
-//! claimed is looked up in memory; it never waits for the broker.
+//! A cancel is a message on `dynode.ctl.<tenant>.<id>`. Engines hear it live, and a stream keeps it until its request
+//! has ended: an engine reads back there what came while no engine ran, or while the connection was lost. Cancels of
+//! claimed work are looked up in memory; the work never waits for the broker.
 
 mod asked;
 
@@ -25,29 +25,29 @@ use crate::{backoff::Backoff, outbox::Outbox};
 use asked::Asked;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-/// What is heard live may be lost unnoticed, by a reader that falls behind for one; it is found in the stream no later
-/// than this. Costs the broker two questions.
+/// A live message may be lost unnoticed, for example by a reader that falls behind; a read of the stream finds it no
+/// later than this, and costs the broker two questions.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
-/// For so long after its return a broker may come up with what it has forgotten, or ask for what it has lost: a lease runs
-/// out, a client repeats itself.
+/// For this long after a broker's return, what it forgot or lost may come again: a lease expires, a client repeats
+/// itself.
 const FORGETFUL: Duration = Duration::from_secs(120);
 
 type Key = (Tenant, RequestId);
 
-/// The requests that run here, and the cancels that came for any.
+/// The requests that run here, and the cancels for any request.
 #[derive(Debug)]
 pub struct Control {
     outbox: Outbox,
     running: DashMap<Key, CancellationToken>,
     asked: Mutex<Asked>,
-    /// Whether the cancels from before this engine have been read.
+    /// Whether the cancels from before this engine's start have been read.
     caught_up: SetOnce<()>,
     /// When the connection to the broker last came back.
     came_back: Mutex<Option<Instant>>,
 }
 
-/// A running request; dropping it ends its registration.
+/// A running request; dropping this ends its registration.
 #[derive(Debug)]
 pub struct Registration {
     control: Arc<Control>,
@@ -80,11 +80,11 @@ impl Control {
         }
     }
 
-    /// Registers a request as running; it is cancelled at once if a cancel has come before it.
+    /// Registers a request as running; cancels it at once if its cancel came first.
     pub fn register(self: &Arc<Self>, tenant: &Tenant, id: &RequestId) -> Registration {
         let key = (tenant.clone(), id.clone());
         let token = CancellationToken::new();
-        // Registered before the look, so that a cancel between the two is not missed.
+        // Registered before the look, so that a cancel in between is not missed.
         self.running.insert(key.clone(), token.clone());
         if self.asked.lock().contains(&key, Instant::now()) {
             token.cancel();
@@ -92,13 +92,13 @@ impl Control {
         Registration { control: Arc::clone(self), key, token }
     }
 
-    /// Resolves when the cancels from before the start of this engine are known, which is almost always at once.
+    /// Resolves when this engine knows the cancels from before its start, which is almost always at once.
     pub async fn caught_up(&self) {
         self.caught_up.wait().await;
     }
 
-    /// Whether the connection to the broker came back so lately that the broker may have forgotten what it has done, and
-    /// what it was told: it keeps events in its memory.
+    /// Whether the connection to the broker came back so recently that the broker may have forgotten what it has done
+    /// and what it was told: it keeps events in its memory.
     pub fn came_back_lately(&self) -> bool {
         self.came_back.lock().is_some_and(|at| at.elapsed() < FORGETFUL)
     }
@@ -112,7 +112,7 @@ impl Control {
     }
 
     /// The outcome of a request stands: its cancel, if there was one, has done its work and makes room. A failure costs
-    /// only that room, and only until the cancel ages.
+    /// only that room, and only until the cancel ages out.
     pub async fn ended(&self, tenant: &Tenant, id: &RequestId) {
         if !self.asked.lock().forget(&(tenant.clone(), id.clone())) {
             return;
@@ -128,8 +128,8 @@ impl Control {
         }
     }
 
-    /// Listens for cancels until it is aborted. Without it nothing can be cancelled, so it subscribes again whenever
-    /// the subscription ends.
+    /// Listens for cancels until aborted. Without it nothing can be cancelled, so it subscribes again whenever the
+    /// subscription ends.
     pub fn listen(self: &Arc<Self>) -> JoinHandle<()> {
         let control = Arc::clone(self);
         tokio::spawn(async move {
@@ -143,7 +143,7 @@ impl Control {
                     }
                     Err(error) => warn!(%error, "cancels are not heard"),
                 }
-                // A subscription ends with the connection, or with what is as bad.
+                // A subscription ends with the connection, or with something as bad.
                 *control.came_back.lock() = Some(Instant::now());
                 failures += 1;
                 sleep(BACKOFF.delay(failures, 1.0)).await;
@@ -151,12 +151,12 @@ impl Control {
         })
     }
 
-    /// Hears what comes, and reads what may have come unheard, until the subscription ends.
+    /// Hears what comes live, and reads what may have come unheard, until the subscription ends.
     async fn hear(&self, mut live: Subscription, pattern: &str) {
         let mut link = self.outbox.broker().link();
         let (mut from, mut failures) = (0, 0);
         loop {
-            // The subscription is there already, so nothing falls between what is read and what is heard.
+            // The subscription is there already, so nothing falls between reading and hearing.
             let again = match self.read(pattern, &mut from).await {
                 Ok(()) => {
                     failures = 0;
@@ -167,7 +167,7 @@ impl Control {
                     if failures == 0 {
                         warn!(%error, "cancels that came unheard are not read; those that come now are heard");
                     }
-                    // What will not mend by itself must not hold the work up.
+                    // A failure that will not pass by itself must not hold the work up.
                     if !error.is_transient() {
                         self.say_caught_up();
                     }
@@ -178,13 +178,13 @@ impl Control {
             let again = Instant::now() + again;
             loop {
                 tokio::select! {
-                    // Of what happens at once the order is always the same, so that a run can be repeated from its seed.
+                    // The order of simultaneous events is fixed, so that a run can be repeated from its seed.
                     biased;
                     message = live.next() => match message {
                         Some(message) => self.note(&message.subject),
                         None => return,
                     },
-                    // A server that came back may have another stream, with numbers of its own.
+                    // A server that came back may have another stream, with its own numbers.
                     () = back_up(&mut link) => {
                         from = 0;
                         *self.came_back.lock() = Some(Instant::now());
@@ -197,11 +197,11 @@ impl Control {
     }
 
     fn say_caught_up(&self) {
-        // It fails where it was said before.
+        // Fails if it was set before.
         let _ = self.caught_up.set(());
     }
 
-    /// Reads the stream on from `from`, to its end.
+    /// Reads the stream from `from` to its end.
     async fn read(&self, pattern: &str, from: &mut u64) -> Result<(), Error> {
         let stream = &self.outbox.topology().cancels;
         let mut cancels = self.outbox.broker().replay(stream, pattern, *from).await?;
@@ -220,7 +220,7 @@ impl Control {
     }
 }
 
-/// Resolves when the connection is there again; never, once the broker is closed.
+/// Resolves when the connection is back; never, once the broker is closed.
 pub(crate) async fn back_up(link: &mut watch::Receiver<Link>) {
     loop {
         if link.changed().await.is_err() {

@@ -1,7 +1,7 @@
-//! Outcomes out: a signed POST to the address that the request named, until somebody there takes it.
+//! Delivers outcomes: a signed POST to the address that the request named, until the target takes it.
 //!
-//! Every try carries the same `webhook-id`, its own time stamp and a fresh signature (Standard Webhooks 1.0.0). What
-//! nobody takes is parked, from where it can be sent again.
+//! Every try carries the same `webhook-id`, its own timestamp and a fresh signature (Standard Webhooks 1.0.0). A
+//! callback that the target never takes is parked, and can be replayed from there.
 
 pub mod courier;
 mod targets;
@@ -26,7 +26,7 @@ use crate::{
 use courier::{CONNECT_TIMEOUT, Courier, Parcel, Reply};
 use targets::{Failure, Place, Targets};
 
-/// A callback that is delivered more often than tried ended its worker each time.
+/// Deliveries beyond the tries: a callback that uses these up ended its worker each time.
 const SPARE_TRIES: u32 = 8;
 /// The longest wait that a target may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
@@ -42,16 +42,16 @@ pub struct Delivery {
     metrics: Arc<Metrics>,
 }
 
-/// What came of one try.
+/// The result of one try.
 enum Try {
     Taken,
-    /// Try again, not before this, if the target said so.
+    /// Try again, not before this time if the target named one.
     Failed(String, Option<Duration>),
     /// The target wants nothing more.
     Gone(String),
 }
 
-/// By what a callback is signed: the second, while one takes the place of the other.
+/// The keys that sign a callback: the second while one key replaces the other.
 struct Keys(SigningKey, Option<SigningKey>);
 
 impl Keys {
@@ -64,7 +64,7 @@ impl Keys {
 }
 
 impl Delivery {
-    /// Delivers as `config` says, by `courier`.
+    /// Delivers as `config` says, through `courier`.
     pub fn new(
         config: CallbackConfig,
         courier: Arc<dyn Courier>,
@@ -96,7 +96,7 @@ impl Delivery {
         }
     }
 
-    /// Where the callback goes, and by what it is signed.
+    /// Where the callback goes, and the keys that sign it.
     fn target(&self, job: &CallbackJob) -> Result<(Url, Keys), String> {
         let url = Url::parse(&job.callback.url).map_err(|error| format!("callback.url: {error}"))?;
         self.courier.check(&url)?;
@@ -133,7 +133,7 @@ impl Delivery {
                 warn!(%tenant, target, why, "nothing is sent to this target any more; `dynode callbacks enable` ends that");
             }
             Ok(None) => {}
-            // It goes on to be parked, which tells the same.
+            // The callback is parked next, which says the same.
             Err(error) => warn!(%error, "a callback that was given up is not counted against its target"),
         }
         self.park(task, job, why)
@@ -195,7 +195,7 @@ impl Stage for Delivery {
         Ok(match self.deliver(&task, &job, (url, keys)).await {
             Try::Taken => {
                 self.metrics.callback("taken");
-                // Where it stays, the target is disabled too early at most.
+                // If the record stays, the target is disabled too early at most.
                 if known.is_some()
                     && let Err(error) = self.targets.forget(&place).await
                 {

@@ -1,8 +1,8 @@
-//! What a pool takes on next: never more than it has slots for, and from each lane in its turn.
+//! Decides which messages a pool takes next: never more than it has slots for, and from each lane in its turn.
 //!
-//! A bell says that something came into a lane. A slot is taken before a lane is asked and travels with the message; a
-//! question waits for moments only, so no slot is kept for long for a lane that is empty. What rings for nobody (a lease that ran out, a
-//! bell that was lost) is found by a look into the stream.
+//! A bell says that a message came into a lane. The dispatcher takes a slot before it asks a lane, and the slot travels
+//! with the message; a question waits only for moments, so no empty lane keeps a slot for long. A look into the stream
+//! finds what rings for nobody (an expired lease, a lost bell).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,61 +27,61 @@ use crate::{
     stage::{Held, Return},
 };
 
-/// How often the stream is looked into: after its lease has run out a message waits for at most so long.
+/// How often to look into the stream: the longest time that a message waits after its lease has expired.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A lane in which nothing has happened for so long is forgotten here; the next bell opens it again.
+/// After this long without activity the dispatcher forgets a lane; the next bell opens it again.
 const LANE_QUIET_MAX: Duration = Duration::from_secs(60);
-/// How long to wait before asking a broker again that failed.
+/// How long to wait before asking a failed broker again.
 const PULL_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-/// Bells that are heard before the next question is asked: one question is then for all of them.
+/// The most bells read before the next question, which then covers all of them.
 const BELLS_AT_ONCE_MAX: usize = 256;
-/// A bell may ring a moment before its message can be had.
+/// A bell may ring a moment before its message can be pulled.
 const BELL_PATIENCE: Duration = Duration::from_millis(10);
-/// Where it could not be had in that time, it is asked for once more after so long.
+/// If the message did not come in that time, the dispatcher asks once more after this long.
 const BELL_RETRY: Duration = Duration::from_millis(100);
-/// What is given to the one lane that is known to have work, beyond that work: this part of what is free. What came since its
-/// bell comes along, and whoever rings next finds slots.
+/// A lane that alone has work gets, beyond that work, one in this many of the slots that are left: what came since its
+/// bell comes along, and the next lane to ring finds slots.
 const ALONG: u64 = 4;
-/// Where nobody waits, half of the free slots stand ready for so long where the last message came from: the next comes
-/// without a bell. The other half is for whoever else rings.
+/// If nothing waits, half of the free slots wait this long at the lane of the last message: the next one comes without
+/// a bell. The other half is for any other lane that rings.
 const WARM_PATIENCE: Duration = Duration::from_millis(250);
-/// How long a lane is left alone that cannot be asked.
+/// How long to leave alone a lane that cannot be asked.
 const LANE_RETRY: Duration = Duration::from_secs(5);
-/// Returns that may wait to be read, or as many as there are slots: one that finds no room is a job that seems to run on.
+/// Room for unread returns, or as many as there are slots: a return that finds no room looks like a job that runs on.
 const RETURNS_MIN: usize = 4_096;
 
-/// Takes messages for a pool, and hands them to it.
+/// Pulls messages for a pool, and hands them to it.
 pub(crate) struct Dispatch {
     arguments: Arguments,
     pool: ActorRef<Message>,
     queue: Queue,
     fair: FairQueue,
     lanes: BTreeMap<Lane, Open>,
-    /// When something will be in a lane again, that was put off here.
+    /// When a message whose retry was delayed here is back in its lane.
     later: BTreeSet<(Instant, Lane)>,
     questions: FuturesUnordered<BoxFuture<'static, Answer>>,
     looking: bool,
-    /// The lane from which a message came last: the next is likely to come from there.
+    /// The lane of the last message: the next one is likely to come from there.
     warm: Option<Lane>,
     returns: mpsc::Receiver<Return>,
     back: mpsc::Sender<Return>,
 }
 
-/// What is known of a lane.
+/// The state of an open lane.
 #[derive(Default)]
 struct Open {
-    /// None until it is asked for the first time, and while it is asked.
+    /// `None` until the lane is asked for the first time, and while it is being asked.
     consumer: Option<Box<dyn Consumer>>,
-    /// Bells since it was asked, for what had not come yet: perhaps the answer holds it, perhaps not.
+    /// Bells since it was asked, for messages that had not come yet: the answer may or may not hold them.
     rung: u64,
-    /// The furthest place that a bell rang for, and the furthest from which a message came. They come in order.
+    /// The furthest place that a bell rang for, and the furthest that a message came from. They come in order.
     rung_for: u64,
     came: u64,
     quiet_since: Option<Instant>,
 }
 
 impl Open {
-    /// A bell rang for the message at this place, if it said so; whether it is still to come.
+    /// A bell rang for the message at `place`, if it named one; returns whether that message is still to come.
     fn rings(&mut self, place: Option<u64>) -> bool {
         self.quiet_since = None;
         let place = place.unwrap_or(u64::MAX);
@@ -93,7 +93,7 @@ impl Open {
         is_new
     }
 
-    /// These came; how many may still be there, of those that bells rang for meanwhile.
+    /// `leases` came; returns how many may still be there, of those that bells rang for meanwhile.
     fn comes(&mut self, leases: &[Lease]) -> u64 {
         self.came = leases.iter().map(|lease| lease.sequence).fold(self.came, u64::max);
         self.rung = self.rung.min(self.rung_for.saturating_sub(self.came));
@@ -101,7 +101,7 @@ impl Open {
     }
 }
 
-/// What came of a question to the broker.
+/// The answer to a question to the broker.
 enum Answer {
     Pulled(Pulled),
     Looked(Result<Vec<(String, u64)>, broker::Error>),
@@ -111,7 +111,7 @@ struct Pulled {
     lane: Lane,
     consumer: Option<Box<dyn Consumer>>,
     slots: OwnedSemaphorePermit,
-    /// A bell rang for it.
+    /// Whether a bell rang for the lane.
     expected: bool,
     leases: Result<Vec<Lease>, broker::Error>,
 }
@@ -134,7 +134,7 @@ impl Dispatch {
         }
     }
 
-    /// Takes messages until the pool is to take no more.
+    /// Takes messages until told to stop.
     pub(crate) async fn run(mut self) {
         let mut failures = 0;
         while !self.arguments.stop.is_cancelled() {
@@ -148,7 +148,7 @@ impl Dispatch {
                 () = stop.cancelled() => {}
             }
         }
-        // What is on its way is worked on; the drain waits for it.
+        // Messages on their way are still worked on; the drain waits for them.
         while let Some(answer) = self.questions.next().await {
             if let Answer::Pulled(pulled) = answer
                 && let Err(error) = self.pulled(pulled)
@@ -158,10 +158,10 @@ impl Dispatch {
         }
     }
 
-    /// `Ok` when it is to stop, the error otherwise.
+    /// `Ok` when told to stop, the error otherwise.
     async fn serve(&mut self, failures: &mut u32) -> Result<(), broker::Error> {
         let (stop, slots) = (self.arguments.stop.clone(), Arc::clone(&self.arguments.slots));
-        // Before the look, so that nothing comes in between.
+        // Before the look, so that nothing is missed in between.
         let bells = self.arguments.broker.subscribe(&self.queue.bell_pattern()).await?;
         let mut bells = bells.ready_chunks(BELLS_AT_ONCE_MAX);
         let mut looks = interval(LOOK_EVERY);
@@ -170,7 +170,7 @@ impl Dispatch {
             self.ask();
             let waiting = self.fair.has_demand();
             let due = self.later.first().map(|(at, _)| *at);
-            // The order matters little; that it is always the same makes a run repeatable.
+            // The order matters little, but a fixed one makes a run repeatable.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -190,7 +190,7 @@ impl Dispatch {
         }
     }
 
-    /// Gives the free slots to lanes, in their turn, and asks these.
+    /// Gives the free slots to lanes, in their turn, and asks those lanes.
     fn ask(&mut self) {
         for (lane, jobs) in self.grants() {
             let rung = self.lanes.get(&lane).is_some_and(|open| open.rung > 0);
@@ -204,7 +204,7 @@ impl Dispatch {
         }
     }
 
-    /// Who gets how many of the free slots.
+    /// How many of the free slots each lane gets.
     fn grants(&mut self) -> BTreeMap<Lane, u64> {
         let mut free = self.arguments.slots.available_permits() as u64;
         let mut granted = BTreeMap::<Lane, u64>::new();
@@ -220,15 +220,15 @@ impl Dispatch {
         granted
     }
 
-    /// How many more of the free slots go to a lane that nobody competes with.
+    /// How many more of the free slots go to a lane without competition.
     fn along(&self, lane: &Lane, free: u64) -> u64 {
         let known = self.fair.demand(lane).min(free);
-        // One that has no consumer yet takes its time to be asked.
+        // A lane without a consumer takes longer to ask.
         let is_open = self.lanes.get(lane).is_some_and(|open| open.consumer.is_some());
         if is_open { known + (free - known) / ALONG } else { known }
     }
 
-    /// Asks a lane for so many jobs, which have been granted to it.
+    /// Asks a lane for `jobs` jobs, which were granted to it.
     fn question(&mut self, lane: Lane, jobs: u64, patience: Duration, expected: bool) {
         let count = u32::try_from(jobs).unwrap_or(u32::MAX);
         let Ok(slots) = Arc::clone(&self.arguments.slots).try_acquire_many_owned(count) else {
@@ -264,7 +264,7 @@ impl Dispatch {
         }
     }
 
-    /// Hands on what came, and frees the slots that are left over.
+    /// Hands on the messages that came, and frees the slots left over.
     fn pulled(&mut self, pulled: Pulled) -> Result<(), broker::Error> {
         let Pulled { lane, consumer, mut slots, expected, leases } = pulled;
         let asked = slots.num_permits() as u64;
@@ -275,7 +275,7 @@ impl Dispatch {
         let leases = match leases {
             Ok(leases) => leases,
             Err(error) => {
-                // Whoever mends the stream may count anew.
+                // Whoever repairs the stream may start its numbers anew.
                 open.came = 0;
                 self.fair.refund(&lane, asked);
                 return self.failed(lane, error);
@@ -286,7 +286,7 @@ impl Dispatch {
         if expected && came == 0 {
             self.later.insert((Instant::now() + BELL_RETRY, lane.clone()));
         }
-        // The number behind the last one does not count what is delivered again.
+        // The `pending` of the last message leaves out redeliveries.
         let behind = leases.last().filter(|_| came >= asked).map_or(0, |last| last.pending.max(1));
         self.fair.believe(&lane, behind.saturating_add(open.comes(&leases)));
         if came > 0 {
@@ -299,15 +299,14 @@ impl Dispatch {
             slots.split(1).map(|slot| Held::new(lease, slot, account, back, link))
         };
         let held: Vec<Held> = leases.into_iter().filter_map(hold).collect();
-        // Where the pool is gone, what was leased goes back as it is dropped.
+        // If the pool is gone, dropping the leased messages hands them back.
         if !held.is_empty() && self.pool.cast(Message::Leased(held)).is_err() {
             return Err(broker::Error::new(ErrorKind::Closed, "the pool has stopped"));
         }
         Ok(())
     }
 
-    /// A broker that is out of reach fails for all; anything else is the trouble of one lane, and must not become that of
-    /// the others.
+    /// An unreachable broker fails for all lanes; any other error is one lane's trouble and must not affect the others.
     fn failed(&mut self, lane: Lane, error: broker::Error) -> Result<(), broker::Error> {
         if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed) {
             self.fair.suspect(&lane, 1);
@@ -334,7 +333,7 @@ impl Dispatch {
         }
     }
 
-    /// What was put off is there again.
+    /// Delayed messages that are due are back in their lanes.
     fn wake(&mut self) {
         while let Some((at, _)) = self.later.first()
             && *at <= Instant::now()
@@ -355,7 +354,7 @@ impl Dispatch {
         self.questions.push(async move { Answer::Looked(broker.subjects(&stream, &pattern).await) }.boxed());
     }
 
-    /// What the stream holds may be at work, here or elsewhere, or may wait: the question to its lane will tell.
+    /// The stream's messages may be at work, here or elsewhere, or may wait: asking their lane will tell.
     fn looked(&mut self, subjects: Vec<(String, u64)>) {
         let mut held = BTreeMap::<Lane, u64>::new();
         for (subject, messages) in subjects {
@@ -382,7 +381,7 @@ impl Dispatch {
     }
 }
 
-/// Asks a lane, whose consumer is made where there is none yet.
+/// Asks a lane, and creates its consumer if there is none yet.
 async fn ask(
     broker: &dyn Broker,
     spec: &ConsumerSpec,

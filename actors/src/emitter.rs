@@ -1,5 +1,4 @@
-//! Tells what happens on the way: numbers the events of one attempt and sends them. Only a second attempt waits, once,
-//! until its beginning is told.
+//! Numbers and publishes the events of one attempt. Only a second attempt waits, once, until its beginning is stored.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::{
     outbox::Outbox,
 };
 
-/// The header of an event that forgives the attempt before.
+/// The header of an event that forgives the previous attempt.
 pub const FORGIVEN: &str = "Dynode-Forgiven";
 
 /// The events of one attempt. `seq` counts from 0 without a gap.
@@ -24,7 +23,7 @@ pub struct Emitter {
     id: RequestId,
     attempt: u32,
     next_seq: u64,
-    /// Of the request; empty where nobody can have asked for another under its id.
+    /// The fingerprint of the request; empty if nobody can have sent another under its id.
     fingerprint: String,
     /// The session of the request, if it has one.
     session: Option<RequestId>,
@@ -50,13 +49,13 @@ impl Emitter {
         (self.attempt, self.next_seq)
     }
 
-    /// Says, before anything else, that what was told before is void, and makes sure that no other attempt says the same
-    /// under this number: where one has just done so, this is the one after it.
+    /// Publishes, before anything else, that earlier events are void, and makes sure that no other attempt has this
+    /// number: if one has just taken it, this attempt takes the next.
     pub async fn claim(&mut self, outbox: &Outbox, reason: &str) {
         self.begin(outbox, reason, false).await;
     }
 
-    /// Says the same of an attempt that follows only to say that the one before is forgiven: it ended by no fault of the work.
+    /// The same for an attempt that exists only to forgive the previous one, which ended by no fault of the work.
     pub async fn forgive(&mut self, outbox: &Outbox, reason: &str) {
         self.begin(outbox, reason, true).await;
     }
@@ -75,7 +74,7 @@ impl Emitter {
                     (self.attempt, self.next_seq) = (self.attempt.saturating_add(1), 0);
                 }
                 Ok(_) => return,
-                // Others cannot tell theirs either, for as long as the stream of events does not take it.
+                // Others cannot publish theirs either while the stream of events refuses it.
                 Err(error) => {
                     return warn!(%error, subject = self.subject, "the beginning of an attempt is not told");
                 }
@@ -83,7 +82,7 @@ impl Emitter {
         }
     }
 
-    /// Sends one event. An event that cannot be sent is not held: the outcome says everything in the end.
+    /// Sends one event. An event that cannot be sent is dropped: the outcome says everything in the end.
     pub async fn emit(&mut self, body: EventBody) {
         let Some(message) = self.write(body) else { return };
         if let Err(error) = self.broker.send(message).await {
@@ -91,14 +90,14 @@ impl Emitter {
         }
     }
 
-    /// The next event, as it travels.
+    /// The next event, as a message.
     fn write(&mut self, body: EventBody) -> Option<Message> {
         let event = Event { id: self.id.clone(), attempt: self.attempt, seq: self.next_seq, body };
         self.next_seq += 1;
         let payload =
             self.format.encode(&event).inspect_err(|error| debug!(%error, "event not encoded")).ok()?;
         let mut headers = Headers::of_format(self.format);
-        // The pieces of an answer follow such an event, are many, and must be short.
+        // Deltas follow an event that has it, are many, and must be short.
         if !matches!(event.body, EventBody::ChatDelta(_)) && !self.fingerprint.is_empty() {
             headers.set(FINGERPRINT, self.fingerprint.as_str());
         }

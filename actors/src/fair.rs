@@ -1,12 +1,12 @@
-//! Who is next: classes by rank, and inside a class the tenant that has had the least. Pure: nothing here waits, asks or
-//! knows the time.
+//! Decides which lane is next: classes by rank, and inside a class the tenant that was served least. Pure: nothing here
+//! waits, asks or knows the time.
 //!
 //! Start-time fair queueing. Each lane has a virtual time: what it has been served, in the cost of its jobs. A grant
-//! charges what a job of this lane is expected to cost; its end corrects that. A lane that comes back after a pause begins
-//! where the others are, so that idle time earns nothing; a lane that nobody competes with gets everything.
+//! charges the expected cost of a job of this lane; the job's end corrects the charge. A lane that returns after a
+//! pause starts where the others are, so idle time earns nothing; a lane without competition gets everything.
 //!
-//! The lane that tenants share has no past, since who comes next is somebody else: beside the others it has as many turns as
-//! there are jobs in it, each of which counts as one tenant's.
+//! The shared lane has no past, since its next job is another tenant's: beside the others it gets as many turns as it
+//! has jobs, each of which counts as one tenant's.
 
 mod turns;
 
@@ -16,7 +16,7 @@ use schemas::Priority;
 
 use self::turns::{Turn, Turns};
 
-/// Of so many grants at least one goes to the class, where it has work: lower ones never starve.
+/// At least one of this many grants goes to the class while it has work: lower classes never starve.
 const fn share(class: Priority) -> u32 {
     match class {
         Priority::Interactive => 1,
@@ -27,16 +27,16 @@ const fn share(class: Priority) -> u32 {
 
 /// From the lowest to the highest.
 const CLASSES: [Priority; 3] = [Priority::Batch, Priority::Standard, Priority::Interactive];
-/// How much the last job tells of what the next one will cost.
+/// How much the last job counts in the expected cost of the next.
 const LEARNING: f64 = 0.2;
 
-/// What is served in order among itself, and fairly beside others: one class of one tenant, or of all tenants of whom little
-/// waits.
+/// Jobs served in their order, and fairly beside other lanes: one class of one tenant, or of all tenants with a small
+/// backlog.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane {
     /// Its class.
     pub class: Priority,
-    /// Its tenant; none where tenants share it.
+    /// Its tenant; `None` if tenants share it.
     pub tenant: Option<Arc<str>>,
 }
 
@@ -56,17 +56,17 @@ impl Lane {
 #[derive(Debug)]
 pub struct FairQueue {
     lanes: BTreeMap<Lane, State>,
-    /// Of those lanes the ones of one tenant each that a grant could go to.
+    /// The tenants' own lanes that a grant could go to.
     turns: Turns,
     classes: BTreeMap<Priority, Class>,
-    /// What a job of a lane without a past will cost.
+    /// The expected cost of a job in a lane without a past.
     cost: f64,
     grants: u64,
 }
 
 #[derive(Debug, Default)]
 struct Class {
-    /// The virtual time: that of the last grant, at its start.
+    /// The virtual time of the last grant, at its start.
     now: f64,
     /// Grants that went to others while this class had work.
     passed_over: u32,
@@ -79,9 +79,9 @@ struct State {
     virtual_time: f64,
     /// How many jobs are believed to wait.
     demand: u64,
-    /// It is being asked: no grant before the answer.
+    /// A question to this lane is open: no grant before the answer.
     asked: bool,
-    /// Granted, and not ended.
+    /// Granted and not ended.
     running: u64,
     cost: f64,
     granted_at: u64,
@@ -105,7 +105,7 @@ impl FairQueue {
         self.believe(lane, self.demand(lane).saturating_add(more));
     }
 
-    /// So many jobs are believed to wait in `lane`.
+    /// `demand` jobs are believed to wait in `lane`.
     pub fn believe(&mut self, lane: &Lane, demand: u64) {
         let now = self.classes.get(&lane.class).map_or(0.0, |class| class.now);
         let cost = self.cost;
@@ -124,10 +124,10 @@ impl FairQueue {
         self.lanes.get(lane).map_or(0, |state| state.demand)
     }
 
-    /// Something may wait in `lane`, which holds so many jobs, those included that run here or elsewhere.
+    /// Something may wait in `lane`, which holds `held` jobs, including those that run here or elsewhere.
     pub fn suspect(&mut self, lane: &Lane, held: u64) {
         let running = self.lanes.get(lane).map_or(0, |state| state.running);
-        // How much waits of one tenant shows when it is asked; how many tenants share a lane must be known before.
+        // A tenant's own lane shows its backlog when asked; how many tenants share a lane must be known before.
         let waiting = if lane.tenant.is_none() { held.saturating_sub(running) } else { 0 };
         self.believe(lane, self.demand(lane).max(waiting).max(1));
     }
@@ -152,7 +152,7 @@ impl FairQueue {
         Some(lane)
     }
 
-    /// Grants `lane` so many jobs more, whether or not they are believed to wait, and charges them.
+    /// Grants `jobs` more jobs to `lane`, whether or not they are believed to wait, and charges them.
     pub fn charge(&mut self, lane: &Lane, jobs: u64) {
         let Some(state) = self.lanes.get(lane).filter(|_| jobs > 0) else { return };
         self.grants += 1;
@@ -168,7 +168,7 @@ impl FairQueue {
         });
     }
 
-    /// So many grants found no job.
+    /// `jobs` grants found no job.
     pub fn refund(&mut self, lane: &Lane, jobs: u64) {
         self.change(lane, |state| {
             state.virtual_time -= state.cost * jobs as f64;
@@ -181,7 +181,7 @@ impl FairQueue {
         self.lanes.get(lane).map_or(self.cost, |state| state.cost)
     }
 
-    /// A job that was charged `estimate` has ended; `None`: at a cost that nobody knows.
+    /// A job that was charged `estimate` has ended; `cost` is `None` if nobody knows it.
     pub fn end(&mut self, lane: &Lane, estimate: f64, cost: Option<f64>) {
         self.change(lane, |state| {
             state.running = state.running.saturating_sub(1);
@@ -200,7 +200,7 @@ impl FairQueue {
         self.change(lane, |state| state.asked = asked);
     }
 
-    /// Whether nothing waits in `lane`, nothing runs, and nobody asks.
+    /// Whether nothing waits in `lane`, nothing runs, and no question to it is open.
     pub fn is_idle(&self, lane: &Lane) -> bool {
         self.lanes.get(lane).is_none_or(|state| state.demand == 0 && state.running == 0 && !state.asked)
     }
@@ -217,7 +217,7 @@ impl FairQueue {
         self.lanes.keys()
     }
 
-    /// The class whose turn it is: the lowest that was passed over for long enough, else the highest.
+    /// The class whose turn it is: the lowest one passed over for long enough, else the highest.
     fn class(&self) -> Option<Priority> {
         let with_work = |class: &Priority| self.has_work(*class);
         let due = |class: &Priority| {
@@ -250,14 +250,14 @@ impl FairQueue {
         }
     }
 
-    /// The shared lane of `class`, where a grant could go to it.
+    /// The shared lane of `class`, if a grant could go to it.
     fn shared(&self, class: Priority) -> Option<&State> {
         self.lanes.get(&Lane::shared(class)).filter(|state| state.is_eligible())
     }
 
-    /// Counts a turn of `lane`, where tenants with lanes of their own and tenants that share one compete: each of them has one
-    /// turn a round. What one side is given while the other is being asked is made good, up to a round; where the other has
-    /// nothing that waits, nothing is owed to it, and nothing to be made good.
+    /// Counts a turn of `lane` if tenants with lanes of their own compete with tenants that share one: each tenant has
+    /// one turn a round. If one side gets turns while the other is being asked, the other catches up, by at most a
+    /// round; a side without a backlog is owed nothing and catches up on nothing.
     fn take_turn(&mut self, lane: &Lane) {
         let shared = self.lanes.get(&Lane::shared(lane.class));
         let waits = shared.is_some_and(|state| state.demand > 0);
@@ -272,7 +272,7 @@ impl FairQueue {
         };
     }
 
-    /// Changes what is known of `lane`, and its turn with it.
+    /// Changes what is known of `lane`, and its turn accordingly.
     fn change(&mut self, lane: &Lane, change: impl FnOnce(&mut State)) {
         let Some(state) = self.lanes.get_mut(lane) else { return };
         let before = state.turn();
@@ -289,7 +289,7 @@ impl State {
         self.demand > 0 && !self.asked
     }
 
-    /// When it would be its turn; none where a grant cannot go to it.
+    /// When its turn would come; `None` if no grant can go to it.
     fn turn(&self) -> Option<Turn> {
         self.is_eligible().then(|| Turn::new(self.virtual_time, self.granted_at))
     }

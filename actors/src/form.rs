@@ -1,8 +1,8 @@
-//! The form that an answer is asked to have (`response_format`): any, JSON, or JSON by a schema; and the one repair that
-//! cannot change what an answer means. Pure.
+//! Judges whether an answer has the form that its request asks for (`response_format`): any, JSON, or JSON by a schema;
+//! and makes the one repair that cannot change what an answer means. Pure.
 //!
-//! A schema sees nothing but itself: what lies outside is never fetched; its patterns are matched in linear time, and how
-//! much work it is to hold an answer against it is known before.
+//! A schema sees nothing but itself: nothing outside it is fetched, its patterns match in linear time, and how much
+//! work it is to validate an answer is known before.
 
 mod effort;
 
@@ -10,48 +10,48 @@ use jsonschema::{PatternOptions, Validator};
 use schemas::{Action, Error};
 use serde_json::Value;
 
-/// Where a request says by which schema it wants its answer.
+/// Where a request names the schema for its answer.
 const SCHEMA: &str = "payload.response_format.json_schema.schema";
-/// The longest word on what is wrong: it goes into an error and back to the model.
+/// The longest description of a flaw: it goes into an error and back to the model.
 const WHY_BYTES_MAX: usize = 400;
-/// The most memory of one pattern of a schema, once as it is read and once as it is used.
+/// The most memory of one pattern of a schema, once as it is compiled and once as it is used.
 const PATTERN_BYTES_MAX: usize = 128 * 1024;
 
-/// The form that an answer is asked to have.
+/// The form that a request asks of its answer.
 #[derive(Debug)]
 pub(crate) enum Form {
     /// Whatever the model says.
     Any,
     /// A JSON object.
     Object,
-    /// JSON that this accepts.
+    /// JSON that this schema accepts.
     Schema(Box<Schema>),
 }
 
-/// A schema, and the same in the form that judges.
+/// A schema, and its compiled validator.
 #[derive(Debug)]
 pub(crate) struct Schema {
     text: Value,
     validator: Validator,
 }
 
-/// What is wrong with an answer.
+/// A flaw of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flaw {
-    /// Where, as a JSON pointer; empty: the whole of it.
+    /// Where, as a JSON pointer; empty: the whole answer.
     pub(crate) path: String,
     /// What.
     pub(crate) why: String,
 }
 
 impl Form {
-    /// What `payload` asks for; the error names what is wrong with its schema by its path.
+    /// What `payload` asks for; the error names the path of what is wrong with its schema.
     pub(crate) fn of(action: Action, payload: &Value) -> Result<Self, Error> {
         let format = payload.get("response_format").filter(|_| action == Action::ChatCompletion);
         match format.and_then(|format| format.get("type")).and_then(Value::as_str) {
             Some("json_object") => Ok(Self::Object),
             Some("json_schema") => {
-                // Without a schema, any JSON is as good.
+                // Without a schema, any JSON will do.
                 let schema = payload.pointer("/response_format/json_schema/schema");
                 compile(schema.unwrap_or(&Value::Bool(true))).map(|schema| Self::Schema(Box::new(schema)))
             }
@@ -59,12 +59,12 @@ impl Form {
         }
     }
 
-    /// Whether it is JSON that is asked for.
+    /// Whether the request asks for JSON.
     pub(crate) const fn is_json(&self) -> bool {
         !matches!(self, Self::Any)
     }
 
-    /// Judges a whole answer. `Ok(Some(part))`: only this part of it is what was asked for, and what surrounds it means
+    /// Judges a whole answer. `Ok(Some(part))`: only this part of it was asked for, and what surrounds it means
     /// nothing.
     pub(crate) fn read<'t>(&self, text: &'t str) -> Result<Option<&'t str>, Flaw> {
         if !self.is_json() {
@@ -101,7 +101,7 @@ impl Flaw {
     }
 }
 
-/// Where it is and what, in one line.
+/// Where it is and what it is, in one line.
 impl std::fmt::Display for Flaw {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.path.as_str() {
@@ -111,14 +111,14 @@ impl std::fmt::Display for Flaw {
     }
 }
 
-/// What is inside a byte order mark, and one Markdown fence around the whole, where there is such a thing.
+/// What is inside a byte order mark, and inside one Markdown fence around the whole, if there is any.
 pub(crate) fn unwrapped(text: &str) -> Option<&str> {
     let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);
     let inside = unfenced(unmarked.trim()).unwrap_or(unmarked);
     (inside.len() < text.len()).then_some(inside)
 }
 
-/// What is inside of three or more backticks in a row, a word at most, a line's end, and as many backticks at the end.
+/// What is inside three or more backticks, at most a word, a line end, and as many backticks at the end.
 fn unfenced(text: &str) -> Option<&str> {
     let (fence, rest) = text.split_at(text.len() - text.trim_start_matches('`').len());
     let (word, rest) = rest.split_once('\n')?;

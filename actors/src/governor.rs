@@ -1,18 +1,18 @@
-//! Who may call a provider, when, and by which of its keys: one actor a provider, asked before each call.
+//! Decides who may call a provider, when, and by which of its keys: one actor per provider, asked before each call.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `permit` | the right to make one call, what it is asked for with, and how it ends |
-//! | `lanes` | all keys: which of them the next call goes by |
+//! | `permit` | the right to make one call, the need that asks for it, and how the call ends |
+//! | `lanes` | all keys, and by which of them the next call goes |
 //! | `lane` | one key: everything that holds back the calls by it |
 //! | `rate`, `window` | the calls and the tokens of a minute |
 //! | `concurrency` | how many calls at once a key bears, found by trying |
-//! | `share`, `ledger`, `clerk` | the part of the limits that this engine has of those on one broker |
-//! | `learned` | what the provider says that is left |
+//! | `share`, `ledger`, `clerk` | this engine's part of the limits that the engines on one broker share |
+//! | `learned` | what the provider says is left |
 //! | `breaker` | how many calls of a failing model are not worth making |
 //! | `budget` | how many failed calls are worth a second try |
 //!
-//! Callers wait in line, first come first served; one that stops waiting loses nothing. Everything but the line is pure.
+//! Callers wait in line, first come first served; one that stops waiting loses nothing. All but the line is pure.
 
 mod breaker;
 mod budget;
@@ -63,18 +63,18 @@ impl Handle {
         self.retries.may_retry()
     }
 
-    /// Takes a try from those that are left, for a call of another provider beside one of this that has not failed.
+    /// Takes one of the tries left, for a call of another provider beside a call of this one that has not failed.
     pub fn spend_retry(&self) -> bool {
         self.retries.spend()
     }
 
     /// The provider wants no call by `key` before `until`, as another engine has heard.
     pub fn close(&self, key: usize, until: Instant) {
-        // To a governor that is gone nothing can be told; whoever takes its place is.
+        // A governor that is gone hears nothing; its successor is told.
         let _ = self.governor.cast(Message::Closed(key, until));
     }
 
-    /// How it is now; none where the governor is gone.
+    /// How it is now; `None` if the governor is gone.
     pub async fn look(&self) -> Option<Governing> {
         let (reply, look) = oneshot::channel();
         self.governor.cast(Message::Look(reply)).ok()?;
@@ -82,12 +82,12 @@ impl Handle {
     }
 }
 
-/// What a governor is told.
+/// A message to a governor.
 #[derive(Debug)]
 pub enum Message {
-    /// Somebody wants to call.
+    /// A caller asks for a permit.
     Acquire(Asker),
-    /// The first output of a call has come, after so long.
+    /// The first output of a call has come, after this time.
     Heard(Grant, Option<Duration>),
     /// A provider has said what is left of the limits of this key.
     Limits(usize, Limits),
@@ -95,15 +95,15 @@ pub enum Message {
     Settle(Grant, End),
     /// The provider wants no call by this key before this instant.
     Closed(usize, Instant),
-    /// Somebody wants to know how it is.
+    /// Somebody asks how the governor is.
     Look(oneshot::Sender<Governing>),
-    /// A share of the limits of this key was given, or none.
+    /// A share of the limits of this key was given, or refused.
     Leased(usize, Option<Lease>),
-    /// A time that was waited for has come.
+    /// A scheduled wake-up.
     Tick,
 }
 
-/// Somebody who waits to call.
+/// A caller that waits in line.
 #[derive(Debug)]
 pub struct Asker {
     need: Need,
@@ -114,26 +114,26 @@ pub struct Asker {
 #[derive(Debug)]
 pub struct Governor;
 
-/// What it is made of.
+/// The parts of a governor.
 #[derive(Debug, Clone)]
 pub struct Arguments {
     /// The configured name of the provider.
     pub provider: String,
-    /// What it may be asked for.
+    /// Its limits.
     pub limits: ProviderLimits,
-    /// How many keys it has; the limits of calls and tokens a minute hold for each.
+    /// How many keys it has; the limits of calls and tokens a minute hold for each key.
     pub keys: usize,
     /// Randomness.
     pub seams: Seams,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
     /// Shared with the handle.
     pub retries: Retries,
-    /// Shares the limits with the other engines; none where there are no others.
+    /// Shares the limits with the other engines; `None` if there are no others.
     pub clerk: Option<Clerk>,
 }
 
-/// What it knows.
+/// The state of a governor.
 #[derive(Debug)]
 pub struct State {
     provider: String,
@@ -182,7 +182,7 @@ impl Actor for Governor {
             Message::Limits(key, limits) => state.lanes.hear(key, limits, now),
             Message::Settle(grant, end) => state.settle(&grant, end, now),
             Message::Closed(key, until) => state.lanes.close(key, until),
-            // Whoever asked may have gone.
+            // Whoever asked may be gone.
             Message::Look(reply) => drop(reply.send(state.look(now))),
             Message::Leased(key, lease) => state.lanes.given(key, lease, now),
             Message::Tick => state.tick_due = None,
@@ -196,7 +196,7 @@ impl Actor for Governor {
 }
 
 impl State {
-    /// Serves those who wait, as far as it may. `Some(wait)`: the next may be served after that.
+    /// Serves those in line as far as possible. `Some(wait)`: the next may be served after that.
     fn serve(&mut self, myself: &ActorRef<Message>, now: Instant) -> Option<Duration> {
         loop {
             // Only those who still wait may use up the limits.
@@ -214,12 +214,12 @@ impl State {
                 self.metrics.rejected(&self.provider, refusal.as_str());
             }
             let asker = self.waiting.pop_front()?;
-            // A permit that nobody takes comes back by itself.
+            // A permit that nobody takes returns by itself.
             let _ = asker.reply.send(answer);
         }
     }
 
-    /// Asks for what is missing of the common limits. An answer that does not come (its task has died) is asked for again.
+    /// Asks for what is missing of the shared limits. If no answer comes (its task has died), it asks again.
     fn ask_for_shares(&mut self, myself: &ActorRef<Message>, now: Instant) {
         let Some(clerk) = self.clerk.clone() else { return };
         let wishes = self.lanes.wishes(self.waiting.iter().map(|asker| &asker.need), now);

@@ -1,5 +1,5 @@
-//! Says every few seconds how each pool of this node is, on `dynode.hb.<node>.<pool>`. It only tells: what follows from
-//! it is decided by whoever listens.
+//! Publishes how each pool of this node is, every few seconds, on `dynode.hb.<node>.<pool>`. It only reports: its
+//! subscribers decide what follows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,29 +11,29 @@ use tracing::debug;
 
 use crate::{metrics::Metrics, outbox::Outbox, provider::Governors, queue::Queue, vitals::PoolVitals};
 
-/// How long the broker may take to say how much waits; a beat without the queue is better than a late one.
+/// How long the broker may take to report the backlog; a beat without it is better than a late one.
 const BACKLOG_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The heart of one node.
 #[derive(Debug)]
 pub struct Heart {
-    /// The node, as it is named in subjects.
+    /// The node's name in subjects.
     pub node: String,
     /// The time between two beats.
     pub every: Duration,
-    /// Where to say it.
+    /// Where to publish.
     pub outbox: Outbox,
     /// The pools, each with its queue.
     pub pools: Vec<(Arc<PoolVitals>, Queue)>,
-    /// Who may call the providers.
+    /// The governors, whose state the heartbeats report.
     pub governors: Arc<Governors>,
-    /// Where the same is counted.
+    /// Where the governors' state is counted too.
     pub metrics: Arc<Metrics>,
 }
 
 impl Heart {
-    /// Beats until it is dropped. A node whose heart has died is taken for dead by all who listen, and its parent ends
-    /// it: better than one that is believed alive.
+    /// Beats until dropped. If this task dies, subscribers take the node for dead and its parent ends it: better than a
+    /// node wrongly believed alive.
     pub async fn run(self) {
         let mut ticks = time::interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,7 +78,7 @@ impl Heart {
         }
     }
 
-    /// How many messages the broker holds for a pool: waiting, or being worked on.
+    /// How many messages the broker holds for a pool: waiting, or at work.
     async fn held(&self, queue: &Queue) -> Option<u64> {
         let (broker, pattern) = (self.outbox.broker(), queue.pattern());
         let asked = timeout(BACKLOG_TIMEOUT, broker.subjects(&queue.stream, &pattern)).await;

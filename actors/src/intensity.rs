@@ -1,4 +1,4 @@
-//! How many restarts are too many. Pure.
+//! Decides how many restarts are too many. Pure.
 
 use std::{collections::VecDeque, time::Duration};
 

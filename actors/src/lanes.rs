@@ -1,6 +1,6 @@
-//! In which lane work is filed. Each lane is a consumer of the broker, which costs something at every acknowledgement: so
-//! where nothing of a tenant waits, its next request goes into the lane that all such tenants share, and where more does into
-//! one of the tenant's own, so that nobody waits behind it.
+//! Decides in which lane work is filed. Each lane is a consumer in the broker, which costs something at every ack: so
+//! the next request of a tenant without a backlog goes into the lane that all such tenants share, and the requests of a
+//! tenant with a backlog go into a lane of its own, so that nobody waits behind them.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,26 +10,26 @@ use tokio::time::Instant;
 
 use crate::queue::LANE_IDLE_MAX;
 
-/// So many lanes are given away to whoever has more than one request that waits.
+/// This many lanes are given to any tenant with more than one waiting request.
 const FREE: usize = 64;
-/// When these are taken, one is given to a tenant with so many that wait.
+/// Once these are taken, a tenant is given one only with this many waiting.
 const CROWD: u64 = 8;
-/// How often lanes that the broker has forgotten are looked for.
+/// How often to look for lanes that the broker has forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// The lanes of one tenant each that whoever has this has given away.
+/// The tenants' own lanes that the holder of this has given away.
 #[derive(Debug, Default)]
 pub struct Lanes(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// When each was used last, by its subject.
+    /// When each lane was last used, by its subject.
     used: HashMap<String, Instant>,
     swept: Option<Instant>,
 }
 
 impl Lanes {
-    /// The subject on which the next work of `tenant` is filed for `pool`, where `ahead` of its requests wait there.
+    /// The subject on which the next work of `tenant` is filed for `pool`, if `ahead` of its requests wait there.
     pub fn subject(
         &self,
         subjects: &Subjects,
@@ -44,7 +44,7 @@ impl Lanes {
         }
     }
 
-    /// Whether it goes into the `own` lane. One that is given stays given for as long as the broker keeps it.
+    /// Whether work goes into the `own` lane. A lane that was given stays given for as long as the broker keeps it.
     fn choose(&self, own: &str, ahead: u64, now: Instant) -> LaneKind {
         if ahead == 0 {
             return LaneKind::Shared;

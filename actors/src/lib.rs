@@ -5,7 +5,7 @@
 //! ├── Governor  (one a provider) keys, limits, breakers; asked before each call
 //! ├── Pool      classifier       requests  → work
 //! ├── Pool      (one a provider) work      → outcome
-//! └── Pool      delivery         callbacks → somebody's server
+//! └── Pool      delivery         callbacks → their targets
 //!     └── Worker × concurrency   one job at a time; dies alone, is replaced
 //! ```
 //!
@@ -13,21 +13,21 @@
 //! |---|---|
 //! | [`system`] | the only public handle: start, failed, drain |
 //! | [`supervisor`], [`pool`], [`worker`] | the actors: thin shells |
-//! | [`queue`], [`fair`], `dispatch` | the lanes of a stage, who is next, and what a pool takes on |
+//! | [`queue`], [`fair`], `dispatch` | a stage's lanes, which lane is next, and which messages a pool takes |
 //! | [`stage`] | what a stage decides, and the one loop around every decision: claim, decide, publish, settle |
 //! | [`classifier`], [`provider`], [`delivery`] | the stages: decisions only |
-//! | `strays` | ends the work of providers that no engine has |
+//! | `strays` | ends overdue work for providers that no engine has |
 //! | [`budgets`] | what each tenant may spend |
-//! | [`governor`], [`closings`] | who may call a provider, when, and by which key; what it asks of one engine is told to all |
-//! | [`waterfall`], [`measured`] | what is tried after what, and what was seen of it |
+//! | [`governor`], [`closings`] | who may call a provider, when, by which key; a pause asked of one reaches all |
+//! | [`waterfall`], [`measured`] | the order in which models are tried, and what this engine measured of them |
 //! | [`lanes`] | whether a tenant's work waits in a lane of its own |
-//! | [`planner`] | what a request would cost and the work that it is, without asking anybody |
-//! | [`progress`], [`vitals`] | who must move by when, for the loop and for a watcher outside the runtime |
-//! | [`heartbeat`], [`pressure`] | how each pool is, and when publishers should wait, for anyone to hear |
-//! | `form` | what an answer is asked to look like |
+//! | [`planner`] | what a request would cost, and the work it becomes, without asking anybody |
+//! | [`progress`], [`vitals`] | when each sign of life is due, for the loop and for a watcher outside the runtime |
+//! | [`heartbeat`], [`pressure`] | publish how each pool is, and when publishers should wait |
+//! | `form` | the form that a request asks of its answer |
 //! | [`intensity`], [`backoff`] | pure parts |
 //!
-//! Reading order is file order is time order. Nothing here knows HTTP servers or sockets.
+//! Within a file, code stands in the order in which it runs. Nothing here knows HTTP servers or sockets.
 
 pub mod backoff;
 pub mod budgets;

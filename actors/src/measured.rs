@@ -1,4 +1,4 @@
-//! What this engine has seen of its providers, for whoever chooses among them: how soon they begin, and who is idle.
+//! Measures this engine's providers, for those who choose among them: how soon they begin, and who is idle.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ const NEWEST_CALL_WEIGHT: f64 = 0.2;
 /// A pool, and its slots.
 type Watched = (Arc<PoolVitals>, Arc<Semaphore>);
 
-/// What was seen; shared by the stages of one engine.
+/// The measurements; shared by the stages of one engine.
 #[derive(Debug, Default)]
 pub struct Measured {
     /// The average time to the first output in milliseconds, by provider and model.
@@ -22,7 +22,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// A call of `model` brought its first output after this time.
+    /// A call of `model` brought its first output after `took`.
     pub fn began(&self, provider: &str, model: &str, took: Duration) {
         let newest_ms = took.as_secs_f64() * 1e3;
         let mut times = self.first_output_ms.write();
@@ -32,7 +32,7 @@ impl Measured {
             .or_insert(newest_ms);
     }
 
-    /// A call of `model` had brought nothing after this time, and was given up: it is no quicker than that.
+    /// A call of `model` had brought nothing after `after`, and was given up: the model is no quicker than that.
     pub fn outran(&self, provider: &str, model: &str, after: Duration) {
         let known_ms = self.first_output_ms(provider, model);
         if known_ms.is_none_or(|average| average < after.as_secs_f64() * 1e3) {
@@ -40,22 +40,22 @@ impl Measured {
         }
     }
 
-    /// The average time to the first output, in milliseconds; `None` where there was no call yet.
+    /// The average time to the first output, in milliseconds; `None` before the first call.
     pub fn first_output_ms(&self, provider: &str, model: &str) -> Option<f64> {
         self.first_output_ms.read().get(&(provider.to_owned(), model.to_owned())).copied()
     }
 
-    /// From now on the pool of that name, with these slots, is looked at here.
+    /// Watches `pool`, with these slots, from now on.
     pub(crate) fn watch(&self, pool: &Arc<PoolVitals>, slots: &Arc<Semaphore>) {
         self.pools.write().insert(pool.name().to_owned(), (Arc::clone(pool), Arc::clone(slots)));
     }
 
-    /// How many slots of `provider` nothing is at work in, and nobody has asked for work for, in this engine.
+    /// How many slots of `provider` are free in this engine: no work in them, and none asked for.
     pub fn free_slots(&self, provider: &str) -> u64 {
         self.pools.read().get(provider).map_or(0, |(_, slots)| slots.available_permits() as u64)
     }
 
-    /// Whether `provider` has a free slot in this engine. Nobody waits for a pool that has one.
+    /// Whether `provider` has a free slot in this engine. Nothing waits for a pool that has one.
     pub fn is_idle(&self, provider: &str) -> bool {
         let pools = self.pools.read();
         pools.get(provider).is_some_and(|(pool, _)| pool.look().inflight < u64::from(pool.slots()))

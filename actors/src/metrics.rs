@@ -1,4 +1,4 @@
-//! What the engine counts. Instruments are made once.
+//! Counts what the engine does. Instruments are made once.
 
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ impl Metrics {
         self.first_event_seconds.record(took.as_secs_f64(), &labels);
     }
 
-    /// A call has used this, and cost so much where that is known.
+    /// A call has used this, and cost this much if that is known.
     pub fn used(&self, provider: &str, model: &str, usage: &Usage, cost_usd: Option<f64>) {
         for (direction, count) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
             let labels = [
@@ -145,7 +145,7 @@ impl Metrics {
         self.rejected.add(1, &labels);
     }
 
-    /// How the governor of a provider is.
+    /// The state of a provider's governor.
     pub fn governing(&self, provider: &str, look: &Governing) {
         let labels = [KeyValue::new("provider", provider.to_owned())];
         self.limit.record(look.limit.into(), &labels);
@@ -154,7 +154,7 @@ impl Metrics {
         self.keys_aside.record(look.aside.len() as u64, &labels);
     }
 
-    /// How a budget is, in US dollars.
+    /// The state of a budget, in US dollars.
     pub(crate) fn budget(&self, owner: &Owner, per: &'static str, spent: f64, limit: f64) {
         let labels = budget_labels(owner, per);
         self.budget_spent.record(spent, &labels);
@@ -177,7 +177,7 @@ impl Metrics {
     }
 }
 
-/// Whose it is: only what that is called has a label.
+/// The budget's period and owner: an owner is labelled only with the names it has.
 fn budget_labels(owner: &Owner, per: &'static str) -> Vec<KeyValue> {
     let mut labels = vec![KeyValue::new("per", per)];
     match owner {

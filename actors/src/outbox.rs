@@ -1,5 +1,5 @@
-//! What the engine writes: next steps, outcomes, parked work. Everything is stored before its cause is acknowledged,
-//! and carries an id that makes a repeat harmless.
+//! Publishes what the engine writes: next steps, outcomes, parked work. Everything is stored before its cause is acked,
+//! with an id that makes a repeat harmless.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,15 +21,15 @@ use crate::{
     classifier::{FINGERPRINT, SESSION},
 };
 
-/// How long a result that was paid for is kept in hand while the broker does not take it.
+/// How long the engine holds a paid-for result in memory while the broker does not take it.
 const PATIENCE: Duration = Duration::from_secs(300);
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-/// How many outcomes or entries of the ledger go at once when there is no room: enough that it is rare, few beside what is
-/// kept.
+/// How many outcomes or ledger entries to drop at once when there is no room: enough that this is rare, few compared
+/// with what is kept.
 const MESSAGES_TRIMMED: u64 = 1_000;
-/// The same of parked requests, each of which may be as large as the broker takes.
+/// The same for parked requests, each of which may be as large as the broker takes.
 const LETTERS_DROPPED: u32 = 8;
-/// Room for subject and headers below the broker's largest message.
+/// Room for subject and headers within the broker's maximum message size.
 const MESSAGE_OVERHEAD_BYTES: usize = 4096;
 
 /// How a request ends.
@@ -41,14 +41,14 @@ pub struct Conclusion {
     pub format: Format,
     /// Where to deliver it.
     pub callback: Option<Callback>,
-    /// It was read back from the broker, where it already stands; its end is told at this place, `(attempt, seq)`.
+    /// Set if the outcome was read back from the broker, where it stands: the `(attempt, seq)` of the end to publish.
     pub recorded: Option<(u32, u64)>,
 }
 
 /// A message to be parked.
 #[derive(Debug)]
 pub struct Parked {
-    /// Whose it is, as far as that is known.
+    /// Its tenant, as far as known.
     pub tenant: String,
     /// Its id, or a name made from its place in the stream.
     pub id: String,
@@ -74,7 +74,7 @@ impl Outbox {
         Self { broker, topology, seams, message_bytes_max }
     }
 
-    /// The broker itself, for what needs no promise.
+    /// The broker itself, for operations that need no promise.
     pub fn broker(&self) -> Arc<dyn Broker> {
         Arc::clone(&self.broker)
     }
@@ -89,12 +89,12 @@ impl Outbox {
         &self.seams
     }
 
-    /// How long writing may take before it is given up.
+    /// How long a write may take before the outbox gives it up.
     pub const fn patience(&self) -> Duration {
         PATIENCE
     }
 
-    /// Stores a message; repeats it with the same id while the broker does not answer.
+    /// Stores a message; retries with the same id while the broker does not answer.
     pub async fn publish(&self, publication: Publication) -> Result<Receipt, broker::Error> {
         let started = Instant::now();
         let mut failures = 0;
@@ -126,8 +126,8 @@ impl Outbox {
         sleep(RETRY_BACKOFF.delay(failures, self.seams.fraction())).await;
     }
 
-    /// What may go from the stream of `subject`: a full one of outcomes or of letters, or a full ledger, must not stop the work.
-    /// Of a full stream of work nothing goes; whoever brings more has to wait.
+    /// What may be dropped from the stream of `subject`: full outcomes or letters, or a full ledger, must not stop the
+    /// work. A full stream of work drops nothing; its publishers have to wait.
     fn expendable(&self, subject: &str) -> Option<&'static str> {
         let Topology { ledger, subjects, .. } = &*self.topology;
         if subjects.parse_request_key("res", subject).is_some() {
@@ -139,7 +139,7 @@ impl Outbox {
         }
     }
 
-    /// Drops the oldest of the stream of `subject`; says whether there was something to drop.
+    /// Drops the oldest messages of the stream of `subject`; returns whether there was anything to drop.
     async fn make_room(&self, subject: &str) -> Result<bool, broker::Error> {
         let Topology { outcomes, ledger, subjects, .. } = &*self.topology;
         let stream = match ledger {
@@ -150,8 +150,8 @@ impl Outbox {
         self.broker.trim(stream, MESSAGES_TRIMMED).await.map(|()| true)
     }
 
-    /// Drops the oldest letters of the classifier: requests that nobody could use, and that have ended. All others, callbacks
-    /// above all, wait to be run again.
+    /// Drops the classifier's oldest letters: unusable requests, which have ended. All others, callbacks above all,
+    /// wait to be replayed.
     async fn drop_letters(&self) -> Result<bool, broker::Error> {
         let Topology { dead, subjects, .. } = &*self.topology;
         let pattern = subjects.dead_of(Some(ENTRANCE), "*");
@@ -160,7 +160,7 @@ impl Outbox {
                 return Ok(dropped > 0);
             };
             match self.broker.remove(dead, oldest).await {
-                // Another engine wants room as well.
+                // Another engine makes room as well.
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -168,7 +168,7 @@ impl Outbox {
         Ok(true)
     }
 
-    /// Says how large a message is that is larger than what the broker takes.
+    /// Fails with the size of a message that is larger than the broker takes.
     pub(crate) fn check_size(&self, publication: &Publication) -> Result<(), Error> {
         let (bytes, bytes_max) = (publication.message.payload.len(), self.message_bytes_max);
         if bytes <= bytes_max {
@@ -180,13 +180,13 @@ impl Outbox {
         Err(Error::new(ErrorCode::TooLarge, why))
     }
 
-    /// Records an outcome, has it delivered, tells it, and writes what it used into the ledger. The first outcome stands: where there is one already, that
-    /// is the one delivered, told and returned.
+    /// Records an outcome, hands its callback to delivery, publishes its end, and writes its usage into the ledger. The
+    /// first outcome stands: if there is one already, that one is delivered, published and returned.
     pub async fn conclude(&self, conclusion: Conclusion) -> Result<Outcome, broker::Error> {
         let Conclusion { outcome, format, callback, recorded } = conclusion;
         let own_end = recorded.unwrap_or(outcome.ended);
         let outcome = if recorded.is_some() { outcome } else { self.record(outcome, format).await? };
-        // At once: nobody waits for the ledger.
+        // Both at once: nobody waits for the ledger.
         let told = async {
             if let Some(callback) = callback {
                 self.hand_to_delivery(callback, &outcome).await?;
@@ -213,14 +213,14 @@ impl Outbox {
                 message.headers.set(SESSION, session.as_str());
             }
             if let Err(error) = self.broker.send(message).await {
-                // Readers find the recorded outcome when the event does not come.
+                // If the event does not come, readers find the recorded outcome.
                 warn!(%error, id = %outcome.id, "end of a request not told");
             }
         }
         Ok(())
     }
 
-    /// Writes what a request used whose outcome stands. Whoever writes it again writes the same, and the first stands.
+    /// Writes the usage of a request whose outcome stands. A repeat writes the same entry, and the first stands.
     async fn write_ledger(&self, outcome: &Outcome) -> Result<(), broker::Error> {
         let Some(entry) = LedgerEntry::of(outcome).filter(|_| self.topology.ledger.is_some()) else {
             return Ok(());
@@ -238,14 +238,15 @@ impl Outbox {
             payload = encode(format, &outcome)?;
         }
         let subject = self.topology.subjects.outcome(&outcome.tenant, &outcome.id);
-        // A repeat of this very outcome is none; another one must meet `Exists`, so that the one that stands is told.
+        // A repeat of this very outcome is a duplicate; another must meet `Exists`, so that the one that stands is
+        // published.
         let Outcome { tenant, id, ended, fingerprint, .. } = &outcome;
         let id = format!("{tenant}.{id}.{}.{fingerprint}", ended.0);
         let message = message(subject, format, payload);
         match self.publish(Publication { message, id: Some(id) }).await {
             Ok(receipt) if !receipt.duplicate => Ok(outcome),
             Err(error) if error.kind() != ErrorKind::Exists => Err(error),
-            // One stands already. A repeat may be that of another attempt, too, where a number came twice.
+            // One stands already. A duplicate may also be of another attempt, if a number came twice.
             _ => Ok(self.outcome(&outcome.tenant, &outcome.id).await?.unwrap_or(outcome)),
         }
     }
@@ -258,7 +259,7 @@ impl Outbox {
         self.publish(Publication { message, id }).await.map(drop)
     }
 
-    /// The broker's time of day: by it a request was accepted, and by it its deadline is over.
+    /// The broker's clock: a request is accepted and its deadline passes by this clock.
     pub fn now(&self) -> Timestamp {
         self.broker.now()
     }
@@ -275,7 +276,7 @@ impl Outbox {
         message.format().decode(&message.payload).map(Some).map_err(unreadable)
     }
 
-    /// What was told last of a request, where that is still known.
+    /// The last event of a request, if the broker still has it.
     pub async fn last_told(
         &self,
         tenant: &Tenant,
@@ -292,8 +293,7 @@ impl Outbox {
         }))
     }
 
-    /// Parks a message, word for word, with the reason; of one that would be too large inside of a letter, what there is room
-    /// for.
+    /// Parks a message verbatim, with the reason; cuts a body that would make the letter too large.
     pub async fn park(&self, stage: &str, lease: &Lease, parked: &Parked) -> Result<(), broker::Error> {
         let mut letter = DeadLetter {
             v: VERSION,
@@ -320,8 +320,8 @@ impl Outbox {
     }
 }
 
-/// The events that tell the end, for readers that may have seen all before `own_end`. The outcome of an older attempt,
-/// written while a newer one was under way, is told as the end of the newer: frames of an older attempt are dropped.
+/// The events that publish the end, for readers that may have seen all before `own_end`. An older attempt's outcome,
+/// written while a newer attempt ran, is published as the newer one's end: readers drop an older attempt's frames.
 fn end_after(outcome: &Outcome, own_end: (u32, u64)) -> Vec<Event> {
     let end = outcome.terminal_event();
     if outcome.ended.0 >= own_end.0 {
@@ -333,7 +333,7 @@ fn end_after(outcome: &Outcome, own_end: (u32, u64)) -> Vec<Event> {
     vec![restarted, Event { attempt, seq: seq + 1, ..end }]
 }
 
-/// `work`, for the pool that does it first; its subject says in which lane.
+/// `work`, for the pool that does it first; `subject` names the lane.
 pub fn work<R: Serialize>(subject: String, work: &Work<R>) -> Result<Publication, broker::Error> {
     let payload = encode(Format::MessagePack, work)?;
     Ok(Publication {
@@ -342,14 +342,14 @@ pub fn work<R: Serialize>(subject: String, work: &Work<R>) -> Result<Publication
     })
 }
 
-/// A message in `format` that carries on the trace.
+/// A message in `format` that carries the trace on.
 pub fn message(subject: String, format: Format, payload: Bytes) -> Message {
     let mut headers = Headers::of_format(format);
     trace::inject(&mut headers);
     Message { subject, headers, payload }
 }
 
-/// Writes `value` in `format`.
+/// Encodes `value` in `format`.
 pub fn encode<T: Serialize>(format: Format, value: &T) -> Result<Bytes, broker::Error> {
     let invalid = |error: Error| broker::Error::new(ErrorKind::Invalid, error.message);
     format.encode(value).map_err(invalid)

@@ -1,5 +1,5 @@
-//! What becomes of a request, by the configuration as it is now: what it would cost, who would be asked, and the work that it
-//! is. By the judge that classifies; asks nobody and sends nothing.
+//! Plans requests by the current configuration: what one would cost, who would be asked, and the work it becomes. Uses
+//! the classifier's judge; asks nobody and sends nothing.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     outbox,
 };
 
-/// Plans. Cheap to clone; all clones are one.
+/// Plans requests. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Planner {
     judge: Arc<RwLock<Arc<Judge>>>,
@@ -25,7 +25,7 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// Plans by this configuration. Nothing is measured here: where a request prefers the quickest, its estimate is in the
+    /// Plans by this configuration. Nothing is measured here: if a request prefers the quickest, its estimate is in the
     /// order of the configuration, and its work is made elsewhere.
     pub fn new(
         config: (&EngineConfig, &[RuleConfig], &CallbackConfig),
@@ -42,8 +42,8 @@ impl Planner {
         *self.judge.write() = judge;
     }
 
-    /// What `request` of `tenant` would cost. The error is that with which it would be refused, but that a model which
-    /// lacks something is told as left out.
+    /// What `request` of `tenant` would cost. The error is the one that would refuse it, except that a model which
+    /// lacks something is listed as left out.
     pub fn estimate(&self, tenant: &Tenant, mut request: Request) -> Result<Estimate, Error> {
         let judge = self.judge();
         request.action = judge.action(&request)?;
@@ -51,11 +51,12 @@ impl Planner {
         judge.router.estimate(tenant, &request)
     }
 
-    /// The least that `request` of `tenant` must be allowed to cost, in US dollars: what the cheapest of the models costs at most
-    /// that may be asked. None where one of them has no price, or where nobody can be asked: why is told later.
+    /// The least that `request` of `tenant` must be allowed to cost, in US dollars: the most that a call of the
+    /// cheapest model that may be asked costs. `None` if one of these has no price, or if nobody can be asked: the
+    /// reason is given later.
     ///
     /// # Errors
-    /// That nobody is left whose call may cost no more than `route.max_cost_usd`.
+    /// No model is left whose call may cost no more than `route.max_cost_usd`.
     pub fn least_cost(&self, tenant: &Tenant, request: &Request) -> Result<Option<f64>, Error> {
         let judge = self.judge();
         match judge.action(request) {
@@ -65,9 +66,10 @@ impl Planner {
         }
     }
 
-    /// The work that `request` is, for the pool that does it first; its id and its tenant are known, `ahead` of its tenant's wait
-    /// already, and whoever asks for another under this id is told by `fingerprint`. `None` where only the classifier can tell:
-    /// who does it depends on what was measured, or nobody does, and why is to be recorded.
+    /// The work that `request` becomes, for the pool that does it first; its id and its tenant are known, `ahead` of
+    /// its tenant's requests wait already, and `fingerprint` tells a different request under this id apart. `None` if
+    /// only the classifier can tell: who does it depends on what was measured, or nobody does, and the reason must be
+    /// recorded.
     pub fn work(
         &self,
         subjects: &Subjects,

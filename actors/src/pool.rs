@@ -1,7 +1,7 @@
-//! The workers of one stage.
+//! Runs the workers of one stage.
 //!
-//! A mailbox is unbounded, so the bound stands before it: a slot is taken before a message is asked for, travels with
-//! the message, and is free again when the message is settled.
+//! A mailbox is unbounded, so the bound comes before it: the dispatcher takes a slot before it asks for a message; the
+//! slot travels with the message and is free again when the message is settled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ const DEATHS_WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Pool;
 
-/// What a pool is told.
+/// A message to a pool.
 #[derive(Debug)]
 pub enum Message {
     /// Messages have come, each with its slot.
@@ -37,24 +37,24 @@ pub enum Message {
     Idle(ActorRef<Held>),
 }
 
-/// What a pool is made of. Cheap to clone; a restarted pool is made of the same.
+/// The parts of a pool. Cheap to clone; a restarted pool gets the same parts.
 #[derive(Debug, Clone)]
 pub struct Arguments {
     /// The loop around its stage.
     pub runner: Arc<Runner>,
     /// Where messages come from.
     pub broker: Arc<dyn Broker>,
-    /// One permit a message at work; as many as there may be workers.
+    /// One permit per message at work; as many as there may be workers.
     pub slots: Arc<Semaphore>,
-    /// Cancelled when no new work is to be taken.
+    /// Cancelled when the pool must take no new work.
     pub stop: CancellationToken,
-    /// Counts the dead.
+    /// Counts worker deaths.
     pub metrics: Arc<Metrics>,
-    /// Where whoever watches from outside finds what the workers are at.
+    /// Shows outside watchers what the workers are doing.
     pub vitals: Arc<PoolVitals>,
 }
 
-/// What a pool knows.
+/// The state of a pool.
 #[derive(Debug)]
 pub struct State {
     arguments: Arguments,
@@ -79,7 +79,7 @@ impl Actor for Pool {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        // Dies with the pool; if it ended alone the pool would idle, so it never returns but on `stop`.
+        // Dies with the pool. If it ended alone the pool would idle, so it returns only on `stop`.
         let dispatch = tokio::spawn(Dispatch::new(arguments.clone(), myself).run());
         let deaths = Intensity::new(DEATHS_MAX, DEATHS_WINDOW);
         Ok(State { arguments, idle: Vec::new(), deaths, dispatch })
@@ -125,7 +125,7 @@ impl Actor for Pool {
 }
 
 impl State {
-    /// Hands `job` to a free worker, or to a new one: there is a slot, so there may be a worker.
+    /// Hands `job` to a free worker, or to a new one: the job has a slot, so there may be one more worker.
     async fn dispatch(
         &mut self,
         myself: &ActorRef<Message>,

@@ -1,7 +1,7 @@
-//! When publishers should wait: `pause` and `resume` on `dynode.sig.<pool>`, before anybody has to be refused.
+//! Tells publishers when to wait: `pause` and `resume` on `dynode.sig.<pool>`, before anybody has to be refused.
 //!
-//! Every node hears all heartbeats and comes to the same end; one of them speaks for the pool. A pause is repeated with
-//! each of its beats, so that who comes late learns of it, and a node that begins to speak says how things stand.
+//! Every node hears all heartbeats and comes to the same result; one of them speaks for the pool. It repeats a pause
+//! with each of its beats, so that late listeners learn of it, and a node that begins to speak says how things stand.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 
-/// The shortest time to return after, in milliseconds: a sooner one meets the same queue.
+/// The shortest retry delay, in milliseconds: a sooner retry meets the same queue.
 const RETRY_AFTER_MS_MIN: u64 = 1_000;
 const SUBSCRIBE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// Where a pool pauses and where it resumes. Between the two nothing changes, so that a queue about the limit does not
+/// When a pool pauses and when it resumes. Between the two nothing changes, so that a queue near the limit does not
 /// flap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Band {
@@ -28,7 +28,7 @@ pub struct Band {
 }
 
 impl Band {
-    /// What follows `now` at this wait. Pure.
+    /// The state that follows `now` at this wait. Pure.
     pub const fn next(self, now: Flow, wait_ms: u64) -> Flow {
         match now {
             Flow::Resume if wait_ms > self.pause_wait_ms => Flow::Pause,
@@ -50,16 +50,16 @@ pub struct Pressure {
     pools: BTreeMap<String, Stand>,
 }
 
-/// How a pool stands.
+/// The state of a pool.
 #[derive(Debug)]
 struct Stand {
     flow: Flow,
-    /// This node has said so, and nobody else has spoken since.
+    /// Whether this node speaks for the pool, as of its last heartbeat.
     speaking: bool,
 }
 
 impl Pressure {
-    /// Watches those of all `pools` that this node has.
+    /// Watches `pools`, which this node has.
     pub fn new(
         node: String,
         band: Band,
@@ -72,7 +72,7 @@ impl Pressure {
         Self { node, band, broker, subjects, census: Census::default(), origin: Instant::now(), pools }
     }
 
-    /// Listens until it is dropped. Without it nobody is asked to wait; the limits of the doors and of the broker hold.
+    /// Listens until dropped. Without it nobody is asked to wait; the limits of the doors and of the broker hold.
     pub async fn run(mut self) {
         let mut failures = 0;
         loop {
@@ -90,7 +90,7 @@ impl Pressure {
         }
     }
 
-    /// Takes a heartbeat in; one of this node is the moment to judge.
+    /// Takes in a heartbeat; judges the pool if the heartbeat is this node's own.
     async fn hear(&mut self, message: &Message) {
         let beat = match message.format().decode::<Heartbeat>(&message.payload) {
             Ok(beat) => beat,
@@ -104,7 +104,7 @@ impl Pressure {
         }
     }
 
-    /// What is to be said of `pool` now, if anything.
+    /// The signal to publish for `pool` now, if any.
     fn judge(&mut self, pool: &str, now_ms: u64) -> Option<Backpressure> {
         let stand = self.pools.get_mut(pool)?;
         let wait_ms = self.census.estimated_wait_ms(pool, now_ms)?;

@@ -1,7 +1,7 @@
-//! When the next sign of life is due: one atomic, shared between the work and whoever watches it.
+//! Tracks when the next sign of life is due: one atomic, which the work shares with its watchers.
 //!
 //! Liveness is not progress. The work says how long it may now be silent (a connection, a first token, the next token);
-//! who is silent for longer has stalled, however alive its task is, and loses its lease.
+//! work that is silent for longer has stalled, however alive its task is, and loses its lease.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -22,7 +22,7 @@ pub struct Progress {
     due_ms: AtomicU64,
 }
 
-/// How the work of a worker is.
+/// The state of a worker's job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Running {
     /// Since it began.
@@ -57,7 +57,7 @@ impl Progress {
         self.due_ms.store(milliseconds(now.saturating_add(next)), Ordering::Relaxed);
     }
 
-    /// How the work is; `None` where there is none.
+    /// The state of the work; `None` if there is none.
     pub fn running(&self) -> Option<Running> {
         let now = self.origin.elapsed();
         let since =

@@ -1,4 +1,4 @@
-//! Work in, outcome out: the calls of one attempt, one provider after the other, until one answers.
+//! Turns work into an outcome: the calls of one attempt, one provider after the other, until one answers.
 
 mod attempt;
 mod bill;
@@ -36,20 +36,20 @@ pub use keep::Store;
 use parking_lot::RwLock;
 pub use webhook::Webhooks;
 
-/// After the deadline the work has this long to write its end.
+/// How long work has after its deadline to write its end.
 const DEADLINE_GRACE: Duration = Duration::from_secs(5);
 
-/// A token that is written takes a provider about as long as so many that are read.
+/// Writing one token takes a provider about as long as reading this many.
 const OUTPUT_WEIGHT: f64 = 4.0;
 
-/// The governors by the name of their provider. One that takes the place of a dead one is told which keys want no calls.
+/// The governors, by provider. A governor that replaces a dead one is told which keys want no calls.
 #[derive(Debug, Default)]
 pub struct Governors(RwLock<BTreeMap<String, Seat>>);
 
 #[derive(Debug, Default)]
 struct Seat {
     governor: Option<governor::Handle>,
-    /// The provider wants no call by these keys before this instant.
+    /// Until when the provider wants no call by each key.
     closed: BTreeMap<usize, Instant>,
 }
 
@@ -64,7 +64,7 @@ impl Governors {
         self.change(provider, |seat| seat.governor = Some(governor));
     }
 
-    /// The provider wants no call by `key` before `until`, or before what it has said already.
+    /// The provider wants no call by `key` before `until`, or before a later instant that it named earlier.
     pub fn close(&self, provider: &str, key: usize, until: Instant) {
         self.change(provider, |seat| {
             let closed = seat.closed.entry(key).or_insert(until);
@@ -72,7 +72,7 @@ impl Governors {
         });
     }
 
-    /// Before when the provider wants no call by `key`, where that is still to come.
+    /// Until when the provider wants no call by `key`, if that is still to come.
     pub fn closed_until(&self, provider: &str, key: usize) -> Option<Instant> {
         self.0.read().get(provider)?.closed.get(&key).copied().filter(|until| *until > Instant::now())
     }
@@ -87,30 +87,30 @@ impl Governors {
     }
 }
 
-/// What all provider stages share.
+/// The parts that all provider stages share.
 #[derive(Debug)]
 pub struct Shared {
     /// The providers.
     pub registry: Arc<Registry>,
-    /// Who may call them, and when.
+    /// Decide who may call the providers, and when.
     pub governors: Arc<Governors>,
-    /// What may be spent.
+    /// The budgets of tenants.
     pub budgets: Arc<Budgets>,
-    /// Which of them want no calls.
+    /// Which providers want no calls.
     pub closings: Arc<Closings>,
     /// Cancels.
     pub control: Arc<Control>,
     /// Where to write.
     pub outbox: Outbox,
-    /// Clocks and tries.
+    /// Timeouts and retries.
     pub engine: EngineConfig,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
-    /// Where the files go that providers make.
+    /// Where to store the files that providers make.
     pub assets: Store,
-    /// Where providers tell the end of long work, if they can reach us.
+    /// Where providers report the end of long work, if they can reach us.
     pub webhooks: Option<Webhooks>,
-    /// What was seen of them.
+    /// Measurements of the providers.
     pub measured: Arc<Measured>,
     /// Calls that several requests share.
     pub flights: Flights,
@@ -167,8 +167,8 @@ impl ProviderStage {
                 )?,
             };
         if let Some(outcome) = outcome {
-            // A worker before us recorded the end and died before it could tell it.
-            // Where readers may have seen a newer attempt than that, they drop what is told of the older: it ends as this one.
+            // An earlier worker recorded the end and died before it could publish it. If readers may have seen a newer
+            // attempt than the recorded one, they drop events of the older: the end is published as this attempt's.
             let is_hidden = number > outcome.ended.0.saturating_add(1);
             let told_at = if is_hidden { (number, 0) } else { outcome.ended };
             return Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, Some(told_at)))));
@@ -194,7 +194,7 @@ impl ProviderStage {
         Ok(Verdict::Conclude(Box::new(self.conclusion(work, outcome, None))))
     }
 
-    /// A cancel from before this engine ends the work before its first call, and what a provider asked for is heeded.
+    /// Waits for earlier cancels, which end the work before its first call, and for pauses that providers asked for.
     async fn run(&self, attempt: &mut Attempt<'_>) -> Result<Box<adapters::Finished>, Error> {
         if attempt.next_event().0 > 1 {
             attempt.claim().await;
@@ -204,7 +204,7 @@ impl ProviderStage {
         attempt.run().await
     }
 
-    /// Why there was no time for the work.
+    /// The error of work that ran out of time.
     fn expired(&self) -> Error {
         let why = match self.shared.registry.adapter(&self.pool) {
             Some(_) => {
@@ -215,7 +215,7 @@ impl ProviderStage {
         Error::new(ErrorCode::DeadlineExceeded, why)
     }
 
-    /// Work that ended its worker, or was silent, each time.
+    /// Gives up work that ended its worker, or was silent, at each attempt.
     fn give_up(&self, work: &Work, attempt: &Attempt<'_>) -> Verdict {
         let tries = self.shared.engine.attempts_max;
         let why = format!("given up after {tries} attempts, none of which came to an end");
@@ -271,14 +271,15 @@ impl ProviderStage {
     }
 }
 
-/// Resolves when `deadline` has passed: at once where it has. A timer would take up to a millisecond, in which a call begins.
+/// Resolves when `deadline` has passed; at once if it has, since a timer takes up to a millisecond, in which a call
+/// begins.
 async fn passing(deadline: Instant) {
     if deadline > Instant::now() {
         sleep_until(deadline).await;
     }
 }
 
-/// The deadline on the monotonic clock, so that nothing moves it from here on.
+/// The deadline on the monotonic clock, so that no clock change moves it from here on.
 fn deadline(work: &Work, now: jiff::Timestamp) -> Instant {
     Instant::now() + Duration::from_millis(outcome::milliseconds(now, work.deadline))
 }
@@ -330,7 +331,7 @@ impl Stage for ProviderStage {
     async fn forgive(&self, lease: &Lease) -> Result<(), broker::Error> {
         match lease.message.format().decode(&lease.message.payload) {
             Ok(work) => fence::forgive(&self.shared, lease, &work).await,
-            // It is parked when it comes again.
+            // Unreadable work is parked when it comes again.
             Err(_) => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
-//! The queue of a stage: a stream, in which tenants, or the classes of tenants, have lanes.
+//! The queue of a stage: a stream in which tenants, or classes of tenants, have lanes.
 //!
-//! A consumer gives its messages in the order in which they came. So each lane is a consumer, made when its first message
-//! rings; who is asked next is decided by [`crate::fair`].
+//! A consumer delivers messages in the order in which they came. So each lane is a consumer, created when its first
+//! message rings; [`crate::fair`] decides which lane is asked next.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::fair::Lane;
 
-/// The most messages of one lane that may be held at once, over all processes. Slots bound each process; this bounds the
+/// The most messages of one lane that all processes may hold at once. Slots bound each process; this bounds the
 /// broker's bookkeeping, delayed retries included.
 const ACK_PENDING_MAX: u32 = 100_000;
-/// The broker forgets a lane that was not asked for so long: longer than any retry is put off.
+/// The broker forgets a lane that was not asked for this long: longer than any retry delay.
 pub(crate) const LANE_IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Where the messages of a stage wait.
@@ -22,19 +22,19 @@ pub(crate) const LANE_IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 pub struct Queue {
     /// The stream.
     pub stream: String,
-    /// What comes before the name of each lane: `dynode.work.sim`.
+    /// The subject prefix of its lanes: `dynode.work.sim`.
     pub base: String,
-    /// Where the stream rings for them: `dynode.bell.work.sim`.
+    /// The subject prefix of their bells: `dynode.bell.work.sim`.
     pub bells: String,
-    /// What the consumers' names begin with.
+    /// The prefix of the consumers' names.
     pub name: String,
-    /// Whether the lanes are `<priority>.own.<tenant>`, with nothing behind, and `<priority>.shared`, with the tenant behind;
-    /// else they are `<tenant>`, with more behind.
+    /// Whether the lanes are `<priority>.own.<tenant>`, with nothing after it, and `<priority>.shared`, with the tenant
+    /// after it; otherwise they are `<tenant>`, with more after it.
     pub classed: bool,
     /// How long a lease lasts.
     pub ack_wait: Duration,
-    /// How long the broker remembers a lane that is not asked. It costs the broker something at every acknowledgement; if it is
-    /// forgotten too soon, what is under way is delivered once more.
+    /// How long the broker remembers a lane that is not asked. Each lane costs the broker something at every ack; if it
+    /// is forgotten too soon, messages under way are delivered once more.
     pub idle_max: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Queue {
         }
     }
 
-    /// The same, whose lanes are the classes of tenants.
+    /// The same, with classes of tenants as lanes.
     pub fn of_classes(subjects: &Subjects, stream: &str, path: &str, name: &str, ack_wait: Duration) -> Self {
         Self { classed: true, ..Self::of_tenants(subjects, stream, path, name, ack_wait) }
     }
@@ -63,12 +63,12 @@ impl Queue {
         format!("{}.>", self.base)
     }
 
-    /// Where all its bells ring.
+    /// The subjects of all its bells.
     pub fn bell_pattern(&self) -> String {
         format!("{}.>", self.bells)
     }
 
-    /// The lane of a message; `None` where the subject is none of this queue.
+    /// The lane of a message; `None` if the subject is not of this queue.
     pub fn lane(&self, subject: &str) -> Option<Lane> {
         self.parse(subject.strip_prefix(&self.base)?)
     }
@@ -81,7 +81,7 @@ impl Queue {
     /// The consumer of a lane.
     pub fn consumer(&self, lane: &Lane) -> ConsumerSpec {
         let (class, own, shared) = (lane.class.as_str(), LaneKind::Own.as_str(), LaneKind::Shared.as_str());
-        // The sign between the parts is part of none, so that no two lanes share a name.
+        // The separator is part of no name, so no two lanes share a consumer.
         let (name, filter) = match &lane.tenant {
             Some(tenant) if self.classed => (
                 format!("{}={class}={}", self.name, name_of(tenant)),
@@ -116,8 +116,8 @@ impl Queue {
     }
 }
 
-/// What stands for `tenant` in a name: a publisher may write anything where the tenant stands, and not all of it can be part
-/// of one.
+/// `tenant` as part of a consumer's name: a publisher may write anything in the place of the tenant, and not all of it
+/// is valid in a name.
 fn name_of(tenant: &str) -> String {
     if Tenant::new(tenant).is_ok() {
         return tenant.to_owned();

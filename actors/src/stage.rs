@@ -1,4 +1,4 @@
-//! What a stage decides, and the one loop around every decision: claim, decide, publish, settle.
+//! Defines what a stage decides, and runs the one loop around every decision: claim, decide, publish, settle.
 //!
 //! Leases, renewal, retries, tracing and progress live here, once. A stage only turns a message into a [`Verdict`].
 
@@ -23,40 +23,40 @@ use crate::{
     queue::Queue,
 };
 
-/// A first delivery so soon after the message was stored is the first; a later one may be the first since its consumer was
-/// deleted.
+/// A first delivery this soon after the message was stored is the first; a later one may only be the first since its
+/// consumer was deleted.
 pub(crate) const FIRST_WITHIN: SignedDuration = SignedDuration::from_millis(100);
-/// After an unexpected end of a worker its message waits this long, so that a message which kills its worker does not
+/// How long a message waits after its worker ended unexpectedly, so that a message which kills its worker does not
 /// spin.
 const GIVE_BACK_DELAY: Duration = Duration::from_millis(500);
-/// After a failure of the broker a message waits this long.
+/// How long a message waits after the broker failed.
 const BROKER_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What a stage is given: a leased message, and the place to say that it moves.
+/// What a stage is given: a leased message, and where to report progress.
 #[derive(Debug)]
 pub struct Task<'a> {
     /// The message.
     pub lease: &'a Lease,
-    /// Tell it how long the work may now be silent.
+    /// Where to say how long the work may now be silent.
     pub progress: &'a Progress,
 }
 
 /// What becomes of a message.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Nothing more: it is done.
+    /// Nothing more to do: ack it.
     Done,
-    /// It goes on to the next stage: stored there first, then acknowledged here.
+    /// Publish it to the next stage first, then ack it here.
     Forward(Publication),
     /// The request has ended.
     Conclude(Box<Conclusion>),
-    /// Deliver it again, after this time.
+    /// Redeliver it after this time.
     RetryAfter(Duration),
-    /// Nobody can use it: parked with the reason, and the request concluded where one is known.
+    /// It is unusable: park it with the reason, and conclude its request if one is known.
     Park(Box<Parked>),
 }
 
-/// One step of a request's way. Implementations decide; they settle nothing.
+/// One step on a request's path. Implementations decide; they settle nothing.
 #[async_trait]
 pub trait Stage: fmt::Debug + Send + Sync + 'static {
     /// Its name, in logs, metrics and the subjects of parked work.
@@ -65,28 +65,29 @@ pub trait Stage: fmt::Debug + Send + Sync + 'static {
     /// Where its messages wait.
     fn queue(&self) -> Queue;
 
-    /// How long it may be silent at first.
+    /// How long a new job may be silent.
     fn first_silence(&self) -> Duration;
 
-    /// What becomes of this message. A message that was delivered too often is the stage's to give up.
+    /// Decides what becomes of this message. A stage itself gives up messages that were delivered too often.
     async fn decide(&self, task: Task<'_>) -> Result<Verdict, broker::Error>;
 
-    /// What a job cost, in any unit that is the same for all jobs of the stage: what tenants are served alike in.
+    /// What a job cost, in any unit that is the same for all jobs of the stage: tenants get equal shares in this unit.
     fn cost(&self, _outcome: Option<&Outcome>, took: Duration) -> f64 {
         took.as_secs_f64()
     }
 
-    /// The request has ended with this outcome, which is stored and told. For what the stage has kept for it.
+    /// The request has ended with this outcome, which is stored and published: the stage drops what it kept for the
+    /// request.
     async fn ended(&self, _outcome: &Outcome) {}
 
-    /// The message that takes the place of this one when it must be handed back unfinished and that shall cost no
-    /// attempt. `None`: the same message is delivered again.
+    /// The message that replaces this one if it must be handed back unfinished at no cost of an attempt. `None`: the
+    /// broker redelivers the same message.
     fn hand_back(&self, _lease: &Lease) -> Option<Publication> {
         None
     }
 
-    /// There is no room for the message that was to take the place of this one: the same is delivered again, and that shall
-    /// cost no attempt nevertheless.
+    /// There is no room for the replacement, so the broker redelivers the same message: makes sure that this costs no
+    /// attempt either.
     async fn forgive(&self, _lease: &Lease) -> Result<(), broker::Error> {
         Ok(())
     }
@@ -105,16 +106,16 @@ pub struct Runner {
 /// Why a worker had to let go of its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LetGo {
-    /// It was silent for longer than it said.
+    /// It was silent for longer than it announced.
     Stalled,
-    /// The broker could not be told in time that it still works: somebody else may have the message by now.
+    /// The lease was not renewed in time: another worker may have the message by now.
     LeaseLost,
     /// The engine ends before the work does.
     HandBack,
 }
 
 impl Runner {
-    /// Runs `stage`, until `hand_back` is cancelled: then running work goes back unfinished.
+    /// Runs `stage` until `hand_back` is cancelled; running work is then handed back unfinished.
     pub const fn new(
         stage: Arc<dyn Stage>,
         outbox: Outbox,
@@ -150,8 +151,8 @@ impl Runner {
         let started = Instant::now();
         let settler = lease.settler();
         let end = tokio::select! {
-            // Work that has ended is settled, whatever else happens at the same moment; and always in this order, so that
-            // a run can be repeated from its seed.
+            // Finished work is settled first, whatever else happens at the same moment; the fixed order makes a run
+            // repeatable from its seed.
             biased;
             settlement = self.work(lease, progress) => Ok(settlement),
             let_go = self.renew(&*settler, progress) => Err(let_go),
@@ -186,8 +187,8 @@ impl Runner {
         self.metrics.job(self.stage.name(), label, started.elapsed());
     }
 
-    /// Settles a message. An ack goes by the place in the stream: after a power failure of the server another message may
-    /// have that of one which was lost, and the ack from before would take away work that nobody has done.
+    /// Settles a message. An ack names a place in the stream: after a power failure of the server, another message may
+    /// take the place of a lost one, and a stale ack would remove work that nobody has done.
     async fn settle(&self, held: &mut Held, settlement: Settlement) {
         let Some(lease) = &held.lease else { return };
         if settlement == Settlement::Ack && held.may_have_moved() && !self.is_in_its_place(lease).await {
@@ -201,14 +202,14 @@ impl Runner {
         held.settle(settlement).await;
     }
 
-    /// Whether the stream has this message where it was delivered from. Where the broker does not say, it comes again.
+    /// Whether the stream still has this message in its place. If the broker does not say, the message is redelivered.
     async fn is_in_its_place(&self, lease: &Lease) -> bool {
         let (stream, subject) = (self.stage.queue().stream, &lease.message.subject);
         let first = self.outbox.broker().next(&stream, subject, lease.sequence).await;
         matches!(first, Ok(Some(first)) if (first.sequence, first.stored_at) == (lease.sequence, lease.stored_at))
     }
 
-    /// Decides, and carries the decision out but for the settlement.
+    /// Decides, and carries out the decision except for the settlement.
     async fn work(&self, lease: &Lease, progress: &Progress) -> (Settlement, Option<Box<Outcome>>) {
         let task = Task { lease, progress };
         let carried_out = match self.stage.decide(task).await {
@@ -236,7 +237,7 @@ impl Runner {
             Verdict::Forward(publication) => {
                 let receipt = self.outbox.publish(publication).await?;
                 if receipt.duplicate && lease.deliveries == 1 {
-                    // Somebody was there first, at the same moment: the stage looks again, now that both can be seen.
+                    // Somebody else published first, at the same moment: decide again, now that both are visible.
                     return Ok((Settlement::RetryAfter(GIVE_BACK_DELAY), None));
                 }
             }
@@ -275,7 +276,7 @@ impl Runner {
         again
     }
 
-    /// Renews the lease for as long as the work moves; returns when it must be let go.
+    /// Renews the lease while the work makes progress; returns why the worker must let go.
     async fn renew(&self, settler: &dyn Settle, progress: &Progress) -> LetGo {
         let mut renewed = Instant::now();
         loop {
@@ -303,21 +304,21 @@ const fn settlement_label(settlement: Settlement) -> &'static str {
     }
 }
 
-/// What is known of a message that was let go.
+/// What is known of a message that a worker let go of.
 #[derive(Debug)]
 pub struct Return {
-    /// The lane from which it came.
+    /// The lane it came from.
     pub lane: Lane,
     /// What the lane was charged for it.
     pub estimate: f64,
-    /// What it cost; none where nobody knows.
+    /// What it cost; `None` if nobody knows.
     pub cost: Option<f64>,
-    /// After so long it is in its lane again.
+    /// After this time it is back in its lane.
     pub again: Option<Duration>,
 }
 
-/// A leased message in the hands of a worker, with the slot it takes. Dropped unsettled (its worker died), it goes
-/// back to the broker.
+/// A leased message in the hands of a worker, with its slot. If dropped unsettled (its worker died), it goes back to
+/// the broker.
 #[derive(Debug)]
 pub struct Held {
     lease: Option<Lease>,
@@ -328,7 +329,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes `lease`, which came over `link`, into a slot; `back` is told when it is let go.
+    /// Takes `lease`, which came over `link`, into a slot; reports to `back` when it is let go.
     pub fn new(
         lease: Lease,
         slot: OwnedSemaphorePermit,
@@ -340,7 +341,7 @@ impl Held {
         Self { lease: Some(lease), account: Some(account), back, link, _slot: slot }
     }
 
-    /// Whether the broker was out of reach since it was leased.
+    /// Whether the broker was out of reach since the lease began.
     fn may_have_moved(&self) -> bool {
         self.link.has_changed().unwrap_or(true)
     }
@@ -361,7 +362,7 @@ impl Held {
             account.again = Some(delay);
         }
         if let Err(error) = lease.settler().settle(settlement).await {
-            // What could not be settled is delivered again, and ends at the outcome that is already recorded.
+            // The broker redelivers an unsettled message, which then ends at the outcome already recorded.
             debug!(%error, ?settlement, "message not settled");
         }
     }
@@ -376,12 +377,12 @@ impl Drop for Held {
         let Some(mut account) = self.account.take() else { return };
         if let Some(lease) = self.lease.take() {
             account.again = Some(GIVE_BACK_DELAY);
-            // The task lives for one message to the broker; if it dies, the lease runs out by itself.
+            // The task only sends one message to the broker; if it dies, the lease expires by itself.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move { lease.retry_after(GIVE_BACK_DELAY).await });
             }
         }
-        // Where nobody reads it any more, nobody wants to know.
+        // If nobody reads the channel any more, nobody wants the report.
         let _ = self.back.try_send(account);
     }
 }

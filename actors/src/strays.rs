@@ -1,5 +1,5 @@
-//! Work that waits for a provider which no engine has, such as one that was taken out of the configuration: it ends by its
-//! deadline, as all work does. A provider whose pool beats somewhere has an engine, and its work is left alone.
+//! Ends work that waits for a provider which no engine has, such as one removed from the configuration: like all work,
+//! it ends by its deadline. A provider whose pool sends heartbeats anywhere has an engine, and its work is left alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,12 +24,12 @@ use crate::{
     stage::{Held, Return, Runner, Stage},
 };
 
-/// How often it is looked for.
+/// How often to look for stray work.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// A pool of which so many beats are not heard has no engine.
+/// A pool that misses this many heartbeats has no engine.
 const BEATS_MISSED: u32 = 5;
 
-/// Ends what nobody else ends.
+/// Ends work that nobody else ends.
 #[derive(Debug)]
 pub(crate) struct Strays {
     shared: Arc<Shared>,
@@ -38,7 +38,7 @@ pub(crate) struct Strays {
     hand_back: CancellationToken,
 }
 
-/// Where work lies that no consumer gave: whoever is done with it takes it away.
+/// Settles work in place, in a stream from which no consumer delivered it: an ack removes it there.
 struct InPlace {
     broker: Arc<dyn Broker>,
     stream: String,
@@ -46,7 +46,7 @@ struct InPlace {
 }
 
 impl Strays {
-    /// Looks for work of all pools but these.
+    /// Looks for work of all pools except `pools`.
     pub(crate) const fn new(
         shared: Arc<Shared>,
         pools: BTreeSet<String>,
@@ -55,7 +55,7 @@ impl Strays {
         Self { shared, pools, hand_back }
     }
 
-    /// Looks until it is dropped.
+    /// Looks until dropped.
     pub(crate) async fn run(self) {
         loop {
             sleep(LOOK_EVERY).await;
@@ -109,8 +109,8 @@ impl Strays {
         Ok(())
     }
 
-    /// Whether its deadline has passed, and so long ago that whoever had it under way would have ended it. What cannot be
-    /// read may be for a newer engine.
+    /// Whether the deadline passed so long ago that any worker on it would have ended it. Unreadable work is never
+    /// overdue: it may be for a newer engine.
     fn is_overdue(&self, stored: &Stored) -> bool {
         let work = stored.message.format().decode::<Work>(&stored.message.payload);
         work.is_ok_and(|work| {
@@ -119,7 +119,7 @@ impl Strays {
         })
     }
 
-    /// Ends one as its pool would; `false` where its subject is that of no lane, so that it is not known to whom it belongs.
+    /// Ends one message as its pool would; `false` if its subject belongs to no lane, so that its tenant is unknown.
     async fn end(&self, pool: &str, stored: Stored) -> bool {
         let stage = ProviderStage::new(pool.to_owned(), Arc::clone(&self.shared));
         let (queue, broker) = (stage.queue(), self.shared.outbox.broker());
@@ -132,7 +132,7 @@ impl Strays {
         let place = InPlace { broker, stream: queue.stream, sequence: stored.sequence };
         let mut lease = Lease::new(stored.message, stored.sequence, 1, Arc::new(place));
         lease.stored_at = stored.stored_at;
-        // Nobody waits to hear what became of it.
+        // Nobody reads the report.
         let (back, _) = mpsc::channel(1);
         let (outbox, metrics) = (self.shared.outbox.clone(), Arc::clone(&self.shared.metrics));
         let runner =
@@ -147,7 +147,7 @@ impl Settle for InPlace {
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
         match settlement {
             Settlement::Ack | Settlement::Reject => self.broker.remove(&self.stream, self.sequence).await,
-            // It lies there still.
+            // The message is still in the stream.
             Settlement::RetryAfter(_) | Settlement::Renew => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! One for one, with intensity: a child that dies is restarted after a while; too many deaths end the engine.
+//! Restarts children that die, one for one, after a backoff; too many deaths end the engine.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tracing::error;
 
 use crate::{backoff::Backoff, intensity::Intensity, metrics::Metrics};
 
-/// More deaths than this within [`DEATHS_WINDOW`], over all children, and the engine gives up: its process is replaced.
+/// After more deaths than this within [`DEATHS_WINDOW`], over all children, the engine ends; its process is replaced.
 const DEATHS_MAX: usize = 10;
 const DEATHS_WINDOW: Duration = Duration::from_secs(60);
 const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -22,7 +22,7 @@ pub type Start = Arc<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, S
 pub struct Child {
     /// Its name, in logs and metrics.
     pub name: String,
-    /// Starts it, and starts it again.
+    /// Starts or restarts it.
     pub start: Start,
 }
 
@@ -36,14 +36,14 @@ impl fmt::Debug for Child {
 #[derive(Debug)]
 pub struct Supervisor;
 
-/// What it is told by itself.
+/// A message of the supervisor to itself.
 #[derive(Debug)]
 pub enum Message {
-    /// The time has come to start this child again.
+    /// The backoff is over: start this child again.
     Restart(Child),
 }
 
-/// What it knows.
+/// The supervisor's state.
 #[derive(Debug)]
 pub struct State {
     running: BTreeMap<ActorId, Child>,

@@ -41,10 +41,10 @@ use crate::{
     vitals::{PoolVitals, Vitals},
 };
 
-/// How long handing work back may take.
+/// How long handing back work may take.
 const HAND_BACK_TIME: Duration = Duration::from_secs(5);
 
-/// What an engine is made of.
+/// The parts of an engine.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// Carries everything.
@@ -53,31 +53,31 @@ pub struct Parts {
     pub topology: Topology,
     /// The providers.
     pub registry: Arc<Registry>,
-    /// What they may be asked for.
+    /// The limits of each provider.
     pub providers: Providers,
-    /// How large the files may be that providers make, and how long they are kept.
+    /// How large the files that providers make may be, and how long they are kept.
     pub assets: AssetLimits,
-    /// Which of them are tried one after the other.
+    /// Which models are tried one after the other.
     pub waterfalls: Waterfalls,
     /// Where providers reach the gateways, for webhooks.
     pub public_url: Option<String>,
-    /// What tenants may spend.
+    /// The budgets of tenants.
     pub budgets: Vec<BudgetConfig>,
-    /// To whom tenants belong.
+    /// The parents of tenants.
     pub parents: BTreeMap<Tenant, Parents>,
     /// Time and randomness.
     pub seams: Seams,
-    /// The name of this engine among those on the same broker: a subject token of its own.
+    /// The name of this engine, unique on its broker: a subject token.
     pub node: String,
 }
 
 /// The engine cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A rule makes no sense.
+    /// A rule is invalid.
     #[error(transparent)]
     Rule(#[from] BadRule),
-    /// There can be no client for callbacks.
+    /// The HTTP client for callbacks cannot be built.
     #[error("no HTTP client for callbacks: {0}")]
     Client(#[from] reqwest::Error),
     /// The store of assets, or the keys of the installation, cannot be opened.
@@ -99,7 +99,7 @@ pub struct System {
     vitals: Arc<Vitals>,
     slots: Vec<(Arc<Semaphore>, u32)>,
     budgets: Arc<Budgets>,
-    /// Heartbeats, signals, what was spent, what nobody serves; they end with the engine, after its drain.
+    /// Heartbeats, signals, budgets, strays: tasks that end with the engine, after its drain.
     _signs: JoinSet<()>,
 }
 
@@ -209,11 +209,11 @@ impl System {
 
     /// Resolves when the engine has given up: too many of its actors died.
     pub async fn failed(&mut self) {
-        // The reason was logged by the supervisor's own end.
+        // The supervisor logged the reason when it ended.
         let _ = (&mut self.supervising).await;
     }
 
-    /// What the workers are at, for a watcher outside the runtime.
+    /// What the workers are doing, for a watcher outside the runtime.
     pub fn vitals(&self) -> Arc<Vitals> {
         Arc::clone(&self.vitals)
     }
@@ -224,8 +224,8 @@ impl System {
         self.end(sleep(limit)).await
     }
 
-    /// The same for an engine whose place another has taken: running work has all the time that it needs, until it is
-    /// asked to `hurry`, and `limit` from then on.
+    /// The same for an engine that another has replaced: running work has all the time that it needs, until `hurry` is
+    /// cancelled, and `limit` from then on.
     pub async fn retire(self, hurry: CancellationToken, limit: Duration) -> bool {
         self.end(async {
             hurry.cancelled().await;
@@ -244,7 +244,7 @@ impl System {
         if !finished {
             warn!("work is still running; it is handed back and goes on elsewhere");
             self.hand_back.cancel();
-            // What cannot be handed back now is found by others when its lease has run out.
+            // Other engines find work that cannot be handed back now when its lease has expired.
             let _ = timeout(HAND_BACK_TIME, self.idle()).await;
         }
         self.supervisor.kill();
@@ -255,13 +255,13 @@ impl System {
     /// Waits until every slot of every pool is free.
     async fn idle(&self) {
         for (slots, count) in &self.slots {
-            // They are never closed; if they were, nothing would be at work either.
+            // The semaphores are never closed; if they were, nothing would be at work either.
             let _ = slots.acquire_many(*count).await;
         }
     }
 }
 
-/// The supervision tree, as it is put together.
+/// The supervision tree under construction.
 struct Tree {
     engine: EngineConfig,
     outbox: Outbox,
@@ -324,7 +324,7 @@ impl Tree {
         self.slots.push((slots, concurrency));
     }
 
-    /// Begins to tell how the pools are, and to ask for a pause where `providers` need one.
+    /// Starts to publish how the pools are, and to ask for a pause if `providers` need one.
     fn signs(
         &mut self,
         node: String,

@@ -1,7 +1,7 @@
-//! What every worker of the process is at, for whoever watches: heartbeats, and a thread outside the runtime. A worker
-//! that spins without yielding cannot be ended from within, since nothing that would end it is ever run.
+//! Shows heartbeats and a thread outside the runtime what every worker of the process is doing. Code inside the runtime
+//! cannot end a worker that spins without yielding, since that code never runs.
 //!
-//! Read now and then, written with each job: writing takes no lock.
+//! Watchers read now and then, workers write with each job: writing takes no lock.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::progress::Progress;
 
-/// How much the newest job weighs in the average: the last few dozen count. The first ones weigh the same.
+/// How much the newest job weighs in the average: the last few dozen count. The first jobs weigh the same.
 const NEWEST_JOB_WEIGHT: f64 = 1.0 / 32.0;
 
 /// The vitals of all pools.
@@ -28,18 +28,18 @@ impl Vitals {
         Self(pools)
     }
 
-    /// How many workers are overdue by more than `grace`: their own clocks should have ended them by then.
+    /// How many workers are overdue by more than `grace`: their own timeouts should have ended them by then.
     pub fn stuck(&self, grace: Duration) -> usize {
         self.0.iter().map(|pool| pool.stuck(grace)).sum()
     }
 
-    /// What a person must look at, as of the last heartbeat.
+    /// What an operator must look at, as of the last heartbeat.
     pub fn alarms(&self) -> Vec<String> {
         self.0.iter().flat_map(|pool| pool.alarms.lock().clone()).collect()
     }
 }
 
-/// What the workers of one pool are at.
+/// What the workers of one pool are doing.
 #[derive(Debug)]
 pub struct PoolVitals {
     name: String,
@@ -56,9 +56,9 @@ pub struct PoolVitals {
 pub struct Look {
     /// The workers that have a job.
     pub inflight: u64,
-    /// Milliseconds since the last sign of life of any of them; 0 where none has a job.
+    /// Milliseconds since the last sign of life of any of them; 0 if none has a job.
     pub last_progress_ms: u64,
-    /// The average time of a job, in milliseconds; 0 where that is not known.
+    /// The average time of a job, in milliseconds; 0 if unknown.
     pub average_job_ms: f64,
 }
 
@@ -94,7 +94,7 @@ impl PoolVitals {
         progress
     }
 
-    /// A job has left its slot after this time, however it ended.
+    /// A job has left its slot after `took`, however it ended.
     pub fn job_done(&self, took: Duration) {
         let jobs = self.jobs.fetch_add(1, Ordering::Relaxed);
         let weight = NEWEST_JOB_WEIGHT.max(1.0 / (jobs as f64 + 1.0));
@@ -103,11 +103,11 @@ impl PoolVitals {
             let average = f64::from_bits(bits);
             Some((average + (newest_ms - average) * weight).to_bits())
         };
-        // It cannot fail: `blend` always has an answer.
+        // It cannot fail: `blend` always returns a value.
         let _ = self.average_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, blend);
     }
 
-    /// What a person must look at; takes the place of what was said before.
+    /// Replaces what an operator must look at.
     pub fn set_alarms(&self, alarms: Vec<String>) {
         *self.alarms.lock() = alarms;
     }
@@ -120,8 +120,8 @@ impl PoolVitals {
         let mut ages: Vec<_> = running.iter().map(|job| job.age).collect();
         let mut average_job_ms = f64::from_bits(self.average_ms.load(Ordering::Relaxed));
         if !ages.is_empty() && ages.len() >= self.slots as usize {
-            // No slot is free, and half of the jobs have taken longer than this so far: what was done before, however
-            // quick, does not tell how soon there will be a slot. The middle one, since a few that hang must not count.
+            // No slot is free, and half of the jobs have already taken longer than this: earlier jobs, however quick,
+            // do not tell how soon a slot will be free. The median, since a few that hang must not count.
             let middle = ages.len() / 2;
             let median = *ages.select_nth_unstable(middle).1;
             average_job_ms = average_job_ms.max(median.as_secs_f64() * 1e3);

@@ -1,4 +1,4 @@
-//! Waterfalls: lists of models that are tried one after the other, under a name of their own. They are configuration.
+//! Waterfalls: named lists of models that are tried one after the other. They are configuration.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,34 @@ use adapters::{Model, Registry};
 use schemas::{Action, Prefer, Tenant};
 use serde::Deserialize;
 
-/// The name by which a request asks for the waterfall of its action without knowing any.
+/// The name by which a request that knows no waterfall asks for the one of its action.
 pub const AUTO: &str = "auto";
 
-/// Behind a step: it is left out where nobody serves it.
+/// Ends a step that is left out if no provider serves it.
 const OPTIONAL: char = '?';
 
-/// One `[waterfalls."ACTION".NAME]`: clients ask for it by its name, as for a model.
+/// One `[waterfalls."ACTION".NAME]`: clients name it like a model.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WaterfallConfig {
-    /// The models, each `provider/model`, in the order in which they are tried. One with a `?` behind it is left out where
-    /// nobody serves it.
+    /// The models, each `provider/model`, in the order in which they are tried. One that ends in `?` is left out if no
+    /// provider serves it.
     pub steps: Vec<String>,
-    /// What is preferred where the request prefers nothing; without it the order is kept.
+    /// The preference for requests that have none; without it the order is kept.
     #[serde(default)]
     pub prefer: Option<Prefer>,
-    /// The steps of tenants that have others.
+    /// The steps of tenants that have their own.
     #[serde(default)]
     pub tenants: BTreeMap<String, Vec<String>>,
 }
 
-/// A waterfall makes no sense: `path` is the key, `why` how to mend it.
+/// A waterfall is invalid: `path` is the key, `why` how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct BadWaterfall {
     /// The key.
     pub path: String,
-    /// What is wrong and how to mend it.
+    /// What is wrong and how to fix it.
     pub why: String,
 }
 
@@ -58,7 +58,7 @@ impl Waterfalls {
         self.0.keys().copied()
     }
 
-    /// The same without the steps that are left out, and without the waterfalls of which nothing is left.
+    /// The same without the steps that are left out, and without the waterfalls that have none left.
     pub fn settled(&self, registry: &Registry) -> Self {
         let of_action = |(action, waterfalls): (&Action, &BTreeMap<String, WaterfallConfig>)| {
             let left = waterfalls.iter().filter_map(|(name, waterfall)| {
@@ -94,7 +94,7 @@ impl WaterfallConfig {
             steps.map(|step| step.strip_suffix(OPTIONAL).unwrap_or(step).to_owned()).collect::<Vec<_>>()
         };
         let of_tenants = self.tenants.iter().map(|(tenant, steps)| (tenant.clone(), settle(steps)));
-        // A tenant of whose steps none is left has those of all.
+        // A tenant with no step left has the common steps.
         let tenants = of_tenants.filter(|(tenant, left)| self.tenants[tenant].is_empty() || !left.is_empty());
         Self { steps: settle(&self.steps), prefer: self.prefer, tenants: tenants.collect() }
     }

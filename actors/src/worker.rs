@@ -16,14 +16,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Worker;
 
-/// What a worker needs.
+/// The state of a worker.
 #[derive(Debug)]
 pub struct State {
     /// The loop around its stage.
     pub runner: Arc<Runner>,
-    /// Told when it is free again.
+    /// Told when the worker is free again.
     pub pool: ActorRef<pool::Message>,
-    /// Where its work says that it moves.
+    /// Where the work reports progress.
     pub progress: Arc<Progress>,
     /// Told how long each job took.
     pub vitals: Arc<PoolVitals>,

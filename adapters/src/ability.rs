@@ -1,4 +1,4 @@
-//! What a model can do, and what a request needs: the filter before any call. Pure.
+//! Decides before any call whether a model can do what a request needs, and estimates its cost. Pure.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{Model, ModelConfig, Price, chat::estimate};
 
-/// What a model can do, as configured. What nobody has said counts as possible: the provider knows better than we do.
+/// What a model can do. What the configuration omits counts as possible: the provider knows better than we do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Abilities {
     /// It calls tools.
@@ -16,7 +16,7 @@ pub struct Abilities {
     pub vision: bool,
     /// It answers in JSON by a schema.
     pub json: bool,
-    /// It goes on with an answer that another has begun. Nobody is taken to do that who does not say so.
+    /// It continues an answer that another model has begun; false unless configured.
     pub continues: bool,
     /// The most tokens of a question and its answer together.
     pub context_tokens: Option<u64>,
@@ -26,7 +26,7 @@ pub struct Abilities {
     pub quality: Option<f64>,
 }
 
-/// An answer of which nobody has said how long it may become is expected to have no more tokens.
+/// The expected maximum of output tokens if neither the request nor the model sets one.
 const OUTPUT_TOKENS_UNSAID: u64 = 4_096;
 
 impl Default for Abilities {
@@ -58,25 +58,25 @@ impl From<&ModelConfig> for Abilities {
     }
 }
 
-/// What a request needs of a model.
+/// What a request needs from a model.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Needs {
-    /// Only a chat has to fit as a whole into what a model holds.
+    /// Only a chat must fit into the model's context as a whole.
     is_chat: bool,
     tools: bool,
     vision: bool,
     json: bool,
     input_tokens: u64,
-    /// The most tokens of an answer, where the request says so.
+    /// The most tokens of an answer, if the request sets a limit.
     output_tokens: Option<u64>,
-    /// How many answers to one question.
+    /// How many answers the request asks for (`n`).
     answers: u64,
     images: u64,
     characters: u64,
     cost_usd_max: Option<f64>,
 }
 
-/// Why a model cannot do what is asked.
+/// Why a model cannot serve a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Lack {
     /// It calls no tools.
@@ -85,24 +85,24 @@ pub enum Lack {
     Vision,
     /// It does not answer by a schema.
     Json,
-    /// The question, with the answer that was asked for, is longer than it can hold.
+    /// The question plus the requested answer is longer than the model's context.
     Context {
-        /// About so many tokens are needed.
+        /// About how many tokens the request needs.
         needed: u64,
-        /// So many it holds.
+        /// How many tokens the context holds.
         held: u64,
     },
-    /// It is expected to cost more than the request may.
+    /// Its expected cost is over the request's limit.
     Dear {
-        /// So much, in US dollars.
+        /// The expected cost, in US dollars.
         expected: f64,
     },
-    /// The request may cost so much and no more, and nobody knows what the model costs.
+    /// The request has a cost limit, but the model has no price.
     Unpriced,
 }
 
 impl Needs {
-    /// What `payload` asks for, where it may cost so much.
+    /// Reads what `payload` needs; `cost_usd_max` is the request's cost limit.
     pub fn of(action: Action, payload: &Value, cost_usd_max: Option<f64>) -> Self {
         if action != Action::ChatCompletion {
             let images = payload.get("n").and_then(Value::as_u64).unwrap_or(1);
@@ -130,7 +130,7 @@ impl Needs {
         }
     }
 
-    /// What `model` lacks for it.
+    /// What `model` lacks for this request, if anything.
     pub fn unmet(self, model: &Model) -> Option<Lack> {
         self.unable(&model.abilities).or_else(|| self.unaffordable(model.price.as_ref()))
     }
@@ -140,13 +140,13 @@ impl Needs {
         self.input_tokens
     }
 
-    /// The most tokens that `model` may answer: what the request allows, or else the model, and no more than the model has
-    /// room for; for each of `n` answers.
+    /// The most tokens that `model` may answer, over all `n` answers: each is bounded by the request's limit, else the
+    /// model's, and by what the question leaves of the model's context.
     pub fn output_tokens_max(self, model: &Model) -> Option<u64> {
         self.longest(&model.abilities, None)
     }
 
-    /// The same, where nobody says how long one answer may become but `unsaid`.
+    /// Like [`Self::output_tokens_max`], with `unsaid` as the limit if neither the request nor the model has one.
     fn longest(self, abilities: &Abilities, unsaid: Option<u64>) -> Option<u64> {
         let room = abilities.context_tokens.filter(|_| self.is_chat);
         let room = room.map(|held| held.saturating_sub(self.input_tokens));
@@ -154,16 +154,16 @@ impl Needs {
         said.into_iter().chain(room).min().map(|each| each.saturating_mul(self.answers))
     }
 
-    /// What `model` costs without any answer, in US dollars, where it has a price.
+    /// What a call of `model` costs without any output, in US dollars, if the model has a price.
     pub fn cost_min(self, model: &Model) -> Option<f64> {
         model.price.as_ref().map(|price| self.cost(price, 0))
     }
 
-    /// What `model` costs with the longest answer, where it has a price and something bounds the answer.
+    /// What a call of `model` costs with the longest answer, if the model has a price and the answer a bound.
     pub fn cost_max(self, model: &Model) -> Option<f64> {
         let price = model.price.as_ref()?;
         if price.second > 0.0 {
-            // Nobody knows how long it plays, or how long the machine runs.
+            // The playing time, or the machine's running time, is unknown.
             return None;
         }
         let output_tokens = if price.counts_output() { self.output_tokens_max(model)? } else { 0 };
@@ -174,7 +174,7 @@ impl Needs {
         price.of(&Usage {
             input_tokens: self.input_tokens,
             output_tokens,
-            // What is thought counts as written; where that is dearer, all may be thought.
+            // Reasoning counts as output; if it is dearer, all of the output may be reasoning.
             reasoning_tokens: if price.thinks_dearly() { output_tokens } else { 0 },
             images: self.images,
             characters: self.characters,
@@ -189,10 +189,10 @@ impl Needs {
         (expected > cost_usd_max).then_some(Lack::Dear { expected })
     }
 
-    /// What a call of `model` is expected to cost at most, in US dollars, where it has a price: each token by the dearest
-    /// of its prices, and answers as long as the request, the model or its context allow, or `OUTPUT_TOKENS_UNSAID`.
+    /// The most that a call of `model` is expected to cost, in US dollars, if the model has a price: each token at its
+    /// dearest price, and answers as long as the request, the model or its context allow, or `OUTPUT_TOKENS_UNSAID`.
     ///
-    /// An estimate still: the tokens of the question follow a rule of thumb, images in it and seconds count nothing.
+    /// Still an estimate: the question's tokens follow a rule of thumb; images in it, and seconds, count as nothing.
     pub fn cost_usd_max(self, model: &Model) -> Option<f64> {
         let price = model.price.as_ref()?;
         let output_tokens = self.longest(&model.abilities, Some(OUTPUT_TOKENS_UNSAID)).unwrap_or(0);

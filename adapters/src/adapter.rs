@@ -1,4 +1,4 @@
-//! The trait that every provider fills.
+//! The [`Adapter`] trait that every provider implements, its calls and its events.
 
 use std::{fmt, sync::Arc};
 
@@ -11,49 +11,49 @@ use tokio::time::Instant;
 
 use crate::{Error, Limits};
 
-/// One call of a provider.
+/// One call to a provider.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// What is asked for; decided, never `auto`.
+    /// The action; decided, never `auto`.
     pub action: Action,
-    /// The model, as the provider names it. Takes the place of the payload's `model`.
+    /// The provider's name for the model. Replaces the payload's `model`.
     pub model: String,
     /// The payload, as the sender wrote it.
     pub payload: Value,
     /// When the sender stops waiting: the call must have ended by then.
     pub deadline: Instant,
-    /// The same for every attempt of one request; sent where the provider has a header for it.
+    /// The same for every attempt of one request; HTTP providers get it as the `idempotency-key` header.
     pub idempotency_key: String,
     /// W3C trace context to send along.
     pub traceparent: Option<String>,
-    /// By which of the provider's keys, from 0; below [`Adapter::keys`].
+    /// The index of the provider's key to use, from 0; below [`Adapter::keys`].
     pub key: usize,
-    /// Where the provider may tell the end of long work, if it can reach us.
+    /// Where the provider may report the end of long work, if it can reach us.
     pub webhook: Option<Arc<dyn Webhook>>,
 }
 
-/// A place at which a provider can tell the end of one call. Filled by the engine.
+/// The place at which a provider can report the end of one call. The engine implements it.
 pub trait Webhook: Send + Sync + fmt::Debug {
-    /// The URL that the provider is given.
+    /// The URL to give to the provider.
     fn url(&self) -> &str;
 
-    /// What is told there, from the first on, also before this was called; the same may be told twice. Does not end.
+    /// All that the provider reports there, even before this call; the same report may come twice. Never ends.
     fn told(&self) -> BoxStream<'static, Value>;
 }
 
-/// What a provider answers, in order: any number of pieces, then `Finished`, and nothing after it. A stream that ends
-/// without `Finished` is broken; an adapter turns that into an error itself.
+/// The events of an answer, in order: any number of pieces, then `Finished`, and nothing after it. A stream that ends
+/// without `Finished` is broken; the adapter itself turns that into an error.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
-    /// The provider has accepted the call (headers came). Brings nothing to show, but the work moves.
+    /// The provider has accepted the call (its headers arrived). Nothing to show, but the work moves.
     Started,
-    /// What the provider says that is left of the key's limits. Brings nothing to show.
+    /// What the provider reports as left of the key's limits. Nothing to show.
     Limits(Limits),
     /// A piece of a chat answer; never empty.
     Delta(ChatDelta),
-    /// How far a long job has come; tells that it moves.
+    /// How far a long job has come; shows that it moves.
     Moved {
-        /// From 0 to 1, where the provider tells it.
+        /// From 0 to 1, if the provider reports it.
         fraction: Option<f64>,
         /// In the provider's words.
         message: Option<String>,
@@ -64,13 +64,13 @@ pub enum Progress {
     Finished(Box<Finished>),
 }
 
-/// A piece of a file. Pieces come in order, one file after the other; [`Finished`] speaks of the files in the same order,
-/// in the `details` of its [`schemas::MediaOutput`], and leaves `assets` empty: the engine keeps the files and names them.
+/// A piece of a file; pieces come in order, file by file. [`Finished`] describes the files in the same order in the
+/// `details` of its [`schemas::MediaOutput`], and leaves `assets` empty: the engine stores and names the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePiece {
     /// Which file, from 0.
     pub file: u32,
-    /// What the provider says that it is; on its first piece.
+    /// The file's media type, if known; on its first piece.
     pub media_type: Option<String>,
     /// Its next bytes.
     pub bytes: Bytes,
@@ -81,15 +81,15 @@ pub struct FilePiece {
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
-    /// The answer. Of a streamed chat, the sum of its deltas.
+    /// The answer; for a streamed chat, the sum of its deltas.
     pub output: Output,
-    /// What it used; marked as estimated where the provider reported nothing.
+    /// The usage; marked as estimated if the provider reported none.
     pub usage: Usage,
-    /// The model that answered, in the provider's words.
+    /// The provider's name for the model that answered.
     pub model: String,
 }
 
-/// The answer of a provider, as it comes. Dropping it ends the call.
+/// A provider's answer, as it arrives. Dropping it ends the call.
 pub type Progressed = BoxStream<'static, Result<Progress, Error>>;
 
 /// A provider. One value serves all calls; it holds its configuration, its key and its connection pool.
@@ -98,7 +98,7 @@ pub trait Adapter: Send + Sync + fmt::Debug + 'static {
     /// The configured name of the provider.
     fn name(&self) -> &str;
 
-    /// How many keys it has, each with limits of its own. One that needs none counts as one.
+    /// How many keys it has, each with its own limits; 1 if it needs none.
     fn keys(&self) -> usize {
         1
     }

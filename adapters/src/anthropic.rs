@@ -1,36 +1,38 @@
-//! Anthropic's Messages API: a chat goes out translated, and its answer comes back in our own words.
+//! Anthropic's Messages API: translates a chat, and translates the answer back.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `version` | the version of the API: where the key goes, whether it takes a temperature |
-//! | `payload` | the part of the chat-completions body that is read |
+//! | `payload` | the part of the chat-completions body that this adapter reads |
 //! | `request` | `POST messages`: the body |
-//! | `conversation` | messages become turns, and their parts blocks |
+//! | `conversation` | translates messages into turns, and their parts into blocks |
 //! | `media` | images and documents inside a message |
-//! | `tools` | the tools that are offered, and which of them to call |
-//! | `reply` | what the events of a stream and a whole reply mean |
+//! | `tools` | the offered tools, and which of them to call |
+//! | `reply` | reads the events of a stream, and whole replies |
 //! | `wire` | the shapes of replies |
-//! | `usage` | what was used, as reported |
-//! | `fuzzing` | ways in for tests and fuzzers |
+//! | `usage` | the usage that the API reports |
+//! | `fuzzing` | entry points for tests and fuzzers |
 //!
-//! What does not cross as it is follows these rules, and nothing else does. *Refused* means that the waterfall goes on
-//! to the next provider.
+//! These rules, and no others, cover what is not sent as it is. *Refused* means that the waterfall goes on to the next
+//! provider.
 //!
 //! | in the payload | rule |
 //! |---|---|
 //! | `system` and `developer` messages | all of them, in order, become `system`, wherever they stood |
-//! | messages of one side in a row, tool results included | one turn |
+//! | consecutive messages of one side, tool results included | one turn |
 //! | empty texts | left out: the API takes none |
-//! | a last message of the assistant | sent as it is, without white space at its end: the answer goes on from there, where the model can |
-//! | earlier `reasoning` of the assistant | left out: without its signature the API takes none |
-//! | thinking before calls of tools, with its signature, and what is redacted of it | carried in the id of the call, which the client sends back as it came; given back to the model that had it, unless thinking is turned off. More than 64 KiB is left out |
+//! | a last message of the assistant | sent without trailing white space: the answer continues it, if the model can |
+//! | earlier `reasoning` of the assistant | left out: the API takes none without its signature |
+//! | signed or redacted thinking before tool calls | carried in the call's id, which the client sends back unchanged |
+//! | thinking that comes back in an id | given to the model that had it, unless thinking is off; none above 64 KiB |
 //! | ids of tool calls | every character but letters, digits, `_` and `-` becomes `_` |
 //! | images | data URIs of JPEG, PNG, GIF, WebP and http(s) URLs; others refused. `detail` left out |
 //! | files | PDF and text as data URIs; others, and ids of files, refused |
-//! | `max_completion_tokens`, `max_tokens` | `max_tokens`, which the API demands: 16,384 where none is given |
+//! | `max_completion_tokens`, `max_tokens` | `max_tokens`, which the API demands: 16,384 if none is given |
 //! | `temperature`, `top_p`, `top_k` | sent under an earlier version, a temperature over 1 as 1; left out under 2026-10-21, which refuses them, and beside thinking |
 //! | `reasoning_effort` | `none` turns thinking off; `minimal` is `low`; another becomes `output_config.effort`, with adaptive thinking, summarized, unless a tool must be called |
-//! | `thinking`, `cache_control` (also on parts, tools and calls) | Anthropic's own: sent as they are; that of a message stands on its last block, that of a tool's on the result |
+//! | `thinking`, `cache_control` (also on parts, tools and calls) | Anthropic's own: sent as they are |
+//! | `cache_control` on a message | set on its last block; on a tool's message, set on the result |
 //! | `response_format` | `json_schema` becomes `output_config.format`; `json_object` refused: the API has no JSON without a schema |
 //! | `tools` | functions; others refused |
 //! | `tool_choice`, `parallel_tool_calls` | translated; `allowed_tools` refused |
@@ -86,7 +88,7 @@ impl Anthropic {
         let ask = Ask::new(call);
         let payload = Payload::read(&call.payload)
             .map_err(|error| Error::new(self.name(), error.code, Remedy::Fatal, error.message))?;
-        // What the sender wrote is quoted, and may be long.
+        // `why` quotes the client's text, which may be long.
         let origin = Origin::new(&self.endpoint.name, &ask.model);
         let body = request::body(&ask, payload, self.version, &origin)
             .map_err(|why| self.endpoint.cannot(&self.endpoint.quote(&why)))?;

@@ -1,7 +1,7 @@
-//! How a chat answer is read, whoever sends it: frames or a whole reply go in, deltas and the whole answer come out.
+//! Reads a chat answer of any provider: frames or a whole reply go in, deltas and the whole answer come out.
 //!
-//! What a provider's frames mean is said by its [`Decoder`]; the loop around it is here, once. A stream that breaks is
-//! never taken for a whole answer.
+//! A provider's [`Decoder`] knows what its frames mean; the loop around the decoder is here, once. A stream that breaks
+//! off never counts as a whole answer.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -26,18 +26,18 @@ pub(crate) mod question;
 pub(crate) use answer::{Answer, of_call};
 pub(crate) use carried::Origin;
 
-/// How long the end of the body may follow the end mark. It usually does so within a millisecond, and only a body that
-/// was read to its end leaves its connection to the next call.
+/// How long to wait for the end of the body after the end mark. It usually comes within a millisecond, and only a body
+/// read to its end frees its connection for the next call.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// What is asked, as far as reading the answer needs to know it.
+/// What reading the answer needs to know of the question.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     /// The model, as the provider names it.
     pub(crate) model: String,
     /// Whether deltas are wanted.
     pub(crate) streamed: bool,
-    /// The tokens of the question, for providers that report none.
+    /// The estimated tokens of the question, for providers that report none.
     pub(crate) input_estimate: u64,
 }
 
@@ -51,15 +51,15 @@ impl Ask {
     }
 }
 
-/// How the replies of one kind of provider are read. Holds the answer as far as it has come.
+/// Reads the replies of one kind of provider. Holds the answer so far.
 pub(crate) trait Decoder: Send + 'static {
-    /// Takes one frame of a stream, and returns what it adds: no delta is empty.
+    /// Takes one frame of a stream and returns the deltas that it adds, none of them empty.
     fn frame(&mut self, data: &str) -> Result<Vec<ChatDelta>, Error>;
 
     /// Takes a reply in one piece.
     fn whole(&mut self, body: &[u8]) -> Result<Vec<ChatDelta>, Error>;
 
-    /// Whether the answer has come to its end.
+    /// Whether the answer is complete.
     fn is_whole(&self) -> bool;
 
     /// Whether the provider has said, in a frame, that no more will come.
@@ -67,7 +67,7 @@ pub(crate) trait Decoder: Send + 'static {
         false
     }
 
-    /// The whole answer; called once, and only of a whole one.
+    /// Returns the whole answer; called once, and only if the answer is complete.
     fn finish(&mut self, ask: &Ask) -> Finished;
 }
 
@@ -76,11 +76,11 @@ pub(crate) trait Decoder: Send + 'static {
 pub(crate) enum Framing {
     /// Server-sent events.
     Events,
-    /// A JSON text a line.
+    /// One JSON text per line.
     Lines,
 }
 
-/// What the reply brings.
+/// The events of a reply.
 pub(crate) fn progress(
     endpoint: Arc<Endpoint>,
     ask: Ask,
@@ -108,7 +108,7 @@ fn is_json(response: &Response) -> bool {
     content_type.is_some_and(|media| media.trim_start().to_ascii_lowercase().starts_with("application/json"))
 }
 
-/// Reads a reply in one piece. Where a stream was asked for, it still comes as deltas.
+/// Reads a reply in one piece. If the client asked for a stream, it still comes as deltas.
 async fn whole(
     endpoint: Arc<Endpoint>,
     ask: Ask,
@@ -121,7 +121,7 @@ async fn whole(
     }
 }
 
-/// What a reply in one piece brings.
+/// The events of a reply in one piece.
 pub(crate) fn of_body(
     endpoint: &Endpoint,
     ask: &Ask,
@@ -153,11 +153,11 @@ struct Reading<D> {
     ask: Ask,
     frames: Frames,
     decoder: D,
-    /// Deltas that came in one frame with the one before them.
+    /// More deltas of the last frame.
     ready: VecDeque<Progress>,
 }
 
-/// What the frames of a stream bring.
+/// The events of a stream of frames.
 pub(crate) fn streamed(
     endpoint: Arc<Endpoint>,
     ask: Ask,
@@ -170,7 +170,7 @@ pub(crate) fn streamed(
 }
 
 impl<D: Decoder> Reading<D> {
-    /// The next piece. Not called again after the end or an error: the deadline's wrapper sees to it.
+    /// The next event. `deadline::bound` never asks for one after the end or an error.
     async fn next(&mut self) -> Result<Progress, Error> {
         loop {
             if let Some(progress) = self.ready.pop_front() {
@@ -186,7 +186,7 @@ impl<D: Decoder> Reading<D> {
                 }
                 Some(Ok(Frame::Done)) => return self.finish_after_linger().await,
                 None => return self.finish(),
-                // What breaks after the end of every answer breaks nothing.
+                // Every answer is complete: a break does no harm now.
                 Some(Err(_)) if self.decoder.is_whole() => return self.finish(),
                 Some(Err(error)) => return Err(unreadable(&self.endpoint, error)),
             }
@@ -203,7 +203,7 @@ impl<D: Decoder> Reading<D> {
 
     async fn finish_after_linger(&mut self) -> Result<Progress, Error> {
         if self.frames.next().now_or_never().is_none() {
-            // Whether the end came or not, the answer is here.
+            // Whether or not the body has ended, all of the answer is here.
             let _ = timeout(LINGER, self.frames.next()).await;
         }
         self.finish()

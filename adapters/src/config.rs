@@ -1,4 +1,4 @@
-//! How a provider is configured: one table `[providers.NAME]`.
+//! A provider's configuration: one table `[providers.NAME]`.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -10,17 +10,17 @@ use serde_json::Value;
 
 use crate::Price;
 
-/// One provider. Flat, so that a wrong key or value can be shown with its line; what does not belong to the kind is
-/// refused by [`crate::Registry::build`].
+/// One provider. Flat, so that an error can name the line of a wrong key or value; [`crate::Registry::build`] refuses
+/// settings that do not belong to the kind.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     /// Which adapter.
     pub kind: Kind,
-    /// The models that it serves, by the name that clients use. `dynamic`: those of its file where there are none.
+    /// The models that it serves, by the name that clients use. `dynamic`: if there are none, those of its file.
     #[serde(default)]
     pub models: BTreeMap<String, ModelConfig>,
-    /// The most calls at once, per process.
+    /// The most concurrent calls, per process.
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
     /// The most calls that start in a minute; none means no limit.
@@ -29,22 +29,22 @@ pub struct ProviderConfig {
     /// The most tokens that calls use in a minute, question and answer together; none means no limit.
     #[serde(default)]
     pub tokens_per_minute: Option<u32>,
-    /// How the number of calls at once is found, below `concurrency`; where nothing is said, by the kind.
+    /// How Dynode finds the number of concurrent calls, below `concurrency`; by default it depends on the kind.
     #[serde(default)]
     pub adaptive: Option<Adaptive>,
-    /// How long a key rests whose quota is spent, in milliseconds.
+    /// How long a key rests once its quota is spent, in milliseconds.
     #[serde(default = "default_key_rest_ms")]
     pub key_rest_ms: u64,
-    /// Whether it is asked only while it has a free slot: a machine of one's own that is faster than any queue before it.
+    /// Whether Dynode calls it only while it has a free slot: your own machine before hosted ones.
     #[serde(default)]
     pub only_when_idle: bool,
-    /// Whether it is left out where the variable of its key is not set: a configuration for many may name what each has.
+    /// Whether Dynode leaves it out if its key's variable is not set; users of one configuration may lack some keys.
     #[serde(default)]
     pub only_with_key: bool,
-    /// `dynamic`: the provider file: one that is shipped, by its name, or any other, by its path.
+    /// `dynamic`: the provider file: the name of a shipped one, or the path of any other.
     #[serde(default)]
     pub file: Option<String>,
-    /// Over HTTP: where the API begins, `/v1` included. `openai_compatible` needs it; others know their own.
+    /// Over HTTP: the API's base URL, including `/v1`. `openai_compatible` needs it; the others have one of their own.
     #[serde(default)]
     pub base_url: Option<String>,
     /// Over HTTP: the environment variable that holds the key.
@@ -53,7 +53,7 @@ pub struct ProviderConfig {
     /// Over HTTP: the file that holds the key.
     #[serde(default)]
     pub api_key_file: Option<PathBuf>,
-    /// The environment variables that hold several keys, which take turns; beside the key above, where there is one.
+    /// The environment variables of several keys, which take turns with each other and with the key above, if any.
     #[serde(default)]
     pub api_key_envs: Vec<String>,
     /// The files that hold several keys.
@@ -62,23 +62,22 @@ pub struct ProviderConfig {
     /// Over HTTP: the key itself, from the environment overlay; never write it into the file.
     #[serde(default)]
     pub api_key: Option<SecretString>,
-    /// `dynamic`: the environment variable that holds the secret by which the provider signs its webhooks, where it is not
-    /// the one that the file names.
+    /// `dynamic`: the environment variable that holds the secret with which the provider signs its webhooks, if it is
+    /// not the one that the file names.
     #[serde(default)]
     pub webhook_secret_env: Option<String>,
-    /// Over HTTP: further headers of every call. Their values may be keys, so they are never shown.
+    /// Over HTTP: more headers for every call. Their values may be keys, so they are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,
-    /// Over HTTP: private networks from which files may be fetched that its answers name, as `10.0.0.0/8`. Of what is public,
-    /// and of the provider's own host, nothing need be said.
+    /// Over HTTP: private networks, such as `10.0.0.0/8`, from which Dynode may fetch files that the provider's answers
+    /// name. Public addresses and the provider's own host need no entry.
     #[serde(default)]
     pub allow_networks: Vec<IpNet>,
-    /// `openai_compatible`: fields of every chat's body that does not have them itself: what one server has beyond the
-    /// others.
+    /// `openai_compatible`: fields to add to every chat body that lacks them, such as one server's extensions.
     #[serde(default)]
     pub chat_fields: BTreeMap<String, Value>,
-    /// `openai_compatible`: whether the server knows the marks of Anthropic's cache, `cache_control`, in a chat. Where it does
-    /// not, they are left out.
+    /// `openai_compatible`: whether the server knows Anthropic's cache marks, `cache_control`, in a chat. If not,
+    /// Dynode leaves them out.
     #[serde(default)]
     pub cache_control: bool,
     /// `simulated`: the seed of its randomness.
@@ -95,23 +94,23 @@ const fn default_key_rest_ms() -> u64 {
 }
 
 impl ProviderConfig {
-    /// How the number of calls at once is found. A simulated provider bears as many as it is told.
+    /// How Dynode finds the number of concurrent calls. A simulated provider takes as many as configured.
     pub fn adaptive_or_default(&self) -> Adaptive {
         let of_kind = if self.kind == Kind::Simulated { Adaptive::Off } else { Adaptive::Aimd };
         self.adaptive.unwrap_or(of_kind)
     }
 }
 
-/// How the number of calls at once is found, below the configured one.
+/// How Dynode finds the number of concurrent calls, below the configured one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Adaptive {
-    /// It is the configured one.
+    /// Use the configured number.
     #[default]
     Off,
-    /// Less after a refusal by a rate limit, more with each success: for hosted APIs.
+    /// Fewer after a rate-limit refusal, more with each success: for hosted APIs.
     Aimd,
-    /// Less while the first token takes longer than it used to: for servers of one's own.
+    /// Fewer while the first token takes longer than it used to: for your own servers.
     Gradient,
 }
 
@@ -127,9 +126,9 @@ pub enum Kind {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
-    /// Ollama by its own API.
+    /// Ollama's own API.
     Ollama,
-    /// By a provider file.
+    /// A provider described by a file.
     Dynamic,
 }
 
@@ -174,23 +173,23 @@ pub enum ChatApi {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// What it does; `chat.completion` unless said otherwise.
+    /// What it does; `chat.completion` if not set.
     pub action: Option<Action>,
-    /// Its name at the provider, where that differs.
+    /// Its name at the provider, if that differs.
     pub upstream: Option<String>,
-    /// `openai_compatible`: where it answers chats; `chat_completions` unless said otherwise.
+    /// `openai_compatible`: where it answers chats; `chat_completions` if not set.
     pub api: Option<ChatApi>,
-    /// Whether it calls tools; where nothing is said, it may be asked to.
+    /// Whether it calls tools; if not set, it may be asked to.
     pub tools: Option<bool>,
-    /// Whether it sees images; where nothing is said, it may be shown some.
+    /// Whether it sees images; if not set, it may be shown some.
     pub vision: Option<bool>,
-    /// Whether it answers in JSON by a schema; where nothing is said, it may be asked to.
+    /// Whether it answers in JSON by a schema; if not set, it may be asked to.
     pub json: Option<bool>,
-    /// Whether it goes on with an answer that another has begun.
+    /// Whether it continues an answer that another model has begun.
     pub continues: Option<bool>,
-    /// The most tokens of a question and its answer together; none means that nobody knows.
+    /// The most tokens of a question and its answer together; none means unknown.
     pub context_tokens: Option<u64>,
-    /// The most tokens of an answer; none means that nobody knows.
+    /// The most tokens of an answer; none means unknown.
     pub output_tokens_max: Option<u64>,
     /// How good its answers are, from 0 to 1, for requests that prefer quality.
     pub quality: Option<f64>,
@@ -198,7 +197,7 @@ pub struct ModelConfig {
     pub price: Option<Price>,
     /// `simulated`: milliseconds to the first token.
     pub first_token_ms: Option<u64>,
-    /// `simulated`: tokens a second after that; none means no delay.
+    /// `simulated`: tokens per second after that; none means no delay.
     pub tokens_per_second: Option<f64>,
     /// `simulated`: how many tokens an answer has; none means that it echoes the question.
     pub output_tokens: Option<u32>,
@@ -206,6 +205,6 @@ pub struct ModelConfig {
     pub dimensions: Option<u32>,
     /// `simulated`: the share of calls that fail, from 0 to 1.
     pub failure_rate: Option<f64>,
-    /// `simulated`: after how many tokens a call spins without yielding, for ever: a thread is lost to it.
+    /// `simulated`: after how many tokens a call spins forever without yielding; it never gives its thread back.
     pub spin_after_tokens: Option<u32>,
 }

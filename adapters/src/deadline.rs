@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{Error, Progress, Progressed, Remedy};
 
-/// A call that ends by its deadline. Its inner stream is dropped, and with it the connection, as soon as it has ended.
+/// A call that ends by its deadline. As soon as it has ended, it drops the inner stream, and with it the connection.
 struct Bounded {
     inner: Option<Progressed>,
     deadline: Instant,

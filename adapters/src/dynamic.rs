@@ -1,20 +1,20 @@
-//! A provider by a file: what is sent, how the answer comes and what errors mean is configuration, not code.
+//! A provider described by a file: requests, replies and the meaning of errors are configuration, not code.
 //!
-//! `docs/providers.md` explains the file. Six are shipped with the program; a configuration names one by its bare name, or
-//! any other by its path. A file is checked in full when it is read: what is wrong is told with its line.
+//! `docs/providers.md` explains the file. The program ships six: a configuration names one of them by its bare name,
+//! any other file by its path. Dynode checks a file in full when it reads it; an error names its line.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `file` | the TOML, as it is written, and where each key stands |
-//! | `template` | the one language of the file: what is sent is written in it, and what is read |
-//! | `program` | a file that was read, checked and compiled |
-//! | `plan`, `usage` | one kind of work in it: what is asked, where in the replies things stand |
+//! | `file` | the TOML as it is written, and where each key is |
+//! | `template` | the one language of the file, for what is sent and for what is read |
+//! | `program` | a file, read, checked and compiled |
+//! | `plan`, `usage` | one kind of work in it: what to request, and where to find things in the replies |
 //! | `request` | method, path, query, headers, body |
-//! | `job`, `wait` | one call: asked, waited for, read |
-//! | `download` | files behind URLs: fetched at once, within limits, without our key elsewhere |
-//! | `live` | long work that shows its answer while it is made |
-//! | `frames` | a chat answer that is streamed |
-//! | `outlet` | how a job tells its pieces |
+//! | `job`, `wait` | one call: sends the request, waits for the work, reads the answer |
+//! | `download` | files at URLs: fetched at once, within limits, and at other hosts without our key |
+//! | `live` | shows the answer of long work while it is made |
+//! | `frames` | reads a streamed chat answer |
+//! | `outlet` | how a job emits its pieces |
 //! | `errors` | what refusals mean |
 //! | `check` | what `dynode provider check` does with a file |
 //! | `shipped` | the files inside the program |
@@ -54,7 +54,7 @@ use job::Job;
 use program::Program;
 use template::Scope;
 
-/// A provider by a file.
+/// A provider described by a file.
 #[derive(Debug)]
 pub struct Dynamic {
     provider: Arc<Provider>,
@@ -69,7 +69,7 @@ struct Provider {
     program: Program,
     /// By their names at the provider.
     models: BTreeMap<String, program::Model>,
-    /// Whether its webhooks are heard: it signs none, or the secret is here.
+    /// Whether Dynode accepts its webhooks: it signs none, or Dynode has the secret.
     hears: bool,
 }
 
@@ -119,18 +119,18 @@ impl Dynamic {
         Ok(Self { provider: Arc::new(provider), served, webhooks })
     }
 
-    /// What it wants to know of webhooks, where it may tell the end of work by them.
+    /// What its webhooks need, if it may report the end of work by them.
     pub fn webhooks(&self) -> Option<Webhooks> {
         self.webhooks.clone()
     }
 
-    /// What it serves.
+    /// The models that it serves.
     pub fn models(&self) -> &[Model] {
         &self.served
     }
 }
 
-/// Where it is: by the configuration, else by the file.
+/// The endpoint: from the configuration, else from the file.
 fn endpoint(
     name: &str,
     config: &ProviderConfig,
@@ -160,8 +160,8 @@ fn endpoint(
     Endpoint::new(name, &config, &manners, client, variable)
 }
 
-/// Of a file whose calls may be waited for by webhook: whether they must, and by which secret the provider signs. None as well
-/// where that is not known and they need not.
+/// For a file whose calls may end by webhook: whether any needs one, and the secret with which the provider signs. Also
+/// none if the secret is unknown and no call needs a webhook.
 fn webhooks(
     name: &str,
     config: &ProviderConfig,
@@ -189,8 +189,8 @@ fn webhooks(
     Ok(Some(Webhooks { are_needed, secret: Some(secret) }))
 }
 
-/// The models of the file, or those of the configuration in their place: each is one of the file under another name, or a
-/// further one that is called as its action is.
+/// The models of the file, or those of the configuration in their place: each is one of the file under another name, or
+/// a new one that is called as the file says for its action.
 fn models(
     name: &str,
     config: &ProviderConfig,
@@ -231,7 +231,7 @@ fn models(
 }
 
 impl Provider {
-    /// What the templates of a call see from its beginning.
+    /// What the templates of a call see from its start.
     fn scope(&self, call: &Call) -> Scope {
         let left = call.deadline.saturating_duration_since(Instant::now()).as_secs();
         let webhook = call.webhook.as_ref().filter(|_| self.hears);
@@ -246,7 +246,7 @@ impl Provider {
             .with("submitted", &Value::Null)
     }
 
-    /// Sends what `template` makes of `scope`. A reply that is none is an error.
+    /// Sends the request that `template` makes of `scope`. A reply without a success status is an error.
     async fn send(
         &self,
         template: &request::Template,
@@ -271,13 +271,13 @@ impl Provider {
         Err(self.program.errors.of_refusal(&self.endpoint, &scope, &said))
     }
 
-    /// The error of an answer that has everything but what was asked for.
+    /// The error of an answer that lacks what was asked for.
     fn nonsense(&self, what: &str) -> Error {
         self.endpoint.nonsense(what)
     }
 }
 
-/// `scope` with a reply in it.
+/// `scope` with a reply added.
 fn heard(scope: &Scope, status: u16, headers: &reqwest::header::HeaderMap, reply: &Value) -> Scope {
     let headers = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let headers: BTreeMap<_, _> = headers.collect();
@@ -307,7 +307,7 @@ impl Adapter for Dynamic {
     }
 }
 
-/// A payload that every provider of `action` should know what to do with.
+/// A payload that every provider of `action` should be able to serve.
 pub fn sample(action: Action) -> Value {
     match action {
         Action::ChatCompletion => json!({"messages": [{"role": "user", "content": "Say hello."}]}),

@@ -1,8 +1,8 @@
-//! Where requests to addresses that strangers name may go: never to a private, local or reserved one, unless the
+//! Decides where calls to addresses that outsiders name may go: never to a private, local or reserved one, unless the
 //! configuration allows its network.
 //!
-//! The check sits in the resolver, so the address that was checked is the address that is called, whatever the name
-//! resolves to a moment later. Addresses written as such in a URL never reach a resolver and are checked apart.
+//! The check is in the resolver, so Dynode calls the very address that it checked, whatever the name resolves to a
+//! moment later. An IP address in a URL never reaches a resolver; [`Guard::check_literal`] checks it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,12 +21,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Public addresses, and those of `allowed`, which stands in `setting`.
+    /// Permits public addresses, and those of `allowed`, which comes from the setting `setting`.
     pub fn new(allowed: Vec<IpNet>, setting: impl Into<String>) -> Self {
         Self { allowed, setting: setting.into() }
     }
 
-    /// Checks an address that stands in the URL itself.
+    /// Checks an IP address in the URL itself; a name passes.
     pub fn check_literal(&self, url: &Url) -> Result<(), String> {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
@@ -97,9 +97,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         || address.is_multicast()
         || address.is_unique_local()
         || address.is_unicast_link_local()
-        // Site-local, which IPv6 has given up and networks have not.
+        // Site-local: deprecated in IPv6, but still in use.
         || (a & 0xffc0) == 0xfec0
-        // An address of IPv4 inside: as it was, or behind a tunnel (Teredo).
+        // An IPv4 address inside, plain or tunnelled (Teredo).
         || (a == 0 && b == 0 && c == 0 && address.segments()[3] == 0)
         || (a == 0x2001 && b == 0)
         || (a == 0x2001 && b == 0x0db8)

@@ -1,4 +1,4 @@
-//! How vectors are asked for and handed on, whoever makes them: as many as there were inputs, in their order.
+//! Asks any provider for vectors and returns them: as many as there were inputs, in their order.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     endpoint::Endpoint, http, limits,
 };
 
-/// What is asked.
+/// What the request asks for.
 #[derive(Debug)]
 pub(crate) struct Ask {
     /// The model, as the provider names it.
@@ -37,7 +37,7 @@ impl Ask {
         Ok((ask, request))
     }
 
-    /// The answer of these vectors, in the order of the inputs.
+    /// The answer with these vectors, which are in the order of the inputs.
     pub(crate) fn finish(
         self,
         endpoint: &Endpoint,
@@ -82,7 +82,7 @@ pub(crate) fn texts<'a>(endpoint: &Endpoint, input: &'a EmbeddingInput) -> Resul
     }
 }
 
-/// What the reply brings, where `read` says what its body means.
+/// The events of a reply whose body `read` understands.
 pub(crate) fn progress(
     endpoint: Arc<Endpoint>,
     response: Response,

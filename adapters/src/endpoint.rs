@@ -1,6 +1,6 @@
-//! A provider over HTTP: where its API is, its key, its headers, checked once at the start; and how a call is sent there.
+//! A provider over HTTP: checks its base URL, keys and headers once at the start, and sends its calls.
 //!
-//! Secrets leave this file only in the headers of a call; [`Endpoint::quote`] keeps them out of what is shown.
+//! Secrets leave this file only in the headers of a call; [`Endpoint::quote`] keeps them out of messages.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -26,16 +26,16 @@ pub(crate) mod key;
 
 pub(crate) use key::KeyPlace;
 
-/// How long the body of an error may take: its status alone says enough.
+/// How long to wait for the body of an error: its status alone says enough.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
 
-/// Header values shorter than this are settings, not secrets; striking them out would only garble messages.
+/// Header values shorter than this are settings, not secrets; redacting them would only garble messages.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// The most that is shown of what a provider says: enough for a reason, too short for a page of HTML.
+/// The most characters to show of a provider's message: enough for a reason, too short for a page of HTML.
 const QUOTE_CHARS_MAX: usize = 300;
 
-/// Headers that make up the connection or the call itself; configured ones would break it.
+/// Headers of the connection or of the call itself; configured ones would break it.
 const OWN_HEADERS: [&str; 8] = [
     "host",
     "connection",
@@ -47,18 +47,18 @@ const OWN_HEADERS: [&str; 8] = [
     "traceparent",
 ];
 
-/// What is the same for all providers of one kind.
+/// What all providers of one kind share.
 #[derive(Debug)]
 pub(crate) struct Manners<'a> {
     /// The kind, with its article, as errors name it.
     pub(crate) kind: &'a str,
-    /// Where the API is when nothing else is configured; none where it must be.
+    /// The default base URL; none if it must be configured.
     pub(crate) base_url: Option<&'a str>,
     /// Where a key goes.
     pub(crate) key: KeyPlace<'a>,
-    /// The variable that usually holds it, where the API at `base_url` takes no call without one.
+    /// The variable that usually holds the key, if the API at `base_url` takes no call without one.
     pub(crate) variable: Option<&'a str>,
-    /// Headers of every call; a configured one takes the place of its namesake.
+    /// Headers of every call; a configured header of the same name replaces one.
     pub(crate) headers: &'a [(&'a str, &'a str)],
 }
 
@@ -67,12 +67,12 @@ pub(crate) struct Manners<'a> {
 pub(crate) struct Endpoint {
     /// The configured name of the provider.
     pub(crate) name: String,
-    /// Of every call, but for the key. Marked as sensitive, so that they are not printed.
+    /// The headers of every call, without the key. Marked as sensitive, so that they are not printed.
     headers: HeaderMap,
-    /// The keys, as they go out; empty where there is none.
+    /// The headers with the keys; empty if there is no key.
     keys: Vec<(HeaderName, HeaderValue)>,
     client: Client,
-    /// For files at other hosts, which a provider names and nobody here knows; made with the first of them, as few do.
+    /// For files that a provider names at other hosts; built for the first such file, as few providers name any.
     files: OnceLock<Option<Client>>,
     guard: Guard,
     base: Url,
@@ -80,7 +80,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Checks `config` and reads the key, where it stands, by the environment of this process. Connects to nothing.
+    /// Checks `config` and reads the keys, some from this process's environment. Connects to nothing.
     pub(crate) fn open(
         name: &str,
         config: &ProviderConfig,
@@ -90,7 +90,7 @@ impl Endpoint {
         Self::new(name, config, manners, client, |variable| std::env::var(variable).ok()).map(Arc::new)
     }
 
-    /// The same with another environment, which `variable` reads.
+    /// Like [`Self::open`], with an environment that `variable` reads.
     pub(crate) fn new(
         name: &str,
         config: &ProviderConfig,
@@ -110,7 +110,7 @@ impl Endpoint {
         for (header, value) in &config.headers {
             let (header, value_checked) = configured_header(&root, header, value)?;
             headers.insert(header, value_checked);
-            // `Bearer KEY`: who repeats it may repeat the key alone.
+            // `Bearer KEY`: a provider that repeats it may repeat the key alone.
             secrets.extend(value.expose_secret().rsplit_once(' ').map(|(_, key)| SecretString::from(key)));
             secrets.push(value.clone());
         }
@@ -138,12 +138,12 @@ impl Endpoint {
         Ok(Self { name: name.to_owned(), headers, keys, client, files, guard, base, secrets })
     }
 
-    /// How many keys it has; one that needs none counts as one.
+    /// How many keys it has; 1 if it needs none.
     pub(crate) fn keys(&self) -> usize {
         self.keys.len().max(1)
     }
 
-    /// The headers of a call by this key.
+    /// The headers of a call with this key.
     pub(crate) fn headers(&self, key: usize) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.extend(self.keys.get(key).cloned());
@@ -162,13 +162,13 @@ impl Endpoint {
         self.send(request.header(ACCEPT, accept).json(body), call).await
     }
 
-    /// A request by this key, with the headers of every call.
+    /// A request with this key and the headers of every call.
     pub(crate) fn request(&self, method: Method, url: Url, key: usize) -> RequestBuilder {
         self.client.request(method, url).headers(self.headers(key))
     }
 
-    /// A request of another host: without key or headers, and to no address inside our own network, whatever its name
-    /// resolves to. A server of one's own, reached without TLS, has its files where it is.
+    /// A request to another host: without key or headers, and to no address inside our own network, whatever the name
+    /// resolves to. The check is skipped at the API's own host, and if the API itself is reached without TLS.
     pub(crate) fn bare(&self, url: Url) -> Result<RequestBuilder, Error> {
         if self.is_plain() || url.host_str() == self.base.host_str() {
             return Ok(self.client.get(url));
@@ -181,12 +181,12 @@ impl Endpoint {
             let guard = Arc::new(self.guard.clone());
             http::client_builder().dns_resolver(guard).build().ok()
         });
-        // The client of all calls could be made, so this one can.
+        // The client of all calls could be built, so this one can.
         let client = client.as_ref().ok_or_else(|| self.nonsense("named a file that no client can fetch"))?;
         Ok(client.get(url))
     }
 
-    /// Sends what `request` says, in the name of `call`.
+    /// Sends `request` for `call`.
     async fn send(&self, request: RequestBuilder, call: &Call) -> Result<Response, Error> {
         let response = self.exchange(request, call).await?;
         if response.status().is_success() {
@@ -196,13 +196,13 @@ impl Endpoint {
         Err(failure::of_status(self, status, &headers, &body))
     }
 
-    /// Sends what `request` says, in the name of `call`; the reply may say anything.
+    /// Sends `request` for `call`; the reply may have any status.
     pub(crate) async fn exchange(&self, mut request: RequestBuilder, call: &Call) -> Result<Response, Error> {
         let traceparent = call.traceparent.as_deref();
         for (name, value) in
             [("idempotency-key", Some(call.idempotency_key.as_str())), ("traceparent", traceparent)]
         {
-            // Neither is worth failing the call for: what cannot be a header is left out.
+            // Neither is worth failing the call: a value that cannot be a header is left out.
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
                 request = request.header(HeaderName::from_static(name), value);
             }
@@ -210,7 +210,7 @@ impl Endpoint {
         self.exchange_plain(request, call.deadline).await
     }
 
-    /// Sends what `request` says and nothing else.
+    /// Sends `request` as it is, with nothing added.
     pub(crate) async fn exchange_plain(
         &self,
         request: RequestBuilder,
@@ -222,7 +222,7 @@ impl Endpoint {
             .map_err(|error| http::unreachable(&self.name, error))
     }
 
-    /// What a reply says whose status says that the call was refused.
+    /// The status, headers and body of a reply that refuses the call.
     pub(crate) async fn refused(&self, response: Response, deadline: Instant) -> (u16, HeaderMap, Vec<u8>) {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let until = deadline.min(Instant::now() + ERROR_BODY_WAIT);
@@ -235,7 +235,7 @@ impl Endpoint {
         url.origin() == self.base.origin()
     }
 
-    /// Whether the API is reached without TLS: a server of one's own, or a test.
+    /// Whether the API is reached without TLS: your own server, or a test.
     pub(crate) fn is_plain(&self) -> bool {
         self.base.scheme() == "http"
     }
@@ -249,7 +249,7 @@ impl Endpoint {
         url
     }
 
-    /// A provider's words, fit to be shown: without the secrets, which it may repeat, on one line, and short.
+    /// A provider's message, safe to show: on one line, short, and without the secrets that it may repeat.
     pub(crate) fn quote(&self, words: &str) -> String {
         let redacted = self.redact(words);
         let line =
@@ -268,7 +268,7 @@ impl Endpoint {
         Error::new(&self.name, ErrorCode::ProviderError, Remedy::Retry, self.quote(what))
     }
 
-    /// The error of a request that nobody can do: what is wrong with it is said of its payload.
+    /// The error of a request that no provider can do; `what` says what is wrong with its payload.
     pub(crate) fn wrong(&self, what: &str) -> Error {
         Error::new(&self.name, ErrorCode::InvalidRequest, Remedy::Fatal, self.quote(what))
     }
@@ -279,7 +279,7 @@ impl Endpoint {
     }
 }
 
-/// Settings of other kinds.
+/// Refuses settings of other kinds.
 fn refuse_foreign(root: &str, kind: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
     let of_openai = config.kind == Kind::OpenaiCompatible;
     let settings = [
@@ -301,7 +301,7 @@ fn refuse_foreign(root: &str, kind: &str, config: &ProviderConfig) -> Result<(),
     })
 }
 
-/// The error shows nothing of the URL: what is wrong with it may be a key inside it.
+/// Errors show nothing of the URL: the part that is wrong may be a key.
 fn base_url(root: &str, text: Option<&str>) -> Result<Url, ConfigError> {
     let wrong = |why: &str| ConfigError::new(format!("{root}.base_url"), why);
     let text = text

@@ -1,4 +1,4 @@
-//! What went wrong with a provider, and what to do about it.
+//! The errors of provider calls, and what to do about them.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ pub struct Error {
     pub message: String,
     /// What to do about it.
     pub remedy: Remedy,
-    /// When the provider wants to be asked again.
+    /// How long the provider asks us to wait.
     pub retry_after: Option<Duration>,
-    /// The status that it answered.
+    /// The HTTP status of its reply.
     pub upstream_status: Option<u16>,
     /// What caused it.
     #[source]
@@ -28,24 +28,24 @@ pub struct Error {
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Remedy {
-    /// The provider asks for fewer calls (429, 529): wait, then the same provider; costs no attempt.
+    /// The provider asks for fewer calls (429, 529): wait, then call the same provider; costs no attempt.
     Throttle,
-    /// The same provider may do it a moment later (5xx, connection, stall).
+    /// The same provider may succeed a moment later (5xx, connection, stall).
     Retry,
-    /// Our key is at fault and not the request: another key of this provider, where there is one, else another provider.
+    /// Our key is at fault, not the request: use another key of this provider if there is one, else another provider.
     DisableKey(KeyFault),
-    /// This provider will not do it, another may (no such model there).
+    /// This provider will not do it, but another may (no such model there).
     FallBack,
-    /// Nobody will do it: the request itself is at fault.
+    /// No provider will do it: the request itself is at fault.
     Fatal,
 }
 
 /// What is wrong with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyFault {
-    /// Its quota or its budget is spent; both may come back by themselves.
+    /// Its quota or its budget is spent; either may come back by itself.
     Spent,
-    /// The provider does not know it, or not any more: a person must mend that.
+    /// The provider does not know it, or no longer does: a person must fix that.
     Rejected,
 }
 
@@ -74,7 +74,7 @@ impl Error {
         self
     }
 
-    /// What caused it, and what caused that, for the log; none where nothing is known.
+    /// The chain of causes, for the log; none if nothing is known.
     pub fn causes(&self) -> Option<String> {
         let first = self.source.as_deref().map(|source| source as &dyn std::error::Error);
         let chain = std::iter::successors(first, |cause| cause.source()).map(ToString::to_string);

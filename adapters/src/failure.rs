@@ -1,8 +1,8 @@
 //! The table of errors: what a provider's refusal means, and what to do about it.
 //!
-//! The words in the body decide before the status does: a 429 may say "slower" or "pay first". The first row that fits
-//! is taken. What the provider says is shown to the client where it is about the request, and kept for the log where it is
-//! about the provider; what may speak of our key is shown to nobody.
+//! Codes in the body decide before the status does: a 429 may mean "slower" or "pay first". The first row that matches
+//! wins. The client sees the provider's message if it is about the request; one about the provider goes to the log
+//! only, and one that may mention our key goes nowhere.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use crate::{Error, KeyFault, Remedy, endpoint::Endpoint, retry_after};
 
-/// One row: refusals with a status in `status` and, where there are any, one of `words` as their code or type.
+/// One row: matches a refusal whose status is in `status` and, if there are `words`, whose code or type is one of them.
 struct Row {
     status: RangeInclusive<u16>,
     words: &'static [&'static str],
     code: ErrorCode,
     remedy: Remedy,
-    /// What happened, said of the provider.
+    /// What happened, with the provider as the subject.
     says: &'static str,
-    /// Whether the provider's own words may be shown to anybody.
+    /// Whether anybody may see the provider's own words.
     quotes: bool,
 }
 
@@ -38,7 +38,7 @@ const fn silent(row: Row) -> Row {
     Row { quotes: false, ..row }
 }
 
-/// Money is missing. z.ai's numbers: 1113 arrears. Anthropic's spend limits come as 429, and waiting helps with none;
+/// Payment is missing. z.ai: 1113 arrears. Anthropic's spend limits come as 429, but waiting helps with none of them;
 /// [`PER_DAY`]: waiting until tomorrow is no retry.
 const UNPAID: &[&str] = &[
     "billing_error",
@@ -54,11 +54,11 @@ const UNPAID: &[&str] = &[
     PER_DAY,
     "1113",
 ];
-/// What z.ai says of an account that its owner must set right: locked, in debt, without a package, banned for its use.
+/// z.ai's codes for an account that its owner must fix: locked, in debt, without a package, banned for its use.
 const ACCOUNT: &[&str] = &["1110", "1111", "1112", "1120", "1121", "1309", "1313"];
 /// z.ai: 1211 no such model.
 const UNKNOWN_MODEL: &[&str] = &["model_not_found", "model_not_available", "1211"];
-/// Gemini tells a wrong key under the status 400. z.ai: 1000 to 1004.
+/// Gemini reports a wrong key with the status 400. z.ai: 1000 to 1004.
 const BAD_KEY: &[&str] = &[
     "invalid_api_key",
     "authentication_error",
@@ -71,11 +71,11 @@ const BAD_KEY: &[&str] = &[
     "1003",
     "1004",
 ];
-/// The key is good, and may not do this. z.ai: 1220 and 1221.
+/// The key is valid but may not do this. z.ai: 1220 and 1221.
 const FORBIDDEN: &[&str] = &["permission_error", "PERMISSION_DENIED", "1220", "1221"];
-/// Not done for this account, or from this place: Gemini.
+/// Gemini: not available to this account, or from this location.
 const UNMET: &[&str] = &["FAILED_PRECONDITION"];
-/// Beyond this model, not beyond every other: Ollama.
+/// Ollama: this model cannot do it, others may.
 const BEYOND: &[&str] = &[UNSUPPORTED];
 /// z.ai: 1302 concurrency, 1303 frequency, 1305 overload.
 const TOO_FAST: &[&str] = &[
@@ -92,9 +92,9 @@ const TOO_FAST: &[&str] = &[
 const OVERLOADED: &[&str] = &["overloaded_error"];
 const NOT_FOUND: &[&str] = &["not_found_error"];
 const TOO_LARGE: &[&str] = &["request_too_large"];
-/// z.ai: 1231 the same request is under way, 1234 its network.
+/// z.ai: 1231 the same request is in progress, 1234 its network failed.
 const PASSING: &[&str] = &["1231", "1234"];
-/// z.ai: 1210 to 1215 a parameter, 1301 withheld content.
+/// z.ai: 1210 to 1215 a bad parameter, 1301 withheld content.
 const UNWELCOME: &[&str] = &[
     "invalid_request_error",
     "BadRequestError",
@@ -112,16 +112,16 @@ const UNWELCOME: &[&str] = &[
 ];
 
 const REJECTED: &str = "rejected our key; its operator must mend that";
-/// In the name of one of Gemini's limits, as in `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
+/// Part of the name of a daily limit of Gemini's, as in `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
 const PER_DAY: &str = "PerDay";
 const BUSY: &str = "server_busy";
 const UNSUPPORTED: &str = "unsupported";
 
-/// Ollama has sentences in place of codes; what they hold, and what that means.
+/// Ollama sends sentences instead of codes: a part of each, and the word that it stands for.
 const SENTENCES: [(&str, &str); 3] =
     [("server busy", BUSY), ("too many requests", BUSY), ("does not support", UNSUPPORTED)];
 
-/// Every status; also of errors that come inside an answer, which have none of their own and count as 500.
+/// Every status; errors inside an answer, which have no status of their own, count as 500.
 const ANY: RangeInclusive<u16> = 0..=999;
 
 const TABLE: &[Row] = {
@@ -170,7 +170,7 @@ const TABLE: &[Row] = {
     ]
 };
 
-/// The error of a reply whose status says that it is none.
+/// The error of a reply whose status is not a success.
 pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
     let said = Said::read(body);
     let mut error = classify(endpoint, status, &said);
@@ -179,7 +179,7 @@ pub(crate) fn of_status(endpoint: &Endpoint, status: u16, headers: &HeaderMap, b
     error
 }
 
-/// When the provider wants to be asked again, where it is to be asked at all; `said` is what its body says of it.
+/// How long the provider asks us to wait, if `remedy` calls it again at all; `said` is the wait that its body names.
 pub(crate) fn wish(remedy: Remedy, headers: &HeaderMap, said: Option<Duration>) -> Option<Duration> {
     let now = jiff::Timestamp::now();
     let wish = || retry_after::read(headers, now).or(said);
@@ -190,7 +190,7 @@ pub(crate) fn wish(remedy: Remedy, headers: &HeaderMap, said: Option<Duration>) 
     }
 }
 
-/// The error in a reply that began well. Its code may be a status (vLLM).
+/// The error in a reply with a success status. Its code may be an HTTP status (vLLM).
 pub(crate) fn in_reply(endpoint: &Endpoint, body: &[u8]) -> Error {
     let said = Said::read(body);
     let status = said.code.as_deref().and_then(|code| code.parse().ok());
@@ -201,7 +201,7 @@ pub(crate) fn in_reply(endpoint: &Endpoint, body: &[u8]) -> Error {
     error
 }
 
-/// The error of a reply under a good status that is not what was asked for: the one that it tells, else `what`.
+/// The error of a reply with a success status but without the answer: the error that it reports, else `what`.
 pub(crate) fn of_reply(endpoint: &Endpoint, body: &[u8], what: &str) -> Error {
     match serde_json::from_slice::<Value>(body) {
         Ok(value) if value.get("error").is_some() => in_reply(endpoint, body),
@@ -213,7 +213,7 @@ fn classify(endpoint: &Endpoint, status: u16, said: &Said) -> Error {
     let fits = |row: &&Row| {
         row.status.contains(&status) && (row.words.is_empty() || row.words.iter().any(|word| said.has(word)))
     };
-    // The last row fits everything; it stands here again only because no type says so.
+    // The last row matches everything; it is repeated here only because no type says so.
     let row = TABLE.iter().find(fits).unwrap_or(&TABLE[TABLE.len() - 1]);
     let error = |message| Error::new(&endpoint.name, row.code, row.remedy, message);
     let words = said.message.as_deref().map(|words| endpoint.quote(words));
@@ -224,8 +224,8 @@ fn classify(endpoint: &Endpoint, status: u16, said: &Said) -> Error {
     }
 }
 
-/// Whether an error is about the request: then the provider's words help its sender. What it says of a fault of its own may
-/// tell what is behind it, and is for whoever runs this server.
+/// Whether an error is about the request: then the provider's message helps the client. A message about the provider's
+/// own fault may reveal its internals, and is for the operator of this server.
 const fn is_of_request(code: ErrorCode) -> bool {
     matches!(
         code,
@@ -238,20 +238,20 @@ const fn is_of_request(code: ErrorCode) -> bool {
 #[error("it said: {0}")]
 struct Words(String);
 
-/// What the body of an error says, in whichever form.
+/// What the body of an error says, whatever its form.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Said {
     message: Option<String>,
     code: Option<String>,
-    /// Every word that a row may know: type, code, status, reasons.
+    /// Every word that a row may match: type, code, status, reasons.
     words: Vec<String>,
-    /// When it wants to be asked again, where the body says so.
+    /// How long the provider asks us to wait, if the body says so.
     retry_after: Option<Duration>,
 }
 
 impl Said {
-    /// OpenAI `{"error":{…}}`, Anthropic the same with its code in `details`, Ollama `{"error":"…"}`, older vLLM `{"object":"error",…}`, FastAPI `{"detail":…}`, Gemini
-    /// `[{"error":{…}}]`, or plain text. A page of HTML says nothing to a client.
+    /// Reads OpenAI `{"error":{…}}`, Anthropic the same with its code in `details`, Ollama `{"error":"…"}`, older vLLM
+    /// `{"object":"error",…}`, FastAPI `{"detail":…}`, Gemini `[{"error":{…}}]`, or plain text, but no page of HTML.
     fn read(body: &[u8]) -> Self {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
             let text = String::from_utf8_lossy(body);
@@ -276,7 +276,7 @@ impl Said {
         said
     }
 
-    /// Anthropic's details: a code. Google's: a reason, the limits that were met, and when to come back.
+    /// Reads Anthropic's details: a code. Google's: a reason, the limits that were hit, and when to retry.
     fn read_details(&mut self, error: &Value) {
         self.words.extend(error.get("details").and_then(|details| details.get("error_code")).and_then(word));
         for detail in error.get("details").and_then(Value::as_array).into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Files in replies: their bytes become pieces as they come, up to a limit.
+//! Turns the bytes of a file in a reply into pieces as they arrive, up to a limit.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use schemas::ErrorCode;
 
 use crate::{Error, FilePiece, Progress, Progressed, Remedy, endpoint::Endpoint, http};
 
-/// The longest file that is taken from a provider: an hour of speech, or the largest image many times over.
+/// The largest file to take from a provider: an hour of speech, or the largest image many times over.
 pub(crate) const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A file that is here as a whole.
+/// A file that is complete, as one piece.
 pub(crate) fn whole(file: u32, media_type: Option<String>, bytes: Bytes) -> Progress {
     Progress::File(FilePiece { file, media_type, bytes, is_last: true })
 }
@@ -34,7 +34,7 @@ pub(crate) fn pieces(endpoint: Arc<Endpoint>, file: u32, response: Response) -> 
 struct Reading {
     endpoint: Arc<Endpoint>,
     file: u32,
-    /// Told with the first piece.
+    /// Goes out with the first piece.
     media_type: Option<String>,
     bytes: BoxStream<'static, Result<Bytes, reqwest::Error>>,
     seen: usize,

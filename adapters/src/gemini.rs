@@ -1,35 +1,34 @@
-//! Google's Gemini API: a chat body of OpenAI's is translated, and the answer back.
+//! Google's Gemini API: translates OpenAI's chat body, and translates the answer back.
 //!
 //! | in the body | at Gemini |
 //! |---|---|
 //! | `system` and `developer` messages, wherever they stand | `systemInstruction`, in their order |
-//! | `user`, `assistant`, `tool` messages | `contents`; neighbours of one role become one, as Gemini wants it |
+//! | `user`, `assistant`, `tool` messages | `contents`; neighbours of one role become one, as Gemini requires |
 //! | images, audio and files as `data:` URIs | `inlineData` |
-//! | images by `https:` URL, files by id | refused: nothing is fetched for a client, give them inside the message |
+//! | images by `https:` URL, files by id | refused: Dynode fetches nothing for a client; give them inside the message |
 //! | `tools`, `tool_choice` | `functionDeclarations`, `functionCallingConfig`; `strict` is dropped: Gemini has no such mode |
-//! | `parallel_tool_calls: false` with tools | refused: Gemini cannot be kept from it |
+//! | `parallel_tool_calls: false` with tools | refused: nothing keeps Gemini from parallel calls |
 //! | `max_completion_tokens`, `temperature`, `top_p`, `top_k`, `n`, `seed`, `stop`, both penalties, `logprobs`, `top_logprobs` | `generationConfig` |
 //! | `response_format` | `responseMimeType`, `responseJsonSchema` |
-//! | `reasoning_effort` | `thinkingConfig`: a level, before Gemini 3 a budget; thoughts are then shown |
-//! | `generationConfig`, `safetySettings`, `cachedContent` | as they come; what they say wins |
-//! | `reasoning_content` of earlier answers | dropped: Gemini takes its thoughts back as signatures only |
+//! | `reasoning_effort` | `thinkingConfig`: a level, or a budget before Gemini 3; the answer then shows thoughts |
+//! | `generationConfig`, `safetySettings`, `cachedContent` | as they come; they override the rows above |
+//! | `reasoning_content` of earlier answers | dropped: Gemini takes thoughts back only as signatures |
 //! | hints on accounting and caching (`user`, `store`, `prompt_cache_key`, …) | dropped |
 //! | any other field | refused by name |
 //!
-//! A signature of thoughts belongs to a call of a tool, and must come back with it: it travels in the id of the call
-//! (`signature`), so that whoever keeps the conversation keeps it too. Signatures on texts are dropped, which Gemini
-//! allows.
+//! A thought signature belongs to a tool call and must come back with it. It travels in the call's id (`signature`), so
+//! the client that keeps the conversation keeps it too. Signatures on texts are dropped, which Gemini allows.
 //!
-//! What Gemini withholds is an answer with a `refusal` and the reason `content_filter`; what it failed at is an error.
-//! Pictures and run code in an answer are errors: a chat answer has no place for them.
+//! If Gemini withholds an answer, the answer has a `refusal` and the reason `content_filter`; if Gemini fails, that is
+//! an error. Images and executed code in an answer are errors: a chat answer has no place for them.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `request` | the body of a chat |
-//! | `conversation` | messages as contents |
-//! | `tools` | tools and which of them may be called |
-//! | `signature` | ids of calls that carry a signature |
-//! | `reply` | what an answer means, whole or streamed |
+//! | `conversation` | translates messages into contents |
+//! | `tools` | tools, and which of them the model may call |
+//! | `signature` | call ids that carry a signature |
+//! | `reply` | reads an answer, whole or streamed |
 //! | `wire` | the shapes of replies |
 //! | `embeddings` | vectors |
 
@@ -122,12 +121,12 @@ impl Adapter for Gemini {
     }
 }
 
-/// The name of a model as a path; a tuned one has a collection of its own.
+/// A model's name as a path; a tuned one has a collection of its own.
 fn resource(model: &str) -> String {
     if model.contains('/') { model.to_owned() } else { format!("models/{model}") }
 }
 
-/// Whether the model knows neither levels of thinking nor asks for signatures.
+/// Whether the model is older than Gemini 3: it knows no thinking levels and requires no signatures.
 fn is_before_gemini_3(model: &str) -> bool {
     let name = model.rsplit('/').next().unwrap_or(model);
     ["gemini-1", "gemini-2"].iter().any(|older| name.starts_with(older))

@@ -1,8 +1,8 @@
-//! The one HTTP client: how every outgoing call is bounded, and how its failures are told without secrets.
+//! The one HTTP client: bounds every outgoing call, and reports its failures without secrets.
 //!
-//! No redirects (a provider that moves must be configured anew; a followed redirect would carry the key along), and no
-//! proxy from the environment: where calls go is said by the configuration alone, a forgotten `HTTP_PROXY` would
-//! swallow calls to local model servers and read the keys of those reached without TLS.
+//! No redirects: one would carry the key along, and a provider that moves must be configured anew. And no proxy from
+//! the environment, since only the configuration says where calls go: a forgotten `HTTP_PROXY` would swallow calls to
+//! local model servers, and read the keys of servers reached without TLS.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use schemas::ErrorCode;
 
 use crate::{Error, Remedy};
 
-/// A provider that does not accept a connection within this time is down for our purpose.
+/// A provider that does not accept a connection within this time counts as down.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shorter than the 60 s after which common load balancers close idle connections: a connection that dies as it is
 /// taken from the pool costs a failed call.
 pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// How often an HTTP/2 connection in use is asked whether it lives. One carries many calls, so a dead one stops them all.
+/// How often to ping an HTTP/2 connection in use. It carries many calls, so a dead one stops them all.
 pub const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long the answer to that may take.
+/// How long the answer to a ping may take.
 pub const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most that is read of an error's body; what it says stands at its beginning.
+/// The most bytes to read of an error's body; its message is at the beginning.
 pub const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// The most that is read of an answer that is not streamed: 2048 embeddings of 3072 floats are 34 MB in base64.
+/// The most bytes to read of an answer that is not streamed: 2048 embeddings of 3072 floats are 34 MB in base64.
 pub const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A body could not be read.
@@ -44,13 +44,13 @@ pub enum ReadError {
     Broken(#[source] reqwest::Error),
 }
 
-/// Makes `ring` the cryptography of this process. Needed once before any TLS; doing it again changes nothing.
+/// Makes `ring` the TLS cryptography of this process. Needed once before any TLS; doing it again changes nothing.
 pub fn install_crypto() {
-    // The error says that a provider is installed already, which is what is wanted.
+    // The error says that a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// The client that all outgoing calls begin with. The roots of Mozilla are built in and added to those of the system:
+/// The builder of every client for outgoing calls. It adds Mozilla's built-in root certificates to the system's:
 /// without them no client can be built in a container that has no certificates.
 pub fn client_builder() -> ClientBuilder {
     install_crypto();
@@ -83,7 +83,7 @@ pub async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, ReadE
     Ok(body)
 }
 
-/// Reads the beginning of an error's body, as much as comes.
+/// Reads the beginning of an error's body, as much as arrives.
 pub async fn read_error(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {

@@ -1,7 +1,7 @@
-//! Pieces of an answer that have come at once are passed on as one: each costs a message on its way to the reader, and what
-//! a provider sends in one packet was never apart. The HTTP client hands over one piece a turn, however many a packet has: so
-//! where pieces follow each other closely, whoever reads the connection is given a turn before one leaves. Nothing else is
-//! waited for.
+//! Joins pieces of an answer that arrive together: each costs a message on its way to the client.
+//!
+//! The HTTP client hands over one piece a turn, however many a packet holds. So if pieces follow each other closely,
+//! the reader of the connection gets a turn before one goes out. The stream waits for nothing else.
 
 use std::{
     pin::Pin,
@@ -15,26 +15,26 @@ use tokio::time::Instant;
 
 use crate::{Error, Progress, Progressed};
 
-/// The text of one joined piece, in bytes: readers count frames, so a frame stays small.
+/// The most text in one joined piece, in bytes: a reader's queue is counted in frames, so a frame stays small.
 const BYTES_MAX: usize = 4 << 10;
-/// What else it lists, such as the likelihood of each token, some kilobytes each if many are asked for.
+/// The most entries in each of its lists, such as log probabilities: one takes some kilobytes if many are asked for.
 const LISTED_MAX: usize = 16;
-/// A piece that comes so soon after another has left may be one of several; and none is held for longer.
+/// A piece that arrives this soon after the last one went out may be one of several. No piece is held for longer.
 const BURST: Duration = Duration::from_millis(5);
 
 type Item = Result<Progress, Error>;
 
 struct Joined {
     inner: Progressed,
-    /// What others may be joined to, and when it came.
+    /// The piece to which others may be joined, and when it arrived.
     begun: Option<(ChatDelta, Instant)>,
-    /// What was read behind it, the end of all included.
+    /// What was read after it, including the end of the stream.
     ahead: Option<Option<Item>>,
-    /// When the last piece left.
+    /// When the last piece went out.
     left: Option<Instant>,
 }
 
-/// Joins the pieces of `inner` that follow each other without a wait between them.
+/// Joins pieces of `inner` that follow each other without a wait between them.
 pub(crate) fn join(inner: Progressed) -> Progressed {
     Joined { inner, begun: None, ahead: None, left: None }.boxed()
 }
@@ -87,12 +87,12 @@ impl Joined {
     }
 }
 
-/// Whether a piece that came at `since` may have others with it.
+/// Whether a piece that arrived at `since` may be one of several.
 fn is_burst(left: Option<Instant>, since: Instant) -> bool {
     left.is_some_and(|left| since.duration_since(left) < BURST) && since.elapsed() < BURST
 }
 
-/// Nothing follows the last piece of an answer.
+/// Whether `whole` may grow; nothing follows the last piece of an answer.
 fn takes_more(whole: &ChatDelta) -> bool {
     let called: usize = whole.tool_calls.iter().map(|call| call.arguments.len()).sum();
     let text = whole.delta.len() + whole.reasoning.len() + whole.refusal.len() + called;

@@ -1,33 +1,33 @@
-//! Providers: a call goes in, a stream of events comes out.
+//! Provider adapters: each turns a call into a stream of events.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`adapter`] | the trait, the call, the events |
+//! | [`adapter`] | the trait that providers implement, the call, the events |
 //! | [`ability`] | what a model can do, and what a request needs |
-//! | [`error`] | what went wrong, and what to do about it: retry here, fall back, give up |
-//! | [`config`] | how a provider is configured |
-//! | [`price`] | what a model costs, and what a call has cost |
-//! | [`registry`] | the configured providers, and which of them serves a model |
-//! | [`egress`] | which addresses may be called that strangers name |
-//! | `deadline` | nothing comes after the deadline, nor after the end |
-//! | `joined` | pieces that come at once are one |
-//! | [`http`] | the one HTTP client: time limits, no redirects, no secrets in errors |
-//! | `endpoint` | a provider over HTTP: where its API is, its key, and how a call is sent there |
-//! | `files` | how the bytes of a file become pieces |
-//! | `failure` | the table of errors: what a provider's refusal means, and what to do about it |
-//! | `chat` | how a chat answer is read, whoever sends it; how a question is read, for those who say it in other words |
-//! | `counts` | what is believed of what providers say was used |
-//! | `embeddings` | how vectors are handed on, whoever makes them |
-//! | [`sse`], `lines` | how foreign servers cut a stream into frames, with limits |
-//! | [`retry_after`], [`limits`] | when a server wants to be asked again, and how much it will still do |
-//! | [`simulated`] | a provider in this process: seeded, no key, any pace, any failure |
+//! | [`error`] | what went wrong, and the remedy: retry here, fall back, give up |
+//! | [`config`] | a provider's configuration |
+//! | [`price`] | a model's prices, and the cost of a call |
+//! | [`registry`] | the configured providers, and which of them serve a model |
+//! | [`egress`] | which addresses Dynode may call if an outsider names them |
+//! | `deadline` | ends every stream at its deadline and after its last event |
+//! | `joined` | joins pieces that arrive together |
+//! | [`http`] | the one HTTP client: timeouts, no redirects, no secrets in errors |
+//! | `endpoint` | a provider over HTTP: its base URL, its keys, and how a call is sent |
+//! | `files` | turns the bytes of a file into pieces |
+//! | `failure` | the table of errors: what a provider's refusal means, and the remedy |
+//! | `chat` | reads chat answers of every provider, and chat questions for the adapters that translate them |
+//! | `counts` | which of the usage counts that providers report are plausible |
+//! | `embeddings` | requests and returns vectors, for every provider |
+//! | [`sse`], `lines` | cut a provider's stream into frames, with limits |
+//! | [`retry_after`], [`limits`] | how long a provider asks us to wait, and what is left of its limits |
+//! | [`simulated`] | an in-process provider: seeded, no key, any pace, any failure |
 //! | [`openai_compatible`] | any server that speaks OpenAI's API |
-//! | [`anthropic`] | Anthropic's Messages API, and the rules of what crosses to it |
+//! | [`anthropic`] | Anthropic's Messages API, and the rules of translation |
 //! | [`gemini`] | Google's Gemini API |
-//! | [`ollama`] | Ollama by its own API |
-//! | [`dynamic`] | a provider by a file: requests, replies and errors are configuration |
+//! | [`ollama`] | Ollama's own API |
+//! | [`dynamic`] | a provider described by a file: requests, replies and errors are configuration |
 //!
-//! An adapter knows no broker and no actor.
+//! An adapter knows neither the broker nor the actors.
 
 pub mod ability;
 pub mod adapter;

@@ -1,5 +1,5 @@
-//! How much a provider will still do for a key, by the headers that come with each of its replies: OpenAI's
-//! `x-ratelimit-*` and Anthropic's `anthropic-ratelimit-*`. What cannot be understood tells nothing.
+//! Reads what is left of a key's limits from the headers of each reply: OpenAI's `x-ratelimit-*` and Anthropic's
+//! `anthropic-ratelimit-*`. A header that makes no sense is ignored.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::{
     retry_after::{RETRY_AFTER_MAX, go_duration},
 };
 
-/// How the names of all of them begin.
+/// The prefixes of these headers.
 const VENDORS: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
-/// Anthropic counts tokens in three ways; the one of which least is left stops the next call.
+/// Anthropic limits tokens in three ways; the limit with the least left stops the next call.
 const TOKENS: [&str; 3] = ["tokens", "input-tokens", "output-tokens"];
 
 /// What is left of a key's limits.
@@ -29,16 +29,16 @@ pub struct Limits {
 /// What is left of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
-    /// So much.
+    /// How much is left.
     pub count: u64,
-    /// So long from now; then there is more.
+    /// How long until there is more.
     pub lasts: Duration,
 }
 
 impl Limits {
-    /// What `headers` say; none where they say nothing. `now` is for limits that name the time of day of their reset.
+    /// Reads `headers`; none if they report no limits. `now` is for limits whose reset is a point in time.
     pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Self> {
-        // Most say nothing, and that is told sooner than each header is looked for.
+        // Most headers report none, and this check is faster than looking up each name.
         if !headers.keys().any(|name| VENDORS.iter().any(|vendor| name.as_str().starts_with(vendor))) {
             return None;
         }
@@ -49,13 +49,13 @@ impl Limits {
     }
 }
 
-/// How every reply over HTTP begins: it was accepted, and perhaps it says what is left.
+/// The first events of every HTTP reply: it was accepted, and perhaps what is left of the limits.
 pub(crate) fn beginning(headers: &HeaderMap) -> impl Iterator<Item = Progress> + Send + use<> {
     let limits = Limits::read(headers, Timestamp::now()).map(Progress::Limits);
     [Some(Progress::Started), limits].into_iter().flatten()
 }
 
-/// The same as a stream, which the rest of the reply follows.
+/// Like [`beginning`], as a stream to which the rest of the reply is chained.
 pub(crate) fn begun(headers: &HeaderMap) -> impl Stream<Item = Result<Progress, Error>> + Send + use<> {
     stream::iter(beginning(headers).map(Ok))
 }

@@ -1,6 +1,6 @@
-//! A JSON text a line (NDJSON), whatever the chunks in which its bytes come.
+//! Reads one JSON text per line (NDJSON), however the bytes are chunked.
 //!
-//! Cutting into lines is `tokio-util`'s, with a limit on their length.
+//! `tokio-util` cuts the lines, with a limit on their length.
 
 use std::io;
 

@@ -1,9 +1,9 @@
-//! Ollama by its own API (`/api/chat`, `/api/embed`): unlike its OpenAI layer it says how much is thought and how a model
-//! is kept loaded, and lets the context be set.
+//! Ollama's own API (`/api/chat`, `/api/embed`): unlike its OpenAI layer, it controls how much the model thinks and how
+//! long it stays loaded, and lets a client set the context.
 //!
 //! | in the body | at Ollama |
 //! |---|---|
-//! | messages of every role | `messages`; a `developer` is a `system`, and a result names its tool |
+//! | messages of every role | `messages`; `developer` becomes `system`, and a result names its tool |
 //! | images as `data:` URIs | `images` of their message |
 //! | images by `https:` URL, audio, files | refused: Ollama reads only images, and fetches none |
 //! | `tools`; `tool_choice` `auto` or `none` | `tools`; with `none` they are left out |
@@ -12,7 +12,7 @@
 //! | `response_format` | `format`: `json`, or the schema |
 //! | `reasoning_effort` | `think`; `minimal` is `low`, `xhigh` is `max` |
 //! | `reasoning_content` of earlier answers | `thinking` |
-//! | `options`, `keep_alive`, `think` | as they come; what they say wins |
+//! | `options`, `keep_alive`, `think` | as they come; they override the rows above |
 //! | `n` above 1 | refused |
 //! | hints on accounting and caching (`user`, `store`, `prompt_cache_key`, …) | dropped |
 //! | any other field | refused by name |
@@ -20,7 +20,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `request` | the body of a chat |
-//! | `reply` | what the lines of an answer mean, and a whole one |
+//! | `reply` | reads an answer, whole or line by line |
 //! | `embeddings` | vectors |
 
 use std::sync::Arc;

@@ -1,23 +1,23 @@
 //! Any server that speaks OpenAI's API: OpenAI, z.ai, vLLM, Ollama and many more, told apart by their base URL alone.
 //!
-//! The payload goes out as it came, unknown fields included; only the model's name is replaced, usage is asked for, and
-//! what concerns the engine alone is taken out, as are marks of Anthropic's cache (`cache_control`) unless the server is
-//! configured to know them. What one server has beyond the others and every chat should say (z.ai's
-//! `tool_stream`, vLLM's `chat_template_kwargs`) is configured as `chat_fields`. Nothing is retried here: an error says
-//! what to do, the worker does it.
+//! The payload goes out as it came, unknown fields included. The adapter only replaces the model's name, asks for
+//! usage, and removes the engine's own fields, and Anthropic's cache marks (`cache_control`) unless the server is
+//! configured to know them. One server's extensions that every chat should have (z.ai's `tool_stream`, vLLM's
+//! `chat_template_kwargs`) are configured as `chat_fields`. The adapter retries nothing: an error says what to do, and
+//! the worker does it.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `chat` | `POST chat/completions`: the body, chunks and whole replies |
-//! | `pieces` | how the choices of a chunk become deltas |
+//! | `pieces` | turns the choices of a chunk into deltas |
 //! | `responses` | `POST responses`, for models that answer there |
-//! | `marks` | what only Anthropic's cache understands |
+//! | `marks` | removes Anthropic's cache marks |
 //! | `embeddings` | `POST embeddings` |
 //! | `images` | `POST images/generations` |
 //! | `speech` | `POST audio/speech` |
 //! | `wire` | the shapes of replies, as loose as the servers are |
-//! | `usage` | what was used, as reported |
-//! | `fuzzing` | ways in for tests and fuzzers: replies of bytes in place of connections |
+//! | `usage` | the usage that a server reports |
+//! | `fuzzing` | entry points for tests and fuzzers: replies from bytes, not from connections |
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,9 +65,9 @@ const ENGINE_FIELDS: [&str; 1] = ["simulate"];
 #[derive(Debug)]
 pub struct OpenaiCompatible {
     endpoint: Arc<Endpoint>,
-    /// Fields of every chat that does not have them itself.
+    /// Fields to add to every chat that lacks them.
     chat_fields: BTreeMap<String, Value>,
-    /// Whether the server knows marks of Anthropic's cache.
+    /// Whether the server knows Anthropic's cache marks.
     cache_control: bool,
     /// The models, by the provider's names, whose chats go to the Responses API.
     responders: BTreeSet<String>,
@@ -149,7 +149,7 @@ impl Adapter for OpenaiCompatible {
     }
 }
 
-/// A payload as it goes out: for `model`, without what concerns the engine alone.
+/// The payload to send: for `model`, without the engine's own fields.
 fn outgoing(payload: Value, model: &str) -> serde_json::Map<String, Value> {
     let Value::Object(mut body) = payload else { return serde_json::Map::new() };
     ENGINE_FIELDS.iter().for_each(|field| drop(body.remove(*field)));

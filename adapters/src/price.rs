@@ -1,55 +1,55 @@
-//! What a model costs, and what a call has cost. Pure.
+//! A model's prices, and what a call has cost by them. Pure.
 
 use schemas::Usage;
 use serde::Deserialize;
 
-/// The prices of a model in US dollars, as its provider published them on a day.
+/// A model's prices in US dollars, as its provider published them on a given day.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// A million tokens read.
+    /// Per million input tokens.
     #[serde(default)]
     pub input: f64,
-    /// A million tokens read from a cache; like others where nothing is said.
+    /// Per million input tokens read from a cache; `input` if not set.
     #[serde(default)]
     pub cached_input: Option<f64>,
-    /// A million tokens written to a cache; like others where nothing is said.
+    /// Per million input tokens written to a cache; `input` if not set.
     #[serde(default)]
     pub cache_write: Option<f64>,
-    /// A million tokens written.
+    /// Per million output tokens.
     #[serde(default)]
     pub output: f64,
-    /// A million tokens of reasoning; like others written where nothing is said.
+    /// Per million reasoning tokens; `output` if not set.
     #[serde(default)]
     pub reasoning: Option<f64>,
-    /// An image.
+    /// Per image.
     #[serde(default)]
     pub image: f64,
-    /// A second of audio, video or rented machine.
+    /// Per second of audio, video or rented machine.
     #[serde(default)]
     pub second: f64,
-    /// A million characters spoken.
+    /// Per million characters spoken.
     #[serde(default)]
     pub characters: f64,
-    /// A call, whatever it uses.
+    /// Per call, whatever it uses.
     #[serde(default)]
     pub request: f64,
-    /// The day of the price, as `2026-11-20`.
+    /// The day of the price, such as `2026-11-20`.
     #[serde(default)]
     pub date: Option<String>,
-    /// Where it stands.
+    /// Where the provider published it.
     #[serde(default)]
     pub source: Option<String>,
 }
 
-/// Prices are for a million.
+/// Prices are per million.
 const MILLION: f64 = 1e6;
 
 impl Price {
     /// What `usage` costs, in US dollars.
     pub fn of(&self, usage: &Usage) -> f64 {
         let tokens = |count: u64, price: f64| count as f64 * price / MILLION;
-        // Parts of the whole, each with its own price; a provider that counts them apart cannot make the rest negative.
+        // Parts of the whole with their own prices; a provider that counts them apart cannot make the rest negative.
         let plain_input =
             usage.input_tokens.saturating_sub(usage.cached_tokens).saturating_sub(usage.cache_write_tokens);
         let plain_output = usage.output_tokens.saturating_sub(usage.reasoning_tokens);
@@ -64,7 +64,7 @@ impl Price {
             + self.request
     }
 
-    /// The same with each token by the dearest of the prices that it may have.
+    /// The same prices, with each token at the dearest price that it may have.
     pub(crate) fn dearest(&self) -> Self {
         let of_input = [self.cached_input, self.cache_write].into_iter().flatten().fold(self.input, f64::max);
         let of_output = self.reasoning.map_or(self.output, |reasoning| reasoning.max(self.output));
@@ -83,17 +83,17 @@ impl Price {
         })
     }
 
-    /// Whether what is written has a price.
+    /// Whether output tokens have a price.
     pub(crate) fn counts_output(&self) -> bool {
         self.output > 0.0 || self.thinks_dearly()
     }
 
-    /// Whether a token of reasoning costs more than another that is written.
+    /// Whether a reasoning token costs more than another output token.
     pub(crate) fn thinks_dearly(&self) -> bool {
         self.reasoning.is_some_and(|reasoning| reasoning > self.output)
     }
 
-    /// The first price that is none: negative, or no number.
+    /// The key of the first price that is invalid: negative, or no finite number.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let optional = |price: Option<f64>| price.unwrap_or(0.0);
         let prices = [

@@ -1,4 +1,4 @@
-//! The configured providers, and which of them serves a model.
+//! Builds the configured providers, and finds those that serve a model.
 //!
 //! Building checks everything that can be checked without a network, so that a wrong setting stops the start and not
 //! the first request.
@@ -26,16 +26,16 @@ pub struct Model {
     pub action: Action,
     /// What it can do.
     pub abilities: Abilities,
-    /// Whether its provider is asked only while it has a free slot.
+    /// Whether Dynode calls its provider only while that has a free slot.
     pub only_when_idle: bool,
-    /// What it costs, where that is configured.
+    /// What it costs, if configured.
     pub price: Option<Price>,
-    /// Whether its provider is simulated: requests of test keys reach no other.
+    /// Whether its provider is simulated: requests with test keys reach no other.
     pub is_simulated: bool,
 }
 
 impl Model {
-    /// A model of which nothing is said but its names and what it does.
+    /// A model with nothing set but its names and its action.
     pub fn new(provider: &str, id: &str, action: Action) -> Self {
         Self {
             id: id.to_owned(),
@@ -59,22 +59,22 @@ pub struct Registry {
     webhooks: BTreeMap<String, Webhooks>,
 }
 
-/// What a provider wants to know of webhooks, or lets be known.
+/// What a provider needs for its webhooks.
 #[derive(Debug, Clone, Default)]
 pub struct Webhooks {
-    /// It tells the end of work in no other way.
+    /// Whether it reports the end of work in no other way.
     pub are_needed: bool,
-    /// By which it signs them; `None` where it does not, or where the secret is not known.
+    /// The secret with which it signs them; `None` if it does not sign, or if no secret is configured.
     pub secret: Option<Secret>,
 }
 
-/// A provider's configuration makes no sense: `path` is the key (`providers.NAME.KEY`), `why` how to mend it.
+/// A provider's configuration is wrong: `path` is the key (`providers.NAME.KEY`), `why` how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct ConfigError {
     /// The key.
     pub path: String,
-    /// What is wrong and how to mend it.
+    /// What is wrong and how to fix it.
     pub why: String,
 }
 
@@ -85,12 +85,12 @@ impl ConfigError {
 }
 
 impl Registry {
-    /// Builds every provider; the first that cannot be built is the error.
+    /// Builds every provider; fails with the error of the first that cannot be built.
     pub fn build(providers: &BTreeMap<String, ProviderConfig>) -> Result<Self, ConfigError> {
         Self::with_variables(providers, |variable| std::env::var(variable).ok())
     }
 
-    /// The same, where `variable` says which keys there are.
+    /// Like [`Self::build`], but `variable` says which keys are set.
     fn with_variables(
         providers: &BTreeMap<String, ProviderConfig>,
         variable: impl Fn(&str) -> Option<String>,
@@ -134,19 +134,19 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The same providers and one more, by an adapter of one's own.
+    /// The same providers and one more, with your own adapter.
     pub fn with(mut self, adapter: Arc<dyn Adapter>, models: impl IntoIterator<Item = Model>) -> Self {
         self.adapters.insert(adapter.name().to_owned(), adapter);
         self.models.extend(models);
         self
     }
 
-    /// The provider of that configured name.
+    /// The provider with that configured name.
     pub fn adapter(&self, name: &str) -> Option<Arc<dyn Adapter>> {
         self.adapters.get(name).cloned()
     }
 
-    /// Who serves `model` for `action`, by the names of the providers. `model` may be `provider/model`.
+    /// The models that serve `model` for `action`, ordered by provider name. `model` may be `provider/model`.
     pub fn resolve(&self, model: &str, action: Action) -> Vec<&Model> {
         let serves = |entry: &&Model| {
             entry.action == action
@@ -160,35 +160,35 @@ impl Registry {
         self.models.iter().find(|model| model.provider == provider && model.upstream == upstream)
     }
 
-    /// The providers that may tell the end of their work by webhooks.
+    /// The providers that may report the end of their work by webhooks.
     pub const fn webhooks(&self) -> &BTreeMap<String, Webhooks> {
         &self.webhooks
     }
 
-    /// The providers that are left out, each with the variable that its key would stand in.
+    /// The providers that are left out, each with the unset variable of its key.
     pub const fn left_out(&self) -> &BTreeMap<String, String> {
         &self.left_out
     }
 
-    /// Every model, by the names of the providers, then by its own.
+    /// Every model, ordered by provider name, then by its own.
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 }
 
 impl ModelConfig {
-    /// What it does.
+    /// What it does; `chat.completion` if not set.
     pub fn action_or_chat(&self) -> Action {
         self.action.unwrap_or(Action::ChatCompletion)
     }
 
-    /// Its name at the provider, where clients call it `id`.
+    /// Its name at the provider; `id`, its name for clients, if not set.
     pub fn upstream_or<'a>(&'a self, id: &'a str) -> &'a str {
         self.upstream.as_deref().unwrap_or(id)
     }
 }
 
-/// The client of all providers, made when the first one needs it: a connection serves whoever shares its host.
+/// The client of all providers, built when the first one needs it: providers at the same host share connections.
 fn shared(client: &mut Option<Client>, name: &str) -> Result<Client, ConfigError> {
     if let Some(client) = client {
         return Ok(client.clone());
@@ -199,7 +199,7 @@ fn shared(client: &mut Option<Client>, name: &str) -> Result<Client, ConfigError
     Ok(client.insert(built).clone())
 }
 
-/// What every kind must have.
+/// Checks what every kind must have.
 fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
     let path = |key: &str| format!("providers.{name}.{key}");
     if Tenant::new(name).is_err() {
@@ -235,7 +235,7 @@ fn check(name: &str, config: &ProviderConfig) -> Result<(), ConfigError> {
     config.models.iter().try_for_each(|(id, model)| check_model(name, config, id, model))
 }
 
-/// What every model must have.
+/// Checks what every model must have.
 fn check_model(
     name: &str,
     config: &ProviderConfig,

@@ -1,15 +1,15 @@
-//! When a provider wants to be asked again, by its headers.
+//! Reads from a refusal how long the provider asks us to wait.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-/// A longer wish is cut to this: nobody's work should wait on a provider's typing error for days.
+/// The longest wait; a longer one is cut to this: a provider's typo should delay nobody's work for days.
 pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
-/// The wish in `headers`: `retry-after-ms`, else `retry-after` as seconds or as a date. `now` is only for a date in a
-/// reply that does not say its own time.
+/// The wait in `headers`: `retry-after-ms`, else `retry-after` as seconds or as a date. `now` is only for a date in a
+/// reply without a `date` header.
 pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let milliseconds = text("retry-after-ms").and_then(seconds).map(|duration| duration / 1000);
@@ -24,9 +24,9 @@ pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         .map(|wish| wish.min(RETRY_AFTER_MAX))
 }
 
-/// When a rate limit that was met is lifted: the reset of the limits that are spent, the later of them; where none is
-/// told to be spent, the sooner. Only for a refusal by a rate limit: these headers come with every other reply too.
-/// OpenAI tells how long it takes, Anthropic the moment. `now` is as in [`read`].
+/// How long until a rate limit is lifted: the latest reset of the spent limits or, if none is reported as spent, the
+/// earliest of all. Only for a refusal by a rate limit: these headers come with every other reply too. OpenAI reports a
+/// duration, Anthropic a point in time. `now` is as in [`read`].
 pub fn read_rate_limit(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: String| headers.get(name).and_then(|value| value.to_str().ok());
     let now = text(DATE.to_string()).and_then(parse_date).unwrap_or(now);
@@ -48,7 +48,7 @@ pub fn read_rate_limit(headers: &HeaderMap, now: Timestamp) -> Option<Duration> 
     of(true).max().or_else(|| of(false).min()).map(|wish| wish.min(RETRY_AFTER_MAX))
 }
 
-/// The wish in the body of a refusal: a duration with its unit, as in `27s`.
+/// The wait in the body of a refusal: a duration with its unit, as in `27s`.
 pub fn read_text(text: &str) -> Option<Duration> {
     go_duration(text).map(|wish| wish.min(RETRY_AFTER_MAX))
 }

@@ -1,32 +1,33 @@
-//! A provider in this process: no key, no network, any pace, any failure. The same seed and idempotency key give the
-//! same answer and meet the same failures.
+//! A simulated provider in this process: no key, no network, any pace, any failure. The same seed and idempotency key
+//! give the same answer and the same failures.
 //!
-//! A chat answer echoes the last message (`You said: …`) or, where the model's `output_tokens` is set, is that many words.
-//! A token is a word with the white space before it. `n`, `stop`, `max_tokens` and `max_completion_tokens` are honoured.
-//! Where the payload has `tools`, one is called if `tool_choice` demands it, or each that the user names by `call NAME`;
-//! their arguments are made up from their schemas. So is the answer where `response_format` asks for JSON by one; without one it is an object that
-//! holds the last message. Embeddings are unit vectors; texts that share words are near each other. Images are PNGs of a
-//! pattern, up to 1024 pixels a side; speech is a WAV with a tone for each letter, half a minute at most.
+//! A chat answer echoes the last message (`You said: …`) or, if the model's `output_tokens` is set, is that many words.
+//! A token is a word with the white space before it. `n`, `stop`, `max_tokens` and `max_completion_tokens` are
+//! honoured. If the payload has `tools`, the model calls one if `tool_choice` demands it, or each that the user names
+//! by `call NAME`; their arguments are made up from their schemas. A JSON answer (`response_format`) is made up from
+//! its schema, or without one is an object that holds the last message. Embeddings are unit vectors; texts that share
+//! words are near each other. Images are PNGs of a pattern, up to 1024 pixels a side; speech is a WAV with a tone for
+//! each letter, half a minute at most.
 //!
-//! The models' settings are in [`ModelConfig`]. A request overrides them, and asks for failures, by the payload's
+//! The models' settings are in [`ModelConfig`]. A request overrides them, and asks for failures, in the payload's
 //! `simulate`, an object that never reaches any other kind of provider:
 //!
 //! | field | meaning |
 //! |---|---|
 //! | `fail` | fail with this: `rate_limited`, `provider_error`, `provider_unavailable` or `invalid_request` |
 //! | `after_tokens` | fail in the stream, after that many tokens; without it the call is refused at once |
-//! | `times` | fail only the first so many calls of this idempotency key |
-//! | `retry_after_ms` | say so in the failure |
+//! | `times` | fail only that many first calls of this idempotency key |
+//! | `retry_after_ms` | the wait that the failure asks for |
 //! | `stall_after_tokens` | after that many tokens, send nothing more and do not end |
 //! | `first_token_ms`, `tokens_per_second` | the pace |
 //! | `tokens` | that many words instead of an echo |
-//! | `seed` | takes the place of the idempotency key: the same answer whatever the id of the request |
+//! | `seed` | replaces the idempotency key: the same answer whatever the id of the request |
 //!
-//! A model's `spin_after_tokens` has a call spin after that many tokens and never yield: only a watcher outside the
-//! runtime can end that, and only the end of the process does. No request can ask for it.
+//! A model's `spin_after_tokens` makes a call spin after that many tokens and never yield: only a watchdog outside the
+//! runtime can end that, by ending the process. No request can ask for it.
 //!
-//! A model's `failure_rate` refuses that share of calls as `provider_unavailable`; whether it meets the n-th call of a
-//! request depends on the seeds and n, so a retry may succeed.
+//! A model's `failure_rate` refuses that share of calls as `provider_unavailable`; whether the n-th call of a request
+//! fails depends on the seeds and n, so a retry may succeed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -83,7 +84,7 @@ impl Simulated {
         })
     }
 
-    /// What this call is to meet, with the failure left out where its time is over.
+    /// The directives for this call, without the failure once its `times` are over.
     fn directives(&self, model: &ModelConfig, seed: Seed, call: &Call) -> Result<Directives, Error> {
         let mut directives = Directives::read(model, &call.payload).map_err(|error| self.invalid(error))?;
         let rate = model.failure_rate.unwrap_or(0.0);

@@ -1,16 +1,16 @@
-//! Server-sent events of foreign servers: the `data` of each event, whatever the chunks in which its bytes come.
+//! Reads a provider's server-sent events: the `data` of each event, however the bytes are chunked.
 //!
-//! Parsing is `sse-stream`'s. This file adds the limit that it lacks, so that no server can fill the memory with an
-//! event that never ends, and knows OpenAI's end mark. An event that the connection cuts off is not delivered.
+//! `sse-stream` parses. This file adds the limit that it lacks, so that no server can fill the memory with an event
+//! that never ends, and knows OpenAI's end mark. It does not deliver an event that the connection cuts off.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, stream, stream::BoxStream};
 use sse_stream::{Sse, SseByteStream};
 
-/// The longest event, in bytes of its lines. Deltas have some hundred; a whole tool call in one event some thousand.
+/// The longest event, in bytes of its lines. Deltas have some hundreds; a whole tool call in one event some thousands.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// What OpenAI's API sends as its last event.
+/// The last event of OpenAI's API.
 const DONE: &str = "[DONE]";
 
 /// One event that carries data.
@@ -25,19 +25,19 @@ pub enum Frame {
 /// One event as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// Its name; empty where it has none.
+    /// Its name; empty if it has none.
     pub(crate) name: String,
     /// Its data, lines joined by line feeds.
     pub(crate) data: String,
 }
 
-/// The stream cannot be read on.
+/// The stream cannot be read any further.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An event is longer than allowed.
     #[error("an event is over the limit of {EVENT_BYTES_MAX} bytes")]
     TooLong,
-    /// The bytes are not what they should be.
+    /// The bytes are not valid UTF-8.
     #[error("an event is not valid UTF-8")]
     Encoding,
     /// The connection broke.
@@ -45,7 +45,7 @@ pub enum Error {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The data of the events in `bytes`, where it holds more than white space. Ends after its first error.
+/// The data of the events in `bytes`, unless it is only white space. Ends after its first error.
 pub fn read<S, E>(bytes: S) -> BoxStream<'static, Result<Frame, Error>>
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -54,7 +54,7 @@ where
     cut(bytes).filter_map(|event| future::ready(frame(event))).boxed()
 }
 
-/// The events in `bytes` whose data may be any text. Ends after its first error.
+/// The events in `bytes` that have data, whatever its text. Ends after its first error.
 pub(crate) fn events<S, E>(bytes: S) -> BoxStream<'static, Result<Event, Error>>
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -74,7 +74,7 @@ where
 {
     let mut meter = Meter::default();
     let metered = bytes.flat_map(move |chunk| {
-        // What precedes the fault is passed on first: the same events must come, however the bytes were cut.
+        // Pass on what precedes the fault first: however the bytes are chunked, the same events must come.
         let (sound, fault) = match chunk {
             Err(error) => (None, Some(Error::Broken(Box::new(error)))),
             Ok(chunk) => match meter.excess(&chunk) {
@@ -125,7 +125,7 @@ impl Default for Meter {
 impl Meter {
     /// Where in `chunk` the event becomes too long.
     fn excess(&mut self, chunk: &[u8]) -> Option<usize> {
-        // Most chunks end with an event, and are too short for one that is too long.
+        // Most chunks end with an event, and are too short to hold one that is too long.
         if chunk.ends_with(b"\n\n") && self.length + chunk.len() <= EVENT_BYTES_MAX {
             *self = Self::default();
             return None;

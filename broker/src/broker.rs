@@ -1,4 +1,4 @@
-//! The one trait between Dynode and whatever carries its messages.
+//! The one trait between Dynode and its message broker.
 
 use std::fmt;
 
@@ -10,43 +10,43 @@ use tokio::sync::watch;
 
 use crate::{BucketSpec, Consumer, ConsumerSpec, Error, Message, Publication, Receipt, Stored, StreamSpec};
 
-/// Live messages of a subscription, in the order of each subject. Ends when the subscription is dropped by the broker.
-/// At most once: a reader that falls behind loses messages and must look into the stream for them.
+/// Live messages of a subscription, in order within each subject. Ends when the broker drops the subscription. At most
+/// once: a reader that falls behind loses messages and must read them from the stream.
 pub type Subscription = BoxStream<'static, Message>;
 
-/// Stored messages, oldest first, up to the end as it was when the replay began.
+/// Stored messages, oldest first, up to the end of the stream at the time the replay began.
 pub type Replay = BoxStream<'static, Result<Stored, Error>>;
 
-/// Carries messages. Implemented by [`crate::jetstream::JetStream`] and [`crate::memory::Memory`]; one conformance
-/// suite holds both to the same behaviour.
+/// Carries messages. [`crate::jetstream::JetStream`] and [`crate::memory::Memory`] implement it; one conformance suite
+/// holds both to the same behaviour.
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug + 'static {
-    /// What it is and what it survives, for the start banner.
+    /// What the broker is and what it survives, for the start banner.
     fn describe(&self) -> Description;
 
-    /// Whether it is reachable, and every change of that.
+    /// Whether the broker is reachable, and every change.
     fn link(&self) -> watch::Receiver<Link>;
 
-    /// The broker's time of day: that of `stored_at`, and so of every deadline. No step of this machine's clock moves it.
+    /// The broker's time of day, used for `stored_at` and all deadlines. No step of this machine's clock moves it.
     fn now(&self) -> Timestamp;
 
-    /// Makes sure that these streams exist and hold what they promise. A stream that exists with a weaker promise
-    /// (discards old, too small a window) is an `Invalid` error that says which setting and the mend.
+    /// Makes sure that these streams exist and hold what they promise. If a stream exists with a weaker promise
+    /// (discards old messages, too small a window), the error is `Invalid` and names the setting and the mend.
     async fn ensure(&self, streams: &[StreamSpec]) -> Result<(), Error>;
 
-    /// Stores a message and returns when the broker has acknowledged it. After an error of an unknown result
-    /// (`Timeout`, `Disconnected`) repeat it with the same id.
+    /// Stores a message; returns when the broker has acknowledged it. After an error that leaves the result unknown
+    /// (`Timeout`, `Disconnected`), publish it again with the same id.
     async fn publish(&self, publication: Publication) -> Result<Receipt, Error>;
 
-    /// Sends a message to whoever listens now, and into a stream that captures its subject, without waiting for
+    /// Sends a message to the current subscribers, and to the stream that captures its subject, without waiting for
     /// either. Messages of one sender on one subject stay in order. At most once.
     async fn send(&self, message: Message) -> Result<(), Error>;
 
-    /// Listens to `pattern` (`*` is one token, `>` the rest). What is sent by this handle after the call returns
-    /// is heard.
+    /// Subscribes to `pattern` (`*` is one token, `>` the rest). The subscription gets everything that this handle
+    /// sends after the call returns.
     async fn subscribe(&self, pattern: &str) -> Result<Subscription, Error>;
 
-    /// Opens a durable consumer; makes it where it is missing.
+    /// Opens a durable consumer; creates it if it is missing.
     async fn consume(&self, consumer: &ConsumerSpec) -> Result<Box<dyn Consumer>, Error>;
 
     /// The last message of `stream` on exactly `subject`.
@@ -56,7 +56,7 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     async fn next(&self, stream: &str, subject: &str, from: u64) -> Result<Option<Stored>, Error>;
 
     /// The sequence of the first message of `stream` that matches `pattern` and was stored at `since` or later: where a
-    /// replay of what is newer begins.
+    /// replay of newer messages begins.
     async fn first_since(&self, stream: &str, pattern: &str, since: Timestamp) -> Result<Option<u64>, Error>;
 
     /// The messages of `stream` that match `pattern` and have a sequence of at least `from`.
@@ -71,13 +71,13 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// Removes every message of `stream` on exactly `subject`.
     async fn purge(&self, stream: &str, subject: &str) -> Result<(), Error>;
 
-    /// The subjects of `stream` that match `pattern` and hold messages, each with their number, in order.
+    /// The subjects of `stream` that match `pattern` and hold messages, each with its message count, sorted.
     async fn subjects(&self, stream: &str, pattern: &str) -> Result<Vec<(String, u64)>, Error>;
 
-    /// Opens a small key-value bucket; makes it where it is missing.
+    /// Opens a small key-value bucket; creates it if it is missing.
     async fn bucket(&self, bucket: &BucketSpec) -> Result<Box<dyn Bucket>, Error>;
 
-    /// Sends what is still buffered and closes the connection.
+    /// Sends all buffered messages and closes the connection.
     async fn close(&self);
 }
 
@@ -87,13 +87,13 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// The value and the revision of `key`.
     async fn get(&self, key: &str) -> Result<Option<(Bytes, u64)>, Error>;
 
-    /// Sets `key`, whatever it was; returns the new revision.
+    /// Sets `key` unconditionally; returns the new revision.
     async fn put(&self, key: &str, value: Bytes) -> Result<u64, Error>;
 
-    /// Sets `key` if it has no value, else `Exists`.
+    /// Sets `key` if it has no value; otherwise fails with `Exists`.
     async fn create(&self, key: &str, value: Bytes) -> Result<u64, Error>;
 
-    /// Sets `key` if its revision is `revision`, else `WrongRevision`.
+    /// Sets `key` if its revision is `revision`; otherwise fails with `WrongRevision`.
     async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, Error>;
 
     /// Removes `key`.
@@ -102,19 +102,19 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// All keys that have a value.
     async fn keys(&self) -> Result<Vec<String>, Error>;
 
-    /// What was changed after `revision`, each key once and as it is now, in the order of the changes. From 0 on it is
-    /// everything.
+    /// The keys changed after `revision`, each once with its current value, in the order of the changes. From 0 it
+    /// returns everything.
     async fn changes(&self, revision: u64) -> Result<Vec<Change>, Error>;
 }
 
-/// A change of a bucket.
+/// A change in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Of this key.
+    /// The key that changed.
     pub key: String,
-    /// Its value; none where it was removed.
+    /// Its value; none if it was removed.
     pub value: Option<Bytes>,
-    /// The revision that it has since.
+    /// Its revision since that change.
     pub revision: u64,
 }
 
@@ -123,7 +123,7 @@ pub struct Change {
 pub struct Description {
     /// In a few words: `memory`, `nats-server 2.15.1 at nats://127.0.0.1:4222`.
     pub name: String,
-    /// In one plain sentence: what it survives and what not.
+    /// What it survives and what it does not, in one plain sentence.
     pub survives: String,
     /// The largest message, in bytes.
     pub message_bytes_max: usize,
@@ -132,8 +132,8 @@ pub struct Description {
 /// Whether the broker is reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// It is.
+    /// It is reachable.
     Up,
-    /// It is not, since this instant.
+    /// It has been unreachable since this instant.
     Down(tokio::time::Instant),
 }

@@ -1,8 +1,8 @@
-//! What can go wrong between Dynode and its broker.
+//! Errors of broker operations, by kind.
 
 use std::fmt;
 
-/// A failed broker operation: a closed `kind` to branch on, words for people, the source for the log.
+/// A failed broker operation: a `kind` from a closed set to branch on, a message for people, the source for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}: {message}")]
 pub struct Error {
@@ -12,14 +12,14 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The kinds of failure that callers tell apart.
+/// The kinds of failure that callers distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// No connection. Nothing is known about operations that were under way.
+    /// No connection. The result of operations in flight is unknown.
     Disconnected,
-    /// No answer in time. The operation may have been carried out: repeat it with the same id.
+    /// No answer in time. The broker may have carried out the operation: repeat it with the same id.
     Timeout,
-    /// A limit of the stream is met; nothing was stored.
+    /// The stream is at a limit; nothing was stored.
     Full,
     /// The subject already holds its one message; nothing was stored. The first write stands.
     Exists,
@@ -27,11 +27,11 @@ pub enum ErrorKind {
     WrongRevision,
     /// No such stream, consumer, message or key.
     NotFound,
-    /// The message is over the largest that the broker takes.
+    /// The message is larger than the broker accepts.
     TooLarge,
     /// The broker's permissions forbid it.
     Denied,
-    /// The request makes no sense to the broker: a bad subject, a stream that is configured otherwise.
+    /// The request makes no sense to the broker: a bad subject, a stream that is configured differently.
     Invalid,
     /// This handle is closed.
     Closed,
@@ -60,7 +60,7 @@ impl Error {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The same error with what caused it.
+    /// The same error with its cause.
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self

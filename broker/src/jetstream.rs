@@ -1,4 +1,4 @@
-//! The broker on a NATS server with JetStream. Types of its client stay in here.
+//! The broker on a NATS server with JetStream. The NATS client's types stay in here.
 
 mod ack;
 mod address;
@@ -39,9 +39,9 @@ use crate::{
 
 pub use credentials::inbox_of;
 
-/// How long a server that is being started may take to be there.
+/// How long a starting server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Unless told otherwise, a server writes its files through to the disk this rarely.
+/// How often a server syncs its files to the disk unless told otherwise.
 const SYNC_INTERVAL_DEFAULT: Duration = Duration::from_secs(120);
 
 /// How to reach the broker.
@@ -49,21 +49,21 @@ const SYNC_INTERVAL_DEFAULT: Duration = Duration::from_secs(120);
 pub struct Config {
     /// One URL, or several of one cluster joined by commas. May hold credentials, which are never shown.
     pub url: String,
-    /// A file that says who we are: a NATS credentials file, or the seed of an nkey alone. With an nkey all answers come to
-    /// inboxes below [`inbox_of`], so that nobody else need be allowed to read them.
+    /// A file that identifies us: a NATS credentials file, or the seed of an nkey alone. With an nkey all answers come
+    /// to inboxes below [`inbox_of`], so that nobody else needs permission to read them.
     pub credentials_file: Option<PathBuf>,
     /// The name under which the server lists this connection.
     pub name: String,
-    /// How long to try for the first connection. Later ones are tried for ever.
+    /// How long to try for the first connection. Reconnects are tried for ever.
     pub connect_timeout: Duration,
-    /// On how many servers a new stream is kept.
+    /// How many servers keep a new stream.
     pub replicas: usize,
-    /// The server's `sync_interval`, if it is known, zero for `always`; only for the words about what is lost with the power.
+    /// The server's `sync_interval`, if known, zero for `always`; only for the words about what a power failure loses.
     pub sync_interval: Option<Duration>,
 }
 
 impl Config {
-    /// The broker at `url`, one copy of each stream.
+    /// The broker at `url`, with one copy of each stream.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -158,7 +158,7 @@ impl Broker for JetStream {
         check_subject(subject)?;
         let publish = || publish::publish(&self.connection, &publication);
         let mut published = publish().await;
-        // Which stream takes it is asked for only where it may be missing.
+        // Looks up which stream takes the subject only if that stream may be missing.
         if let Err(error) = &published
             && error.kind() == ErrorKind::NotFound
             && let Some(stream) = self.keeper.stream_of(subject)
@@ -166,7 +166,7 @@ impl Broker for JetStream {
             self.keeper.mend(&stream).await?;
             published = publish().await;
         }
-        // Where others listen on the subject, this is all that tells of a stream that is missing.
+        // If others listen on the subject, a timeout is the only sign of a missing stream.
         if let Err(error) = &published
             && error.kind() == ErrorKind::Timeout
             && let Some(stream) = self.keeper.stream_of(subject)
@@ -185,7 +185,7 @@ impl Broker for JetStream {
 
     async fn send(&self, message: Message) -> Result<(), Error> {
         check_subject(&message.subject)?;
-        // Not kept for later: a live message that comes late is worth less than the room it takes from others.
+        // Not buffered for later: a live message that comes late is worth less than the room it takes from others.
         self.connection.must_be_up()?;
         let headers = wire::to_nats(&message.headers)?;
         let headers = (!headers.is_empty()).then_some(headers);
@@ -197,11 +197,11 @@ impl Broker for JetStream {
     async fn subscribe(&self, pattern: &str) -> Result<Subscription, Error> {
         let parsed = parse(pattern)?;
         self.connection.must_be_up()?;
-        // Without a status: those are about requests, of which there are none here.
+        // Status messages are dropped: they are about requests, and there are none here.
         let messages = self.connection.listen(pattern).await?;
         let far = messages.filter(|message| ready(message.status.is_none())).map(wire::from_nats);
         let near = self.connection.near().listen(parsed);
-        // It ends with what comes from the server.
+        // It ends when the messages from the server end.
         let far = far.map(Some).chain(stream::once(ready(None)));
         Ok(stream::select(near.map(Some), far)
             .take_while(|message| ready(message.is_some()))
@@ -256,7 +256,7 @@ impl Broker for JetStream {
     }
 }
 
-/// Whether whoever listens hears what was published: also what a stream refused, and what may have been stored.
+/// Whether subscribers hear what was published: also if a stream refused it, or may have stored it.
 fn reached_the_server(published: &Result<Receipt, Error>) -> bool {
     match published {
         Ok(_) => true,

@@ -1,4 +1,4 @@
-//! An unsettled message, and the four things one can do with it.
+//! An unsettled message, and the four ways to settle it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,17 +7,17 @@ use jiff::Timestamp;
 
 use crate::{Error, Message};
 
-/// A message that is ours for `ack_wait`, or until it is settled. Settling consumes it.
+/// A message that belongs to its holder for `ack_wait`, or until it is settled. Settling consumes it.
 ///
-/// A lease that is dropped unsettled is delivered again when its time is up. An acknowledgement proves nothing about
-/// ownership: the broker takes one from a holder whose lease has long passed to another. The attempt number is the fence.
+/// If a lease is dropped unsettled, its message is redelivered when the time is up. An ack proves no ownership: the
+/// broker accepts one from a holder whose lease has long passed to another. The attempt number is the fence.
 #[must_use = "a lease that is not settled is delivered again"]
 pub struct Lease {
     /// The message.
     pub message: Message,
-    /// Its sequence number in the stream: stable over redelivery.
+    /// Its sequence number in the stream; redelivery does not change it.
     pub sequence: u64,
-    /// How often it has been delivered, from 1.
+    /// How often the broker has delivered it, from 1.
     pub deliveries: u32,
     /// When the broker stored it.
     pub stored_at: Timestamp,
@@ -29,20 +29,20 @@ pub struct Lease {
 /// What to do with a leased message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is done.
+    /// The message is done.
     Ack,
-    /// Deliver it again, not before this time has passed.
+    /// Redeliver it, but not before this time has passed.
     RetryAfter(Duration),
-    /// Never deliver it again. Park it first.
+    /// Never redeliver it. Park it first.
     Reject,
-    /// It is still being worked on: start its time again.
+    /// Work on it continues: restart its time.
     Renew,
 }
 
 /// How a broker carries out a [`Settlement`].
 #[async_trait]
 pub trait Settle: Send + Sync {
-    /// Carries out `settlement`. `Ack` and `RetryAfter` need not wait for the broker: what is lost is delivered again.
+    /// Carries out `settlement`. `Ack` and `RetryAfter` need not wait for the broker: a lost one means redelivery.
     async fn settle(&self, settlement: Settlement) -> Result<(), Error>;
 }
 
@@ -52,22 +52,22 @@ impl Lease {
         Self { message, sequence, deliveries, stored_at: Timestamp::UNIX_EPOCH, pending: 0, settle }
     }
 
-    /// It is done.
+    /// Reports that the message is done.
     pub async fn ack(self) -> Result<(), Error> {
         self.settle.settle(Settlement::Ack).await
     }
 
-    /// Deliver it again after `delay`.
+    /// Asks for redelivery after `delay`.
     pub async fn retry_after(self, delay: Duration) -> Result<(), Error> {
         self.settle.settle(Settlement::RetryAfter(delay)).await
     }
 
-    /// Never deliver it again. Park it first.
+    /// Asks never to redeliver it. Park it first.
     pub async fn reject(self) -> Result<(), Error> {
         self.settle.settle(Settlement::Reject).await
     }
 
-    /// A handle that renews, or gives back, this lease from another task.
+    /// A handle by which another task renews, or gives back, this lease.
     pub fn settler(&self) -> Arc<dyn Settle> {
         Arc::clone(&self.settle)
     }
@@ -86,14 +86,14 @@ impl fmt::Debug for Lease {
 /// A durable consumer.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Returns up to `max` of the messages that are there. Where there are none it waits for the first, at most for
-    /// `patience`, and then returns none. Without patience: what is there now.
+    /// Returns up to `max` of the messages that are available now. If there are none, waits at most `patience` for the
+    /// first, and then returns none. Without patience it returns only what is available now.
     ///
-    /// Cancel-safe: what comes for a call that is dropped is returned by the next. An error is transient unless its kind
-    /// is `Closed`: the caller waits a moment and calls again; the consumer heals itself (re-creates what is gone) on the
-    /// next call.
+    /// Cancel-safe: the next call returns what arrived for a dropped one. Every error is transient unless its kind is
+    /// `Closed`: the caller waits a moment and calls again, and on that call the consumer heals itself (re-creates what
+    /// is gone).
     async fn pull(&mut self, max: usize, patience: Duration) -> Result<Vec<Lease>, Error>;
 
-    /// Stops asking for messages and gives back, at once and for anybody, those that were not returned yet.
+    /// Stops asking for messages and gives back those not yet returned, at once and for anybody to take.
     async fn close(&mut self);
 }

@@ -1,20 +1,20 @@
-//! Durable carriage: one [`Broker`] trait, spoken by JetStream and by a deterministic broker in memory.
+//! Durable messaging: one [`Broker`] trait, implemented on JetStream and by a deterministic in-memory broker.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | [`broker`] | the trait: publish, send, subscribe, consume, read back |
 //! | [`message`] | messages, headers, receipts |
-//! | [`lease`] | an unsettled message and the four things one can do with it |
+//! | [`lease`] | an unsettled message and the four ways to settle it |
 //! | [`objects`] | large values in small pieces, over streams |
 //! | [`topology`] | the streams and consumers of the contract, as data |
 //! | [`jetstream`] | a NATS server with JetStream |
-//! | [`memory`] | the same behaviour in this process, with its clock, its randomness and its faults from outside |
+//! | [`memory`] | the same behaviour in this process; the caller supplies its clock, randomness and faults |
 //! | [`managed`] | a `nats-server` as a child process |
 //! | [`trace`] | W3C trace context in message headers |
-//! | [`secrets`] | keys of the installation |
+//! | [`secrets`] | the installation's keys |
 //! | [`seams`] | time, randomness and ids, passed in |
 //!
-//! Types of the NATS client never leave this crate. It knows no actor, no provider and no HTTP.
+//! The NATS client's types never leave this crate, and it knows no actors, no providers and no HTTP.
 
 pub mod broker;
 pub mod error;

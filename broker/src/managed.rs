@@ -1,5 +1,5 @@
-//! A `nats-server` as a child process: started with Dynode, restarted when it dies, gone with Dynode. Listens on the
-//! loopback interface only, and never shares its data directory with another Dynode.
+//! A `nats-server` as a child process: starts with Dynode, is restarted when it dies, ends with Dynode. It listens on
+//! the loopback interface only, and never shares its data directory with another Dynode.
 
 pub(crate) mod process;
 mod stale;
@@ -23,9 +23,9 @@ use self::{
 };
 use crate::{Error, ErrorKind};
 
-/// The largest message: an outcome with an inlined picture fits.
+/// The largest message: large enough for an outcome with an inlined picture.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
-/// The server turns its log over at this size and keeps so many old ones.
+/// The server rotates its log at this size and keeps this many old ones.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 const LOGS_KEPT: u32 = 3;
 /// The name of the program.
@@ -38,28 +38,28 @@ pub struct ManagedConfig {
     pub binary: PathBuf,
     /// Where it keeps its store, its configuration and its log.
     pub data_dir: PathBuf,
-    /// The port on the loopback interface; a free one where there is none.
+    /// The port on the loopback interface; a free one if there is none.
     pub port: Option<u16>,
-    /// How often it writes its files through to the disk; zero is before each acknowledgement.
+    /// How often it syncs its files to the disk; zero means before each acknowledgement.
     pub sync_interval: Duration,
 }
 
 /// A running server of our own. Dropping it kills the server, which loses nothing that was acknowledged;
-/// [`Managed::stop`] is the polite way.
+/// [`Managed::stop`] ends it gracefully.
 #[derive(Debug)]
 pub struct Managed {
     current: Arc<Current>,
     // Taken by `stop`.
     watch: Option<(oneshot::Sender<()>, AbortOnDropHandle<()>)>,
-    // Held as long as the server may run: the proof that no other Dynode uses the directory.
+    // Held as long as the server may run: proof that no other Dynode uses the directory.
     _lock: File,
 }
 
 impl Managed {
-    /// Starts the server, after ending one that an earlier Dynode left behind, and returns when it listens.
+    /// Starts the server, after ending one that an earlier Dynode left behind; returns when it listens.
     pub async fn start(config: ManagedConfig) -> Result<Self, Error> {
         let lock = lock(&config.data_dir)?;
-        // Absolute, so that it is the same mark whatever directory Dynode is started in.
+        // Absolute, so that it marks our server whatever directory Dynode is started in.
         let dir = fs::canonicalize(&config.data_dir).map_err(|error| unusable(&config.data_dir, error))?;
         let mut setup = Setup {
             binary: config.binary,
@@ -73,29 +73,29 @@ impl Managed {
         stale::end(&setup).await?;
         let process = Process::start(&setup).await?;
         stale::remember(&setup, process.pid());
-        // Clients come back to the port they know.
+        // Clients reconnect to the port they know.
         setup.port = Some(process.port);
         let current = Arc::new(Current::new(&process));
         let (stop, stopped) = oneshot::channel();
-        // Its death would leave the server unwatched; it ends only by `stop`, or with this handle.
+        // If this task died, the server would be unwatched; it ends only by `stop`, or with this handle.
         let watch = tokio::spawn(watch::run(setup, process, Arc::clone(&current), stopped));
         Ok(Self { current, watch: Some((stop, AbortOnDropHandle::new(watch))), _lock: lock })
     }
 
-    /// Where it listens; the same after a restart.
+    /// Where it listens; a restart does not change it.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.current.port())
     }
 
-    /// The process id of the server that runs now; none between a death and the restart.
+    /// The process id of the running server; none between a death and the restart.
     pub fn pid(&self) -> Option<u32> {
         self.current.pid()
     }
 
-    /// Ends the server: politely, and after a bounded time by force.
+    /// Ends the server: gracefully or, after a bounded time, by force.
     pub async fn stop(mut self) {
         if let Some((stop, watch)) = self.watch.take() {
-            // Both fail only when the watch has ended, and the server with it.
+            // Both fail only if the watch has ended, and the server with it.
             let _ = stop.send(());
             let _ = watch.await;
         }
@@ -104,7 +104,7 @@ impl Managed {
 
 impl Drop for Managed {
     fn drop(&mut self) {
-        // First, so that it does not take the end for a death.
+        // First, so that the watch does not take the end for a death.
         self.watch = None;
         self.current.kill();
     }

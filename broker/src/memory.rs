@@ -1,5 +1,5 @@
-//! A broker in this process that behaves as JetStream does where it matters, with its clock, its randomness and its
-//! faults from outside. Survives nothing, shares nothing between two [`Memory::new`], and never runs a task of its own.
+//! A broker in this process that behaves as JetStream does where it matters; its caller supplies clock, randomness and
+//! faults. Survives nothing, shares nothing between two [`Memory::new`], and never runs a task of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,24 +54,24 @@ use state::State;
 use subscriber::Subscribers;
 use sync::Sync;
 
-/// As much as a managed nats-server takes.
+/// The same as a managed nats-server.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
-/// As many as the NATS clients keep for a subscriber that falls behind.
+/// The same as a NATS client keeps for a subscriber that falls behind.
 const SUBSCRIBER_QUEUE_MAX: usize = 65_536;
 
 /// How a memory broker is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The wall clock and the randomness. Deadlines and ages go by tokio's clock.
+    /// The wall clock and the randomness. Deadlines and ages use tokio's clock.
     pub seams: Seams,
     /// The largest message, headers included.
     pub message_bytes_max: usize,
     /// The most messages that wait for one subscriber.
     pub subscriber_queue_max: usize,
-    /// What happens to one more.
+    /// What happens to a further message.
     pub overflow: Overflow,
-    /// How often streams and buckets in files are written through to the disk: what [`FaultClass::PowerFailure`] can take
-    /// away. None: each change at once, so that neither that nor a kill takes anything.
+    /// How often streams and buckets in files are synced to the disk, and so what [`FaultClass::PowerFailure`] can take
+    /// away. None: at once after each change, so that neither a power failure nor a kill takes anything.
     pub sync_interval: Option<Duration>,
     /// The most events in the [`Log`]; 0 keeps none.
     pub log_entries_max: usize,
@@ -122,7 +122,7 @@ impl Memory {
         Self { handle: Handle::new(Arc::new(world)) }
     }
 
-    /// A new, empty broker that is set up as usual but for its clock and its randomness.
+    /// A new, empty broker with the default options, except for its clock and its randomness.
     pub fn with_seams(seams: Seams) -> Self {
         Self::new(Options { seams, ..Options::default() })
     }
@@ -172,7 +172,7 @@ impl Broker for Memory {
     }
 
     async fn publish(&self, publication: Publication) -> Result<Receipt, Error> {
-        // A loop of publishes, none of which has to wait, must let other tasks run as well.
+        // A loop of publishes that never have to wait must let other tasks run as well.
         tokio::task::coop::consume_budget().await;
         self.check(&publication.message)?;
         let at = self.handle.moment();
@@ -300,7 +300,7 @@ impl Broker for Memory {
 
 /// The bytes of headers and body, about as NATS counts them.
 fn wire_bytes(message: &Message) -> usize {
-    // `: ` and a line break for each.
+    // `: ` and a line break per header.
     let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     headers + message.payload.len()
 }

@@ -8,19 +8,19 @@ use schemas::Format;
 
 /// The header that names the format of a body.
 pub const CONTENT_TYPE: &str = "Content-Type";
-/// The header by which JetStream tells repeats apart.
+/// The header by which JetStream recognises repeats.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
-/// The header of a bell that tells the place of the message it rings for.
+/// The header in which a bell gives the sequence of the message that it rings for.
 pub const SEQUENCE: &str = "Nats-Sequence";
-/// The header by which a message is stored only where the last of its subject stands at this place; 0 is none.
+/// The header that makes a stream store a message only if the last one on its subject has this sequence; 0 is none.
 pub const LAST_OF_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence";
-/// The header of W3C trace context.
+/// The header of the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// Names that need no copy.
+/// Header names that need no copy.
 const KNOWN: [&str; 5] = [CONTENT_TYPE, MESSAGE_ID, SEQUENCE, LAST_OF_SUBJECT, TRACEPARENT];
 
-/// The headers of a message. Few, so a list; names compare without case.
+/// The headers of a message: a list, because they are few. Names compare without case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers(Vec<(Cow<'static, str>, String)>);
 
@@ -35,7 +35,7 @@ impl Headers {
         Self(vec![(CONTENT_TYPE.into(), format.content_type().to_owned())])
     }
 
-    /// Headers of which each name stands once, and no value has a line break: as a broker delivers them.
+    /// Headers as a broker delivers them: no name occurs twice, and no value has a line break.
     pub(crate) fn of_distinct<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let own = |name: &str| match KNOWN.iter().find(|known| **known == name) {
             Some(known) => Cow::Borrowed(*known),
@@ -49,7 +49,7 @@ impl Headers {
         self.0.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Sets `name` to `value`, in place of an earlier value. Line breaks are dropped, so no value adds a header.
+    /// Sets `name` to `value`, replacing an earlier value. Drops line breaks, so that no value can add a header.
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         let (name, mut value) = (name.into(), value.into());
         value.retain(|c| c != '\r' && c != '\n');
@@ -77,11 +77,11 @@ impl Headers {
 /// A message on a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Where it is.
+    /// The subject it is on.
     pub subject: String,
-    /// What is said about it.
+    /// Its headers.
     pub headers: Headers,
-    /// What it says.
+    /// Its body.
     pub payload: Bytes,
 }
 
@@ -91,14 +91,14 @@ impl Message {
         Self { subject: subject.into(), headers: Headers::of_format(format), payload }
     }
 
-    /// The same message, to be stored only where its subject has none. Whoever listens hears it in any case.
+    /// The same message, to be stored only if its subject has none. Subscribers get it in any case.
     #[must_use]
     pub fn only_as_first(mut self) -> Self {
         self.headers.set(LAST_OF_SUBJECT, "0");
         self
     }
 
-    /// The place in its stream of the message that this bell rings for; none where it does not say.
+    /// The sequence of the message that this bell rings for; none if the bell does not say.
     pub fn rings_for(&self) -> Option<u64> {
         self.headers.get(SEQUENCE)?.parse().ok()
     }
@@ -114,16 +114,16 @@ impl Message {
 pub struct Publication {
     /// The message.
     pub message: Message,
-    /// The id by which a repeat within the stream's window is recognised. Deterministic, so that any retry is safe.
+    /// The id by which the stream recognises a repeat within its window. Deterministic, so that any retry is safe.
     pub id: Option<String>,
 }
 
 /// The broker has stored a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its sequence number in the stream; of a repeat, that of the first.
+    /// Its sequence number in the stream; for a repeat, that of the first message.
     pub sequence: u64,
-    /// The id was known: nothing new was stored.
+    /// The broker knew the id and stored nothing new.
     pub duplicate: bool,
 }
 

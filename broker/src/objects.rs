@@ -1,10 +1,10 @@
-//! Large values in small pieces: an object store over streams, the same on every broker. Laid out as NATS lays out its own,
-//! so that `nats object get` reads it: a stream `OBJ_<name>` with the pieces of each write on a subject of its own, and one
-//! description an object.
+//! Large values in small pieces: an object store over streams, the same on every broker. Its layout is that of NATS's
+//! own, so that `nats object get` reads it: a stream `OBJ_<name>` with the pieces of each write on a subject of its
+//! own, and one description per object.
 //!
-//! An object appears whole or not at all, since its description is written last. What a write leaves behind that never
-//! ends is purged; where its process died, the pieces lie unseen until they age out. Reading asks for one piece after the
-//! other and holds no more than one, whoever reads slowly, and begins near where it is told to.
+//! An object appears whole or not at all, since its description is written last. The pieces of an abandoned write are
+//! purged; if its process died, they stay unseen until they age out. A reader asks for one piece after the other, holds
+//! no more than one however slow it is, and starts near the requested offset.
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -24,9 +24,9 @@ pub use writer::{ObjectWriter, Sealed};
 use description::Description;
 use reader::Reader;
 
-/// The bytes of a piece, but for the last: as NATS clients have it.
+/// The bytes of each piece except the last: as in NATS clients.
 pub const PIECE_BYTES: usize = 128 * 1024;
-/// For so long a repeated piece is recognised.
+/// How long a repeated piece is recognised.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// A store of objects.
@@ -34,9 +34,9 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 pub struct ObjectsSpec {
     /// Its name: letters, digits, `-` and `_`.
     pub name: String,
-    /// How long a piece is kept, and so an object: from its first piece on.
+    /// How long a piece is kept, and so an object: counted from its first piece.
     pub age_max: Option<Duration>,
-    /// The most bytes of all objects; one more piece is refused (`Full`).
+    /// The most bytes of all objects; the store refuses one more piece (`Full`).
     pub bytes_max: Option<u64>,
     /// Where pieces are kept.
     pub storage: Storage,
@@ -55,7 +55,7 @@ impl ObjectsSpec {
         format!("$O.{}.M.{}", self.name, URL_SAFE.encode(key))
     }
 
-    /// The stream that it is kept in.
+    /// The stream that holds the store.
     pub fn as_stream(&self) -> StreamSpec {
         StreamSpec {
             name: self.stream(),
@@ -88,25 +88,25 @@ impl fmt::Debug for Objects {
 }
 
 impl Objects {
-    /// Opens a store; makes it where it is missing, and brings it to these limits.
+    /// Opens a store; creates it if it is missing, and applies these limits.
     pub async fn open(broker: Arc<dyn Broker>, spec: ObjectsSpec, seams: Seams) -> Result<Self, Error> {
         broker.ensure(&[spec.as_stream()]).await?;
         Ok(Self { broker, spec: Arc::new(spec), seams })
     }
 
-    /// Begins to write an object. Nothing of it is seen before it is kept.
+    /// Begins to write an object. Nobody sees any of it before it is kept.
     pub fn write(&self) -> ObjectWriter {
         let [one, two] = [self.seams.random.next_u64(), self.seams.random.next_u64()];
         ObjectWriter::new(self.clone(), format!("{one:016x}{two:016x}"))
     }
 
-    /// What is said of the object `key`.
+    /// What is known about the object `key`.
     pub async fn info(&self, key: &str) -> Result<Option<ObjectInfo>, Error> {
         Ok(self.described(key).await?.map(|(description, _)| description.into()))
     }
 
-    /// These bytes of an object, as far as there are as many. An object that is removed meanwhile, or has aged out, ends in
-    /// `NotFound`.
+    /// These bytes of an object, as far as it has them. If the object was removed meanwhile, or has aged out, the
+    /// stream ends with `NotFound`.
     pub fn read(&self, object: &ObjectInfo, bytes: Range<u64>) -> BoxStream<'static, Result<Bytes, Error>> {
         let reader = Reader::new(self.clone(), &object.description, bytes);
         stream::try_unfold(reader, |mut reader| async move {
@@ -116,7 +116,7 @@ impl Objects {
         .boxed()
     }
 
-    /// Removes this very object. One that has taken its place meanwhile stays.
+    /// Removes this very object. One that has replaced it meanwhile stays.
     pub async fn delete(&self, object: &ObjectInfo) -> Result<(), Error> {
         let nuid = &object.description.nuid;
         match self.described(object.key()).await? {
@@ -125,7 +125,7 @@ impl Objects {
         }
     }
 
-    /// The description of `key`, and its place in the stream.
+    /// The description of `key`, and its sequence in the stream.
     async fn described(&self, key: &str) -> Result<Option<(Description, u64)>, Error> {
         let stored = self.broker.last(&self.spec.stream(), &self.spec.description(key)).await?;
         let read = |stored: crate::Stored| {
@@ -137,14 +137,14 @@ impl Objects {
                 })?;
             Ok((description, stored.sequence))
         };
-        // An object that another client has deleted leaves a description that says so.
+        // If another client has deleted an object, its description says so.
         Ok(stored.map(read).transpose()?.filter(|(description, _)| !description.deleted))
     }
 
-    /// Takes a description away, so that nobody finds its object any more, and then the pieces.
+    /// Removes a description, so that nobody finds its object any more, and then the pieces.
     async fn forget(&self, description: &Description, sequence: u64) -> Result<(), Error> {
         match self.broker.remove(&self.spec.stream(), sequence).await {
-            // Somebody was faster.
+            // Another process was faster.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             other => other?,
         }

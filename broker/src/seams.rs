@@ -1,7 +1,7 @@
-//! Time, randomness and ids are passed in, so that a whole engine can run in one seeded, paused-clock simulation.
+//! Time, randomness and ids, passed in so that a whole engine can run in one seeded simulation with a paused clock.
 //!
-//! Durations and deadlines use `tokio::time` (monotonic, and pausable); [`Clock`] is only for what people and other
-//! machines read: time stamps in outcomes, absolute deadlines, signatures.
+//! Durations and deadlines use `tokio::time` (monotonic, and pausable). [`Clock`] is only for what people and other
+//! machines read: timestamps in outcomes, absolute deadlines, signatures.
 
 use std::{fmt, sync::Arc};
 
@@ -24,7 +24,7 @@ pub trait Random: Send + Sync + fmt::Debug {
     fn next_u64(&self) -> u64;
 }
 
-/// Everything that differs between a real run and a simulated one, but for the broker and the network.
+/// Everything that differs between a real run and a simulated one, except the broker and the network.
 #[derive(Debug, Clone)]
 pub struct Seams {
     /// The wall clock.
@@ -39,7 +39,7 @@ impl Seams {
         Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
     }
 
-    /// A clock that stands at `start` now and moves with tokio's, and numbers that follow from `seed`.
+    /// A clock that starts at `start` and advances with tokio's, and random numbers derived from `seed`.
     pub fn simulated(seed: u64, start: Timestamp) -> Self {
         let clock = SimulatedClock { start, origin: Instant::now() };
         Self {

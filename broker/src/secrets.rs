@@ -1,18 +1,18 @@
-//! Keys of the installation: made by whoever is the first to need one, kept in the broker, shared by all.
+//! The installation's keys: the first process that needs one makes it, and the broker keeps it for all.
 
 use bytes::Bytes;
 
 use crate::{Broker, Error, ErrorKind, Seams, Topology};
 
-/// What signs links to assets.
+/// The key that signs links to assets.
 pub const ASSET_LINKS: &str = "asset-links";
-/// What signs the places to which providers tell the end of long work.
+/// The key that signs the URLs to which providers report the end of long work.
 pub const WEBHOOKS: &str = "webhooks";
 
-/// What the hashes of API keys are made with.
+/// The key that hashes API keys.
 pub const API_KEYS: &str = "api-keys";
 
-/// How many random numbers, of 8 bytes each, make a key.
+/// How many random numbers, of 8 bytes each, make up a key.
 const KEY_WORDS: usize = 4;
 
 /// The key `name`: 32 random bytes.
@@ -30,7 +30,7 @@ pub async fn key(
     let fresh = Bytes::from(fresh);
     match secrets.create(name, fresh.clone()).await {
         Ok(_) => Ok(fresh),
-        // Somebody else was the first.
+        // Another process was first.
         Err(error) if error.kind() == ErrorKind::Exists => {
             secrets.get(name).await?.map(|(key, _)| key).ok_or(error)
         }

@@ -32,12 +32,12 @@ impl Pattern {
         Some(Self(tokens))
     }
 
-    /// Whether it matches one subject only.
+    /// Whether the pattern matches only one subject.
     pub(crate) fn is_exact(&self) -> bool {
         self.0.iter().all(|token| matches!(token, Token::Named(_)))
     }
 
-    /// Whether `subject` is one of this pattern's.
+    /// Whether the pattern matches `subject`.
     pub(crate) fn matches(&self, subject: &str) -> bool {
         let mut tokens = subject.split('.');
         for expected in &self.0 {
@@ -51,7 +51,7 @@ impl Pattern {
         tokens.next().is_none()
     }
 
-    /// Whether some subject matches both.
+    /// Whether some subject matches both patterns.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         for (left, right) in self.0.iter().zip(&other.0) {
             match (left, right) {
@@ -69,7 +69,7 @@ fn is_subject(subject: &str) -> bool {
     is_plain(subject) || subject.split('.').all(|token| is_token(token) && token != "*" && token != ">")
 }
 
-/// Whether it is one beyond doubt, as nearly all are: printed letters of ASCII, no wildcard, no token empty.
+/// Whether it is certainly a subject, as nearly all are: printable ASCII, no wildcard, no empty token.
 fn is_plain(subject: &str) -> bool {
     let mut last = b'.';
     for &byte in subject.as_bytes() {
@@ -81,7 +81,7 @@ fn is_plain(subject: &str) -> bool {
     last != b'.'
 }
 
-/// Checks what is published to; the error says how to mend it.
+/// Checks a subject to publish to; the error says how to mend it.
 pub(crate) fn check_subject(subject: &str) -> Result<(), Error> {
     if is_subject(subject) {
         return Ok(());
@@ -90,7 +90,7 @@ pub(crate) fn check_subject(subject: &str) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Invalid, what))
 }
 
-/// Reads what is listened to; the error says how to mend it.
+/// Parses a pattern to subscribe to; the error says how to mend it.
 pub(crate) fn parse(pattern: &str) -> Result<Pattern, Error> {
     Pattern::parse(pattern).ok_or_else(|| {
         let what = format!(
@@ -104,7 +104,7 @@ fn is_token(token: &str) -> bool {
     !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
-/// Patterns by their tokens, so that looking up a subject costs by its length, however many patterns there are.
+/// Patterns by their tokens: the cost of a look-up depends on the subject's length, not on the number of patterns.
 #[derive(Debug)]
 pub(crate) struct Index<T> {
     here: Vec<T>,
@@ -133,12 +133,12 @@ impl<T: Copy + Ord> Index<T> {
         node.here.push(value);
     }
 
-    /// Takes `value` away from under `pattern`.
+    /// Removes `value` from under `pattern`.
     pub(crate) fn remove(&mut self, pattern: &Pattern, value: T) {
         self.remove_below(&pattern.0, value);
     }
 
-    /// Adds to `found` what stands under patterns that match `subject`, in the order of the values.
+    /// Appends to `found` the values of all patterns that match `subject`, sorted.
     pub(crate) fn find(&self, subject: &str, found: &mut Vec<T>) {
         let start = found.len();
         self.find_below(subject, found);
@@ -182,7 +182,7 @@ impl<T: Copy + Ord> Index<T> {
         }
     }
 
-    /// Whether nothing stands in it.
+    /// Whether it holds nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.here.is_empty() && self.rest.is_empty() && self.one.is_none() && self.named.is_empty()
     }

@@ -1,5 +1,5 @@
-//! A real `nats-server` for tests: a store of its own, a free port, killed by its id when dropped. Never skips: a
-//! missing server is a panic that says how to get one.
+//! A real `nats-server` for tests, with a store of its own and on a free port, killed by its id when dropped. Never
+//! skips a test: if the server is missing, it panics and says how to get one.
 
 #![expect(clippy::expect_used, reason = "a test without its server has failed, and says so")]
 
@@ -15,7 +15,7 @@ use crate::managed::{
 
 /// The environment variable that names the program.
 pub const SERVER_VARIABLE: &str = "DYNODE_NATS_SERVER";
-/// As the managed server's.
+/// The same as the managed server's.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// A running server with JetStream.
@@ -33,13 +33,13 @@ impl Server {
         Self::with_config("").await
     }
 
-    /// Starts a server with further lines of configuration; the last of several lines for one setting counts, so
-    /// `jetstream: disabled` gives a server without.
+    /// Starts a server with further lines of configuration. The last line for a setting wins, so `jetstream: disabled`
+    /// gives a server without JetStream.
     pub async fn with_config(extra: &str) -> Self {
         Self::launch("", extra).await
     }
 
-    /// Starts a server whose streams in files may hold so many bytes in all.
+    /// Starts a server whose file streams may hold this many bytes in all.
     pub async fn with_store_max(bytes: u64) -> Self {
         Self::launch(&format!(", max_file_store: {bytes}"), "").await
     }
@@ -52,12 +52,12 @@ impl Server {
             port: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
             settings: String::new(),
-            // In the group of the test, so that whatever ends the test's group ends the server.
+            // In the test's process group, so that ending that group ends the server.
             own_group: false,
         };
         setup.settings = format!("jetstream {{ store_dir: {}{jetstream} }}\n{extra}", setup.store());
         let process = Process::start(&setup).await.expect("a nats-server that starts");
-        // Clients come back to the port they know.
+        // Clients reconnect to the port they know.
         setup.port = Some(process.port);
         Self { process, setup, _dir: dir }
     }
@@ -67,18 +67,18 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.process.port)
     }
 
-    /// Kills it as a crash does; the store stays.
+    /// Kills it as a crash would; the store stays.
     pub async fn kill(&mut self) {
         self.process.kill().await;
     }
 
-    /// Ends it in good order: what it knows is written down, and the store stays.
+    /// Shuts it down cleanly: it writes down what it knows, and the store stays.
     pub async fn end(&mut self) {
         self.process.stop().await;
     }
 
-    /// Where it keeps the messages of a stream. A copy from before, put back while the server is down, is a store in
-    /// which nothing that was removed meanwhile was written down.
+    /// Where it keeps the messages of a stream. An earlier copy, put back while the server is down, is a store without
+    /// any record of later removals.
     pub fn messages_of(&self, stream: &str) -> PathBuf {
         self.setup.dir.join("store/jetstream/$G/streams").join(stream).join("msgs")
     }
@@ -86,7 +86,7 @@ impl Server {
     /// Freezes it: connections stay open and nothing answers.
     pub fn stop(&self) {
         self.process.signal(Signal::STOP);
-        // The signal takes effect a little later than it is sent, and what is sent to the server meanwhile is answered.
+        // The signal takes effect a little after it is sent, and until then the server still answers.
         waitid(WaitId::Pid(self.process.pid()), WaitIdOptions::STOPPED).expect("a server that stops");
     }
 
@@ -102,7 +102,7 @@ impl Server {
     }
 }
 
-/// The server that tests use.
+/// The server program for tests.
 ///
 /// # Panics
 ///

@@ -6,76 +6,76 @@ use schemas::Subjects;
 
 use crate::ObjectsSpec;
 
-/// The most cancels that wait for their request. Each ends with it, so this is what a flood of made-up ids can fill:
-/// about 16 MB, at the broker and in the memory of each engine.
+/// The most cancels that wait for their requests. A cancel goes when its request ends, so a flood of made-up ids can
+/// fill this much: about 16 MB, at the broker and in the memory of each engine.
 pub const CANCELS_MAX: usize = 65_536;
 /// How long a cancel is kept: the longest deadline, after which no request needs it.
 pub const CANCELS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a repeated entry of the ledger is recognised: the longest deadline, after which nobody concludes its request.
+/// How long a repeated ledger entry is recognised: the longest deadline, after which nobody concludes its request.
 const LEDGER_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long it is kept that a provider wants no calls: longer than any asks for.
+/// How long a provider's wish for no calls is kept: longer than any provider asks for.
 const CLOSINGS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The most of these; only the last of each provider is read.
+/// The most such wishes; only the last of each provider is read.
 const CLOSINGS_MAX: u64 = 4_096;
-/// What they take at most.
+/// The most bytes of them.
 const CLOSINGS_BYTES_MAX: u64 = 1 << 20;
-/// A cancel says all with its subject; what is written beside it must not fill the disk.
+/// A cancel's subject says everything; its body must not fill the disk.
 const CANCELS_BYTES_MAX: u64 = 32 << 20;
 
-/// How long a webhook is kept for whoever waits: the longest deadline.
+/// How long a webhook is kept for the waiting worker: the longest deadline.
 const WEBHOOKS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The most of these; each goes when it was heard.
+/// The most webhooks; each goes when it has been heard.
 const WEBHOOKS_MAX: u64 = 65_536;
-/// What they take at most. What comes when they are full is refused, and its provider may try again.
+/// The most bytes of webhooks. When they are full, a further one is refused, and its provider may try again.
 const WEBHOOKS_BYTES_MAX: u64 = 64 << 20;
 
-/// How long a target of callbacks that was disabled stays so, where nobody enables it.
+/// How long a disabled callback target stays disabled if nobody enables it.
 const TARGETS_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// How much longer an asset is kept than is promised.
+/// How much longer an asset is kept than promised.
 const ASSET_GRACE: Duration = Duration::from_secs(60);
 
-/// A stream: where messages of some subjects are kept.
+/// A stream: where the messages of some subjects are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSpec {
     /// Its name.
     pub name: String,
     /// The subjects that it captures.
     pub subjects: Vec<String>,
-    /// When a message goes.
+    /// When a message leaves.
     pub retention: Retention,
     /// Where messages are kept.
     pub storage: Storage,
-    /// The oldest message that is kept.
+    /// The greatest age of a message.
     pub age_max: Option<Duration>,
-    /// The most messages; one more is refused (`Full`), or, where `discard_old`, the oldest goes.
+    /// The most messages; one more is refused (`Full`) or, with `discard_old`, the oldest goes.
     pub messages_max: Option<u64>,
     /// The most bytes, likewise.
     pub bytes_max: Option<u64>,
-    /// One message a subject: a second is refused (`Exists`).
+    /// One message per subject: a second is refused (`Exists`).
     pub first_wins: bool,
-    /// At a limit the oldest goes. Only for streams that hold no promise.
+    /// At a limit the oldest message goes. Only for streams that promise nothing.
     pub discard_old: bool,
     /// How long a repeated message id is recognised.
     pub duplicate_window: Duration,
-    /// Where it is told, without its payload, that a message was stored.
+    /// Where the broker announces, without the payload, that a message was stored.
     pub bells: Option<Bells>,
 }
 
-/// Each message that is stored on a subject under `from` rings on the same subject under `to`: both end in `>`.
+/// Each message stored on a subject under `from` rings on the same subject under `to`: both end in `>`.
 ///
-/// A bell says that there is something new and where, see [`Message::rings_for`](crate::Message::rings_for), not what. One
-/// may get lost.
+/// A bell says that there is something new and where, see [`Message::rings_for`](crate::Message::rings_for), but not
+/// what. A bell may get lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bells {
     /// The subjects of the stream: `dynode.>`.
     pub from: String,
-    /// Where it rings: `dynode.bell.>`.
+    /// Where the bells ring: `dynode.bell.>`.
     pub to: String,
 }
 
 impl Bells {
-    /// The subject on which a message that was stored on `subject` rings.
+    /// The subject on which a message stored on `subject` rings.
     pub fn subject(&self, subject: &str) -> Option<String> {
         let rest = subject.strip_prefix(self.from.strip_suffix('>')?)?;
         Some(format!("{}{rest}", self.to.strip_suffix('>')?))
@@ -107,13 +107,13 @@ pub struct ConsumerSpec {
     pub stream: String,
     /// Its name; consumers of one name share the messages.
     pub name: String,
-    /// The subjects it takes. Filters of a work queue's consumers must not overlap.
+    /// The subjects it takes. The filters of a work queue's consumers must not overlap.
     pub filter: String,
     /// How long a lease lasts.
     pub ack_wait: Duration,
-    /// The most leases at once, over all who share the name.
+    /// The most leases at once, over all that share the name.
     pub ack_pending_max: u32,
-    /// The broker forgets a consumer of which nobody has pulled for so long. Its messages stay, and count as never
+    /// The broker deletes a consumer from which nobody has pulled for this long. Its messages stay, and count as never
     /// delivered.
     pub idle_max: Option<Duration>,
 }
@@ -129,16 +129,16 @@ pub struct BucketSpec {
     pub storage: Storage,
 }
 
-/// How large assets are, how much they take together, and for how long.
+/// How large assets may be, how much they take together, and how long they are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AssetLimits {
     /// The most bytes of one asset.
     pub bytes_max: u64,
-    /// The most bytes of all that are kept.
+    /// The most bytes of all assets together.
     pub store_bytes_max: u64,
-    /// How long one is kept.
+    /// How long an asset is kept.
     pub keep: Duration,
-    /// How long a signed link to one is good.
+    /// How long a signed link to an asset is valid.
     pub link: Duration,
 }
 
@@ -153,7 +153,7 @@ impl Default for AssetLimits {
 /// How much the streams hold, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The most requests that wait to be classified, and as many that wait to be worked on.
+    /// The most requests that wait for the classifier, and as many that wait for a worker.
     pub queued_max: u64,
     /// The most bytes of each file stream.
     pub stream_bytes_max: u64,
@@ -165,7 +165,7 @@ pub struct Limits {
     pub outcomes_age: Duration,
     /// How long parked work is kept.
     pub dead_age: Duration,
-    /// How long it is kept what each request has used.
+    /// How long the usage of each request is kept.
     pub ledger_age: Duration,
     /// How long the broker itself recognises a repeated id.
     pub duplicate_window: Duration,
@@ -201,27 +201,27 @@ pub struct Topology {
     pub events: String,
     /// Outcomes.
     pub outcomes: String,
-    /// Outcomes to be delivered.
+    /// Outcomes to deliver.
     pub callbacks: String,
     /// Parked work.
     pub dead: String,
-    /// What each request has used, where that is kept.
+    /// What each request has used, if that is kept.
     pub ledger: Option<String>,
     /// Cancels whose requests have not ended.
     pub cancels: String,
-    /// What providers have told of long work, for the workers that wait.
+    /// What providers have reported about long work, for the waiting workers.
     pub webhooks: String,
-    /// A bucket: what each engine has been given of the providers' limits.
+    /// A bucket: each engine's share of the providers' limits.
     pub leases: String,
     /// A bucket: what tenants have spent of their budgets.
     pub budgets: String,
-    /// A bucket: how the targets of callbacks have answered of late.
+    /// A bucket: how the targets of callbacks have answered lately.
     pub targets: String,
     /// Providers that want no calls for a while.
     pub closings: String,
-    /// A store: what was asked for as a response, to be told and gone on from.
+    /// A store: what was asked for as a response, to show it and to continue from it.
     pub responses: ObjectsSpec,
-    /// A bucket: how requests were rated.
+    /// A bucket: the ratings of requests.
     pub feedback: BucketSpec,
 }
 
@@ -255,7 +255,7 @@ impl Topology {
         .within(&Limits::default())
     }
 
-    /// The same, but what belongs to an outcome is kept as long as outcomes are by `limits`.
+    /// The same, but what belongs to an outcome is kept as long as `limits` keeps outcomes.
     #[must_use]
     pub fn within(self, limits: &Limits) -> Self {
         let (age_max, bytes_max) = (Some(limits.outcomes_age), Some(limits.stream_bytes_max));
@@ -266,13 +266,13 @@ impl Topology {
         }
     }
 
-    /// The same, but nothing is kept of what requests have used.
+    /// The same, but it keeps nothing of what requests have used.
     #[must_use]
     pub fn without_ledger(self) -> Self {
         Self { ledger: None, ..self }
     }
 
-    /// Where assets are kept: a little longer than is promised, so that none loses its first piece before its time.
+    /// Where assets are kept: a little longer than promised, so that none loses its first piece too early.
     pub fn assets(&self, limits: &AssetLimits) -> ObjectsSpec {
         ObjectsSpec {
             name: format!("{}_ASSETS", self.subjects.prefix().to_uppercase()),
@@ -288,13 +288,13 @@ impl Topology {
         BucketSpec { name, age_max: None, storage: Storage::File }
     }
 
-    /// Where the API keys are kept: all but the keys themselves.
+    /// Where the API keys' records are kept, without the keys themselves.
     pub fn keys(&self) -> BucketSpec {
         let name = format!("{}_KEYS", self.subjects.prefix().to_uppercase());
         BucketSpec { name, age_max: None, storage: Storage::File }
     }
 
-    /// Where it is kept how the targets of callbacks have answered.
+    /// Where the answers of callback targets are noted.
     pub fn targets(&self) -> BucketSpec {
         BucketSpec { name: self.targets.clone(), age_max: Some(TARGETS_AGE), storage: Storage::File }
     }
@@ -337,7 +337,7 @@ impl Topology {
             ..stream(name, kind, Retention::WorkQueue, Storage::File)
         };
         let mut streams = vec![
-            // Without an action it is no request: its publisher hears that nobody takes it.
+            // A subject without an action is no request: its publisher learns that no stream takes it.
             StreamSpec { subjects: vec![self.subjects.queue("req.*.>")], ..queue(&self.requests, "req") },
             queue(&self.work, "work"),
             StreamSpec {
@@ -356,7 +356,7 @@ impl Topology {
                 age_max: Some(limits.dead_age),
                 ..stream(&self.dead, "dead", Retention::Limits, Storage::File)
             },
-            // A repeated cancel takes no more room, and a full stream refuses: an older cancel is never forgotten for it.
+            // A repeated cancel takes no more room, and a full stream refuses rather than forget an older cancel.
             StreamSpec {
                 age_max: Some(CANCELS_AGE),
                 messages_max: Some(CANCELS_MAX as u64),

@@ -31,11 +31,11 @@ impl Injector for Headers {
 }
 
 tokio::task_local! {
-    /// The trace of what is being worked on, word for word, where no spans are made.
+    /// The incoming trace of the current work, verbatim, for when no spans are made.
     static PARENT: Option<String>;
 }
 
-/// A span, and the trace that it goes on with.
+/// A span, and the trace that it continues.
 #[derive(Debug)]
 pub struct Traced {
     span: Span,
@@ -45,18 +45,18 @@ pub struct Traced {
 impl Traced {
     /// `span`, in the trace that `carrier` names, if there is one.
     pub fn of(span: Span, carrier: &dyn Extractor) -> Self {
-        // What is no trace is passed on to nobody, however it reads.
+        // An invalid trace is passed on to nobody, however it reads.
         let parent = carrier.get(TRACEPARENT).map(str::to_owned).filter(|_| continue_from(&span, carrier));
         Self { span, parent }
     }
 
-    /// Does `work` in it.
+    /// Does `work` in the span.
     pub fn run<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         PARENT.scope(self.parent, work.instrument(self.span))
     }
 }
 
-/// Writes the trace into `headers`: that of the current span or, where spans have none, the one that came along.
+/// Writes the trace into `headers`: that of the current span or, if spans have none, the incoming one.
 pub fn inject(headers: &mut Headers) {
     let context = Span::current().context();
     if context.span().span_context().is_valid() {
@@ -67,12 +67,12 @@ pub fn inject(headers: &mut Headers) {
     }
 }
 
-/// Makes `span` a child of the context in `carrier`; says whether there is one.
+/// Makes `span` a child of the context in `carrier`; returns whether there is one.
 fn continue_from(span: &Span, carrier: &dyn Extractor) -> bool {
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), carrier);
     let is_valid = parent.span().span_context().is_valid();
     if is_valid {
-        // The only failure is a span that is switched off, which has no parent to set.
+        // It fails only if the span is switched off, and then it has no parent to set.
         let _ = span.set_parent(parent);
     }
     is_valid

@@ -1,5 +1,5 @@
-//! `dynode bench`: what requests cost, and how long they take. It sees the engine from outside, measures what stands around
-//! it in the same run, and decides nothing about what is good: a comparison does.
+//! `dynode bench`: measures what requests cost and how long they take. It sees the engine from outside, measures its
+//! surroundings in the same run, and leaves judgement to a comparison.
 
 pub mod bare;
 pub mod compare;
@@ -37,63 +37,63 @@ use crate::run::Board;
 use scenario::{Case, Load};
 use stage::Stage;
 
-/// What is measured.
+/// The system under test.
 #[derive(Debug, Clone)]
 pub enum System {
-    /// An engine that is started for it, on this.
+    /// An engine that the benchmark starts, with this broker.
     Own(Carrier),
-    /// A server that runs already and speaks OpenAI's API.
+    /// A running server that speaks OpenAI's API.
     Given(Target),
 }
 
-/// A server of somebody else.
+/// A server that is not ours.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where: `HOST:PORT`.
+    /// Its address: `HOST:PORT`.
     pub authority: String,
-    /// The model that is asked for, where that is not the one of the simulated provider.
+    /// The model to ask for, if not the simulated provider's.
     pub model: Option<String>,
-    /// The header that its key goes in, where it wants one.
+    /// The header with its key, if it needs one.
     pub key: Option<HeaderValue>,
-    /// Where it looks for its provider, if that is to be the simulated one.
+    /// Where it expects its provider, if we simulate it.
     pub provider: Option<SocketAddr>,
-    /// Its process, where it runs on this machine.
+    /// Its process, if it runs on this machine.
     pub pid: Option<u32>,
 }
 
-/// How it is measured.
+/// How to measure.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What, in order.
+    /// The scenarios, in order.
     pub scenarios: Vec<&'static Scenario>,
-    /// Of whom.
+    /// The system.
     pub system: System,
-    /// Whether the same hops are measured bare as well.
+    /// Whether to measure the same bare hops as well.
     pub floor: bool,
     /// How many rounds.
     pub rounds: u32,
-    /// How long a round is measured.
+    /// How long to measure in each round.
     pub window: Duration,
-    /// How long it is warmed up before that.
+    /// How long to warm up before that.
     pub warm_up: Duration,
     /// How many requests the backlog has.
     pub backlog: u32,
-    /// How long the soak takes.
+    /// How long the soak lasts.
     pub soak: Duration,
-    /// One load in place of those of the scenarios.
+    /// A load that replaces those of the scenarios.
     pub load: Option<Load>,
-    /// This program, which is started as all that is needed.
+    /// This program, which is started in every role needed.
     pub dynode: PathBuf,
-    /// Where the files of the run go: an empty directory.
+    /// An empty directory for the files of the run.
     pub dir: PathBuf,
-    /// The command that would run it again.
+    /// The command that repeats the run.
     pub command: String,
-    /// What takes part, by name and version.
+    /// The programs that take part, by name and version.
     pub versions: Vec<(String, String)>,
 }
 
 impl Options {
-    /// The cases to be measured, with the load that was asked for in place of theirs.
+    /// The cases to measure, with the requested load in place of theirs.
     fn cases(&self, cases: &[Case]) -> Vec<Case> {
         let Some(load) = self.load else { return cases.to_vec() };
         let mut own = Vec::<Case>::new();
@@ -105,16 +105,16 @@ impl Options {
         own
     }
 
-    /// Whether there is a bus to publish on.
+    /// Whether there is a bus to publish to.
     const fn has_bus(&self) -> bool {
         matches!(&self.system, System::Own(carrier) if carrier.is_bus())
     }
 }
 
-/// Measures all that is asked for.
+/// Measures everything requested.
 ///
 /// # Errors
-/// When something could not be started, or ended by itself.
+/// If something could not be started, or ended by itself.
 pub async fn run(options: &Options, board: &mut Board) -> io::Result<Outcome> {
     let (began, clock) = (Zoned::now(), Instant::now());
     let mut environment = environment(options);
@@ -150,7 +150,7 @@ pub async fn run(options: &Options, board: &mut Board) -> io::Result<Outcome> {
     })
 }
 
-/// Where it runs, and by which settings.
+/// Where the run takes place, and its settings.
 fn environment(options: &Options) -> Environment {
     let mut here = Environment::here();
     for (name, version) in &options.versions {
@@ -179,7 +179,7 @@ fn environment(options: &Options) -> Environment {
     here
 }
 
-/// Where the engine of one scenario has its files.
+/// The directory of one scenario's engine.
 fn engine_dir(dir: &Path, scenario: &str) -> PathBuf {
     dir.join(scenario)
 }

@@ -1,7 +1,7 @@
-//! The oracle: reads a history and says of each guarantee whether it was broken, held, or never put to the test.
+//! The oracle: reads a history and says for each guarantee whether it was broken, held or never put to the test.
 //!
-//! Pure: the same history and bounds give the same verdicts. It never asks the engine. Each file beside this one checks one
-//! guarantee; all have the same shape.
+//! Pure: the same history and bounds give the same verdicts. It never asks the engine. Each file beside this one checks
+//! one guarantee; all have the same shape.
 
 mod bounds;
 mod finding;
@@ -41,7 +41,7 @@ use crate::history::Entry;
 /// Looks at the whole history for breaches of one guarantee.
 type Checker = fn(&Index<'_>, &Bounds, &mut Inquiry);
 
-/// Who checks what.
+/// The checker of each guarantee.
 const CHECKERS: [(Guarantee, Checker); 18] = [
     (Guarantee::I1, loss::check),
     (Guarantee::I2, invention::check),

@@ -1,6 +1,5 @@
-//! The HTTP/1.1 connections of one listener: accepted, served, ended with the listener.
-//! It never looks into a request; what makes it more than a plain server is that a handler may order the
-//! connection to end by a reset.
+//! Serves the HTTP/1.1 connections of one listener: accepts them, serves them, ends them with the listener.
+//! It never looks into a request; unlike a plain server, it lets a handler order the connection to end by a reset.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -21,10 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Connections held open at once; above it new ones wait in the listener's backlog.
+/// Connections held open at once; beyond that, new ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 16_384;
 
-/// How long calls in flight may go on after the shutdown. A stalled one would go on for ever.
+/// How long calls in flight may go on after the shutdown. A stalled one would never end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One connection as a handler sees it (a request extension).
@@ -32,16 +31,16 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Line(Arc<AtomicBool>);
 
 impl Line {
-    /// Makes the end of this connection, whenever it comes, a reset (RST) in place of an orderly close.
+    /// Makes this connection end, whenever it does, by a reset (RST) instead of an orderly close.
     pub(crate) fn reset_on_close(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-/// Serves `router` until `shutdown` completes, then lets calls in flight end, for a moment.
+/// Serves `router` until `shutdown` completes, then gives calls in flight a moment to end.
 ///
 /// # Errors
-/// When the listener cannot accept although no connection is open, so that nothing would ever mend it.
+/// When the listener cannot accept although no connection is open, so that nothing would ever free it.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -60,7 +59,7 @@ pub(crate) async fn serve(
                     open.spawn(connection(stream, router.clone(), graceful.watcher()));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
-                // Out of file descriptors, most likely: the end of a connection is what gives one back.
+                // Out of file descriptors, most likely: only the end of a connection gives one back.
                 Err(error) if !open.is_empty() => {
                     tracing::warn!(%error, open = open.len(), "cannot accept until a connection ends");
                     starved = true;
@@ -91,7 +90,7 @@ async fn connection(stream: TcpStream, router: Router, watcher: Watcher) {
         router.call(request)
     });
     // No limit on the wait for a request's head: that clock would also close idle connections, and a client
-    // that pools them would meet a fault nobody asked for.
+    // that pools them would meet a fault that nobody asked for.
     let served =
         http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(wire), service);
     if let Err(error) = watcher.watch(served).await {
@@ -105,7 +104,7 @@ pub(crate) fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// The socket, which on its drop either closes or, when its line says so, resets.
+/// The socket: its drop closes it or, if its line says so, resets it.
 struct Wire {
     stream: TcpStream,
     line: Line,

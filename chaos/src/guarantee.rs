@@ -1,4 +1,4 @@
-//! The guarantees, numbered once: the README's table, the checkers and the reports all speak of these.
+//! The guarantees, numbered once: the README's table, the checkers and the reports all use these numbers.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ impl Guarantee {
         Self::I18,
     ];
 
-    /// Its name in two or three words.
+    /// Its short name.
     pub const fn title(self) -> &'static str {
         match self {
             Self::I1 => "no loss",
@@ -93,7 +93,7 @@ impl Guarantee {
         }
     }
 
-    /// Whether a breach is a lack of progress (and not a wrong step): such a run ends with another exit code.
+    /// Whether a breach is a lack of progress (not a wrong step): such a run ends with another exit code.
     pub const fn is_liveness(self) -> bool {
         matches!(self, Self::I12 | Self::I13 | Self::I14 | Self::I15)
     }

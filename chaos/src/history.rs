@@ -1,5 +1,5 @@
 //! The history of a run: what clients, the provider, the callback receiver and the nemesis did and saw, in the order in
-//! which it was written down. It is the only thing that checkers believe; the engine never writes to it.
+//! which they wrote it down. Checkers believe nothing else; the engine never writes to it.
 
 use schemas::{ErrorCode, RequestId, Status, Tenant};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Entry {
     pub fact: Fact,
 }
 
-/// A request, as all of them know it.
+/// A request, as everyone identifies it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Whose it is.
@@ -25,13 +25,13 @@ pub struct Key {
     pub id: RequestId,
 }
 
-/// Through which door a request goes.
+/// The door through which a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Door {
     /// Published to a subject.
     Bus,
-    /// HTTP, OpenAI's form or our own.
+    /// HTTP, in OpenAI's form or Dynode's own.
     Http,
     /// A WebSocket.
     Socket,
@@ -65,14 +65,14 @@ pub enum Fact {
         request: Key,
         /// Why.
         code: ErrorCode,
-        /// When to come back, where it was said.
+        /// When to come back, if that was said.
         retry_after_ms: Option<u64>,
     },
-    /// Nothing told whether it was accepted.
+    /// The client did not learn whether it was accepted.
     Unclear {
         /// Which.
         request: Key,
-        /// What came in the place of an answer.
+        /// What came instead of an answer.
         why: String,
     },
     /// A client asks to cancel it.
@@ -80,8 +80,8 @@ pub enum Fact {
         /// Which.
         request: Key,
     },
-    /// A reader starts, or comes back after what it saw last. One that listens on the bus itself drops what is not newer
-    /// than its last frame, as the contract tells it, before it writes.
+    /// A reader starts, or resumes after the last frame that it saw. As the contract requires, a reader that listens on
+    /// the bus itself drops every frame that is not newer than its last one before it writes.
     Reads {
         /// Which.
         request: Key,
@@ -127,7 +127,7 @@ pub enum Fact {
         call: u64,
         /// Which request, as the marker in its prompt says.
         request: Option<Key>,
-        /// The idempotency key, where it brings one.
+        /// The idempotency key, if the call carries one.
         idempotency_key: Option<String>,
         /// The model.
         model: String,
@@ -136,15 +136,15 @@ pub enum Fact {
     Answered {
         /// The number of the call.
         call: u64,
-        /// Its HTTP status; none where it broke off before.
+        /// Its HTTP status; none if it broke off before.
         status: Option<u16>,
         /// Whether the whole answer went out.
         whole: bool,
         /// Whether the caller went away.
         caller_gone: bool,
-        /// When it allows the next call, where it said so.
+        /// When the provider allows the next call, if it said so.
         retry_after_ms: Option<u64>,
-        /// Tokens that it will put on the bill.
+        /// Tokens that the provider will bill.
         tokens: u64,
     },
     /// A callback arrives.
@@ -157,7 +157,7 @@ pub enum Fact {
         valid: bool,
         /// The status it was answered with.
         replied: u16,
-        /// What it says of the end.
+        /// The end that its body tells.
         status: Option<Status>,
         /// A digest of the outcome.
         digest: String,
@@ -194,7 +194,7 @@ pub enum Fact {
         gauge: String,
         /// How much.
         value: f64,
-        /// What it must not exceed, where there is a bound.
+        /// The cap that it must not exceed, if there is one.
         cap: Option<f64>,
     },
     /// A process of the engine began or ended.
@@ -212,24 +212,24 @@ pub enum Fact {
         request: Key,
         /// How it ended.
         status: Status,
-        /// Its error, where it has one.
+        /// Its error, if it has one.
         code: Option<ErrorCode>,
         /// Its text.
         text: Option<String>,
         /// A digest of it.
         digest: String,
-        /// The calls it speaks of.
+        /// The calls that it counts.
         calls: u64,
-        /// The tokens it speaks of.
+        /// The tokens that it counts.
         tokens: u64,
     },
     /// After the run: an entry of the ledger that the broker keeps.
     Ledgered {
         /// Which.
         request: Key,
-        /// The calls it speaks of.
+        /// The calls that it counts.
         calls: u64,
-        /// The tokens it speaks of.
+        /// The tokens that it counts.
         tokens: u64,
     },
     /// After the run: work that was parked.
@@ -239,7 +239,7 @@ pub enum Fact {
         /// Why.
         code: ErrorCode,
     },
-    /// After the run: what still waits in a queue.
+    /// After the run: messages that still wait in a queue.
     Waiting {
         /// The stream.
         stream: String,
@@ -262,10 +262,10 @@ pub enum Fact {
     },
     /// The wall clock of the engine jumps.
     Jumped {
-        /// How far, in milliseconds; back where it is negative.
+        /// How far, in milliseconds; back if negative.
         by_ms: i64,
     },
-    /// What somebody received for a request outside a frame: the body of a callback, the message of an error.
+    /// Text that somebody received for a request outside a frame: the body of a callback, the message of an error.
     Body {
         /// Whose.
         request: Key,
@@ -281,14 +281,14 @@ pub enum Fact {
         /// The address.
         address: String,
     },
-    /// A power failure took what the broker had acknowledged and not synced, or a kill what it had not written down: this
-    /// of the messages of a request.
+    /// A message of a request was undone: a power failure took what the broker had acked and not synced, or a kill took
+    /// what it had not written down.
     Undone {
         /// Whose.
         request: Key,
         /// The kind of its subject: `req`, `work`, `res`, `cb`, `dead`, `ctl`.
         kind: String,
-        /// What of it.
+        /// What of the message was undone.
         what: Undoing,
     },
     /// The engine came to an address to which it must not go.
@@ -296,7 +296,7 @@ pub enum Fact {
         /// The address.
         address: String,
     },
-    /// After the run: a place was searched for planted secrets; what was found is in [`Fact::Leaked`].
+    /// After the run: a place was searched for planted secrets; [`Fact::Leaked`] has what was found.
     Searched {
         /// Where: a file, a stream.
         place: String,
@@ -312,15 +312,15 @@ pub enum Fact {
     },
 }
 
-/// What of a message a power failure has undone.
+/// What a power failure has undone of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undoing {
-    /// That it was stored: it is gone.
+    /// Its storage: it is gone.
     Stored,
-    /// That it was removed: it is back.
+    /// Its removal: it is back.
     Removed,
-    /// That it was delivered: its deliveries count from an earlier number.
+    /// Its delivery: its deliveries count from an earlier number.
     Delivered,
 }
 
@@ -350,15 +350,15 @@ pub enum Phase {
     Quiet,
     /// Load and faults.
     Fault,
-    /// Load, and the faults are over.
+    /// Load, after the faults are over.
     Healed,
-    /// No load: what was accepted comes to its end.
+    /// No load: accepted requests come to their ends.
     Settle,
     /// Over.
     Over,
 }
 
-/// What is written into the prompt of a request, so that its bytes are known wherever they turn up:
+/// The marker in the prompt of a request, by which its bytes are recognised wherever they turn up:
 /// `⟦tenant/id⟧`. A reader that sees another request's marker sees another's bytes.
 pub fn marker(request: &Key) -> String {
     format!("⟦{}/{}⟧", request.tenant, request.id)

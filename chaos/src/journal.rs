@@ -1,5 +1,5 @@
-//! A bounded list of what arrived, shared by the server that writes it and the test that reads it.
-//! It forgets the oldest entry rather than grow, and counts what it forgot.
+//! A bounded list of arrivals, shared by the server that writes it and the test that reads it.
+//! When it is full it forgets the oldest entry, and counts what it forgot.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Snapshot<T> {
     pub forgotten: u64,
 }
 
-/// Names one entry for as long as the journal lives, also after it was forgotten.
+/// Names one entry for as long as the journal lives, even after the journal has forgotten it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryNumber(u64);
 
@@ -51,11 +51,11 @@ impl<T: Clone> Journal<T> {
     }
 
     /// Waits until `enough` holds for the entries kept, and returns them. It may wait for ever: the caller
-    /// knows how long is too long.
+    /// decides how long is too long.
     pub async fn wait_until(&self, mut enough: impl FnMut(&[T]) -> bool) -> Vec<T> {
         loop {
             let mut changed = std::pin::pin!(self.shared.changed.notified());
-            // Enabled before the look, so that a change between the look and the wait is not missed.
+            // Enabled before the check, so that no change between the check and the wait is missed.
             changed.as_mut().enable();
             let entries = self.snapshot().entries;
             if enough(&entries) {
@@ -71,7 +71,7 @@ impl<T: Clone> Journal<T> {
         number
     }
 
-    /// Changes an entry; without effect when it has been forgotten.
+    /// Changes an entry; no effect if the journal has forgotten it.
     pub(crate) fn update(&self, number: EntryNumber, change: impl FnOnce(&mut T)) {
         if let Some(entry) = self.shared.pages.lock().entry(number) {
             change(entry);

@@ -1,6 +1,6 @@
-//! Whoever tries to break Dynode, and whoever tells whether it broke.
+//! The chaos harness: what tries to break Dynode, and what tells whether it broke.
 //!
-//! All but the simulation see Dynode from outside, on the wire: what they find holds for every build of it.
+//! Everything but the simulation sees Dynode from outside, on the wire: its findings hold for every build.
 
 pub mod bench;
 pub mod checker;

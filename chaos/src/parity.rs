@@ -1,5 +1,5 @@
-//! `dynode parity`: one table of cases, asked through every handle, and what each shows compared with what the WebSocket
-//! shows. It sees Dynode from outside only; what is right is said by the table, and what may differ by [`Allowed`].
+//! `dynode parity`: plays one table of cases through every handle and compares what each shows with what the WebSocket
+//! shows. It sees Dynode only from outside; the table says what is right, and [`Allowed`] what may differ.
 
 mod allowed;
 mod case;
@@ -35,19 +35,19 @@ use self::{
     rig::Rig,
 };
 
-/// Which cases are played.
+/// Which cases to play.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
-    /// Those of one area.
+    /// Only those of one area.
     pub area: Option<Area>,
-    /// Those whose name has this in it.
+    /// Only those whose name contains this.
     pub name: Option<String>,
 }
 
-/// Plays the table on `system`, whose files are in `dir`; `tell` hears of each case when it is over.
+/// Plays the table on `system`, with its files in `dir`; calls `tell` when a case is over.
 ///
 /// # Errors
-/// When there is nothing to test: what was to be started did not come up, or the deployment cannot be reached.
+/// When there is nothing to test: a part of the system did not start, or the deployment cannot be reached.
 pub async fn run(
     system: &System,
     dir: &Path,
@@ -102,7 +102,7 @@ impl Choice {
     }
 }
 
-/// The SHA-256 of a file, as assets tell it.
+/// The SHA-256 of a file, written as assets have it.
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,7 +1,7 @@
 //! The simulated provider: a server that speaks OpenAI's wire format and Anthropic's, answers at the speed and with the
-//! faults it is asked for, and remembers what arrived. It thinks nothing: the same request gets the same words.
+//! faults that a call asks for, and remembers what arrived. It does not think: the same request gets the same words.
 //!
-//! How a call is answered is said by its model's name or by its `x-sim` header, in the grammar of
+//! The model's name or the `x-sim` header of a call says how to answer it, in the grammar of
 //! [`behaviour`]; the header wins over the name, the name over [`Config::behaviour`]. What arrived is at
 //! `GET /_sim/calls` (`DELETE` forgets it) and at [`Provider::calls`].
 
@@ -58,7 +58,7 @@ use errors::ApiError;
 use exchange::{Arrival, Ask, Door, exchange};
 use sim::Sim;
 
-/// A request body at most: the largest prompts with images inside, with room to spare.
+/// The largest request body: the largest prompts with images inside, with room to spare.
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a simulated provider is started with.
@@ -66,18 +66,18 @@ const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 pub struct Config {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// How calls are answered whose model and header say nothing else.
+    /// How to answer calls whose model and header say nothing else.
     pub behaviour: Behaviour,
     /// The models that `GET /v1/models` lists. Names of the grammar answer whether listed or not; any other
-    /// name answers only when listed.
+    /// name answers only if listed.
     pub models: Vec<String>,
     /// The bearer token that every call must carry; `None` takes any or none.
     pub api_key: Option<SecretString>,
-    /// Length of an embedding for which the request asks no other.
+    /// Length of an embedding if the request asks for no other.
     pub dimensions: u32,
-    /// How many calls are remembered.
+    /// How many calls to remember.
     pub calls_kept: usize,
-    /// Where every call is written down, if anywhere.
+    /// Where to write down every call, if anywhere.
     pub history: Option<Scribe>,
 }
 
@@ -95,7 +95,7 @@ impl Default for Config {
     }
 }
 
-/// A simulated provider that has its port.
+/// A simulated provider that has bound its port.
 #[derive(Debug)]
 pub struct Provider {
     listener: TcpListener,
@@ -120,13 +120,13 @@ impl Provider {
         self.address
     }
 
-    /// What arrived; the handle stays good while and after it serves.
+    /// What arrived; the handle stays valid while it serves and afterwards.
     #[must_use]
     pub fn calls(&self) -> Journal<Call> {
         self.sim.calls.clone()
     }
 
-    /// Changes how it behaves, while it serves.
+    /// Changes its behaviour while it serves.
     #[must_use]
     pub fn dial(&self) -> Dial {
         Dial::of(&self.sim)

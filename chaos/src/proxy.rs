@@ -1,9 +1,9 @@
-//! The fault proxy: carries TCP connections from one address to another and does to them what it is told, also
-//! to those that exist. It reads nothing into the bytes that it carries.
+//! The fault proxy: carries TCP connections from one address to another and does to them what it is told, existing
+//! connections included. It does not interpret the bytes that it carries.
 //!
-//! What it does is said in the grammar of [`faults`], set at its start, at [`Link::set`] and over HTTP by
+//! The grammar of [`faults`] says what it does: at its start, at [`Link::set`] and over HTTP by
 //! [`Control`]: `GET /_sim/link` tells faults and counts, `PUT /_sim/faults` sets others, `DELETE` heals. A fault
-//! is counted when it strikes, so that who asked for it knows that it did.
+//! counts when it strikes, so that whoever asked for it knows that it did.
 
 mod connection;
 mod control;
@@ -31,19 +31,19 @@ pub use side::{Side, Sides};
 use crate::connections::is_of_the_peer;
 use connection::Birth;
 
-/// Connections carried at once, each of two sockets; above it new ones wait in the listener's backlog.
+/// Connections carried at once, each of two sockets; beyond that, new ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 8_192;
 
-/// What a proxy is started with.
+/// What a proxy starts with.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where it connects to for each connection that it accepts: `HOST:PORT`.
+    /// Where it connects for each connection that it accepts: `HOST:PORT`.
     pub upstream: String,
     /// The faults it begins with.
     pub faults: Faults,
-    /// Where jitter and corruption are drawn from; the same seed changes the same bytes.
+    /// The seed of jitter and corruption; the same seed changes the same bytes.
     pub seed: u64,
 }
 
@@ -60,7 +60,7 @@ impl Config {
     }
 }
 
-/// A fault proxy that has its port.
+/// A fault proxy that has bound its port.
 #[derive(Debug)]
 pub struct Proxy {
     listener: TcpListener,
@@ -97,7 +97,7 @@ impl Proxy {
     /// Carries connections until `shutdown` completes, which ends those that are open.
     ///
     /// # Errors
-    /// When the listener cannot accept although no connection is open, so that nothing would ever mend it.
+    /// When the listener cannot accept although no connection is open, so that nothing would ever free it.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let mut open = JoinSet::new();
         let mut starved = false;
@@ -109,7 +109,7 @@ impl Proxy {
                 accepted = self.listener.accept(), if !starved && open.len() < MAX_CONNECTIONS => match accepted {
                     Ok((client, _)) => _ = open.spawn(self.connection(client)),
                     Err(error) if is_of_the_peer(&error) => {}
-                    // Out of file descriptors, most likely: the end of a connection is what gives one back.
+                    // Out of file descriptors, most likely: only the end of a connection gives one back.
                     Err(error) if !open.is_empty() => {
                         tracing::warn!(%error, open = open.len(), "cannot accept until a connection ends");
                         starved = true;
@@ -120,11 +120,11 @@ impl Proxy {
         }
     }
 
-    /// One connection to its end; the count of open ones is right also when its task is dropped.
+    /// Carries one connection to its end; the count of open ones stays right even if its task is dropped.
     fn connection(&self, client: TcpStream) -> impl Future<Output = ()> + Send + use<> {
         let open = Open::new(self.link.clone());
         let (upstream, seed) = (self.upstream.clone(), self.seed.wrapping_add(open.number.wrapping_mul(2)));
-        // Looked at now: what is ordered before its task first runs hits it too.
+        // Read now: what is ordered before its task first runs hits it too.
         let orders = self.link.orders();
         let born = orders.borrow().generation;
         let birth = Birth { orders, born, seed };
@@ -132,11 +132,11 @@ impl Proxy {
     }
 }
 
-/// A connection that is counted as open until this is dropped.
+/// A connection that counts as open until this is dropped.
 #[derive(Debug)]
 struct Open {
     link: Link,
-    /// Its place among the connections that were accepted, from 1.
+    /// Its place among the accepted connections, from 1.
     number: u64,
 }
 

@@ -1,9 +1,9 @@
-//! The callback receiver: takes every POST, on any path, keeps it, checks its signature when it knows the
-//! secret, and replies as it is told. It acts on nothing it receives.
+//! The callback receiver: accepts every POST on any path, stores it, checks its signature if it knows the
+//! secret, and replies as configured. It acts on nothing it receives.
 //!
-//! How it replies is said by the query of the callback's URL, in the grammar of [`replies`], and by
-//! [`Config::replies`] for what the query leaves out. What arrived is at `GET /_sim/deliveries` (`DELETE`
-//! forgets it) and at [`Receiver::deliveries`].
+//! The query of the callback's URL says how to reply, in the grammar of [`replies`]; [`Config::replies`]
+//! covers what the query leaves out. `GET /_sim/deliveries` lists what arrived (`DELETE` forgets it), and
+//! so does [`Receiver::deliveries`].
 
 mod delivery;
 mod dial;
@@ -36,24 +36,24 @@ use crate::connections;
 use crate::scribe::Scribe;
 use crate::{Journal, Snapshot};
 
-/// A callback at most. The specification asks for less than 20 kB; what is kept is a thousand of them.
+/// The largest callback. The specification asks for less than 20 kB; a thousand of them are kept.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Messages whose attempts are counted; above it the counts start anew.
+/// How many messages have their attempts counted; beyond it the counts restart.
 const MAX_COUNTED_MESSAGES: usize = 100_000;
 
-/// What a callback receiver is started with.
+/// The configuration of a callback receiver.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// How it replies where the URL says nothing else.
+    /// How to reply if the URL does not say.
     pub replies: Replies,
-    /// The secret the sender signs with; `None` leaves signatures unchecked.
+    /// The secret that the sender signs with; `None` leaves signatures unchecked.
     pub secret: Option<Secret>,
     /// How many deliveries are remembered.
     pub deliveries_kept: usize,
-    /// Where every delivery is written down, if anywhere.
+    /// The history that records every delivery, if any.
     pub history: Option<Scribe>,
 }
 
@@ -69,7 +69,7 @@ impl Default for Config {
     }
 }
 
-/// A callback receiver that has its port.
+/// A callback receiver with its port bound.
 #[derive(Debug)]
 pub struct Receiver {
     listener: TcpListener,
@@ -78,10 +78,10 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Takes the port; callbacks wait in its backlog until [`Receiver::serve`].
+    /// Binds the port; callbacks wait in its backlog until [`Receiver::serve`].
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// If the address cannot be bound.
     pub async fn bind(config: Config) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
@@ -94,7 +94,7 @@ impl Receiver {
         self.address
     }
 
-    /// What arrived; the handle stays good while and after it serves.
+    /// What arrived; the handle stays valid while and after it serves.
     #[must_use]
     pub fn deliveries(&self) -> Journal<Delivery> {
         self.desk.deliveries.clone()
@@ -106,10 +106,10 @@ impl Receiver {
         Dial::of(&self.desk)
     }
 
-    /// Takes callbacks until `shutdown` completes.
+    /// Accepts callbacks until `shutdown` completes.
     ///
     /// # Errors
-    /// When the listener fails for good.
+    /// If the listener fails for good.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let router = Router::new()
             .route("/_sim/deliveries", get(list_deliveries).delete(forget_deliveries))
@@ -120,13 +120,13 @@ impl Receiver {
     }
 }
 
-/// What the deliveries to one receiver share.
+/// What all deliveries to one receiver share.
 #[derive(Debug)]
 struct Desk {
     replies: Mutex<Replies>,
     secret: Option<Secret>,
     deliveries: Journal<Delivery>,
-    /// How often each message has come.
+    /// How often each message has arrived.
     attempts: Mutex<HashMap<String, u32>>,
     history: Option<Scribe>,
     struck: AtomicU64,
@@ -180,7 +180,7 @@ async fn receive(
     let now = Timestamp::now();
     let signature = desk.check(&headers, &body, now);
     let message = headers.get("webhook-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-    // Retries of one message share its id; without one, all that comes to a path is taken for one message.
+    // Retries of one message share its id; without an id, everything to a path counts as one message.
     let attempt = desk.count(message.as_deref().unwrap_or(uri.path()));
     let status = replies.status_for(attempt);
     let (target, headers) = (uri.to_string(), delivery::kept(&headers));

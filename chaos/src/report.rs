@@ -1,4 +1,4 @@
-//! What a run tells people: one pure value, and three ways to show it. Nothing here runs anything or reads a clock.
+//! Reports a run to people: one pure value, shown in three ways. Nothing here runs anything or reads a clock.
 
 mod exit;
 mod faults;
@@ -30,24 +30,24 @@ pub(crate) use words::duration;
 use crate::Guarantee;
 use crate::checker::Verdict;
 
-/// A run, as its report shows it.
+/// A run, as the report shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Run {
-    /// When it began, for people.
+    /// When it started, for people.
     pub began: String,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
-    /// What it was drawn from.
+    /// The seed that it was drawn from.
     pub seed: u64,
-    /// What took part, by name and version: `dynode`, `nats-server`.
+    /// The programs that took part, by name and version: `dynode`, `nats-server`.
     pub versions: Vec<(String, String)>,
-    /// The settings under which less is promised, each with what that means.
+    /// The settings that promise less, each with its consequence.
     pub weaknesses: Vec<Weakness>,
-    /// What was tried, in order.
+    /// The scenarios played, in order.
     pub scenarios: Vec<Scenario>,
-    /// What could not be tried here.
+    /// The scenarios not playable here.
     pub skipped: Vec<Skipped>,
-    /// The command that runs all of it again.
+    /// The command that repeats the run.
     pub replay: String,
 }
 
@@ -65,18 +65,18 @@ pub struct Skipped {
 pub struct Weakness {
     /// The setting, with its value: `sync_interval = 2m`.
     pub setting: String,
-    /// What may be lost for it.
+    /// What it may lose.
     pub means: String,
 }
 
-/// What all scenarios together say of one guarantee.
+/// The verdict of all scenarios together on one guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Standing {
-    /// Tested so often, never broken.
+    /// Tested this often, never broken.
     Held(u64),
-    /// Broken so often.
+    /// Broken this often.
     Broken(usize),
-    /// Nothing is known.
+    /// Not tested.
     NotExercised,
 }
 
@@ -91,7 +91,7 @@ impl From<&Verdict> for Standing {
 }
 
 impl Run {
-    /// Where a guarantee stands after all scenarios: one breach outweighs all that held.
+    /// The standing of a guarantee after all scenarios: one breach outweighs everything that held.
     pub fn standing(&self, guarantee: Guarantee) -> Standing {
         let standings = self.scenarios.iter().map(|scenario| Standing::from(scenario.verdicts.of(guarantee)));
         standings.fold(Standing::NotExercised, |all, one| match (all, one) {

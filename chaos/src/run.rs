@@ -1,5 +1,5 @@
-//! `dynode chaos run`: named scenarios against real processes, with an oracle that stands outside of them. It owns the
-//! processes of a run and what becomes of its findings; it never decides what is right: the checkers do.
+//! `dynode chaos run`: plays named scenarios against real processes, with an oracle outside of them. It owns the
+//! processes of a run and its findings; the checkers decide what is right.
 
 mod board;
 mod casting;
@@ -26,63 +26,63 @@ use crate::{
     report::{self, Demands, Exit},
 };
 
-/// The fewest requests that must have been accepted for a run to say anything.
+/// The fewest accepted requests for a run to prove anything.
 const ACCEPTED_MIN: u64 = 100;
 
-/// What is run.
+/// The programs to run.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// This program, which is started as the engine.
+    /// This program, started as the engine.
     pub dynode: PathBuf,
     /// The nats-server.
     pub nats_server: PathBuf,
 }
 
-/// What is broken.
+/// The system to break.
 #[derive(Debug, Clone)]
 pub enum System {
-    /// An engine that is started for it.
+    /// An engine that the run starts.
     Own(Programs),
-    /// A deployment that runs already.
+    /// A deployment that is already running.
     Given(Deployment),
 }
 
-/// A deployment of somebody else: only its clients and its provider misbehave.
+/// A deployment that is not ours: only its clients and its provider misbehave.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     /// Its gateway, `HOST:PORT`.
     pub gateway: String,
-    /// By which key, where it needs one.
+    /// The API key, if it needs one.
     pub key: Option<schemas::Secret>,
-    /// The model that is asked for.
+    /// The model to ask for.
     pub model: String,
-    /// Where it looks for its provider, if that is to be ours.
+    /// Where it expects its provider, if that is to be ours.
     pub provider: Option<SocketAddr>,
 }
 
-/// What became of one scenario.
+/// A finished scenario.
 #[derive(Debug)]
 pub struct Finished {
-    /// Which.
+    /// The scenario.
     pub scenario: &'static Scenario,
-    /// Where its files are.
+    /// The directory of its files.
     pub dir: PathBuf,
-    /// What came of it.
+    /// Its result.
     pub end: End,
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Debug)]
 pub enum End {
-    /// It was played, and this is what its history says.
+    /// It was played, and its history says this.
     Judged(Box<report::Scenario>),
-    /// It cannot be played here, and why. It proves nothing.
+    /// It cannot be played here, for this reason. It proves nothing.
     Skipped(String),
-    /// The harness itself failed, and how.
+    /// The harness itself failed, for this reason.
     Spoilt(String),
 }
 
-/// Plays one scenario in a directory of its own below `root`.
+/// Plays one scenario in its own directory below `root`.
 pub async fn run(
     scenario: &'static Scenario,
     root: &Path,
@@ -102,11 +102,11 @@ pub async fn run(
     finished
 }
 
-/// What a history says, and whether it says enough.
+/// Judges a history, and whether it proves enough.
 fn judge(scenario: &Scenario, system: &System, history: &[Entry]) -> report::Scenario {
     let (bounds, aims) = match system {
         System::Own(_) => (bounds(scenario), scenario.aims.to_vec()),
-        // Its settings are not known, and less of it can be seen.
+        // Its settings are unknown, and less of it is visible.
         System::Given(_) => (Bounds::default(), Vec::new()),
     };
     let demands = Demands {
@@ -117,7 +117,7 @@ fn judge(scenario: &Scenario, system: &System, history: &[Entry]) -> report::Sce
     report::Scenario::of(scenario.name, scenario.about, history, &bounds, &demands)
 }
 
-/// What the checkers are told, from the settings of the scenario.
+/// The bounds for the checkers, from the settings of the scenario.
 fn bounds(scenario: &Scenario) -> Bounds {
     use rig::settings::{DRAIN_MS, LEASE_MS, SILENCE_MS};
     Bounds {
@@ -129,7 +129,7 @@ fn bounds(scenario: &Scenario) -> Bounds {
         redelivery_ms: LEASE_MS + 5_000,
         drain_ms: 2 * DRAIN_MS + 2_000,
         settle_ms: u64::try_from(play::SETTLE_MAX.as_millis()).unwrap_or(u64::MAX),
-        // A broker that stands still is given up after two tries of two seconds: only then is it known.
+        // The engine gives a stalled broker up after two attempts of two seconds, and knows only then.
         refusal_ms: 5_000,
         latency_factor: 3.0,
         latency_floor_ms: 2_000,
@@ -138,7 +138,7 @@ fn bounds(scenario: &Scenario) -> Bounds {
 }
 
 impl Finished {
-    /// What came of it, in one line.
+    /// The result in one line.
     #[must_use]
     pub fn sentence(&self) -> String {
         match &self.end {
@@ -158,8 +158,8 @@ impl Finished {
     }
 }
 
-/// The exit code of a run: the worst of its scenarios. One that failed before it was judged proves nothing (3), as does
-/// a run of which nothing was played.
+/// The exit code of a run: the worst of its scenarios. A scenario whose harness failed proves nothing (3), and neither
+/// does a run that played nothing.
 #[must_use]
 pub fn exit_code(run: &report::Run, finished: &[Finished]) -> u8 {
     let spoilt = finished.iter().any(|one| matches!(one.end, End::Spoilt(_)));

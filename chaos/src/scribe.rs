@@ -1,5 +1,5 @@
-//! Whoever writes the history: each line stamped, appended and synced in the order in which it was handed over. It never
-//! changes a line, and never loses one silently.
+//! Writes the history: stamps, appends and syncs each line in the order in which it was handed over. It never changes a
+//! line, and never loses one silently.
 
 use std::{
     fs::File,
@@ -21,13 +21,13 @@ use crate::history::{Entry, Fact};
 /// Lines that may wait for the disk: some seconds of a busy run.
 const LINES_WAITING_MAX: usize = 131_072;
 
-/// A cheap handle for whoever has something to write; clones write into the same history.
+/// A cheap handle for everybody with something to write; clones write into the same history.
 #[derive(Clone, Debug)]
 pub struct Scribe {
     desk: Arc<Desk>,
 }
 
-/// The history while it is being written, in the hands of whoever will read it.
+/// The history while it is being written, held by whoever will read it.
 #[derive(Debug)]
 pub struct Book {
     scribe: Scribe,
@@ -50,7 +50,7 @@ enum Line {
 }
 
 impl Scribe {
-    /// Writes down what happened, and who says so. Returns at once: the line is on the disk a little later.
+    /// Writes down what happened, and who says so. Returns at once: the line reaches the disk a little later.
     pub fn write(&self, by: impl Into<String>, fact: Fact) {
         let lines = self.desk.lines.lock();
         let entry = Entry { at_ms: self.at_ms(), by: by.into(), fact };
@@ -75,7 +75,7 @@ impl Book {
         let file = File::options().append(true).create_new(true).open(path)?;
         let (lines, queue) = sync_channel(LINES_WAITING_MAX);
         let desk = Desk { began: Instant::now(), lines: Mutex::new(lines), lost: AtomicU64::new(0) };
-        // A thread, since it waits for the disk. Its death shows in lines that are lost, and in the error of `close`.
+        // A thread, since it waits for the disk. Its death shows in lost lines and in the error of `close`.
         let writer = std::thread::Builder::new().name("history".into()).spawn(move || write(file, &queue))?;
         Ok(Self { scribe: Scribe { desk: Arc::new(desk) }, path: path.to_owned(), writer })
     }
@@ -91,7 +91,7 @@ impl Book {
     /// # Errors
     /// When a line could not be written, was lost, or cannot be read.
     pub fn close(self) -> io::Result<Vec<Entry>> {
-        // It fails only where the writer has ended, whose error comes next.
+        // This fails only if the writer has ended; its error comes next.
         let _ = self.scribe.desk.lines.lock().send(Line::End);
         self.writer.join().map_err(|_| io::Error::other("the writer of the history panicked"))??;
         match self.scribe.desk.lost.load(Ordering::Relaxed) {
@@ -106,7 +106,7 @@ impl Book {
 /// Reads a history.
 ///
 /// # Errors
-/// When the file cannot be read, or a line is none of ours; the error names the line.
+/// When the file cannot be read, or a line is not of a history; the error names the line.
 pub fn read(path: &Path) -> io::Result<Vec<Entry>> {
     let lines = BufReader::new(File::open(path)?).lines().enumerate();
     lines

@@ -1,8 +1,8 @@
-//! The whole engine in one process, from a seed: gateways, classifier, workers, governors, delivery and watchdogs on the
-//! broker in memory, with a paused clock, seeded randomness, simulated providers and targets, and faults by plan. The same
-//! scenario gives the same history, byte for byte.
+//! Simulates the whole engine in one process, from a seed: gateways, classifier, workers, governors, delivery and
+//! watchdogs on the broker in memory, with a paused clock, seeded randomness, simulated providers and targets, and
+//! planned faults. The same scenario gives the same history, byte for byte.
 //!
-//! The history is written by those who stand outside of the engine, and only that is judged.
+//! Only parts outside the engine write the history, and only the history is judged.
 
 mod aftermath;
 pub mod campaign;
@@ -41,23 +41,23 @@ use world::World;
 /// How much later than its deadline the last request may end, once everything is healed: a lease, a few deliveries, and
 /// the tries of a callback.
 const SETTLE_MS: u64 = 60_000;
-/// For [`run`]: what the broker did is not asked for.
+/// For [`run`]: keeps no log of what the broker did.
 pub const NO_LOG: usize = 0;
-/// How often it is looked whether all is over.
+/// How often to look whether all is over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
     /// What happened.
     pub history: Vec<Entry>,
-    /// How often each planned class of faults made a difference; 0 where it was planned and never did.
+    /// How often each planned class of faults made a difference; 0 if it was planned and never did.
     pub fired: BTreeMap<String, u64>,
     /// What the broker did, a line each; empty unless it was asked for.
     pub broker: Vec<String>,
 }
 
-/// The simulation itself failed: this says nothing of the engine.
+/// The simulation itself failed: this says nothing about the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// The engine did not start.
@@ -77,7 +77,7 @@ pub enum Broken {
     Runtime(#[from] std::io::Error),
 }
 
-/// Runs `scenario`. With `log_entries_max`, what the broker did is told as well.
+/// Runs `scenario`. With `log_entries_max`, the result also tells what the broker did.
 pub fn run(scenario: Scenario, log_entries_max: usize) -> Result<Run, Broken> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(live(scenario, log_entries_max))
@@ -106,7 +106,7 @@ async fn live(scenario: Scenario, log_entries_max: usize) -> Result<Run, Broken>
     let told = |entry: &broker::memory::log::Entry| {
         let at_ms = entry.at.duration_since(world.began).as_millis();
         match &entry.event {
-            // Since when it is down is told by the machine's clock, which is another in each run.
+            // Since when it is down comes from the machine's clock, which differs in each run.
             broker::memory::log::Event::Linked(link) => {
                 format!("{at_ms} Linked({})", *link == broker::Link::Up)
             }
@@ -117,17 +117,17 @@ async fn live(scenario: Scenario, log_entries_max: usize) -> Result<Run, Broken>
     Ok(Run { history, fired, broker })
 }
 
-/// Waits until all is over, at most for the bound.
+/// Waits until all is over, at most until the bound.
 async fn settle(world: &World, clients: &mut JoinSet<()>) {
     let bound = Duration::from_millis(world.scenario.workload.deadline_max_ms() + SETTLE_MS);
     let bound = Instant::now() + bound;
-    // Clients that wait for what does not come are cut off at the bound; what they lack shows in the history.
+    // The bound cuts off clients that wait for what does not come; the history shows what they lack.
     let _ = timeout_at(bound, async { while clients.join_next().await.is_some() {} }).await;
-    // Twice: what a worker is about to store is in no queue at the moment.
+    // Twice: what a worker is about to store is in no queue at that moment.
     let mut quiet = 0;
     while Instant::now() < bound && quiet < 2 {
         sleep(LOOK_EVERY).await;
-        // Last, so that nothing begins between the look and the end: an attempt that was overtaken may still end.
+        // Last, so that nothing begins between the look and the end: an overtaken attempt may still end.
         quiet = if aftermath::is_quiet(world).await { quiet + 1 } else { 0 };
     }
 }

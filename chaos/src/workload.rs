@@ -1,5 +1,5 @@
-//! What the clients of a run do, drawn from a seed before the run begins: pure data. The same seed and the same profile
-//! give the same workload, in whatever harness; taking requests out of it leaves the others as they are.
+//! Draws from a seed what the clients of a run do, before the run begins: pure data. The same seed and the same profile
+//! give the same workload in any harness; taking requests out of it leaves the others as they are.
 
 use std::collections::BTreeMap;
 
@@ -30,19 +30,19 @@ pub struct Workload {
 pub struct Planned {
     /// When it is sent, in milliseconds from the beginning of the load.
     pub at_ms: u64,
-    /// Whose it is, and its id; the id is always given, so that a request whose answer was lost is still known.
+    /// Its tenant and its id; the id is always given, so that a request whose answer was lost is still known.
     pub key: Key,
-    /// Through which door it goes.
+    /// The door through which it goes.
     pub door: Door,
     /// What is asked for.
     pub ask: Ask,
-    /// In which format it is written.
+    /// The format in which it is written.
     pub format: Wire,
     /// Its deadline, from its acceptance.
     pub deadline_ms: u64,
-    /// Who goes first when there is a queue.
+    /// Its priority in a queue.
     pub priority: Priority,
-    /// Whether its outcome is to be called back.
+    /// Whether it asks for a callback of its outcome.
     pub callback: bool,
     /// What is wrong with it, if anything: such a request must be refused or parked, and never run.
     pub bad: Option<Bad>,
@@ -50,7 +50,7 @@ pub struct Planned {
     pub reading: Reading,
     /// When it is cancelled, in milliseconds after it was sent.
     pub cancel_after_ms: Option<u64>,
-    /// Further sendings under the same id.
+    /// Further sends under the same id.
     pub repeats: Vec<Repeat>,
 }
 
@@ -87,7 +87,7 @@ pub enum Wire {
 pub enum Reading {
     /// To the end.
     Follow,
-    /// After each `frames` frames the connection is cut; the client comes back after a while and goes on.
+    /// Cuts the connection after each `frames` frames, comes back after a while and goes on.
     Resume {
         /// How many frames it takes before each cut.
         frames: u32,
@@ -108,14 +108,14 @@ pub enum Reading {
     },
 }
 
-/// One more sending under the id of a request.
+/// One more send under the id of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeat {
-    /// When, in milliseconds after the first sending.
+    /// When, in milliseconds after the first send.
     pub after_ms: u64,
     /// Whether the payload is the same. Another payload under the same id must meet a conflict.
     pub same: bool,
-    /// Through which door.
+    /// The door through which it goes.
     pub door: Door,
 }
 
@@ -131,7 +131,7 @@ impl Workload {
         Self { requests }
     }
 
-    /// When the last request is sent, the last repeat and the last cancel included.
+    /// When the last request, repeat or cancel is sent.
     pub fn last_at_ms(&self) -> u64 {
         let last = |planned: &Planned| {
             let repeats = planned.repeats.iter().map(|repeat| repeat.after_ms).max();
@@ -169,7 +169,7 @@ fn name(requests: &mut [Planned]) {
     }
 }
 
-/// The id of request number `index`: it says in every log which request of the plan it was.
+/// The id of request number `index`: it shows in every log which request of the plan it was.
 fn id(index: u64) -> RequestId {
     RequestId::new(format!("r{index}")).unwrap_or_else(|_| unreachable!("a letter and digits are a token"))
 }

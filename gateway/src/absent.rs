@@ -1,6 +1,6 @@
-//! What the SDKs know and this server has not. A 404 says what to do in its place.
+//! Endpoints that the SDKs know and this server lacks, with the advice that a 404 gives for each.
 
-/// Paths and those below them, the longer first.
+/// A path covers everything below it; the longer ones come first.
 const ABSENT: [(&str, &str); 14] = [
     ("/v1/responses/compact", "nothing is compacted here: send what matters of the conversation as `input`"),
     (
@@ -27,7 +27,7 @@ const ABSENT: [(&str, &str); 14] = [
 const BATCHES: &str =
     "there are no batches here: POST /v1/requests hands in what nobody waits for, with `priority` `batch`";
 
-/// What to do in the place of what is not at `path`.
+/// What to do instead, if `path` is one of these.
 pub(crate) fn instead_of(path: &str) -> Option<&'static str> {
     let is_there =
         |absent: &str| path.strip_prefix(absent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

@@ -1,6 +1,6 @@
-//! Who may come in by which door: the one table of what each route needs, and where a key stands in a request.
+//! Decides who may use which route: the table of what each route needs, and where a request carries its key.
 //!
-//! A route that stands nowhere here needs a key; what it needs besides, its caller's tenant and scopes say.
+//! A route that is not in the table needs a key; the caller's tenant and scopes decide the rest.
 
 use axum::{
     extract::{MatchedPath, Request},
@@ -14,12 +14,12 @@ use crate::{
     keys::unauthorized,
 };
 
-/// By which a superadmin acts for a tenant.
+/// The header with which a superadmin acts for a tenant.
 const X_TENANT: &str = "x-dynode-tenant";
-/// Where SDKs of Anthropic put their key.
+/// The header in which Anthropic's SDKs send their key.
 const X_API_KEY: &str = "x-api-key";
-/// What stands before a key among the subprotocols of a WebSocket: a page can set no header of it, and a key in its URL would
-/// be logged.
+/// The prefix of a key among the subprotocols of a WebSocket: a page cannot set headers there, and a key in the URL
+/// would be logged.
 const KEY_PROTOCOL: &str = "dynode.key.";
 
 /// What a route needs.
@@ -27,13 +27,13 @@ const KEY_PROTOCOL: &str = "dynode.key.";
 enum Need {
     /// Nothing.
     Nothing,
-    /// A key whose owner has this role.
+    /// A key whose owner has this role or a higher one.
     Role(Role),
 }
 
 const ADMIN: Need = Need::Role(Role::Admin);
 
-/// Routes that need something else than a key of any role.
+/// Routes that need something other than a key of any role.
 const TABLE: [(&str, Need); 16] = [
     ("/", Need::Nothing),
     ("/docs", Need::Nothing),
@@ -42,9 +42,9 @@ const TABLE: [(&str, Need); 16] = [
     ("/openapi.json", Need::Nothing),
     ("/health/live", Need::Nothing),
     ("/health/ready", Need::Nothing),
-    // Its token is signed.
+    // The token is signed.
     ("/v1/webhooks/{token}", Need::Nothing),
-    // They tell of all tenants.
+    // Metrics cover all tenants.
     ("/metrics", Need::Role(Role::Superadmin)),
     ("/v1/usage", ADMIN),
     ("/v1/dead", ADMIN),
@@ -55,9 +55,9 @@ const TABLE: [(&str, Need); 16] = [
     ("/v1/keys/", ADMIN),
 ];
 
-/// What `route` needs; a row that ends in `/` stands for all below it.
+/// What `route` needs; a row that ends in `/` covers everything below it.
 fn need(route: Option<&str>, uri: &Uri) -> Need {
-    // What is not there needs nothing.
+    // A path without a route needs nothing.
     let Some(route) = route else { return Need::Nothing };
     let mut fields = uri.query().unwrap_or_default().split('&');
     let is_linked = fields.any(|field| field.starts_with("signature="));
@@ -68,7 +68,7 @@ fn need(route: Option<&str>, uri: &Uri) -> Need {
     TABLE.iter().find(|(row, _)| is_of(row)).map_or(Need::Role(Role::User), |(_, need)| *need)
 }
 
-/// Who sends `request`, if that is somebody who may. Asks nobody.
+/// The caller that sends `request`, if it may use the route. Does no I/O.
 pub(crate) fn admit(app: &Shared, request: &Request) -> Result<CallerRef, Error> {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let need = need(route, request.uri());
@@ -98,7 +98,7 @@ fn who(app: &Shared, headers: &HeaderMap) -> Result<CallerRef, Error> {
     Caller::with(pass, on_behalf.transpose()?)
 }
 
-/// The key that a request brings.
+/// The key in the headers of a request.
 fn presented(headers: &HeaderMap) -> Option<&str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {

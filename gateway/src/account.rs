@@ -1,4 +1,5 @@
-//! One accepted request at one door: holds its slot, and counts and logs its end exactly once. Never a payload.
+//! Accounts for one accepted request at one door: holds its slot, and counts and logs its end exactly once. Never logs
+//! a payload.
 
 use schemas::{Action, Error, RequestId, Tenant, event::EventKind};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -7,10 +8,10 @@ use tracing::{debug, info};
 
 use crate::{app::App, frame::Frame, linger::Reader, quota::Place, record::Key, room::Share};
 
-/// What a door is called in metrics and logs.
+/// The name of a door in metrics and logs.
 pub(crate) type Door = &'static str;
 
-/// How a request ends whose client has gone before.
+/// The status of a request whose client left before the end.
 const LEFT: &str = "left";
 
 pub(crate) struct Account {
@@ -21,13 +22,13 @@ pub(crate) struct Account {
     tenant: Tenant,
     began: Instant,
     ended: bool,
-    /// The client, where the request is cancelled once it has gone.
+    /// The client, if the gateway cancels the request after the client has left.
     reader: Option<Reader>,
     _hold: Hold,
     _work: TaskTrackerToken,
 }
 
-/// What a request holds of the gateway while a door waits for it: a slot, room, and a place among those of its caller.
+/// What a request occupies while a door waits for it: a slot, room for its bytes, and its places in quotas.
 pub(crate) type Hold = (OwnedSemaphorePermit, Share, Vec<Place>);
 
 impl Account {
@@ -45,7 +46,7 @@ impl Account {
         Self { app, door, action, id, tenant, began, ended: false, reader, _hold: hold, _work: work }
     }
 
-    /// The request ended as `error` says, or well.
+    /// The request ended with `error`, or succeeded.
     pub(crate) fn end(&mut self, error: Option<&Error>) {
         self.close(error.map_or("succeeded", |error| error.code.as_str()));
     }
@@ -60,7 +61,7 @@ impl Account {
         }
     }
 
-    /// The door has nothing more to say, and the request runs on.
+    /// The door is done, but the request runs on.
     pub(crate) fn release(mut self) {
         self.close("released");
     }
@@ -69,7 +70,7 @@ impl Account {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        // A client that has gone drops its reader without a word.
+        // If the client left, the reader is only dropped, which reports that.
         if let (Some(reader), true) = (self.reader.take(), status != LEFT) {
             reader.end();
         }

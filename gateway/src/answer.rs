@@ -1,4 +1,4 @@
-//! The answer of a request that a client waits for at a door: how it is waited for, and how it is told.
+//! Waits for the answer to a request, and returns it to the client that waits at a door.
 
 use axum::response::Response;
 use schemas::{
@@ -9,28 +9,28 @@ use tokio::time::Instant;
 
 use crate::{door::Named, ending, feed::Feed, refusal, submit::Accepted};
 
-/// An error in the words of an API, whose bodies call fields as they like.
+/// Rewrites an error in the terms of an API, whose bodies may name fields differently.
 pub(crate) type Words = fn(Error) -> Error;
 
-/// Tells the answer of an accepted request, or why there is none, and closes its account.
+/// Returns the answer of an accepted request, or its error in `words`, and closes its account.
 pub(crate) fn tell(mut accepted: Accepted, answer: Result<Response, Error>, words: Words) -> Response {
     accepted.account.end(answer.as_ref().err());
     named(accepted.id, answer.unwrap_or_else(|error| refusal::response(&words(error))))
 }
 
-/// Tells the door which request it was.
+/// Tells the middleware the id of the request.
 pub(crate) fn named(id: RequestId, mut response: Response) -> Response {
     response.extensions_mut().insert(Named(id));
     response
 }
 
-/// The whole answer of a chat.
+/// Waits for the whole answer of a chat.
 pub(crate) async fn of_chat(feed: &mut Feed, give_up_at: Instant) -> Result<(ChatOutput, Usage), Error> {
     let done = ending::wait(feed, give_up_at).await?;
     Ok((chat_output(done.output)?, done.usage))
 }
 
-/// The output of a chat; anything else is a fault of whoever answered.
+/// The output of a chat; any other output is an internal error.
 pub(crate) fn chat_output(output: Output) -> Result<ChatOutput, Error> {
     match output {
         Output::Chat(output) => Ok(output),
@@ -38,10 +38,10 @@ pub(crate) fn chat_output(output: Output) -> Result<ChatOutput, Error> {
     }
 }
 
-/// What of the answer `whole` was not shown; `place` says where it can be had.
+/// The part of the answer `whole` that was not shown; `place` says where to get the whole.
 ///
 /// # Errors
-/// Where something else was shown.
+/// If what was shown is not the beginning of `whole`.
 pub(crate) fn rest_of(
     choice: u32,
     shown: &ChatOutput,

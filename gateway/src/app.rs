@@ -1,4 +1,4 @@
-//! What all doors share. Made once by the server; never grows with the number of requests.
+//! The state that all doors share. The server builds it once; it never grows with the number of requests.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -26,26 +26,28 @@ use crate::{
     webhooks::Webhooks,
 };
 
-/// What a refused sender is told to wait where nothing better is known, in milliseconds.
+/// How long a refused client is told to wait if nothing better is known, in milliseconds.
 pub(crate) const RETRY_AFTER_MS: u64 = 1_000;
-/// By how much of itself such a hint is made longer at most: who is refused together does not return together.
+/// The largest fraction by which that hint is lengthened: clients refused together should not return together.
 const RETRY_SPREAD: f64 = 0.5;
-/// The same of a limit, which knows when there is room again: few share it, and none is to wait for much longer than that.
+/// The same for a rate limit, which knows when there is room again: few clients share it, and none should wait much
+/// longer.
 const LIMIT_SPREAD: f64 = 0.1;
-/// For so long after a reconnect the broker may have lost its events, which it keeps in memory, while their requests still wait:
-/// an id is looked for in the queues as well. What waits longer is as rare as an id that is used again so late.
+/// For this long after a reconnect the broker may have lost its events, which it keeps in memory, while their requests
+/// still wait: the gateway looks for an id in the queues as well. Longer waits are as rare as ids that are reused so
+/// late.
 const FORGETFUL: Duration = Duration::from_secs(10 * 60);
 
-/// Tells what a request of a tenant would cost; the error is that with which it would be refused.
+/// Estimates what a tenant's request would cost; the error is the one that would refuse it.
 pub type Estimator = Arc<dyn Fn(&Tenant, Request) -> Result<Estimate, Error> + Send + Sync>;
 
-/// Refuses a request of a tenant for what it may cost: `budget_exceeded`, or that nobody does it for `route.max_cost_usd`.
-/// What it lets pass may still be refused when it is to start.
+/// Refuses a tenant's request for what it may cost: `budget_exceeded`, or no provider does it for `route.max_cost_usd`.
+/// A request that passes may still be refused when it is about to start.
 pub type CostCheck = Arc<dyn Fn(&Tenant, &Request) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
 
-/// Makes the work of a request whose id and tenant are known, with events in a format and told apart from another under its id
-/// by a fingerprint: what is stored for those who do it. Told how many requests of its tenant this gateway believes to wait before
-/// it. `None` where only the classifier can say what becomes of it.
+/// Builds the work that is stored for the workers, from a request with its id and tenant, the format of its events, a
+/// fingerprint that tells it from another request under its id, and how many of the tenant's requests this gateway
+/// believes to wait before it. `None` if only the classifier can say what becomes of it.
 pub type Filer = Arc<dyn Fn(&Request, Format, &str, u64) -> Option<Publication> + Send + Sync>;
 
 /// What the composition root hands to the gateway.
@@ -55,25 +57,25 @@ pub struct Parts {
     pub broker: Arc<dyn Broker>,
     /// The names of streams and subjects.
     pub topology: Topology,
-    /// How the assets are kept that it passes on.
+    /// How the assets that the gateway passes on are kept.
     pub assets: AssetLimits,
     /// Time and ids.
     pub seams: Seams,
-    /// What can be asked for; `GET /v1/models` lists it.
+    /// What clients can ask for; `GET /v1/models` lists it.
     pub catalogue: Catalogue,
-    /// Who may come in, as far as the configuration says it.
+    /// Who may come in, according to the configuration.
     pub access: Access,
-    /// By which keys providers sign their webhooks.
+    /// The keys with which providers sign their webhooks.
     pub signers: Signers,
-    /// What a request would cost, without sending it.
+    /// Estimates what a request would cost, without sending it.
     pub estimate: Estimator,
-    /// What is refused for what it would cost, before anybody takes it on.
+    /// Refuses a request for what it would cost, before the gateway accepts it.
     pub check_cost: CostCheck,
-    /// What work a request is.
+    /// Turns a request into work.
     pub file: Filer,
-    /// Renders all metrics as Prometheus text, in bounded time: those of other processes may be among them.
+    /// Renders all metrics as Prometheus text in bounded time; they may include those of other processes.
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
-    /// How those who do the work are, as far as whoever started them knows.
+    /// The state of the workers, as far as their supervisor knows.
     pub standing: Arc<dyn Fn() -> Standing + Send + Sync>,
     /// The version of this build.
     pub version: String,
@@ -93,11 +95,11 @@ pub(crate) type App = Arc<Shared>;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    /// Who may come in.
+    /// The API keys.
     pub(crate) keys: Keys,
-    /// Who comes in while there are no keys.
+    /// The caller while there are no keys.
     anyone: CallerRef,
-    /// Who comes in without a key where none is needed.
+    /// The caller without a key on routes that need none.
     nobody: CallerRef,
     pub(crate) parts: Parts,
     pub(crate) assets: Assets,
@@ -107,7 +109,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) pools: Pools,
     pub(crate) recent: Recent,
-    /// What tenants have asked for lately, here.
+    /// What tenants have recently asked of this gateway.
     pub(crate) quotas: Quotas,
     pub(crate) lingers: Arc<Lingers>,
     pub(crate) meters: Meters,
@@ -119,15 +121,15 @@ pub(crate) struct Shared {
     pub(crate) work: TaskTracker,
     /// Cancelled when the drain begins.
     pub(crate) draining: CancellationToken,
-    /// Cancelled when the drain has taken long enough.
+    /// Cancelled when the drain has ended or taken too long.
     pub(crate) cut: CancellationToken,
-    /// Since when the broker has not been out of reach, as far as this gateway knows.
+    /// Since when the broker has been reachable, as far as this gateway knows.
     reachable_since: Mutex<Instant>,
     /// When the gateway started, for the `created` of its models.
     pub(crate) started_s: i64,
 }
 
-/// What the broker keeps for the doors.
+/// The stores that the broker keeps for the doors.
 struct Stores {
     assets: Assets,
     webhooks: Webhooks,
@@ -135,7 +137,7 @@ struct Stores {
 }
 
 impl Shared {
-    /// Opens what the broker keeps for the doors.
+    /// Opens the stores that the broker keeps for the doors.
     pub(crate) async fn open(
         config: Config,
         parts: Parts,
@@ -189,22 +191,22 @@ impl Shared {
         &*self.parts.broker
     }
 
-    /// The broker is within reach again, and may have been restarted.
+    /// The broker is reachable again, and may have restarted.
     pub(crate) fn is_reachable_again(&self) {
         *self.reachable_since.lock() = Instant::now();
     }
 
-    /// Whether the broker may have lost, with a restart, what was told of requests that still wait.
+    /// Whether a restart of the broker may have lost the events of requests that still wait.
     pub(crate) fn may_have_forgotten(&self) -> bool {
         self.reachable_since.lock().elapsed() < FORGETFUL
     }
 
-    /// Who sends a request while there are no keys.
+    /// The caller while there are no keys.
     pub(crate) fn anyone(&self) -> CallerRef {
         self.anyone.clone()
     }
 
-    /// Who sends a request for which no key is needed, and brings none.
+    /// The caller of a request that needs no key and brings none.
     pub(crate) fn nobody(&self) -> CallerRef {
         self.nobody.clone()
     }
@@ -219,7 +221,7 @@ impl Shared {
         Instant::now() + Duration::from_millis(wait)
     }
 
-    /// Spreads out when those who are refused now are to return; but for a budget: half a month more is no spread.
+    /// Spreads out the retries of clients that are refused now, except for a budget: half a month more is no spread.
     pub(crate) fn spread(&self, error: Error) -> Error {
         if error.code == ErrorCode::BudgetExceeded {
             return error;
@@ -227,7 +229,7 @@ impl Shared {
         later(error, self.parts.seams.fraction())
     }
 
-    /// What refuses a request for which there is no room, whatever it asks for.
+    /// The refusal of a request for which there is no room, whatever it asks for.
     pub(crate) fn crowded(&self, why: &str) -> Error {
         Error { estimated_wait_ms: self.pools.longest_wait_ms(), ..overloaded(why) }
     }
@@ -241,12 +243,12 @@ impl Shared {
     }
 }
 
-/// A refusal that a sender should repeat in a moment.
+/// A refusal after which the client should retry in a moment.
 pub(crate) fn overloaded(why: &str) -> Error {
     Error::new(ErrorCode::Overloaded, why).retry_after_ms(RETRY_AFTER_MS)
 }
 
-/// When to return, later by this `fraction` of what is allowed.
+/// Lengthens the retry hint by this `fraction` of the allowed spread.
 fn later(error: Error, fraction: f64) -> Error {
     let spread = if error.code == ErrorCode::RateLimited { LIMIT_SPREAD } else { RETRY_SPREAD };
     let later = |ms: u64| ms + (ms as f64 * spread * fraction) as u64;

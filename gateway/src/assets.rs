@@ -1,5 +1,5 @@
-//! Assets: the files that providers made, read by their tenant or by whoever has a signed link. A door only passes them on,
-//! piece by piece; nothing here holds a whole one.
+//! Serves assets, the files that providers made, to their tenant or to any client with a signed link. A door passes
+//! them on piece by piece and never holds a whole one.
 
 mod answer;
 mod link;
@@ -25,11 +25,11 @@ use link::{Link, Signer};
 pub(crate) struct Assets {
     objects: Objects,
     signer: Signer,
-    /// How long a link is good.
+    /// How long a link is valid.
     link: Duration,
 }
 
-/// An asset that is there.
+/// An asset that exists.
 #[derive(Debug)]
 pub(crate) struct Found {
     info: ObjectInfo,
@@ -46,14 +46,14 @@ impl Assets {
         Ok(Self { objects, signer: Signer::new(&key), link: parts.assets.link })
     }
 
-    /// The asset `id`, whoever's it is.
+    /// The asset `id` of any tenant.
     async fn find(&self, app: &Shared, id: &str) -> Result<Found, Error> {
         let info = self.objects.info(id).await.map_err(|error| match error.kind() {
             ErrorKind::Invalid => missing(),
             _ => refusal::of_broker(&error),
         })?;
         let info = info.ok_or_else(missing)?;
-        // What somebody else has put into the store is none of ours.
+        // An object without such a record is not Dynode's.
         let AssetRecord { asset, tenant, .. } = serde_json::from_str(info.note()).map_err(|_| missing())?;
         if asset.expires_at <= app.broker().now() {
             return Err(missing());
@@ -62,13 +62,13 @@ impl Assets {
     }
 }
 
-/// The asset `id` of `tenant`. That it is somebody else's is not told.
+/// The asset `id` of `tenant`. Another tenant's asset is reported as missing.
 pub(crate) async fn of_tenant(app: &Shared, id: &str, tenant: &Tenant) -> Result<Found, Error> {
     let found = app.assets.find(app, id).await?;
     if found.tenant == *tenant { Ok(found) } else { Err(missing()) }
 }
 
-/// The asset `id`, for whoever has a link to it.
+/// The asset `id`, for a client with a link to it.
 async fn by_link(app: &Shared, id: &str, link: &Link) -> Result<Found, Error> {
     if link.expires <= app.broker().now().as_second() {
         let why = "the link has expired; its tenant gets another at GET /v1/assets/{id}/link";
@@ -78,7 +78,7 @@ async fn by_link(app: &Shared, id: &str, link: &Link) -> Result<Found, Error> {
     if app.assets.signer.is_signed(&found.tenant, id, link) { Ok(found) } else { Err(missing()) }
 }
 
-/// A path with a signature, good for a while and no longer than the asset, and until when.
+/// A signed path, valid for a while but no longer than the asset, and when it expires.
 pub(crate) fn signed_path(app: &Shared, found: &Found) -> (String, jiff::Timestamp) {
     let end = app.broker().now().saturating_add(app.assets.link).unwrap_or(jiff::Timestamp::MAX);
     let end = end.min(found.asset.expires_at);
@@ -86,7 +86,7 @@ pub(crate) fn signed_path(app: &Shared, found: &Found) -> (String, jiff::Timesta
     (format!("{}?expires={}&signature={}", found.asset.url, link.expires, link.signature), end)
 }
 
-/// The bytes of an asset from `from` to `to`, as fast as they are read. A drain waits for them.
+/// Streams the bytes of an asset from `from` to `to`, as fast as the client reads. A drain waits for the stream.
 pub(crate) fn bytes(
     app: &App,
     found: &Found,

@@ -1,4 +1,4 @@
-//! Who comes in: found out once at the door, and carried with the request from there.
+//! The caller of a request: identified once at the door, and carried with the request from there.
 
 use std::sync::Arc;
 
@@ -10,34 +10,34 @@ use crate::{
     quota::Quota,
 };
 
-/// Who sent a request. The body never says it.
+/// Who sent a request; never read from its body.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// Whose work it is.
+    /// The tenant whose work it is.
     pub(crate) tenant: Tenant,
-    /// What may be done; none where nobody knows who it is.
+    /// What the caller may do; none if the caller is unknown.
     role: Option<Role>,
-    /// By which key; none where none is needed.
+    /// The caller's key; none if it came in without one.
     pass: Option<PassRef>,
-    /// Looks at the things of all tenants, where it looks for no tenant's own.
+    /// Sees the data of all tenants: a superadmin that acts for none.
     sees_all: bool,
 }
 
-/// One caller, shared by all that one connection asks for.
+/// A caller, shared by everything that its connection asks for.
 pub(crate) type CallerRef = Arc<Caller>;
 
 impl Caller {
-    /// Whoever comes in where no keys are set: the one tenant of this gateway, which may do everything.
+    /// Any caller while there are no keys: the one tenant of this gateway, which may do everything.
     pub(crate) fn anyone(tenant: Tenant) -> CallerRef {
         Arc::new(Self { tenant, role: Some(Role::Superadmin), pass: None, sees_all: false })
     }
 
-    /// Whoever comes in without a key where none is needed, though there are keys.
+    /// A caller without a key where none is needed, although there are keys.
     pub(crate) fn nobody(tenant: Tenant) -> CallerRef {
         Arc::new(Self { tenant, role: None, pass: None, sees_all: false })
     }
 
-    /// Whoever has this key, on behalf of `tenant`, where that is asked for; the error says that it may not be.
+    /// The caller with this key, acting for the tenant `on_behalf` if given; the error says that it may not.
     pub(crate) fn with(pass: PassRef, on_behalf: Option<Tenant>) -> Result<CallerRef, Error> {
         let (own, role) = (&pass.record.tenant, pass.record.role);
         let sees_all = role == Role::Superadmin && on_behalf.is_none();
@@ -52,37 +52,37 @@ impl Caller {
         Ok(Arc::new(Self { tenant, role: Some(role), pass: Some(pass), sees_all }))
     }
 
-    /// What is known of its key.
+    /// The record of the caller's key.
     pub(crate) fn key(&self) -> Option<&KeyRecord> {
         self.pass.as_ref().map(|pass| &pass.record)
     }
 
-    /// What its requests say of it on their way.
+    /// What its requests carry about it.
     pub(crate) fn sent_by(&self) -> Option<SentBy> {
         self.key().map(|key| SentBy { key: key.id.clone(), mode: key.mode, budget: key.budget })
     }
 
-    /// What was asked for by its key lately, here.
+    /// What its key has recently asked of this gateway.
     pub(crate) fn quota(&self) -> Option<Arc<Quota>> {
         self.pass.as_ref().map(|pass| pass.quota())
     }
 
-    /// The tenant whose things it sees; none where it sees those of all.
+    /// The tenant whose data it sees; none if it sees all tenants.
     pub(crate) fn sees(&self) -> Option<&Tenant> {
         (!self.sees_all).then_some(&self.tenant)
     }
 
-    /// Whether its key is for the model of this name.
+    /// Whether its key allows the model of this name.
     pub(crate) fn may_ask_for(&self, model: &str) -> bool {
         self.key().is_none_or(|key| key.allows_model(model))
     }
 
-    /// Ends when it may not be here any more.
+    /// Cancelled when the caller's key is no longer valid.
     pub(crate) fn ended(&self) -> Option<CancellationToken> {
         self.pass.as_ref().map(|pass| pass.ended())
     }
 
-    /// Refuses what its role does not allow.
+    /// Refuses if the caller's role is below `role`.
     pub(crate) fn must_be(&self, role: Role) -> Result<(), Error> {
         match self.role {
             Some(own) if own >= role => Ok(()),
@@ -94,7 +94,7 @@ impl Caller {
         }
     }
 
-    /// Refuses what its key is not for: an action, or a model by the name by which it is asked for.
+    /// Refuses an action or a model that its key does not allow; a model by the name that the request uses.
     pub(crate) fn check_scope(&self, request: &Request) -> Result<(), Error> {
         let Some(key) = self.key() else { return Ok(()) };
         if !key.allows_action(request.action) {

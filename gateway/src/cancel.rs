@@ -1,5 +1,5 @@
-//! Asks whoever works on a request, or will, to stop. Promises nothing that is not stored: a cancel that was accepted is
-//! heard also by an engine that does not run now.
+//! Cancels a request by asking the engine that works on it, or will, to stop. An accepted cancel is stored: an engine
+//! that is not running now hears it too.
 
 use broker::{ErrorKind, Message, Publication};
 use bytes::Bytes;
@@ -14,17 +14,17 @@ use crate::{
 /// What became of a cancel.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// It came too late.
+    /// It came too late: the request has ended.
     Ended(Box<Outcome>),
     /// It is stored.
     Stored,
 }
 
-/// Cancels the request of a client; `not_found` only where there is none.
+/// Cancels a client's request; `not_found` only if there is no such request.
 pub(crate) async fn ask(app: &Shared, key: &Key) -> Result<Asked, Error> {
     let mut found = record::find(app, key).await?;
     if matches!(found, Record::Unknown) && !record::may_wait(app, key).await? {
-        // It may have ended between the two looks.
+        // It may have ended between the two lookups.
         found = match record::find(app, key).await? {
             Record::Unknown => return Err(record::unknown(&key.id)),
             found => found,
@@ -42,7 +42,7 @@ pub(crate) async fn store(app: &Shared, key: &Key) -> Result<(), Error> {
     let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));
     let id = Some(format!("{}.{}", key.tenant, key.id));
     match app.broker().publish(Publication { message, id }).await {
-        // It was asked for before; who listens has heard it again.
+        // The cancel is stored already; the listeners have heard it again.
         Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
         Err(error) if error.kind() == ErrorKind::Full => {
             Err(overloaded("too many cancels wait for their requests; only running work has heard this one"))

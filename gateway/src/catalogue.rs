@@ -1,5 +1,5 @@
-//! What can be asked for, and who is asked first. Replaced whole when the configuration changes; requests that are under
-//! way keep what they saw.
+//! Lists what clients can ask for, and which provider is asked first. A change of the configuration replaces the whole;
+//! requests under way keep what they saw.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,45 +9,45 @@ use std::{
 use parking_lot::RwLock;
 use schemas::{Action, Request};
 
-/// One model that can be asked for, or a waterfall of several under a name of its own.
+/// One model that clients can ask for, or a named waterfall of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelInfo {
     /// Its name; may contain `/`.
     pub id: String,
     /// What it does.
     pub action: Action,
-    /// Who runs it, as `GET /v1/models` tells.
+    /// Who runs it, as `GET /v1/models` reports.
     pub owned_by: String,
     /// The provider that is asked first.
     pub pool: String,
 }
 
-/// What can be asked for now. Cheap to clone; all clones are one.
+/// The current listing. Cheap to clone; all clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue(Arc<RwLock<Arc<Listing>>>);
 
-/// What could be asked for at one moment.
+/// The listing at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     models: Vec<ModelInfo>,
-    /// By the name of a model: what goes by it, and the provider that is asked first.
+    /// By model name: the actions under it, each with the provider that is asked first.
     pools: HashMap<String, Vec<(Action, String)>>,
     providers: BTreeSet<String>,
 }
 
 impl Catalogue {
-    /// These `models`, run by these `providers`.
+    /// A catalogue of these `models`.
     pub fn new(models: Vec<ModelInfo>) -> Self {
         let catalogue = Self::default();
         catalogue.replace(models);
         catalogue
     }
 
-    /// From now on it is these.
+    /// Replaces the listing with these models.
     pub fn replace(&self, models: Vec<ModelInfo>) {
         let mut pools = HashMap::<String, Vec<_>>::new();
         for model in &models {
-            // The first that serves a model is asked first.
+            // The first provider listed for a model is asked first.
             let pools = pools.entry(model.id.clone()).or_default();
             if pools.iter().all(|(action, _)| *action != model.action) {
                 pools.push((model.action, model.pool.clone()));
@@ -57,14 +57,14 @@ impl Catalogue {
         *self.0.write() = Arc::new(Listing { models, pools, providers });
     }
 
-    /// What it is now.
+    /// The current listing.
     pub(crate) fn now(&self) -> Arc<Listing> {
         Arc::clone(&self.0.read())
     }
 }
 
 impl Listing {
-    /// Every model, in the order in which they are listed.
+    /// Every model, in the order of the listing.
     pub(crate) fn models(&self) -> &[ModelInfo] {
         &self.models
     }
@@ -74,7 +74,7 @@ impl Listing {
         &self.providers
     }
 
-    /// The pool that is asked first; `None` where only the classifier can tell.
+    /// The pool that is asked first; `None` if only the classifier can tell.
     pub(crate) fn pool_of(&self, request: &Request) -> Option<&str> {
         let first = match request.route.waterfall.first() {
             Some(step) => step.as_str(),
@@ -91,7 +91,7 @@ impl Listing {
     }
 }
 
-/// The pool that does `action`; of one that is still to be found out, the only one that there is.
+/// The pool that does `action`; for an action still to be found out, the pool if there is only one.
 fn pool_for(action: Action, pools: &[(Action, String)]) -> Option<&str> {
     let pool = match pools {
         [(_, only)] if action == Action::Auto => Some(only),

@@ -1,4 +1,5 @@
-//! A streamed chat answer: events of one request in, the events of an API out. Its drop leaves the request running.
+//! Streams a chat answer: turns the events of one request into those of an API. Dropping the stream leaves the request
+//! running.
 
 use std::collections::VecDeque;
 
@@ -22,27 +23,28 @@ use crate::{
     refusal, sse,
 };
 
-/// How an API shows an answer piece by piece. Knows what was shown, so that the end adds exactly what is missing.
+/// How an API shows an answer piece by piece. Remembers what it has shown, so that the end adds exactly what is
+/// missing.
 pub(crate) trait Form: Send + 'static {
-    /// Where the whole answer can be had, for errors that end a stream before it.
+    /// Where to get the whole answer, for errors that cut a stream short.
     const PLACE: &'static str;
 
     /// Whether the client has seen anything of the answer.
     fn has_begun(&self) -> bool;
 
-    /// One piece; its `finish_reason` waits for the end.
+    /// One piece; its `finish_reason` is held back for the end.
     fn delta(&mut self, delta: &ChatDelta) -> Result<Vec<Bytes>, Error>;
 
     /// The end, with what was not shown yet.
     fn finish(&mut self, output: &ChatOutput, usage: &Usage) -> Result<Vec<Bytes>, Error>;
 
-    /// A sign of life; before the first piece it may be the beginning of the stream.
+    /// A keep-alive; before the first piece it may be the start of the stream.
     fn alive(&mut self) -> Bytes;
 
-    /// The last event of a request that has failed.
+    /// The last event of a failed request.
     fn failure(&mut self, error: Error) -> Bytes;
 
-    /// The last event of a stream that ends, and not as its request does.
+    /// The last event of a stream that ends otherwise than its request.
     fn break_off(&mut self, error: Error) -> Bytes {
         self.failure(error)
     }
@@ -54,22 +56,22 @@ pub(crate) struct ChatStream<F> {
     who: Who,
     form: F,
     ready: VecDeque<Bytes>,
-    /// When the door stops waiting, where somebody waits for the answer.
+    /// When the door stops waiting, if a client waits for the answer.
     give_up_at: Option<Instant>,
     ended: bool,
 }
 
 /// Who reads a stream.
 pub(crate) enum Who {
-    /// Whoever has sent the request.
+    /// The client that sent the request.
     Sender(Box<Account>),
-    /// Whoever has come back to it.
+    /// A client that came back to it.
     Reader(Option<Reader>),
 }
 
 /// Why a stream ends without an answer.
 enum Halt {
-    /// Its request has ended so.
+    /// Its request has failed with this error.
     Failed(Error),
     /// Its request goes on, or has ended in a way that this stream cannot show.
     Broken(Error),
@@ -80,8 +82,8 @@ impl<F: Form> ChatStream<F> {
         Self { app: app.clone(), feed, who, form, ready: VecDeque::new(), give_up_at, ended: false }
     }
 
-    /// The answer to who waits for the first piece, so that a failure before it has its own HTTP status and the SDKs retry
-    /// it. A client that waits long is answered anyway, to be kept awake with pings.
+    /// Responds when the first piece is there, so that a failure before it has its own HTTP status and the SDKs retry
+    /// it. After a ping interval without one it responds anyway, and pings keep the client waiting.
     pub(crate) async fn answer(mut self, words: Words) -> Response {
         match self.begin().await {
             Ok(()) => self.response(),
@@ -92,7 +94,7 @@ impl<F: Form> ChatStream<F> {
         }
     }
 
-    /// The answer that says at once that it has begun.
+    /// Responds at once, before the first piece.
     pub(crate) fn answer_at_once(mut self) -> Response {
         self.ready.push_back(self.form.alive());
         self.response()
@@ -135,7 +137,7 @@ impl<F: Form> ChatStream<F> {
             let absorbed = tokio::select! {
                 biased;
                 frame = self.feed.next() => self.absorb(frame),
-                // Whoever has come back comes back once more, to another server.
+                // A client that has come back will come back once more, to another server.
                 () = self.app.draining.cancelled(), if matches!(self.who, Who::Reader(_)) => return None,
                 () = tokio::time::sleep_until(ping) => match self.is_late() {
                     true => Err(Halt::Broken(ending::late())),
@@ -171,10 +173,10 @@ impl<F: Form> ChatStream<F> {
             }
             return Ok(());
         }
-        // An event of a later version says nothing that could be shown.
+        // An event of a later version holds nothing that could be shown.
         let Ok(event) = frame.event() else { return Ok(()) };
         match event.body {
-            // What was shown cannot be taken back. Before the first piece, a new attempt is nobody's business.
+            // What was shown cannot be taken back. Before the first piece, a new attempt does not concern the client.
             EventBody::Restarted { .. } if self.form.has_begun() => {
                 let why = "a part of the answer was taken back and it started again";
                 return Err(broken::<F>(ErrorCode::ProviderUnavailable, why));
@@ -194,7 +196,7 @@ impl<F: Form> ChatStream<F> {
         Ok(())
     }
 
-    /// After the status has gone out only an event is left to tell of it; there is no mark of the end after it.
+    /// Once the status has gone out, only an event can report the error; no end marker follows it.
     fn halt(&mut self, halt: Halt) {
         let (Halt::Failed(error) | Halt::Broken(error)) = &halt;
         self.end(Some(error));

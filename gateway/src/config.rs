@@ -1,4 +1,4 @@
-//! What is set about the doors. Durations are in milliseconds and sizes in bytes, as their names say.
+//! The gateway's settings. Durations are in milliseconds and sizes in bytes, as their names say.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -12,73 +12,72 @@ use serde::{Deserialize, Deserializer, de};
 pub struct Config {
     /// Where to listen, `address:port`; port 0 takes a free one.
     pub listen: String,
-    /// Where operators connect, `address:port`; where it is empty, at `listen` as long as that is a loopback address, else
-    /// nowhere.
+    /// Where operators connect, `address:port`; if empty, at `listen` if that is a loopback address, else nowhere.
     pub manage_listen: String,
-    /// The certificate by which clients are spoken to over TLS: a PEM file with its chain. Empty is without TLS.
+    /// The TLS certificate for clients: a PEM file with its chain. Empty: no TLS.
     pub tls_cert: PathBuf,
     /// The key of that certificate: a PEM file.
     pub tls_key: PathBuf,
-    /// Whose work everything is, while there are no keys.
+    /// The tenant of all requests while there are no keys.
     pub tenant: Tenant,
-    /// Where providers reach the gateways, for webhooks; nowhere where it is empty.
+    /// Where providers reach the gateways, for webhooks; empty: nowhere.
     pub public_url: String,
     /// The largest HTTP body.
     pub body_bytes_max: usize,
     /// The largest WebSocket message.
     pub frame_bytes_max: usize,
-    /// How long a client may take for the handshake of TLS, and then to send the head of a request; also how long a
+    /// How long a client may take for the TLS handshake, and then to send the head of a request; also how long a
     /// connection may stay idle.
     pub header_read_timeout_ms: u64,
     /// How long a client may take to send a body.
     pub body_read_timeout_ms: u64,
-    /// How long a client may leave unread what was sent to it before its connection is closed.
+    /// How long a client may leave sent data unread before the gateway closes its connection.
     pub write_timeout_ms: u64,
     /// The most connections at once; more wait in the listener's backlog.
     pub connections_max: usize,
-    /// The most connections of clients at once from one address, or from one network of IPv6 (64 bits); one more is refused.
+    /// The most client connections at once from one address (IPv6: one 64-bit network); one more is refused.
     pub connections_per_ip_max: usize,
-    /// Networks whose connections are of many clients, and not counted by their addresses.
+    /// Networks whose connections come from many clients, and are not counted by address.
     pub proxies: Vec<IpNet>,
     /// The most requests that doors wait for at once; one more is refused as `overloaded`.
     pub requests_inflight_max: usize,
-    /// The most bytes of requests that are held at once, over all connections; one more is refused as `overloaded`.
+    /// The most bytes of requests held at once, over all connections; one more is refused as `overloaded`.
     pub bytes_inflight_max: usize,
     /// The most requests that may wait for one pool; one more is refused as `overloaded`.
     pub queue_max: u64,
-    /// The most requests of one tenant that were sent here and wait for one pool; likewise.
+    /// The most requests of one tenant, sent by this gateway, that may wait for one pool; likewise.
     pub tenant_queue_max: u64,
-    /// What a job is assumed to take while none of its pool has ended; 0 assumes nothing.
+    /// How long a job is assumed to take until one of its pool has ended; 0 assumes nothing.
     pub assumed_job_ms: u64,
-    /// The most requests that are open on one WebSocket; one more is refused as `overloaded`.
+    /// The most requests open on one WebSocket; one more is refused as `overloaded`.
     pub socket_requests_max: usize,
     /// The most sessions that one WebSocket has joined; one more is refused as `overloaded`.
     pub socket_sessions_max: usize,
     /// The most frames that wait to be written to one WebSocket.
     pub socket_queue_frames_max: usize,
-    /// A WebSocket from which nothing came for so long, not even a pong, is closed.
+    /// How long a WebSocket may send nothing, not even a pong, before the gateway closes it.
     pub socket_idle_timeout_ms: u64,
-    /// How often it is looked for keys that other gateways have made or revoked.
+    /// How often the gateway looks for keys that other gateways have made or revoked.
     pub key_refresh_ms: u64,
-    /// How often a quiet SSE stream or WebSocket is sent a sign of life.
+    /// How often the gateway sends a keep-alive on a quiet SSE stream or WebSocket.
     pub ping_interval_ms: u64,
-    /// The deadline of requests whose door waits for the answer, where the sender names none.
+    /// The deadline of requests whose door waits for the answer, if the client names none.
     pub default_deadline_ms: u64,
-    /// How much longer than the deadline a waiting door waits for the engine to say so itself.
+    /// How long beyond the deadline a door waits for the engine to report it itself.
     pub deadline_grace_ms: u64,
-    /// How long a client that resumes a request waits for a sign of it, where the broker has lost its events.
+    /// How long a client that resumes a request waits for a sign of it, if the broker has lost its events.
     pub resume_wait_ms: u64,
-    /// How long a chat whose client has gone runs on before it is cancelled; `None` (`"never"`) is to its end.
+    /// How long a chat runs on after its client has gone, before it is cancelled; `None` (`"never"`): to its end.
     #[serde(deserialize_with = "milliseconds_or_never")]
     pub linger_ms: Option<u64>,
-    /// How long a drain waits for what is under way.
+    /// How long a drain waits for work under way.
     pub drain_timeout_ms: u64,
-    /// Web origins whose pages may use this server, by HTTP and by WebSocket, besides its own; `*` is every one.
+    /// Web origins whose pages may use this server, by HTTP and by WebSocket, besides its own; `*` is every origin.
     pub origins_allowed: Vec<String>,
 }
 
 impl Config {
-    /// Checks what types do not say; the error names the key and the mend.
+    /// Checks what the types cannot; the error names the key and the remedy.
     pub fn check(&self) -> Result<(), String> {
         let positive = [
             ("body_bytes_max", self.body_bytes_max as u64),
@@ -140,7 +139,7 @@ impl Config {
         Ok(())
     }
 
-    /// Whether clients reach it from this machine only.
+    /// Whether only clients on this machine reach the gateway.
     pub(crate) fn is_local(&self) -> bool {
         is_loopback(&self.listen)
     }
@@ -158,7 +157,7 @@ impl Config {
     }
 }
 
-/// Whether nobody but this machine can connect to `address`.
+/// Whether only this machine can connect to `address`.
 pub(crate) fn is_loopback(address: &str) -> bool {
     match address.parse::<SocketAddr>() {
         Ok(address) => address.ip().to_canonical().is_loopback(),
@@ -170,13 +169,13 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// Whether `text` is an origin as a browser names one: a scheme and a host, and no slash at the end.
+/// Whether `text` is `*` or an origin as browsers write it: a scheme and a host, and no slash at the end.
 fn is_origin(text: &str) -> bool {
     let host = text.split_once("://").map(|(_, host)| host);
     text == "*" || (host.is_some_and(|host| !host.is_empty() && !host.contains('/')) && text.is_ascii())
 }
 
-/// Whether paths can be put behind `url`.
+/// Whether paths can be appended to `url`.
 fn is_base(url: &str) -> bool {
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     host.is_some_and(|host| !host.trim_start_matches('/').is_empty())

@@ -1,5 +1,5 @@
-//! One connection: HTTP/1 or HTTP/2, with or without TLS, within the limits that a server does not have by itself: of time,
-//! of heads, of streams.
+//! Serves one connection, HTTP/1 or HTTP/2, with or without TLS, within limits that the HTTP library does not set by
+//! itself: on time, request heads and streams.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -22,33 +22,33 @@ use crate::{Config, http2::Frames, idle::Use, impatient::Impatient, metrics::Met
 
 /// How many requests one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 200;
-/// How many requests a client of HTTP/2 may take back before they were begun; one more ends its connection.
+/// How many requests an HTTP/2 client may reset before they were begun; one more ends its connection.
 const RESETS_MAX: usize = 20;
-/// How many faulty requests of HTTP/2 are answered by a reset on one connection; one more ends it.
+/// How many faulty HTTP/2 requests on one connection are answered by a reset; one more ends it.
 const FAULTS_MAX: usize = 128;
 /// How long an HTTP/2 peer may take to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// The most bytes of a head, and of its trailers.
+/// The most bytes of a request head, and of trailers.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The same, as HTTP/2 counts them: 32 bytes more for each header.
 const HEADER_LIST_BYTES_MAX: u32 = 64 << 10;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 100;
 
-/// What a connection is held to, and counted by.
+/// The limits of a connection, and what counts it.
 #[derive(Debug, Clone)]
 pub(crate) struct Bounds {
-    /// How long its client may take to send a head, and ask for nothing.
+    /// How long its client may take to send a request head, and may stay idle.
     head_time: Duration,
-    /// How long it may leave unread what was sent to it.
+    /// How long its client may leave sent data unread.
     write_time: Duration,
-    /// How often a quiet one is asked whether it is there.
+    /// How often a quiet connection is pinged.
     ping_interval: Duration,
     meters: Meters,
 }
 
 impl Bounds {
-    /// Those that are set.
+    /// The configured bounds.
     pub(crate) fn of(config: &Config, meters: &Meters) -> Self {
         Self {
             head_time: Duration::from_millis(config.header_read_timeout_ms),
@@ -58,19 +58,19 @@ impl Bounds {
         }
     }
 
-    /// The same for a client that has only so much time to ask for something.
+    /// The same for a client that has only this much time to send a request.
     pub(crate) fn hurried(&self, time: Duration) -> Self {
         Self { head_time: self.head_time.min(time), ..self.clone() }
     }
 }
 
-/// Serves `stream` until its end. A connection that has not sent a whole request head in time is dropped, and so is one on
-/// which nothing is asked for as long: hyper's own timer starts only after it knows the protocol, and HTTP/2 has none.
+/// Serves `stream` until its end. Drops a connection that has not sent a whole request head in time, or has made no
+/// request for as long: hyper's own timer starts only after it knows the protocol, and HTTP/2 has none.
 pub(crate) async fn serve<S>(stream: S, router: Router, bounds: &Bounds, tls: Option<&Tls>, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Below the TLS, which takes more than its client reads.
+    // Below TLS, which buffers more than its client reads.
     let stream = Impatient::new(stream, bounds.write_time);
     match tls {
         None => converse(stream, router, bounds, watcher).await,
@@ -106,7 +106,7 @@ where
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(watcher.watch(connection.into_owned()));
     let ended = tokio::select! {
-        // An answer that is ready goes before the clock, always.
+        // A ready answer always goes before the timeout.
         biased;
         () = flooded.cancelled() => {
             bounds.meters.flood("http2");

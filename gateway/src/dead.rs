@@ -1,5 +1,5 @@
-//! `/v1/dead`: what was parked, and why; to be run again or dropped. A letter goes only after its replay is stored, and
-//! no replay changes an outcome: the first stands.
+//! `/v1/dead`: shows parked messages and why they were parked, and replays or drops them. A letter goes only after its
+//! replay is stored, and no replay changes an outcome: the first stands.
 
 mod letter;
 mod replay;
@@ -22,23 +22,23 @@ use letter::Letter;
 pub(crate) use letter::{Summary, Whole};
 use replay::Replay;
 
-/// The tenant of letters whose sender could not be read from them.
+/// The tenant of letters whose sender could not be read.
 const UNKNOWN: &str = "unknown";
 /// Stands for all tenants in a pattern.
 const EVERY: &str = "*";
-/// How many letters a page has, where nothing is said.
+/// How many letters a page has by default.
 const PAGE_LETTERS: usize = 100;
-/// The most letters of a page: some 500 KB.
+/// The most letters on a page: some 500 KB.
 const PAGE_LETTERS_MAX: usize = 1_000;
 
 /// Which letters to list.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Filter {
-    /// Only those of this stage: `classifier`, `delivery`, or the name of a provider.
+    /// Only letters of this stage: `classifier`, `delivery`, or the name of a provider.
     stage: Option<String>,
-    /// How many at most; 100 where nothing is said, 1000 at most.
+    /// How many letters at most; 100 by default, 1000 at most.
     limit: Option<usize>,
-    /// Only those after this sequence: `next` of the page before.
+    /// Only letters after this sequence: `next` of the page before.
     after: Option<u64>,
 }
 
@@ -56,23 +56,23 @@ pub(crate) struct How {
 pub(crate) struct Page {
     /// The letters.
     letters: Vec<Summary>,
-    /// The `after` of the next page, where there is one.
+    /// The `after` of the next page, if there is one.
     next: Option<u64>,
 }
 
-/// A letter that was run again.
+/// A letter that was replayed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ReplayedLetter")]
 pub(crate) struct Replayed {
-    /// Which letter.
+    /// The sequence of the letter.
     sequence: u64,
-    /// Where it was published.
+    /// The subject to which the replay was published.
     subject: String,
-    /// The id under which its request runs, as far as it has one.
+    /// The id under which its request runs, if it has one.
     id: Option<String>,
-    /// That id is a new one.
+    /// Whether that id is new.
     fresh: bool,
-    /// The letter is gone; where it is not, another replay changes nothing.
+    /// Whether the letter is gone; if not, another replay changes nothing.
     removed: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Replayed {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DroppedLetter")]
 pub(crate) struct Dropped {
-    /// Which letter.
+    /// The sequence of the letter.
     sequence: u64,
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn list(
     Query(Filter { stage, limit, after }): Query<Filter>,
 ) -> Result<Json<Page>, Refusal> {
     if let Some(stage) = &stage {
-        // A wildcard would be another question.
+        // A wildcard would match other stages.
         Tenant::new(stage)
             .map_err(|_| Error::invalid("stage", format!("`{stage}` is no name of a stage")))?;
     }
@@ -165,7 +165,7 @@ pub(crate) async fn remove(
     Ok(Json(Dropped { sequence }))
 }
 
-/// One more than `limit` of a tenant's letters, so that it shows whether there are more.
+/// At most `limit` + 1 of a tenant's letters, which shows whether there are more.
 async fn summaries(
     app: &Shared,
     stage: Option<&str>,
@@ -187,7 +187,7 @@ async fn summaries(
     Ok(found)
 }
 
-/// The letter at `sequence`; that of another tenant is as if it were not there.
+/// The letter at `sequence`; a letter of another tenant is reported as missing.
 async fn find(app: &Shared, caller: &Caller, sequence: u64) -> Result<Letter, Error> {
     let topology = &app.parts.topology;
     let letters = app.broker().replay(&topology.dead, &topology.subjects.all("dead"), sequence).await;
@@ -208,7 +208,7 @@ fn is_seen(caller: &Caller, letter: &Letter) -> bool {
     }
 }
 
-/// What nobody knows the sender of may be anybody's.
+/// A letter of an unknown sender may be any tenant's.
 fn sees_unknown(caller: &Caller) -> bool {
     caller.must_be(Role::Superadmin).is_ok()
 }

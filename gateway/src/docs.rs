@@ -1,7 +1,7 @@
-//! The documentation that the server itself gives: the OpenAPI document, a page that shows it, and the contract.
+//! Serves the documentation: the OpenAPI document, a page that shows it, and the contract.
 //!
-//! The page is one file: style and script stand in it, and it fetches nothing but the document beside it. Its
-//! Content-Security-Policy allows exactly these.
+//! The page is one file with its style and script inline, and fetches only the document beside it. Its
+//! Content-Security-Policy allows exactly that.
 
 use std::sync::LazyLock;
 
@@ -42,7 +42,7 @@ pub(crate) async fn page() -> Response {
     response
 }
 
-/// `GET /docs/contract`. Browsers show text, and would only save Markdown.
+/// `GET /docs/contract`, as plain text: browsers would only save Markdown.
 pub(crate) async fn contract() -> Response {
     answer("text/plain; charset=utf-8", Bytes::from_static(CONTRACT.as_bytes()))
 }
@@ -58,8 +58,8 @@ fn answer(kind: &'static str, body: Bytes) -> Response {
     (fixed, body).into_response()
 }
 
-/// What the page may do: run its own script, wear its own style, show the icon that is none, fetch from this server. Nothing else, and
-/// in no frame.
+/// What the page may do: run its own script, use its own style, show its empty icon and fetch from this server. Nothing
+/// else, and in no frame.
 fn policy() -> String {
     let (script, style) = (digest(SCRIPT), digest(STYLE));
     format!(

@@ -1,4 +1,4 @@
-//! What every HTTP request passes: an id, a span, a bound on its body, a counter and a log line if it is refused.
+//! The middleware of every HTTP request: gives it an id and a span, bounds its body, and counts and logs a refusal.
 
 use std::time::Duration;
 
@@ -31,13 +31,13 @@ use crate::{
     until::{self, REVOKED},
 };
 
-/// Why a request is refused for which there is no room.
+/// Why the gateway refuses a request for which there is no room.
 pub(crate) const NO_ROOM: &str =
     "this server holds as many bytes of requests as it may (gateway.bytes_inflight_max)";
-/// Which request it was.
+/// The header that names the request.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A body over its limit is read on to this multiple of it and thrown away, so that a client that only writes gets to
-/// read its refusal instead of a reset connection.
+/// The gateway reads a body over its limit up to this multiple of the limit and discards it, so that a client that only
+/// writes gets to read its refusal instead of a reset connection.
 const DISCARD_FACTOR: usize = 4;
 
 /// What the door knows of a request before its body is read.
@@ -53,12 +53,12 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Named(pub(crate) RequestId);
 
-/// What stands in the path. What cannot be read is refused in the form of all errors.
+/// The parameters in the path. Unreadable ones are refused in the form of all errors.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Refusal))]
 pub(crate) struct Path<T>(pub(crate) T);
 
-/// The parameters of the query, likewise.
+/// The parameters in the query, likewise.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Refusal))]
 pub(crate) struct Query<T>(pub(crate) T);
@@ -75,7 +75,7 @@ impl From<QueryRejection> for Refusal {
     }
 }
 
-/// Lets a request in that may come in.
+/// Lets a request in, or refuses it.
 pub(crate) async fn enter(passage: &Passage, request: Request, next: Next) -> Response {
     let app = &passage.app;
     let began = Instant::now();
@@ -105,13 +105,13 @@ pub(crate) async fn enter(passage: &Passage, request: Request, next: Next) -> Re
     response
 }
 
-/// Lets a request through, and no answer of it after its key is no good any more.
+/// Runs a request, and ends its answer once its key is no longer valid.
 async fn run(entry: Entry, mut request: Request, next: Next) -> Response {
     let ended = entry.caller.ended();
     request.extensions_mut().insert(entry);
     let Some(ended) = ended else { return next.run(request).await };
     tokio::select! {
-        // An answer that is ready goes before, always.
+        // A ready answer always goes first.
         biased;
         response = next.run(request) => until::ends_with(response, ended.clone()),
         () = ended.cancelled() => Refusal(unauthorized(REVOKED)).into_response(),
@@ -130,12 +130,12 @@ impl Extractor for Carrier<'_> {
     }
 }
 
-/// The value of a header that is text.
+/// The value of a header, if it is text.
 pub(crate) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// The id that a client gives by `Idempotency-Key`.
+/// The id that a client gives in `Idempotency-Key`.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<RequestId>, Error> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else {
@@ -152,14 +152,14 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<RequestId>, 
 pub(crate) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Error> {
     let named = text(headers, header::CONTENT_TYPE.as_str());
     match named.as_deref() {
-        // curl says this of every `-d` that is not told otherwise.
+        // curl sends this type with every `-d` by default.
         None | Some("application/x-www-form-urlencoded") => Ok(Format::detect(None, body)),
         Some(named) => Format::from_content_type(named)
             .ok_or_else(|| unsupported("Content-Type", "expected application/json or application/msgpack")),
     }
 }
 
-/// Whether a body may be read as JSON, by its `Content-Type`; one that says nothing may.
+/// Checks by its `Content-Type` that a body may be read as JSON; a body without one may.
 pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
     match body_format(headers, body) {
         Ok(Format::MessagePack) if headers.contains_key(header::CONTENT_TYPE) => {
@@ -169,7 +169,7 @@ pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> 
     }
 }
 
-/// Bodies come as they are: whoever unpacks what a stranger has packed does not know how much there is of it.
+/// Refuses encoded bodies: a stranger's compressed body may unpack to any size.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -215,7 +215,7 @@ pub(crate) async fn read_body_within(app: &App, body: Body, limit: usize) -> Res
     }
 }
 
-/// `None` where there is no room for it.
+/// Reads the body; `None` if there is no room for it.
 async fn collect(
     mut body: Body,
     limit: usize,

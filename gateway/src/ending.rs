@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{feed::Feed, frame::Frame};
 
-/// How the request of `feed` ended; `deadline_exceeded` where that is not known at `give_up_at`.
+/// How the request of `feed` ended; `deadline_exceeded` if that is not known at `give_up_at`.
 pub(crate) async fn wait(feed: &mut Feed, give_up_at: Instant) -> Result<Completion, Error> {
     loop {
         match tokio::time::timeout_at(give_up_at, feed.next()).await {
@@ -25,7 +25,7 @@ pub(crate) async fn wait(feed: &mut Feed, give_up_at: Instant) -> Result<Complet
     }
 }
 
-/// What a terminal frame says.
+/// The completion or the error in a terminal frame.
 pub(crate) fn read(frame: &Frame) -> Result<Completion, Error> {
     if matches!(frame.head.event, EventKind::Complete | EventKind::ChatComplete) {
         return frame.body();
@@ -37,7 +37,7 @@ pub(crate) fn read(frame: &Frame) -> Result<Completion, Error> {
     }
 }
 
-/// The door waits no longer; the request may still end.
+/// The door stops waiting; the request may still end.
 pub(crate) fn late() -> Error {
     let why = "no answer within the deadline; its outcome stays readable at /v1/requests/{id}";
     Error::new(ErrorCode::DeadlineExceeded, why)

@@ -1,5 +1,5 @@
-//! `/v1/estimate`: what a request would cost; and how long a question is, for doors that only tell that. Nothing of it is
-//! published.
+//! `/v1/estimate`: estimates what a request would cost, and how many tokens a prompt has for doors that report only
+//! that. Publishes nothing.
 
 use axum::{
     Extension, Json,
@@ -20,7 +20,7 @@ use crate::{
     submit,
 };
 
-/// Says that nobody has counted.
+/// Marks a count as an estimate.
 const ESTIMATED: HeaderName = HeaderName::from_static("x-dynode-estimated");
 
 /// `POST /v1/estimate`.
@@ -44,20 +44,20 @@ pub(crate) fn of(app: &Shared, caller: &Caller, mut request: Request) -> Result<
     (app.parts.estimate)(&caller.tenant, request)
 }
 
-/// About how many tokens the question of a chat has, its tools and their calls included.
+/// About how many tokens the prompt of a chat has, including its tools and their calls.
 pub(crate) fn tokens_of(app: &Shared, caller: &Caller, mut payload: Value) -> Result<u64, Error> {
     tell_all(&mut payload)?;
     Ok(of(app, caller, Request::new(Action::ChatCompletion, payload))?.input_tokens)
 }
 
-/// An answer that says that nobody has counted.
+/// The response, marked as an estimate.
 pub(crate) fn marked(mut response: Response) -> Response {
     response.headers_mut().insert(ESTIMATED, HeaderValue::from_static("true"));
     response
 }
 
-/// The rule of thumb is about the texts of messages: what the model reads besides becomes one. Nobody can tell what an
-/// image or a document comes to.
+/// The rule of thumb counts the texts of messages, so this turns tools and calls into one more text. It refuses images
+/// and documents, whose tokens it cannot estimate.
 fn tell_all(payload: &mut Value) -> Result<(), Error> {
     let mut besides = String::new();
     if let Some(tools) = payload.get("tools") {

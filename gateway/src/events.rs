@@ -1,4 +1,4 @@
-//! Events as SSE: those of one request, resumable, and the live events of everything the tenant runs.
+//! Serves events as SSE: those of one request, resumable, and the live events of everything the tenant runs.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     sse,
 };
 
-/// What a reader of everything is told that was too slow.
+/// Tells a reader of all events that it was too slow.
 const MISSED: &[u8] = br#"{"event":"gap","message":"this reader is too slow: events may have been missed"}"#;
 
 /// `?after=<attempt>-<seq>`, for readers that cannot set `Last-Event-ID`.
@@ -48,7 +48,7 @@ pub(crate) async fn of_request(
     let mut feed = Feed::open(&app, key.clone(), last);
     let reader = app.lingers.join(&key);
     match record::find(&app, &key).await? {
-        // As on the WebSocket: whoever has seen events of it comes back to a request that was accepted.
+        // As on the WebSocket: a client that has seen events of it comes back to a request that was accepted.
         Record::Unknown if last.is_some() && feed.begins_within(app.config.resume_wait()).await => {}
         Record::Unknown => return Err(record::unknown(&id).into()),
         _ => feed.attach(),
@@ -97,7 +97,7 @@ async fn next_of(live: &mut broadcast::Receiver<Arc<Message>>, prefix: &str) -> 
                 }
             }
             Ok(_) => {}
-            // How many, and whose, is not known: all tenants' were passed over alike.
+            // How many, and whose, is unknown: the channel carries the events of all tenants.
             Err(RecvError::Lagged(_)) => return Some(sse::named(None, "gap", MISSED)),
             Err(RecvError::Closed) => return None,
         }

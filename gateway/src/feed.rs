@@ -1,8 +1,8 @@
-//! One reader's view of one request: every event once, in order, to the end.
+//! Passes the events of one request to one reader: each once, in order, to the end.
 //!
-//! Live frames come from the hub. Where one is missing, the feed reads the event stream and goes on; where the end is
+//! Live frames come from the hub. If one is missing, the feed reads the event stream and goes on; if the end is
 //! missing, it reads the outcome; for a reader that is behind it joins the pieces of an answer. It never waits for a
-//! client, and a call of [`Feed::next`] that is dropped loses nothing.
+//! client, and dropping a call of [`Feed::next`] loses nothing.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -23,16 +23,16 @@ use crate::{
     submit::QUEUED,
 };
 
-/// A request that is silent for so long may have ended unheard: a safety net, far off the usual path.
+/// A request that is silent for this long may have ended unheard: a safety net that is rarely needed.
 const SILENCE: Duration = Duration::from_secs(15);
 /// How often the stream is read for one missing frame before the reader is told of a gap. The stream captures frames
 /// just after subscribers hear them, so the first look can be too early.
 const RECOVERY_TRIES: u32 = 3;
-/// A request of which only its reader knows is told to wait after so long: most begin before.
+/// A request that only its reader knows is announced as queued after this long: most begin sooner.
 const UNTOLD: Duration = Duration::from_millis(40);
-/// A reader for which so many frames wait is behind: more than a burst of a quick model, less than its channel holds.
+/// A reader with this many waiting frames is behind: more than a burst of a fast model, less than its channel holds.
 const BEHIND_FRAMES: usize = 64;
-/// The pause before each further look.
+/// The unit of the pause before each further look.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where the first attempt begins.
@@ -44,27 +44,27 @@ pub(crate) struct Feed {
     live: mpsc::Receiver<Frame>,
     source: Source,
     ready: VecDeque<Frame>,
-    /// Pieces that follow what is ready, to be passed on as one.
+    /// Pieces that follow `ready`, to be passed on as one.
     joined: Option<Joined>,
     /// The reader is slower than the request: pieces are joined until it has caught up.
     behind: bool,
-    /// The reader counts pieces: none is joined to another.
+    /// The reader counts pieces, so none are joined.
     is_counted: bool,
     /// The last frame that was passed on, or that the reader has from before.
     last: Option<Position>,
-    /// A live frame that came too early.
+    /// A live frame whose predecessor is missing.
     held: Option<Frame>,
     /// The end, read from the outcome while frames before it may still be on their way.
     end: Option<Frame>,
     tries: u32,
     silent_at: Instant,
-    /// What its reader has sent, where that can be told from another request under the same id.
+    /// What its reader has sent, if that can be told from another request under the same id.
     fingerprint: Option<String>,
     /// When the first attempt is expected; until it comes.
     forecast: Option<Forecast>,
-    /// What is to be told of it where it waits.
+    /// What to tell of the request if it waits.
     notice: Option<Notice>,
-    /// What it was taken to use, until it is known what it has used.
+    /// What the request was assumed to use, until its actual use is known.
     charge: Option<Charge>,
     ended: bool,
 }
@@ -78,7 +78,7 @@ enum Source {
     Outcome,
 }
 
-/// Where a frame stands, seen from the last one passed on.
+/// Where a frame stands relative to the last one passed on.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Next,
@@ -87,7 +87,7 @@ enum Place {
 }
 
 impl Feed {
-    /// Listens from now on. `last` is what the reader has already.
+    /// Listens from now on. `last` is the position of the last frame that the reader has.
     pub(crate) fn open(app: &App, key: Key, last: Option<Position>) -> Self {
         Self {
             app: app.clone(),
@@ -116,7 +116,7 @@ impl Feed {
         self.source = Source::Open;
     }
 
-    /// Passes every piece on as it came, also to a reader that is behind.
+    /// Passes every piece on as it came, even to a reader that is behind.
     pub(crate) const fn keep_pieces(&mut self) {
         self.is_counted = true;
     }
@@ -127,23 +127,23 @@ impl Feed {
         first.map(|frame| self.ready.push_front(frame)).is_some()
     }
 
-    /// The first attempt is expected by `forecast`; how far off that was is counted.
+    /// Expects the first attempt by `forecast`, and counts how far off that was.
     pub(crate) const fn expect(&mut self, forecast: Option<Forecast>) {
         self.forecast = forecast;
     }
 
-    /// The request is told to wait by `notice`, where it does.
+    /// Announces with `notice` that the request waits, if it does.
     pub(crate) fn tell_if_silent(&mut self, notice: Notice) {
         self.silent_at = Instant::now() + UNTOLD;
         self.notice = Some(notice);
     }
 
-    /// What the request uses is told to `charge` at its end.
+    /// At its end, settles `charge` with what the request has used.
     pub(crate) fn charge(&mut self, charge: Option<Charge>) {
         self.charge = charge;
     }
 
-    /// The reader has sent the request with this fingerprint, and gets the events of no other.
+    /// The reader has sent the request with this fingerprint, and gets no events of another.
     pub(crate) fn is_for(&mut self, fingerprint: String) {
         self.fingerprint = Some(fingerprint);
     }
@@ -153,11 +153,11 @@ impl Feed {
         self.last = self.last.max(Some(position));
     }
 
-    /// Waits until the request has an outcome, without taking frames: for a reader that must not be passed any now. A
-    /// call that is dropped loses nothing.
+    /// Waits until the request has an outcome, without taking frames: for a reader that must not get any now. Dropping
+    /// a call loses nothing.
     pub(crate) async fn until_ended(&mut self) {
         loop {
-            // Before the look, so that nothing falls between the two.
+            // Before the look, so that no end is missed between the two.
             let end = self.app.hub.end_of(&self.key.events);
             match record::outcome(&self.app, &self.key).await {
                 Ok(Some(_)) => return,
@@ -188,7 +188,7 @@ impl Feed {
         }
     }
 
-    /// Whether the next frame need not be waited for, as far as can be told: the stream has what a live reader lost.
+    /// Whether the next frame is there already, as far as can be told: the stream has what a live reader lost.
     fn more_at_hand(&self) -> bool {
         match self.source {
             Source::Live => self.held.is_none() && !self.live.is_empty(),
@@ -231,7 +231,7 @@ impl Feed {
     }
 
     async fn step_live(&mut self) {
-        // What is held came before all that waits in the channel, and the end after it.
+        // The held frame came before everything in the channel, and the end after it.
         if let Some(frame) = self.held.take() {
             return self.settle(frame, |feed, frame| feed.held = Some(frame));
         }
@@ -278,7 +278,7 @@ impl Feed {
         }
     }
 
-    /// What is missing in the stream itself will not come.
+    /// A frame that the stream itself lacks will not come.
     fn offer_stored(&mut self, frame: Option<Frame>) {
         match frame.map(|frame| (place(self.last, &frame), frame)) {
             Some((Place::Next, frame)) => self.pass(frame),
@@ -321,7 +321,7 @@ impl Feed {
         self.put(frame);
     }
 
-    /// Another request came first, by another way, and only now is it known: the reader's own does not run.
+    /// Another request came first by another path, which shows only now: the reader's own does not run.
     fn end_in_conflict(&mut self, frame: &Frame) {
         let (attempt, seq) = self.last.map_or((0, 0), |(attempt, seq)| (attempt, seq + 1));
         let body = EventBody::Fail { error: record::conflict(&self.key.id) };
@@ -329,7 +329,7 @@ impl Feed {
         self.push(Event { id: self.key.id.clone(), attempt, seq, body }, frame);
     }
 
-    /// Lines a frame up for the reader; joined to the pieces before it where the reader is behind.
+    /// Queues a frame for the reader; if the reader is behind, joins it to the pieces before it.
     fn put(&mut self, frame: Frame) {
         if self.joined.as_mut().is_some_and(|joined| joined.add(&frame)) {
             return;
@@ -364,7 +364,7 @@ impl Feed {
         self.pass(frame);
     }
 
-    /// A newer attempt voids what the reader has of an older one, and the worker that died could not say so.
+    /// Says that a newer attempt voids what the reader has of an older one: the worker that died could not.
     fn announce_restart(&mut self, frame: &Frame) {
         let Some((attempt, seq)) = self.last.filter(|last| (1..frame.head.attempt).contains(&last.0)) else {
             return;
@@ -377,7 +377,7 @@ impl Feed {
         self.push(Event { id: self.key.id.clone(), attempt, seq: seq + 1, body }, frame);
     }
 
-    /// What begins at once was not told to wait before it began; a reader of all is told that it was stored.
+    /// A request that begins at once published no `queued`; a reader of all its events gets one here.
     fn announce_queued(&mut self, frame: &Frame) {
         if self.last.is_none() && frame.position() == FIRST {
             let ((attempt, seq), id) = (QUEUED, self.key.id.clone());
@@ -386,8 +386,8 @@ impl Feed {
         }
     }
 
-    /// The end, out of the outcome. Where it is that of an older attempt than the reader has seen, the newer one was in
-    /// vain: the reader is told so, and then the end as that of the newer.
+    /// Builds the end from the outcome. If an older attempt than the reader has seen ended the request, the newer one
+    /// was in vain: the reader is told so, and then gets the end as that of the newer one.
     fn end_of(&mut self, stored: &broker::Stored) -> Option<Frame> {
         let format = stored.message.format();
         let end = record::read_outcome(stored).and_then(|mut outcome| {
@@ -430,11 +430,11 @@ fn place(last: Option<Position>, frame: &Frame) -> Place {
         Some((current, shown)) if attempt == current => match seq {
             seq if seq == shown + 1 => Place::Next,
             seq if seq > shown => Place::Gap,
-            // A feed that is still open has not passed the end: a reader that has it all is told again.
+            // A feed that is still open has not passed the end: a reader that has everything gets it again.
             _ if frame.head.event.is_terminal() => Place::Next,
             _ => Place::Seen,
         },
-        // Before the first attempt there is nothing but `queued` and a refusal, and either may stand alone.
+        // Before the first attempt there are only `queued` and a refusal, and either may stand alone.
         _ if seq == 0 || attempt == 0 => Place::Next,
         _ => Place::Gap,
     }

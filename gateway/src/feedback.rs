@@ -1,5 +1,5 @@
-//! `/v1/feedback`: how good the answer to a request was, said by whoever read it. Kept beside the outcome and for as long; the
-//! last word of a request stands, and its first one counts.
+//! `/v1/feedback`: takes clients' ratings of answers. Keeps a rating beside the outcome and for as long; the last
+//! rating of a request replaces earlier ones, and the first one counts.
 
 use axum::{
     Extension, Json,
@@ -31,12 +31,12 @@ const COMMENT_BYTES_MAX: usize = 8 * 1024;
 /// The most labels, and the longest, in bytes.
 const LABELS_MAX: usize = 16;
 const LABEL_BYTES_MAX: usize = 64;
-/// What the doors put before the id of a request to make that of an answer.
+/// The prefixes with which doors make the id of an answer from that of its request.
 const PREFIXES: [&str; 3] = ["chatcmpl-", "resp_", "msg_"];
-/// How often a rating is written anew that came at the same time as another of the same request.
+/// How often the gateway tries to write a rating that collides with another of the same request.
 const WRITE_TRIES: u32 = 4;
 
-/// What is sent.
+/// A rating, as the client sends it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Feedback")]
@@ -45,32 +45,32 @@ pub(crate) struct Said {
     id: String,
     /// `up`, `down`, or a number from -1, bad, to 1, good.
     rating: Value,
-    /// Why.
+    /// The reason for the rating.
     #[serde(default)]
     comment: Option<String>,
-    /// Words to sort it by.
+    /// Words by which to sort the rating.
     #[serde(default)]
     labels: Option<Vec<String>>,
 }
 
-/// A rating, as it is kept and told.
+/// A rating, as it is stored and returned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Rating {
-    /// The request.
+    /// The id of the request.
     id: RequestId,
     /// From -1, bad, to 1, good.
     rating: f64,
-    /// Why.
+    /// The reason for the rating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
-    /// Words to sort it by.
+    /// Words by which to sort the rating.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
-    /// When it was said.
+    /// When the rating was given.
     at: Timestamp,
-    /// What the request asked for.
+    /// The action of the request.
     action: Action,
-    /// Who answered it.
+    /// The provider that answered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     provider: Option<String>,
     /// The model that answered it.
@@ -141,7 +141,7 @@ fn answer(key: &Key, rating: Rating) -> Response {
     response
 }
 
-/// Keeps `rating`; whether it is the first of its request.
+/// Stores `rating`; returns whether it is the first of its request.
 async fn store(app: &Shared, key: &Key, rating: &Rating) -> Result<bool, Error> {
     let (bucket, name, value) = (app.ratings.bucket(app).await?, name(key), Format::Json.encode(rating)?);
     for _ in 0..WRITE_TRIES {
@@ -168,7 +168,7 @@ fn name(key: &Key) -> String {
     format!("{}.{}", key.tenant, key.id)
 }
 
-/// The request of this id, which has an answer to be rated.
+/// The ended request with this id, and its outcome.
 async fn ended(app: &Shared, caller: &Caller, id: &str) -> Result<(Key, Outcome), Error> {
     let mut first = None;
     for id in ids(id)? {
@@ -187,7 +187,7 @@ async fn ended(app: &Shared, caller: &Caller, id: &str) -> Result<(Key, Outcome)
     Err(first.unwrap_or_else(|| Error::invalid("id", "expected the id of a request")))
 }
 
-/// Which requests an id may mean: its own, or that of an answer as a door calls it.
+/// Which requests an id may mean: itself, or what follows the prefix of an answer's id.
 fn ids(text: &str) -> Result<Vec<RequestId>, Error> {
     let inner = PREFIXES.iter().filter_map(|prefix| text.strip_prefix(prefix));
     let ids: Vec<_> =
@@ -236,7 +236,7 @@ fn check(comment: Option<&str>, labels: &[String]) -> Result<(), Error> {
     }
 }
 
-/// A model under which ratings are counted: one that is served now. There is no end to others.
+/// The model under which a rating is counted: one that is served now, or `other`, which keeps the labels bounded.
 fn model_label(app: &Shared, model: Option<&str>) -> String {
     let served = app.parts.catalogue.now();
     let known = model.filter(|model| served.models().iter().any(|served| served.id == *model));

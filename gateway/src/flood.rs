@@ -1,17 +1,17 @@
-//! How many frames a connection may send that ask for nothing but an answer: pings and their like. They cost their sender
-//! nothing, and while nobody reads the answers these pile up. Pure: the time is what the caller says it is.
+//! Limits how many frames a connection may send that only ask for an answer: pings and their like. They cost their
+//! sender nothing, and the answers pile up while nobody reads them. Pure: the caller passes the time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many of them are taken within [`SPAN`]. Clients send one in some seconds; one that takes back a page's worth of requests
-/// at once sends a few hundred.
+/// How many such frames are accepted within [`SPAN`]. Clients send one every few seconds; one that resets a page's
+/// worth of requests at once sends a few hundred.
 const FRAMES_MAX: u32 = 1_000;
-/// For so long each is counted, at most.
+/// For how long each frame is counted, at most.
 const SPAN: Duration = Duration::from_secs(10);
 
-/// Those of one connection.
+/// The frames of one connection.
 #[derive(Debug)]
 pub(crate) struct Flood {
     since: Instant,
@@ -19,12 +19,12 @@ pub(crate) struct Flood {
 }
 
 impl Flood {
-    /// None yet.
+    /// No frames yet.
     pub(crate) const fn new(now: Instant) -> Self {
         Self { since: now, frames: 0 }
     }
 
-    /// One more has come; says whether it is one too many.
+    /// Counts one more frame; returns whether it is one too many.
     pub(crate) fn rises(&mut self, now: Instant) -> bool {
         if now.duration_since(self.since) >= SPAN {
             *self = Self::new(now);

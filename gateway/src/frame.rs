@@ -16,12 +16,12 @@ pub(crate) struct Frame {
     pub(crate) head: EventHead,
     pub(crate) format: Format,
     pub(crate) payload: Bytes,
-    /// Of the request that it belongs to, where it says so.
+    /// The fingerprint of its request, if it says so.
     pub(crate) fingerprint: Option<Box<str>>,
 }
 
 impl Frame {
-    /// Reads the head of an event; `None` where it is not one.
+    /// Reads the head of an event; `None` if it is not one.
     pub(crate) fn read(message: &Message) -> Option<Self> {
         let format = message.format();
         let head = format.decode::<EventHead>(&message.payload).ok()?;
@@ -29,7 +29,7 @@ impl Frame {
         Some(Self { head, format, payload: message.payload.clone(), fingerprint })
     }
 
-    /// Writes `event`.
+    /// Encodes `event`.
     pub(crate) fn of(event: &Event, format: Format) -> Result<Self, Error> {
         let head = EventHead { attempt: event.attempt, seq: event.seq, event: event.body.kind() };
         Ok(Self { head, format, payload: format.encode(event)?, fingerprint: None })
@@ -45,8 +45,8 @@ impl Frame {
         (self.head.attempt, self.head.seq)
     }
 
-    /// Whether it is of another request than the one with this fingerprint. Of two that come at once both are told to be
-    /// queued, and only one of them runs.
+    /// Whether it belongs to another request than the one with this fingerprint. Two that come at once are both
+    /// announced as queued, and only one of them runs.
     pub(crate) fn is_of_another(&self, fingerprint: &str) -> bool {
         let tells = self.head.attempt > 0 || self.head.event.is_terminal();
         tells && self.fingerprint.as_deref().is_some_and(|holder| holder != fingerprint)
@@ -56,13 +56,13 @@ impl Frame {
         self.format.decode(&self.payload)
     }
 
-    /// What its kind carries, where the head has told the kind: a body is flat beside the head, and read alone it is not
-    /// buffered before.
+    /// Decodes the body, once the head has told its kind: body and head are one flat object, and reading the body alone
+    /// avoids buffering it.
     pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.format.decode(&self.payload)
     }
 
-    /// The name of the event, also of one that this build does not know.
+    /// The name of the event, even of one that this build does not know.
     pub(crate) fn name(&self) -> String {
         #[derive(Deserialize)]
         struct Named {
@@ -71,12 +71,12 @@ impl Frame {
         self.format.decode::<Named>(&self.payload).map_or_else(|_| "unknown".to_owned(), |named| named.event)
     }
 
-    /// The event in `format`: the very bytes where it came in it.
+    /// The event in `format`: the same bytes if it came in that format.
     pub(crate) fn bytes(&self, format: Format) -> Result<Bytes, Error> {
         if self.format == format {
             return Ok(self.payload.clone());
         }
-        // An event of a later version is no `Event` of this one, and passes as plain data.
+        // An event of a later version does not decode as an `Event`, and passes as plain data.
         self.event()
             .and_then(|event| format.encode(&event))
             .or_else(|_| self.format.decode::<Value>(&self.payload).and_then(|value| format.encode(&value)))

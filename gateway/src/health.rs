@@ -1,4 +1,4 @@
-//! Probes: is the process alive, should it be sent work, what does it measure, what is it.
+//! Answers probes: whether the process is alive and should get work, what it measures, and what it is.
 
 use axum::{
     Extension, Json,
@@ -17,44 +17,44 @@ use crate::{
     router::Side,
 };
 
-/// Why no door can take anything in; the same words wherever it is told.
+/// Why no door can accept anything; worded the same everywhere.
 pub(crate) const BROKER_UNREACHABLE: &str = "the broker is not reachable";
 
-/// How those who do the work are, as far as whoever started them knows.
+/// The state of the workers, as far as their supervisor knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Why new requests are not welcome; empty where they are.
+    /// Why new requests are not welcome; empty if they are.
     pub unready: Vec<String>,
-    /// What a person must look at although requests are answered.
+    /// What a person must look at, although requests are answered.
     pub alarms: Vec<String>,
 }
 
-/// That the process lives.
+/// The answer of a live process.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Alive {
-    /// Only ever this.
+    /// Always this.
     #[schemars(extend("const" = "live"))]
     status: &'static str,
 }
 
-/// What a probe is told.
+/// The answer to a readiness probe.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Readiness {
     /// `ready` or `unready`.
     status: &'static str,
-    /// Why new requests are not welcome; none where they are.
+    /// Why new requests are not welcome; empty if they are.
     reasons: Vec<String>,
-    /// What a person must look at although requests are answered.
+    /// What a person must look at, although requests are answered.
     alarms: Vec<String>,
 }
 
-/// `GET /health/live`: the runtime answers. Nothing else counts, since whoever asks restarts a process that is not
-/// live: neither a broker that is lost nor workers that die are mended by that, and what is ends the process itself.
+/// `GET /health/live`: the runtime answers. Nothing else counts, since the prober restarts a process that is not live:
+/// that mends neither a lost broker nor dying workers, and what it would mend ends the process by itself.
 pub(crate) async fn live() -> Json<Alive> {
     Json(Alive { status: "live" })
 }
 
-/// `GET /health/ready`: 200 where new requests are welcome, else 503 with the reasons; and what must be looked at.
+/// `GET /health/ready`: 200 if new requests are welcome, else 503 with the reasons; and what a person must look at.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     Readiness::of(&app).into_response()
 }
@@ -71,7 +71,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, kind)], (app.parts.metrics)().await).into_response()
 }
 
-/// `GET /`: what this is and where its doors are, as far as they are at this address.
+/// `GET /`: what this is, and which doors are at this address.
 pub(crate) async fn index(State(app): State<App>, Extension(side): Extension<Side>) -> Json<Value> {
     let mut index = openapi::index(side);
     index.insert("name".to_owned(), "dynode".into());

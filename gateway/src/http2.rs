@@ -1,38 +1,38 @@
-//! What a client of HTTP/2 sends besides its requests: pings, settings, resets. The library answers each before it reads the
-//! next one, so they take no memory, but it takes any number of them; here they are counted as they come in.
+//! Counts what an HTTP/2 client sends besides its requests: pings, settings, resets. The library answers each before it
+//! reads the next, so they take no memory, but it takes any number of them.
 //!
-//! It bounds the rest by itself: streams that are taken back, heads that do not end, bodies of empty frames.
+//! The library bounds the rest by itself: reset streams, heads that do not end, bodies of empty frames.
 
 use tokio::time::Instant;
 
 use crate::flood::Flood;
 
-/// With this every connection of HTTP/2 begins.
+/// The first bytes of every HTTP/2 connection.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The length of the head of a frame.
+/// The length of the head of a frame, in bytes.
 const HEAD_BYTES: usize = 9;
-/// The types of frames that carry requests and make room for answers; no other is needed in numbers.
+/// The types of frames that carry requests and make room for answers; no client needs many of the others.
 const CARRIERS: [u8; 4] = [DATA, HEADERS, WINDOW_UPDATE, CONTINUATION];
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-/// The frames of one connection, as its bytes come in. Of one that speaks something else it sees none.
+/// The frames of one connection, as its bytes come in; none if it speaks another protocol.
 #[derive(Debug)]
 pub(crate) struct Frames {
     at: Place,
     flood: Flood,
 }
 
-/// Where in the bytes it is.
+/// The position in the bytes.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// So much of the preface has come.
+    /// This many bytes of the preface have come.
     Preface(usize),
-    /// So much of a frame's head.
+    /// This many bytes of a frame's head have come.
     Head([u8; HEAD_BYTES], usize),
-    /// So much of a frame is still to come.
+    /// This many bytes of a frame are still to come.
     Payload(usize),
     /// This is not HTTP/2.
     Elsewhere,
@@ -44,7 +44,7 @@ impl Frames {
         Self { at: Place::Preface(0), flood: Flood::new(now) }
     }
 
-    /// These bytes have come; says whether it is a flood.
+    /// Reads the next bytes; returns whether the connection floods.
     pub(crate) fn read(&mut self, mut bytes: &[u8], now: Instant) -> bool {
         while let Some((&byte, rest)) = bytes.split_first() {
             match self.at {
@@ -76,7 +76,7 @@ impl Frames {
     }
 }
 
-/// So much of a frame is still to come, or nothing, and then the next one begins.
+/// This many bytes of a frame are still to come; if none, the next one begins.
 const fn payload(left: usize) -> Place {
     if left == 0 { Place::Head([0; HEAD_BYTES], 0) } else { Place::Payload(left) }
 }

@@ -1,6 +1,6 @@
-//! One subscription for all requests: hands every event to the readers of its request. Never waits for a reader.
+//! Hands every event, from one subscription for all requests, to the readers of its request. Never waits for a reader.
 //!
-//! A reader that falls behind loses its channel, which is how it learns that it must look into the stream.
+//! A reader that falls behind loses its channel, which tells it to read the stream.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -16,17 +16,17 @@ use tracing::{info, warn};
 
 use crate::{app::App, frame::Frame, sessions::Sessions, waiting::Ticket};
 
-/// The frames that wait for one reader: a long burst of deltas, 100 KiB of single tokens, 1 MiB of joined ones.
+/// The most frames that wait for one reader: a long burst of deltas, 100 KiB of single tokens, 1 MiB of joined ones.
 const READER_FRAMES_MAX: usize = 256;
-/// The events that wait for one watcher of everything.
+/// The most events that wait for one watcher of everything.
 const WATCHER_EVENTS_MAX: usize = 4_096;
-/// The signals that wait for one socket; only the newest matters.
+/// The most signals that wait for one socket; only the newest matters.
 const SIGNALS_MAX: usize = 64;
-/// The events that are handed out in a row before anything else is looked at.
+/// The most events handed out in a row before the hub looks at anything else.
 const READY_MAX: usize = 256;
-/// How long to wait before a lost subscription is asked for again.
+/// How long to wait before retrying a lost subscription.
 const RESUBSCRIBE_AFTER: Duration = Duration::from_millis(500);
-/// How often requests are let go whose beginning was not heard before their deadline: it may have been lost.
+/// How often the hub lets go of requests whose start it did not hear before their deadline: it may have been lost.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -39,13 +39,13 @@ pub(crate) struct Hub {
     signals: broadcast::Sender<Arc<Message>>,
 }
 
-/// Who is interested in the events of one request.
+/// The listeners to the events of one request.
 #[derive(Debug, Default)]
 struct Listeners {
     readers: Vec<mpsc::Sender<Frame>>,
-    /// Those who wait for nothing but the end.
+    /// Those that wait only for the end.
     ends: Vec<oneshot::Sender<()>>,
-    /// It has not begun; it counts as waiting until then, or until this instant.
+    /// The request has not begun; it counts as waiting until it does, or until this instant.
     waits: Option<(Instant, Ticket)>,
 }
 
@@ -80,7 +80,7 @@ impl Hub {
         Self { requests: DashMap::new(), sessions: Sessions::default(), watchers, signals }
     }
 
-    /// Live frames of one event subject, from now on. The channel ends where frames were lost.
+    /// Live frames of one event subject, from now on. The channel ends if frames are lost.
     pub(crate) fn open(&self, subject: &str) -> mpsc::Receiver<Frame> {
         let (sender, receiver) = mpsc::channel(READER_FRAMES_MAX);
         self.requests.entry(subject.to_owned()).or_default().readers.push(sender);
@@ -104,7 +104,7 @@ impl Hub {
         });
     }
 
-    /// The request counts as waiting, by its ticket, until it is heard to begin, or until its deadline.
+    /// Counts the request as waiting, by its ticket, until the hub hears it begin, or until its deadline.
     pub(crate) fn wait_for(&self, subject: &str, ticket: Ticket, deadline: Instant) {
         self.requests.entry(subject.to_owned()).or_default().waits = Some((deadline, ticket));
     }
@@ -114,7 +114,7 @@ impl Hub {
         self.requests.get(subject).is_some_and(|listeners| listeners.waits.is_some())
     }
 
-    /// The request does not wait: it was not sent, or had been before.
+    /// Stops counting the request as waiting: it was not sent, or had been sent before.
     pub(crate) fn wait_no_more(&self, subject: &str) {
         if let Some(mut listeners) = self.requests.get_mut(subject) {
             listeners.waits = None;
@@ -157,7 +157,8 @@ impl Hub {
         }
     }
 
-    /// Hands out what is there already, without a look at everything else before each event. Whether more may come.
+    /// Hands out the events that are ready, without looking at everything else before each. Returns whether more may
+    /// come.
     fn hand_out_ready(&self, events: &mut Subscription) -> bool {
         for _ in 0..READY_MAX {
             match events.next().now_or_never() {
@@ -169,10 +170,10 @@ impl Hub {
         true
     }
 
-    /// Events may have been lost: every reader looks into the stream, and who waits is counted afresh.
+    /// Events may have been lost: every reader reads the stream, and the waiting requests are counted afresh.
     fn cut_all(&self) {
         self.sessions.cut_all();
-        // In the order of their names, so that readers always wake in the same order.
+        // In the order of their subjects, so that readers always wake in the same order.
         let subjects: BTreeSet<_> = self.requests.iter().map(|request| request.key().clone()).collect();
         for subject in subjects {
             self.requests.remove(&subject);
@@ -180,7 +181,7 @@ impl Hub {
     }
 }
 
-/// What the hub listens to.
+/// The subscriptions of the hub.
 pub(crate) struct Ears {
     events: Subscription,
     signals: Subscription,
@@ -198,7 +199,7 @@ impl Ears {
     }
 }
 
-/// Hands out events until it is dropped. Its death leaves every door deaf, so the server ends with it.
+/// Hands out events until it is dropped. Without it every door is deaf, so the server ends with it.
 pub(crate) async fn run(app: App, mut ears: Ears) {
     let hub = &app.hub;
     let mut link = app.broker().link();
@@ -207,8 +208,8 @@ pub(crate) async fn run(app: App, mut ears: Ears) {
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // What comes at once is heard in this order, so that a run can be repeated from its seed. Events come last:
-            // there are many, and the others are few.
+            // Messages that arrive at once are handled in this order, so that a run can be repeated from its seed.
+            // Events come last: there are many, and few of the others.
             biased;
             signal = ears.signals.next() => match signal {
                 Some(message) => {

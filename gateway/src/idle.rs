@@ -1,5 +1,5 @@
-//! Whether a connection is used: who asks for nothing holds no place for ever. A request counts from its head to the last
-//! byte of its answer.
+//! Tracks whether a connection is used, so that no idle client holds a place for ever. A request counts from its head
+//! to the last byte of its answer.
 
 use std::{
     pin::Pin,
@@ -23,7 +23,7 @@ pub(crate) struct Use(Arc<Mutex<State>>);
 #[derive(Debug, Clone, Copy)]
 struct State {
     requests: usize,
-    /// When the last one began or ended.
+    /// When the last request began or ended.
     since: Instant,
 }
 
@@ -43,8 +43,8 @@ impl Use {
         Turn(self.clone())
     }
 
-    /// Waits until nothing has been asked for `time`. It is not woken by requests, but looks again when none of what it has
-    /// seen can be due before.
+    /// Waits until there has been no request for `time`. Requests do not wake it; it looks again at the earliest time
+    /// that could be due.
     pub(crate) async fn idle_for(&self, time: Duration) {
         loop {
             let (State { requests, since }, now) = (*self.0.lock(), Instant::now());
@@ -63,7 +63,7 @@ impl Use {
 }
 
 impl Turn {
-    /// Counts until the body of `response` has gone out, or will not any more.
+    /// Counts until the body of `response` has gone out, or is dropped.
     pub(crate) fn until_sent(self, response: Response) -> Response {
         response.map(|body| Body::new(Sending { body, _turn: self }))
     }

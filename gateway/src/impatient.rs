@@ -1,5 +1,5 @@
-//! A connection whose client must take what is written to it: one that does not read is cut, so that it holds neither a
-//! connection nor a request for ever. It never cuts a client to which nothing is written.
+//! Wraps a connection whose client must read what is written to it: a client that does not is cut, so that it holds
+//! neither a connection nor a request for ever. A client to which nothing is written is never cut.
 
 use std::{
     io::{self, ErrorKind, IoSlice},
@@ -17,7 +17,7 @@ use tokio::{
 pub(crate) struct Impatient<S> {
     stream: S,
     timeout: Duration,
-    /// Until when a write may wait that waits now.
+    /// Until when the pending write may wait.
     bound: Option<Pin<Box<Sleep>>>,
 }
 

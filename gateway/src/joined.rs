@@ -1,26 +1,26 @@
-//! Neighbouring pieces of a chat answer as one frame, for a reader that is behind: fewer frames, the same text. A piece
-//! that stays alone keeps the very bytes in which it came, and is never decoded.
+//! Joins consecutive pieces of a chat answer into one frame, for a reader that is behind: fewer frames, the same text.
+//! A piece that stays alone keeps the bytes in which it came.
 
 use schemas::{ChatDelta, Error, Event, EventBody, event::EventKind};
 
 use crate::frame::Frame;
 
-/// The text of one joined frame, in bytes: a slow reader's memory is counted in frames, so a frame stays small.
+/// The most bytes joined into one frame: a slow reader's memory is bounded in frames, so a frame stays small.
 const JOINED_BYTES_MAX: usize = 16 << 10;
 
-/// Pieces that follow each other.
+/// Consecutive pieces.
 #[derive(Debug)]
 pub(crate) struct Joined {
     first: Frame,
-    /// The last `seq` that is covered.
+    /// The last `seq` covered.
     last_seq: u64,
     bytes: usize,
-    /// All of them, once there are two.
+    /// All pieces in one event, once there are two.
     whole: Option<Event>,
 }
 
 impl Joined {
-    /// Begins with `frame`; gives it back where it is not a piece of a chat answer.
+    /// Begins with `frame`; gives it back if it is not a piece of a chat answer.
     pub(crate) fn begin(frame: Frame) -> Result<Self, Frame> {
         if frame.head.event != EventKind::ChatDelta {
             return Err(frame);
@@ -28,7 +28,7 @@ impl Joined {
         Ok(Self { last_seq: frame.head.seq, bytes: frame.payload.len(), whole: None, first: frame })
     }
 
-    /// Takes the piece that comes next; `false` where it does not belong to these.
+    /// Takes the next piece; `false` if it cannot be joined to these.
     pub(crate) fn add(&mut self, next: &Frame) -> bool {
         let (head, last) = (next.head, self.first.head);
         let follows = head.event == EventKind::ChatDelta
@@ -39,12 +39,12 @@ impl Joined {
         follows && self.append(next).unwrap_or(false)
     }
 
-    /// Whether it stands for more than one.
+    /// Whether it holds more than one piece.
     pub(crate) const fn is_several(&self) -> bool {
         self.whole.is_some()
     }
 
-    /// The frame that stands for all of them.
+    /// The frame that holds all pieces.
     pub(crate) fn into_frame(self) -> Frame {
         let Some(event) = self.whole else { return self.first };
         // It was decoded from a frame of the same format, so it encodes; if it did not, the reader would see a gap.
@@ -66,13 +66,13 @@ impl Joined {
             self.last_seq = next.head.seq;
             self.bytes += next.payload.len();
         }
-        // A piece that stays alone stays as it came.
+        // A piece that stays alone keeps its bytes.
         self.whole = Some(whole).filter(|whole| whole.seq > self.first.head.seq);
         Ok(joins)
     }
 }
 
-/// Nothing follows the last piece of an answer.
+/// Whether `delta` is not the last piece of its answer.
 const fn is_open(delta: &ChatDelta) -> bool {
     delta.finish_reason.is_none()
 }

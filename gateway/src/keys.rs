@@ -1,13 +1,13 @@
-//! The API keys: who may come in. A key is looked for in memory, and its secret is kept nowhere: only a hash of the whole key, made
-//! with a pepper that the broker keeps for the installation.
+//! Holds the API keys, which decide who may come in. A key is looked up in memory. No secret is stored, only a hash of
+//! the whole key, made with a pepper that the broker keeps for the installation.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `ring` | the keys as this gateway knows them, and the check of one |
-//! | `hash` | what is kept in place of a key |
+//! | `ring` | the keys that this gateway knows, and their check |
+//! | `hash` | what is stored instead of a key |
 //! | `store` | the keys in the broker |
-//! | `keeper` | hears what other gateways have changed, and writes down which keys are used |
-//! | `configured` | keys that stand in the configuration |
+//! | `keeper` | reads the changes of other gateways, and records which keys are used |
+//! | `configured` | the keys in the configuration |
 //! | `door` | `/v1/keys` |
 
 mod configured;
@@ -30,17 +30,17 @@ pub(crate) use ring::PassRef;
 use ring::{Ring, Why};
 use store::{Asked, Kept, Store};
 
-/// The most keys that an installation has, revoked ones included: each gateway knows them all.
+/// The most keys of an installation, including revoked ones: each gateway knows them all.
 const KEYS_MAX: usize = 100_000;
 
-/// Who may come in.
+/// Who may come in, according to the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// The keys that stand in the configuration.
+    /// The keys in the configuration.
     pub configured: ConfiguredKeys,
-    /// To whom tenants belong, and how much each may ask for.
+    /// Which organisation tenants belong to, and how much each may ask for.
     pub tenants: Tenants,
-    /// Everybody may come in while there are no keys, also from other machines.
+    /// Everybody may come in while there are no keys, even from other machines.
     pub without_keys: bool,
 }
 
@@ -58,12 +58,12 @@ pub(crate) enum Reach {
 pub(crate) struct Keys {
     ring: Ring,
     store: Store,
-    /// One reads at a time, to the end: what is older must not come after what is newer.
+    /// Held for a whole read, so that older news never comes after newer.
     asked: Mutex<Asked>,
     configured: ConfiguredKeys,
     reach: Reach,
     without_keys: bool,
-    /// There was a key once: without one nobody comes in any more.
+    /// There was a key once: from then on nobody comes in without one.
     is_closed: AtomicBool,
 }
 
@@ -84,7 +84,8 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Whether everybody may come in: there was never a key, and who can come is from this machine or is meant to.
+    /// Whether everybody may come in: there was never a key, and only this machine can reach the gateway or
+    /// `without_keys` is set.
     pub(crate) fn is_open(&self) -> bool {
         (self.reach == Reach::Here || self.without_keys)
             && !self.is_closed.load(Ordering::Relaxed)
@@ -96,7 +97,7 @@ impl Keys {
         !self.is_open() && self.ring.is_empty() && self.configured.is_empty()
     }
 
-    /// The key `text`, if it is one and is good at `now`. Asks nobody.
+    /// The key `text`, if it exists and is valid at `now`. Does no I/O.
     pub(crate) fn check(&self, text: &str, now: Timestamp) -> Result<PassRef, Error> {
         let key =
             ApiKey::parse(text).map_err(|bad| unauthorized(&format!("this is not an API key: {bad}")))?;
@@ -104,14 +105,14 @@ impl Keys {
         let pass = of_broker.or_else(|| self.configured.get(key.id()));
         match pass.map(|pass| pass.check(&key, pepper, now).map(|()| pass)) {
             Some(Ok(pass)) => Ok(pass),
-            // Whoever has not the secret is not told that there is such a key.
+            // A client without the secret does not learn that the key exists.
             None | Some(Err(Why::Wrong)) => Err(unauthorized("there is no such API key")),
             Some(Err(Why::Revoked)) => Err(unauthorized(&format!("the API key `{}` was revoked", key.id()))),
             Some(Err(Why::Expired)) => Err(unauthorized(&format!("the API key `{}` has expired", key.id()))),
         }
     }
 
-    /// Everything that is known of the keys, those of the configuration last.
+    /// The records of all keys, those of the configuration last.
     pub(crate) fn list(&self) -> Vec<KeyRecord> {
         let mut records = self.ring.list();
         records.sort_unstable_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
@@ -119,18 +120,18 @@ impl Keys {
         records
     }
 
-    /// What is known of the key `id`.
+    /// The record of the key `id`.
     pub(crate) fn find(&self, id: &KeyId) -> Option<KeyRecord> {
         let pass = self.ring.get(id).or_else(|| self.configured.get(id))?;
         Some(pass.shown())
     }
 
-    /// Whether the key stands in the configuration, where it is changed.
+    /// Whether the key is in the configuration, which is where to change it.
     pub(crate) fn is_configured(&self, id: &KeyId) -> bool {
         self.ring.get(id).is_none() && self.configured.get(id).is_some()
     }
 
-    /// Stores a new key. It is good here at once.
+    /// Stores a new key. It is valid here at once.
     pub(crate) async fn add(&self, key: &ApiKey, record: KeyRecord) -> Result<(), Error> {
         if self.ring.len() >= KEYS_MAX {
             let why = format!("there are {KEYS_MAX} keys, with the revoked ones, and no more are kept");
@@ -141,7 +142,7 @@ impl Keys {
         self.read().await.map_err(|error| refusal::of_broker(&error))
     }
 
-    /// Stores a change of the key `id`; none where there is no such key. It holds here at once.
+    /// Stores a change of the key `id`; none if there is no such key. It applies here at once.
     pub(crate) async fn change(
         &self,
         id: &KeyId,
@@ -152,7 +153,7 @@ impl Keys {
         Ok(changed)
     }
 
-    /// Hears what has changed since it was last asked.
+    /// Applies what has changed since the last read.
     async fn read(&self) -> Result<(), broker::Error> {
         let mut asked = self.asked.lock().await;
         let news = self.store.news(&mut asked).await?;
@@ -176,14 +177,14 @@ impl Keys {
         Ok(())
     }
 
-    /// Ends what goes on by keys that are no good at `now` any more.
+    /// Ends whatever runs under keys that have expired at `now`.
     fn end_those_that_expired(&self, now: Timestamp) {
         self.ring.each(|pass| pass.end_if_expired(now));
         self.configured.each(|pass| pass.end_if_expired(now));
     }
 }
 
-/// Whoever asks has no good key.
+/// The client has no valid key.
 pub(crate) fn unauthorized(why: &str) -> Error {
     Error::new(ErrorCode::Unauthorized, why)
 }

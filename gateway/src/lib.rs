@@ -1,35 +1,37 @@
-//! The doors: an OpenAI-compatible API, a native API and a WebSocket, over one path of acceptance.
+//! The doors of the gateway: an OpenAI-compatible API, a native API and a WebSocket, over one path of acceptance.
 //!
-//! A door only changes form. It talks to the broker and to nothing else: it never calls a provider, never decides who
-//! does the work, and holds no state that a request needs to survive.
+//! A door only converts between formats. It talks only to the broker: it never calls a provider, never decides who does
+//! the work, and holds no state that a request needs to survive.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`config`], [`error`] | what is set, what stops the gateway |
+//! | [`config`], [`error`] | settings; the errors that stop the gateway |
 //! | [`server`], `listener`, `tls`, `connection`, `impatient`, `idle` | sockets, and the limits of connections |
-//! | `peers`, `flood`, `http2` | how many connections come from one address; pings without number |
-//! | `router`, `absent`, `origin`, `hardening`, `passage`, `door`, `remainder` | the table of routes, what is told of others, and what every request passes |
-//! | `access`, `caller` | who may come in by which door, and who it is; `until` ends what was asked for with a key that has ended |
-//! | `keys` | the API keys, and the door at which they are managed |
-//! | `quota`, [`tenants`] | how much may be asked for in a minute and at once; to whom tenants belong |
-//! | `submit`, `notice`, `record`, `cancel` | the one path of acceptance; what is told of who waits; what the broker knows of a request; its end |
-//! | `pools`, `waiting`, `room` | what is known of the pools from their heartbeats, and who is admitted |
-//! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one of them |
+//! | `peers`, `flood`, `http2` | how many connections come from one address; floods of pings |
+//! | `router`, `absent`, `origin`, `hardening` | the table of routes; answers for others; origins; security headers |
+//! | `passage`, `door`, `remainder` | what every request passes |
+//! | `access`, `caller`, `until` | who may use which door; who the caller is; the end of streams whose key has ended |
+//! | `keys` | the API keys, and the door that manages them |
+//! | `quota`, [`tenants`] | limits per minute and on concurrent requests; the configured tenants |
+//! | `submit`, `notice` | the one path of acceptance; the event that says that a request is queued |
+//! | `record`, `cancel` | what the broker knows of a request; its cancellation |
+//! | `pools`, `waiting`, `room` | the state of the pools from their heartbeats, and admission |
+//! | `hub`, `feed`, `frame`, `joined`, `ending` | live events of all requests, and one reader's view of one request |
 //! | `sessions` | who has joined which session |
 //! | `linger` | chats whose clients have gone |
 //! | `openai`, `anthropic`, `native`, `events`, `ws` | the doors |
-//! | `models` | what can be asked for, in the words of either API |
-//! | `answer`, `chat_stream` | the answer of a request that a client waits for, whole; that of a chat, piece by piece |
-//! | `page` | a page that talks over the WebSocket |
+//! | `models` | the models, in the format of either API |
+//! | `answer`, `chat_stream` | the answer to a client that waits, whole; the answer of a chat, piece by piece |
+//! | `page` | a web page that uses the WebSocket |
 //! | `assets` | the files that were made, for their tenant and by signed links |
 //! | `estimate`, `usage` | what a request would cost; what requests have cost |
-//! | `feedback` | how answers were rated |
-//! | `webhooks` | what providers tell of long work, stored for whoever waits |
-//! | `dead`, `targets` | the operator's doors: what was parked, and who takes no callbacks |
-//! | `openapi`, `docs` | the document of all routes; the page on which people read it |
-//! | `refusal`, `sse`, `health`, `status` | the forms of errors and of streams; probes |
-//! | [`standby`] | the doors while there is no broker yet |
-//! | `app`, `account`, `metrics` | what the doors share, what is counted and logged |
+//! | `feedback` | ratings of answers |
+//! | `webhooks` | providers' webhooks about long work, stored for the worker that waits |
+//! | `dead`, `targets` | the operator's doors: dead letters; targets that do not take callbacks |
+//! | `openapi`, `docs` | the OpenAPI document of all routes; the page that shows it |
+//! | `refusal`, `sse`, `health`, `status` | the formats of errors and of streams; probes |
+//! | [`standby`] | the doors until there is a broker |
+//! | `app`, `account`, `metrics` | what the doors share; metrics and logs |
 
 pub mod config;
 pub mod error;

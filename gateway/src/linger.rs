@@ -1,9 +1,9 @@
-//! What becomes of a chat whose client has gone: it lingers for a while, and is cancelled unless somebody reads it
-//! again, here or at another gateway. Work that was handed in to be done anyway is not known here, and runs on.
+//! Cancels chats whose client has gone: a chat lingers for a while, and is cancelled unless a client reads it again, at
+//! this gateway or another. Lingering does not apply to work that must run in any case.
 //!
-//! The gateway that accepted a chat is the one that cancels it. Another one at which a client reads the same request says
-//! so again and again on `dynode.att.<tenant>.<id>`: what is not repeated is over, so a gateway that dies need not take
-//! leave. Where the accepting gateway drains or dies, its chats run on.
+//! The gateway that accepted a chat cancels it. While a client reads that chat at another gateway, the other gateway
+//! announces this repeatedly on `dynode.att.<tenant>.<id>`. Announcements expire, so a gateway may die without notice.
+//! If the accepting gateway drains or dies, its chats run on.
 
 mod state;
 
@@ -24,20 +24,20 @@ use crate::{
 };
 use state::{Due, State};
 
-/// How long to wait before a cancel is tried again that the broker did not take.
+/// How long to wait before retrying a cancel that the broker did not take.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The chats of this gateway, and the requests of others that are read here.
+/// The chats of this gateway, and the requests of other gateways that clients read here.
 #[derive(Debug)]
 pub(crate) struct Lingers {
     state: Mutex<State>,
-    /// Something may be due earlier than was known.
+    /// Something may now be due earlier than before.
     changed: Notify,
-    /// Whether a chat ever stops lingering.
+    /// Whether chats ever stop lingering.
     ends: bool,
 }
 
-/// Somebody who reads a request. Dropping it says that the client has gone.
+/// A client that reads a request. Dropping it means that the client has gone.
 #[derive(Debug)]
 pub(crate) struct Reader {
     lingers: Arc<Lingers>,
@@ -47,18 +47,18 @@ pub(crate) struct Reader {
 }
 
 impl Lingers {
-    /// Chats linger for `linger`; `None` is for ever.
+    /// Chats linger for `linger`; `None` means for ever.
     pub(crate) fn new(linger: Option<Duration>) -> Arc<Self> {
         let state = Mutex::new(State::new(linger.unwrap_or_default()));
         Arc::new(Self { state, changed: Notify::new(), ends: linger.is_some() })
     }
 
-    /// The first reader of a chat that was accepted here; `None` where chats linger for ever.
+    /// Adds the first reader of a chat that this gateway accepted; `None` if chats linger for ever.
     pub(crate) fn lead(self: &Arc<Self>, key: &Key) -> Option<Reader> {
         self.ends.then(|| self.reader(key, self.state.lock().lead(key, Instant::now())))
     }
 
-    /// One more reader of a request, whoever accepted it.
+    /// Adds a reader of a request, whichever gateway accepted it.
     pub(crate) fn join(self: &Arc<Self>, key: &Key) -> Option<Reader> {
         self.ends.then(|| {
             let number = self.state.lock().join(key, Instant::now());
@@ -67,19 +67,19 @@ impl Lingers {
         })
     }
 
-    /// A service has asked for the same request: it runs on, whoever goes.
+    /// A service has asked for the same request: it runs on even if all its readers go.
     pub(crate) fn keep(&self, key: &Key) {
         self.state.lock().remove(&key.events);
     }
 
-    /// A client has come back for a moment, to ask how far its request is.
+    /// A client asks how far its request is: the chat lingers anew, here or at the gateway that accepted it.
     pub(crate) async fn look_in(&self, app: &Shared, key: &Key) {
         if self.ends && !self.state.lock().look_in(&key.events, Instant::now()) {
             announce(app, key).await;
         }
     }
 
-    /// Another gateway says that a client reads this request there.
+    /// Another gateway announces that a client reads this request there.
     pub(crate) fn hear(&self, app: &Shared, message: &Message) {
         let subjects = &app.parts.topology.subjects;
         if let Some((tenant, id)) = subjects.parse_request_key("att", &message.subject) {
@@ -87,7 +87,7 @@ impl Lingers {
         }
     }
 
-    /// What other gateways said may not have been heard until now: everything lingers anew.
+    /// Announcements of other gateways may have been missed until now: every chat lingers anew.
     pub(crate) fn begin_anew(&self) {
         self.state.lock().begin_anew(Instant::now());
     }
@@ -98,7 +98,7 @@ impl Lingers {
 }
 
 impl Reader {
-    /// The reader has all that it will get: its request has ended, or runs on at the server's own word.
+    /// The reader needs nothing more: its request has ended, or the gateway has told it that the request runs on.
     pub(crate) fn end(mut self) {
         self.has_all = true;
         self.lingers.state.lock().end(&self.subject, self.number);
@@ -107,7 +107,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // Its end has been told, and nothing follows from it.
+        // Already ended: nothing more to do.
         if self.has_all {
             return;
         }
@@ -116,9 +116,9 @@ impl Drop for Reader {
     }
 }
 
-/// Cancels what has lingered for long enough and tells other gateways who reads here, until it is dropped. Once the
-/// gateway drains it does nothing more: the clients come back elsewhere. Its death would let chats run on unseen, so the
-/// server ends with it.
+/// Cancels chats that have lingered long enough and announces readers to other gateways, until the future is dropped.
+/// Stops acting once the gateway drains: clients then come back elsewhere. If this task died, abandoned chats would run
+/// on, so the server ends with it.
 pub(crate) async fn run(app: App) {
     loop {
         let next = app.lingers.state.lock().next_due();
@@ -150,7 +150,7 @@ async fn act(app: &App, due: Due) {
     app.lingers.state.lock().settle(&key.events, number, (!over).then(|| Instant::now() + RETRY_AFTER));
 }
 
-/// Whether nothing more is to be done about this request.
+/// Cancels a chat unless it has ended or a client is back; `false` if this must be tried again.
 async fn cancel(app: &App, key: &Key, number: u64) -> bool {
     if matches!(*app.parts.broker.link().borrow(), Link::Down(_)) {
         return false;
@@ -163,7 +163,7 @@ async fn cancel(app: &App, key: &Key, number: u64) -> bool {
             return false;
         }
     }
-    // Somebody may have come back while the broker was asked.
+    // A client may have come back meanwhile.
     if app.draining.is_cancelled() || !app.lingers.state.lock().is_alone(&key.events, number) {
         return true;
     }
@@ -180,7 +180,7 @@ async fn cancel(app: &App, key: &Key, number: u64) -> bool {
     }
 }
 
-/// Says that a client reads this request here; heard by those who are there, at most once.
+/// Announces a reader of this request to the gateways that are connected now, at most once.
 async fn announce(app: &Shared, key: &Key) {
     let subject = app.parts.topology.subjects.attendance(&key.tenant, &key.id);
     let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));

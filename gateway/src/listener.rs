@@ -1,5 +1,5 @@
-//! Where connections come from: a socket, or whoever hands them in. In a simulation no byte passes the kernel, whose
-//! time cannot be paused.
+//! Accepts connections from a socket, or from code that hands them in. A simulation hands them in: no byte may pass the
+//! kernel, whose time cannot be paused.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,16 +10,16 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-/// How long a failed accept (no file descriptor left) rests.
+/// How long to wait after a failed accept (no file descriptor left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Gives one connection after the other.
+/// Yields one connection after another.
 pub(crate) enum Listener {
     Socket(TcpListener),
     Given(mpsc::Receiver<DuplexStream>),
 }
 
-/// A connection that has come in.
+/// An accepted connection.
 pub(crate) enum Incoming {
     /// From this address.
     Tcp(TcpStream, IpAddr),
@@ -27,7 +27,7 @@ pub(crate) enum Incoming {
 }
 
 impl Listener {
-    /// The next connection, however long that takes.
+    /// Waits for the next connection, however long that takes.
     pub(crate) async fn accept(&mut self) -> Incoming {
         match self {
             Self::Socket(listener) => {
@@ -42,7 +42,7 @@ impl Listener {
     }
 }
 
-/// The next connection of a socket, however long that takes, and from where it is.
+/// Waits for the next connection of a socket, however long that takes; returns its peer address too.
 pub(crate) async fn accept_one(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {

@@ -1,5 +1,5 @@
-//! The instruments of the gateway, made once. Labels are closed sets: never an id, a model that a client has made up or a
-//! text.
+//! The metric instruments of the gateway, created once. Labels are closed sets: never an id, free text, or a model name
+//! that a client made up.
 
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ impl Meters {
         self.deserted.add(1, &[]);
     }
 
-    /// `model` is one of those that are served.
+    /// `model` must be one that is served.
     pub(crate) fn rated(&self, model: &str, rating: &'static str) {
         self.rated.add(1, &[KeyValue::new("model", model.to_owned()), KeyValue::new("rating", rating)]);
     }
@@ -146,7 +146,7 @@ impl Meters {
         self.gaps.add(1, &[]);
     }
 
-    /// A request began after the first time; the second was expected.
+    /// Records by how much the estimated wait was off, and in which direction.
     pub(crate) fn estimate(&self, (real, estimated): (Duration, Duration)) {
         let direction = if estimated > real { "too_long" } else { "too_short" };
         let off = real.abs_diff(estimated).as_secs_f64();

@@ -1,4 +1,4 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`. Both APIs have these routes: each client is answered in the words of its own.
+//! `GET /v1/models` and `GET /v1/models/{id}`: both APIs share these routes, and each client gets its own API's format.
 
 use axum::{
     Extension, Json,
@@ -15,7 +15,7 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Every model that the caller may ask for; of Anthropic's API one page of those that chat.
+/// Lists every model that the caller may use; in Anthropic's API, one page of the chat models.
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -28,7 +28,7 @@ pub(crate) async fn list(
     })
 }
 
-/// One model. Its id may hold slashes, percent-encoded as the SDKs do or plain.
+/// One model. Its id may contain slashes, percent-encoded, as the SDKs send them, or plain.
 pub(crate) async fn get(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,

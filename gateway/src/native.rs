@@ -1,4 +1,4 @@
-//! `/v1/requests`: hand work in, ask how it ended, cancel it.
+//! `/v1/requests`: submit a request, read its outcome, cancel it.
 
 use axum::{
     Extension,
@@ -73,7 +73,7 @@ pub(crate) async fn get(
     Ok(status(&headers, &id, state)?)
 }
 
-/// `DELETE /v1/requests/{id}`: 202, or the outcome where it has ended; 404 only where it is known that there is none.
+/// `DELETE /v1/requests/{id}`: 202, or the outcome if it has ended; 404 only if it is known not to exist.
 pub(crate) async fn cancel(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -88,7 +88,7 @@ pub(crate) async fn cancel(
     }
 }
 
-/// A request out of what a door read. The action must be said: only a subject can say it instead.
+/// Parses a request from a door. The body must name the action: only a subject could name it instead.
 pub(crate) fn parse(value: Value) -> Result<Request, Error> {
     let Some(fields) = value.as_object() else {
         return Err(Error::new(schemas::ErrorCode::InvalidRequest, schemas::request::EXPECTED));

@@ -1,5 +1,5 @@
-//! `queued`: what a door tells of a request that waits, for those who look for it and for those who count its attempts. It is
-//! told only where nothing was told before, and while the broker remembers: so they know by it that they were told of all.
+//! `queued`: the event of a waiting request, for clients that look it up and for those that count attempts. A door
+//! publishes it only as the first event, and only if the broker kept its memory: its readers have missed nothing.
 
 use broker::{Headers, Link, Message};
 use schemas::{Event, EventBody, Format, Request};
@@ -14,17 +14,17 @@ use crate::{
     submit::QUEUED,
 };
 
-/// What is to be told.
+/// A `queued` event to publish.
 pub(crate) struct Notice {
     format: Format,
     headers: Headers,
     forecast: Option<Forecast>,
-    /// As it was before the request was stored.
+    /// The link to the broker from before the request was stored.
     link: watch::Receiver<Link>,
 }
 
 impl Notice {
-    /// That `request` is queued. The fingerprint is that of a request whose id its sender gave.
+    /// Says that `request` is queued. `fingerprint` is set only if the sender chose the id.
     pub(crate) fn of(
         request: &Request,
         format: Format,
@@ -42,8 +42,8 @@ impl Notice {
         Self { format, headers, forecast, link }
     }
 
-    /// Tells it, unless the request has begun meanwhile: that says it. Where the broker was out of reach it may have forgotten
-    /// what was told before, and nothing is told.
+    /// Publishes the event, unless the request has begun, which says as much. Publishes nothing if the broker was out
+    /// of reach meanwhile: it may have forgotten earlier events.
     pub(crate) async fn tell(self, app: &Shared, key: &Key) {
         let Self { format, headers, forecast, link } = self;
         let has_stood = link.has_changed().is_ok_and(|changed| !changed);

@@ -1,4 +1,4 @@
-//! The OpenAI API: an SDK changes its base URL and nothing else.
+//! The OpenAI API: an OpenAI SDK needs only another base URL.
 
 pub(crate) mod chat;
 mod chunks;
@@ -26,7 +26,7 @@ use crate::{
     submit::{Accepted, Visit, submit},
 };
 
-/// Takes a body over as the payload of `action`.
+/// Reads a body as the payload of `action` and submits it.
 async fn accept(
     app: &App,
     door: Door,
@@ -39,7 +39,7 @@ async fn accept(
     hand_in(app, door, entry, request, share).await
 }
 
-/// A body as the payload of `action`.
+/// Reads a body as the payload of `action`.
 async fn read(
     app: &App,
     action: Action,
@@ -54,20 +54,20 @@ async fn read(
     Ok((request, share))
 }
 
-/// Somebody waits at the door for this request: it has a deadline, and goes before what nobody waits for.
+/// Gives a request whose client waits at the door a deadline, and priority over requests that nobody waits for.
 pub(crate) fn is_waited_for(app: &App, request: &mut Request) {
     request.deadline_ms = Some(app.config.default_deadline_ms);
     request.priority = Priority::Interactive;
 }
 
-/// The notes of the sender, which stand inside of this body: they are those of the request as well.
+/// The sender's metadata, which this API carries in the body; the request takes it over.
 fn metadata(payload: &Value) -> Result<BTreeMap<String, String>, Error> {
     let notes = payload.get("metadata").unwrap_or(&Value::Null);
     let notes: Option<BTreeMap<String, String>> = schemas::codec::view(notes, "metadata")?;
     Ok(notes.unwrap_or_default())
 }
 
-/// Submits what a client waits for.
+/// Submits a request whose client waits for the answer.
 pub(crate) async fn hand_in(
     app: &App,
     door: Door,
@@ -81,11 +81,11 @@ pub(crate) async fn hand_in(
     Ok((accepted.map_err(refusal::relative_to_body)?, request))
 }
 
-/// The files that an accepted request has made, and what it used.
+/// Waits for the files that an accepted request makes, and its usage.
 async fn made(app: &App, accepted: &mut Accepted, request: &Request) -> Result<(Vec<Found>, Usage), Error> {
     let done = ending::wait(&mut accepted.feed, app.give_up_at(request.deadline_ms)).await?;
     let Output::Media(media) = done.output else {
-        // The id is that of a request for something else, whose payload is the same.
+        // The id belongs to a request with the same payload but a different action.
         return Err(record::conflict(&accepted.id));
     };
     let mut found = Vec::with_capacity(media.assets.len());

@@ -1,8 +1,8 @@
-//! The OpenAPI 3.1 document of the HTTP doors, made from the table of routes and from the types that travel.
+//! Builds the OpenAPI 3.1 document of the HTTP doors from the table of routes and the types of their messages.
 //!
-//! A route is added with its description or not at all: [`Table`] makes both the router and the document, and the schemas are
-//! those of `schemars`, by which `dynode schema` speaks too. Descriptions are written for people and for models that pick
-//! a tool by them: imperative and short. The lint beside this file holds every operation to that.
+//! A route cannot exist without a description: [`Table`] builds both the router and the document. The schemas come from
+//! `schemars`, as do those of `dynode schema`. Descriptions are for people and for models that choose a tool by them:
+//! imperative and short. The lint beside this file holds every operation to that.
 
 mod content;
 mod document;
@@ -22,7 +22,7 @@ use crate::router::{self, Side};
 pub(crate) use operation::Operation;
 pub(crate) use table::Table;
 
-/// The paths of every group of one side, by its name in small letters.
+/// The paths of one side, by the lower-case name of their group.
 pub(crate) fn index(side: Side) -> Map<String, Value> {
     let mut groups = Map::new();
     for row in router::table(side).rows {

@@ -1,8 +1,8 @@
-//! Which web pages may use this server. A browser names the page that asks (`Origin`) and the name by which it found the
-//! server (`Host`): a foreign page must not use the server through its visitor, by HTTP no more than by WebSocket, and must
-//! not reach one on the visitor's own machine by a name that it has pointed there (DNS rebinding).
+//! Decides which web pages may use this server. A browser sends the origin of the page (`Origin`) and the name that it
+//! used for the server (`Host`). A foreign page must not use the server through its visitor, by HTTP or WebSocket, nor
+//! reach a server on the visitor's machine by a name that it has pointed there (DNS rebinding).
 //!
-//! Whoever is no browser sends no `Origin` and is asked for none. What pages of allowed origins may read is told by CORS.
+//! A client that is not a browser sends no `Origin` and needs none. CORS says what pages of allowed origins may read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,9 +18,9 @@ use crate::{Config, config::is_loopback, door, refusal};
 
 /// Every origin.
 const ANY: &str = "*";
-/// What a page does here.
+/// The methods that pages may use.
 const METHODS: [Method; 3] = [Method::GET, Method::POST, Method::DELETE];
-/// What a page may read of an answer, besides its body.
+/// The headers of an answer that a page may read.
 const EXPOSED: [HeaderName; 6] = [
     door::X_REQUEST_ID,
     header::RETRY_AFTER,
@@ -29,22 +29,22 @@ const EXPOSED: [HeaderName; 6] = [
     refusal::X_ESTIMATED_WAIT,
     header::CONTENT_DISPOSITION,
 ];
-/// For how long a browser need not ask again.
+/// How long a browser may cache a preflight.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// Who may come in by a browser, at one address.
+/// Which pages may use the server, at one address.
 #[derive(Debug)]
 pub(crate) struct Origins {
-    /// As `gateway.origins_allowed` says.
+    /// The origins in `gateway.origins_allowed`.
     allowed: Vec<String>,
-    /// The host by which clients reach this server, where that is set.
+    /// The host by which clients reach this server, if configured.
     public: Option<Host<String>>,
-    /// Only this machine can connect, so no other name than its own can be meant.
+    /// Only this machine can connect, so a request must use a name of this machine.
     is_local: bool,
 }
 
 impl Origins {
-    /// As `config` says, for the socket at `address`.
+    /// Reads `config`, for the socket at `address`.
     pub(crate) fn of(config: &Config, address: &str) -> Arc<Self> {
         let public =
             Url::parse(&config.public_url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
@@ -52,7 +52,7 @@ impl Origins {
         Arc::new(Self { allowed, public, is_local: is_loopback(address) })
     }
 
-    /// The layer that lets pages of the allowed origins read what they are answered, where there are any.
+    /// The layer that lets pages of the allowed origins read answers; `None` if no origin is allowed.
     pub(crate) fn share(&self) -> Option<CorsLayer> {
         let origins: Vec<HeaderValue> =
             self.allowed.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
@@ -70,7 +70,7 @@ impl Origins {
         Some(cors)
     }
 
-    /// Refuses what a foreign page asks for.
+    /// Refuses requests of foreign pages.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
         let host = host(request);
         if self.is_local && !host.as_deref().is_none_or(|host| self.is_ours(host)) {
@@ -93,7 +93,7 @@ impl Origins {
         self.allowed.iter().any(|origin| origin == ANY)
     }
 
-    /// Whether a client that connects to this machine may call it so.
+    /// Whether a client that connects to this machine may use this name for it.
     fn is_ours(&self, host: &str) -> bool {
         let is_loopback = match parse(host) {
             Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -108,18 +108,18 @@ impl Origins {
     }
 }
 
-/// The host that a request names: in HTTP/2 as a part of its target.
+/// The host that a request names; HTTP/2 puts it in the target.
 fn host(request: &Request) -> Option<String> {
     let target = request.uri().authority().map(Authority::to_string);
     target.or_else(|| door::text(request.headers(), header::HOST.as_str()))
 }
 
-/// The host, and its port, of an origin.
+/// The host of an origin, and its port.
 fn authority(origin: &str) -> Option<&str> {
     origin.split_once("://").map(|(_, authority)| authority)
 }
 
-/// Whether `authority` is a port of `host`.
+/// Whether `authority` names `host`, at any port.
 fn is_at(authority: &str, host: &Host<String>) -> bool {
     parse(authority).as_ref() == Some(host)
 }

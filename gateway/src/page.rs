@@ -1,5 +1,5 @@
-//! `GET /chat`: a page that talks over the WebSocket. One file without a build step, served with a policy that lets it run
-//! its own script and style, talk to this server, and nothing else.
+//! `GET /chat`: serves a page that uses the WebSocket. One file without a build step; its policy lets it run its own
+//! script and style, talk to this server, and nothing else.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 const PAGE: &str = include_str!("../../web/chat.html");
 
-/// What the page may do: its script and its style are known by their hashes, so that nothing else of either ever runs.
+/// The policy of the page: it identifies the script and the style by hash, so that no others ever run.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = |tag| BASE64_STANDARD.encode(Sha256::digest(between(PAGE, tag)));
     let (script, style) = (hash("script"), hash("style"));
@@ -22,7 +22,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The page. It holds nothing that is secret: who may talk is asked when it opens its socket.
+/// The page. It holds no secret: the server checks who may use it when the page opens its socket.
 pub(crate) async fn chat() -> impl IntoResponse {
     let headers: [(HeaderName, &str); 5] = [
         (header::CONTENT_SECURITY_POLICY, &POLICY),
@@ -34,7 +34,7 @@ pub(crate) async fn chat() -> impl IntoResponse {
     (headers, Html(PAGE))
 }
 
-/// What stands in the one element `tag` of `page`.
+/// The content of the only element `tag` of `page`.
 fn between<'a>(page: &'a str, tag: &str) -> &'a str {
     let inner = page.split_once(&format!("<{tag}>")).map(|(_, rest)| rest);
     inner.and_then(|rest| rest.split_once(&format!("</{tag}>"))).map_or("", |(inner, _)| inner)

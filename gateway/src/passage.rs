@@ -1,5 +1,5 @@
-//! What every HTTP request passes on its way to its route, the outermost first. One layer of all of it: each that is added for
-//! itself is one more service that every request makes a copy of.
+//! The steps that every HTTP request passes on its way to its route, the outermost first. They form one layer: each
+//! separate layer would be one more service to clone for every request.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{anthropic::refusal::Tongue, app::App, door, origin::Origins, remainder};
 
-/// What is asked of by the way.
+/// What the steps need.
 pub(crate) struct Passage {
     pub(crate) app: App,
     pub(crate) origins: Arc<Origins>,

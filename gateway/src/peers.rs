@@ -1,5 +1,5 @@
-//! How many connections come from one address: whoever opens many does not take the places of all others. One too many is told
-//! so and closed. The address is that from which the connection comes; what a header says of another is not believed.
+//! Limits how many connections come from one address, so that one client cannot take all places. A connection too many
+//! is told so and closed. Only the address of the connection itself counts, never one in a header.
 
 use std::{
     collections::HashMap,
@@ -16,18 +16,18 @@ use tower::util::MapResponseLayer;
 
 use crate::{Config, anthropic, app::RETRY_AFTER_MS, hardening::harden, refusal};
 
-/// How many connections are told at once that they are too many; others are closed without a word.
+/// How many refused connections get an answer at once; others are closed without one.
 pub(crate) const TOLD_MAX: usize = 64;
-/// How long one of these may take to ask for something.
+/// How long a refused connection may take to send a request.
 pub(crate) const TOLD_TIME: Duration = Duration::from_secs(1);
-/// Of an address of IPv6, what is handed out to one customer as a whole: the first 64 bits.
+/// The part of an IPv6 address that is assigned to one customer: the first 64 bits.
 const CUSTOMER: u128 = !0 << 64;
 
-/// The connections by their addresses.
+/// The connections, counted by address.
 #[derive(Debug)]
 pub(crate) struct Peers {
     most: usize,
-    /// Whose connections are of many clients.
+    /// Networks of proxies, each of whose connections serves many clients.
     proxies: Vec<IpNet>,
     counts: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -55,13 +55,13 @@ impl Drop for Seat {
 }
 
 impl Peers {
-    /// Nobody is here yet.
+    /// Starts without any connections.
     pub(crate) fn new(config: &Config) -> Arc<Self> {
         let (most, proxies) = (config.connections_per_ip_max, config.proxies.clone());
         Arc::new(Self { most, proxies, counts: Mutex::default() })
     }
 
-    /// A place for a connection from `address`; none where it has as many as it may.
+    /// A place for a connection from `address`; `None` if that address has as many as it may.
     pub(crate) fn seat(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
         let address = address.to_canonical();
         if self.proxies.iter().any(|network| network.contains(&address)) {
@@ -77,7 +77,7 @@ impl Peers {
         Some(Seat(Some((Arc::clone(self), address))))
     }
 
-    /// What a connection is answered for which there is no place, whatever it asks for.
+    /// The answer to a connection for which there is no place, whatever it asks for.
     pub(crate) fn refusing(&self) -> Router {
         let most = self.most;
         let refuse = move || async move {
@@ -92,7 +92,7 @@ impl Peers {
     }
 }
 
-/// What counts as one.
+/// The address under which a connection is counted.
 fn customer(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(address) => address.into(),

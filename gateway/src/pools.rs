@@ -1,5 +1,5 @@
-//! What the gateway knows of the pools, and the admission that follows: a request that would not be worked on in time is
-//! refused before anything of it is published. Never asks anybody: it hears heartbeats and counts what it sends.
+//! Tracks the state of the pools, and admits requests: the gateway refuses a request that would not be worked on in
+//! time before it publishes anything of it. Never asks anybody: it hears heartbeats and counts what it sends.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -28,22 +28,22 @@ pub(crate) struct Pools {
 /// A request that was admitted.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    /// Its place among those of its tenant that wait.
+    /// Its place among the waiting requests of its tenant.
     pub(crate) ticket: Ticket,
-    /// How many of its tenant wait before it, beyond those for which its pool has free slots.
+    /// How many requests of its tenant wait before it, beyond the free slots of its pool.
     pub(crate) ahead: u64,
-    /// `None`: nothing is known of its pool.
+    /// `None` if nothing is known of its pool.
     pub(crate) forecast: Option<Forecast>,
 }
 
-/// When a request that was admitted is expected to begin.
+/// When an admitted request is expected to begin.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Forecast {
     pub(crate) wait_ms: u64,
     made_at: Instant,
 }
 
-/// One pool, as it is shown.
+/// One pool, for display.
 pub(crate) struct Shown {
     pub(crate) pool: String,
     pub(crate) state: PoolState,
@@ -52,7 +52,7 @@ pub(crate) struct Shown {
 }
 
 impl Pools {
-    /// The pools that serve what is in `catalogue`.
+    /// The pools that serve the models in `catalogue`.
     pub(crate) fn new(catalogue: Catalogue, config: &Config) -> Self {
         Self {
             census: Mutex::new(Census::assuming(config.assumed_job_ms)),
@@ -63,7 +63,7 @@ impl Pools {
         }
     }
 
-    /// A heartbeat came.
+    /// Takes in a heartbeat.
     pub(crate) fn hear(&self, message: &Message) {
         match message.format().decode::<Heartbeat>(&message.payload) {
             Ok(beat) => self.census.lock().hear(beat, self.now_ms()),
@@ -71,7 +71,7 @@ impl Pools {
         }
     }
 
-    /// A signal came.
+    /// Takes in a backpressure signal.
     pub(crate) fn hear_signal(&self, message: &Message) {
         match message.format().decode::<Backpressure>(&message.payload) {
             Ok(signal) => self.census.lock().hear_signal(&signal),
@@ -79,8 +79,8 @@ impl Pools {
         }
     }
 
-    /// Admits `request`, which then counts as sent, or says why not and when to return. Of a pool of which nothing is
-    /// known the broker's own limits decide, and that of the tenant.
+    /// Admits `request`, which then counts as sent, or says why not and when to return. If nothing is known of a pool,
+    /// only the limits of the broker and of the tenant apply.
     pub(crate) fn admit(
         &self,
         tenant: &Tenant,
@@ -99,7 +99,7 @@ impl Pools {
             self.check(pool, load, wait_ms, deadline_ms)?;
         }
         let wait_ms = known.map(|(_, _, wait_ms)| wait_ms);
-        // What only the classifier can place waits for the classifier.
+        // A request that only the classifier can place waits for the classifier.
         let line = pool.unwrap_or(ENTRANCE);
         let ticket = self.waiting.take(tenant, line).ok_or_else(|| {
             let why = format!("as many requests of `{tenant}` wait for `{line}` as may");
@@ -117,7 +117,7 @@ impl Pools {
     fn check(&self, pool: &str, load: Load, wait_ms: u64, deadline_ms: u64) -> Result<(), Error> {
         if load.queue >= self.queue_max {
             let why = format!("{} requests wait for `{pool}`, as many as may", load.queue);
-            // Half of the queue is gone by then: room for more than the first who returns.
+            // Half of the queue is gone by then: there is room for more than the first client that returns.
             return Err(refusal(why, Some(wait_ms), wait_ms / 2));
         }
         if wait_ms > deadline_ms {
@@ -129,13 +129,13 @@ impl Pools {
         Ok(())
     }
 
-    /// How long requests wait at most, as far as is known.
+    /// The longest expected wait of all pools, as far as is known.
     pub(crate) fn longest_wait_ms(&self) -> Option<u64> {
         let (census, now_ms) = (self.census.lock(), self.now_ms());
         census.pools().filter_map(|pool| census.estimated_wait_ms(pool, now_ms)).max()
     }
 
-    /// Every pool that serves a model or was heard, by name.
+    /// Every pool that serves a model or has been heard, by name.
     pub(crate) fn show(&self) -> Vec<Shown> {
         let (census, now_ms, listing) = (self.census.lock(), self.now_ms(), self.catalogue.now());
         let names: BTreeSet<&str> =
@@ -155,7 +155,7 @@ impl Pools {
 }
 
 impl Forecast {
-    /// How long it really took until now, and how long it was expected to take.
+    /// How long the wait has taken until now, and how long it was expected to take.
     pub(crate) fn outcome(self) -> (Duration, Duration) {
         (self.made_at.elapsed(), Duration::from_millis(self.wait_ms))
     }

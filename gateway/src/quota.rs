@@ -1,6 +1,5 @@
-//! How much may be asked for: requests and tokens in any minute, and requests at once; by a key, by all keys of a tenant
-//! together, and by all tenants of an organisation. Each gateway counts what is asked of it: over several, as much may be
-//! asked of each.
+//! Limits what callers may ask for: requests and tokens in any minute, and concurrent requests; by key, by tenant, and
+//! by organisation. Each gateway counts only the requests that it gets, so each of several allows as much.
 
 mod minute;
 
@@ -20,9 +19,9 @@ use crate::{
 };
 use minute::Minute;
 
-/// What is wrong with a limit of 0.
+/// Why a limit of 0 is invalid.
 pub(crate) const NO_LIMIT: &str = "expected at least 1; leave it out where nothing is limited";
-/// How many bytes of text are taken for a token, before its provider has counted them.
+/// How many bytes of text count as a token before the provider has counted its tokens.
 const BYTES_PER_TOKEN: usize = 4;
 
 /// The name of the first limit that lets nothing through.
@@ -35,7 +34,7 @@ pub(crate) fn zero(limits: &CallerLimits) -> Option<&'static str> {
     named.into_iter().find_map(|(name, limit)| (limit == Some(0)).then_some(name))
 }
 
-/// What one owner has asked for lately.
+/// What one owner has asked for recently.
 #[derive(Debug, Default)]
 pub(crate) struct Quota(Mutex<Counts>);
 
@@ -46,18 +45,18 @@ struct Counts {
     open: u32,
 }
 
-/// Those of tenants, and of groups of them, that have limits.
+/// The quotas of tenants, and of groups of them, that have limits.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas(DashMap<Group, Arc<Quota>>);
 
-/// What a request has taken.
+/// What a request has taken from the quotas.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) places: Vec<Place>,
     pub(crate) charge: Option<Charge>,
 }
 
-/// A place among the requests that are open at once; dropping it gives it back.
+/// A place among the concurrent requests; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Place(Arc<Quota>);
 
@@ -68,7 +67,7 @@ impl Drop for Place {
     }
 }
 
-/// Tokens that a request was taken to use, to be set right at its end.
+/// The estimated tokens of a request, to be corrected at its end.
 #[derive(Debug)]
 pub(crate) struct Charge {
     at: Instant,
@@ -76,7 +75,7 @@ pub(crate) struct Charge {
     quotas: Vec<Arc<Quota>>,
 }
 
-/// A limit that was met.
+/// A limit that was reached.
 struct Met {
     name: &'static str,
     limit: u32,
@@ -84,7 +83,7 @@ struct Met {
 }
 
 impl Quotas {
-    /// Takes what `request` needs, or says which limit was met, and when to return. What is refused takes nothing.
+    /// Takes what `request` needs, or says which limit was reached and when to return. A refused request takes nothing.
     pub(crate) fn take(&self, app: &Shared, caller: &Caller, request: &Request) -> Result<Taken, Error> {
         let of_groups = app.parts.access.tenants.limits(&caller.tenant).into_iter().map(|(group, limits)| {
             let owner = group.to_string();
@@ -97,7 +96,7 @@ impl Quotas {
         let (now, tokens) = (Instant::now(), estimate(request));
         for (owner, limits, quota) in of_key.into_iter().chain(of_groups) {
             if let Err(met) = quota.take(&limits, tokens, now) {
-                // What the others had counted is taken back with it.
+                // The other quotas give back what they had counted.
                 taken.undo(now);
                 return Err(met.refusal(&owner));
             }
@@ -157,12 +156,12 @@ impl Met {
 }
 
 impl Charge {
-    /// The request has ended with this terminal event.
+    /// Corrects the estimate by the terminal event of the request.
     pub(crate) fn settle(self, end: &Frame) {
         let used = match end.event().map(|event| event.body) {
             Ok(EventBody::Complete(done) | EventBody::ChatComplete(done)) => done.usage.total_tokens(),
             Ok(EventBody::Cancelled { usage }) => usage.total_tokens(),
-            // What failed has used something that nobody tells here.
+            // A failed request has used something, but nothing here says how much.
             _ => return,
         };
         let used = u32::try_from(used).unwrap_or(u32::MAX);
@@ -172,7 +171,7 @@ impl Charge {
     }
 }
 
-/// What a request is taken to use before it has: its text, and the longest answer where it says how long that may be.
+/// The estimated use of a request: its text, and the longest answer if it says how long that may be.
 fn estimate(request: &Request) -> u32 {
     let answer = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
     let answer = answer.iter().find_map(|field| request.payload.get(field)?.as_u64()).unwrap_or_default();
@@ -180,10 +179,10 @@ fn estimate(request: &Request) -> u32 {
     u32::try_from(question.saturating_add(answer)).unwrap_or(u32::MAX)
 }
 
-/// The text of a payload. It is not deep: that was checked.
+/// The length of the text in a payload, whose depth was checked before.
 fn text_bytes(value: &Value) -> usize {
     match value {
-        // A picture is no text, however long its address is.
+        // A picture is not text, however long its data URI is.
         Value::String(text) if text.starts_with("data:") => 0,
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(text_bytes).sum(),

@@ -1,4 +1,4 @@
-//! What the broker knows of a request: its outcome, that it is under way, or nothing.
+//! Looks up what the broker knows of a request: its outcome, that it is under way, or nothing.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,11 +10,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{app::Shared, caller::Caller, frame::Frame, refusal};
 
-/// The header of events, but for the pieces of an answer, that tells a different request under the same id apart.
+/// The header that distinguishes requests under the same id; on all events except the pieces of an answer.
 pub(crate) const FINGERPRINT: &str = "Dynode-Fingerprint";
 /// How many requests are remembered between their acceptance and their first event: a full second at the highest rate.
 const RECENT_MAX: usize = 16_384;
-/// How many waiting messages are looked through for one request: what the broker sends at once.
+/// How many waiting messages are searched for one request: what the broker sends at once.
 const LOOKED_AT_MAX: usize = 256;
 
 /// A request, by its event subject.
@@ -22,9 +22,9 @@ const LOOKED_AT_MAX: usize = 256;
 pub(crate) struct Key {
     pub(crate) tenant: Tenant,
     pub(crate) id: RequestId,
-    /// Where its events are.
+    /// The subject of its events.
     pub(crate) events: String,
-    /// Where its outcome is.
+    /// The subject of its outcome.
     pub(crate) outcome: String,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Record {
     Running,
     /// It waits.
     Queued,
-    /// Nobody has heard of it, or it was forgotten.
+    /// It never came, or was forgotten.
     Unknown,
 }
 
@@ -71,8 +71,8 @@ pub(crate) async fn find(app: &Shared, key: &Key) -> Result<Record, Error> {
     })
 }
 
-/// Whether a request of which no event is known may be there nevertheless: not classified yet, or its events lost. It goes
-/// forward only, so whoever looks along its way does not miss it. Where too many wait to look at each, it may be.
+/// Whether a request without a known event may exist nevertheless: not classified yet, or its events were lost. A
+/// request only moves forward, so a search along its way does not miss it. `true` if too many wait to look at each.
 pub(crate) async fn may_wait(app: &Shared, key: &Key) -> Result<bool, Error> {
     let topology = &app.parts.topology;
     let (incoming, work) =
@@ -98,7 +98,7 @@ async fn is_among(app: &Shared, key: &Key, stream: &str, pattern: &str) -> Resul
     Ok(false)
 }
 
-/// Whether `message` is this request. Its sender may have said the id in the body or beside it.
+/// Whether `message` is this request. Its sender may have put the id in the body or in a header.
 fn is_of(message: &Message, key: &Key) -> bool {
     #[derive(Deserialize)]
     struct Named {
@@ -111,8 +111,8 @@ fn is_of(message: &Message, key: &Key) -> bool {
     }) || named().is_some_and(|id| id == key.id)
 }
 
-/// The fingerprint of the work that waits under this id, if there is some; empty where a door made the id. Of what waits
-/// behind many others nothing is known before it begins.
+/// The fingerprint of the work that waits under this id, if any; empty if a door made the id. Work behind many others
+/// is not found before it begins.
 pub(crate) async fn waiting_fingerprint(app: &Shared, key: &Key) -> Result<Option<String>, Error> {
     let topology = &app.parts.topology;
     let pattern = topology.subjects.work_of(&key.tenant);
@@ -131,17 +131,17 @@ pub(crate) async fn waiting_fingerprint(app: &Shared, key: &Key) -> Result<Optio
     Ok(work.map(|work| work.map(|work| work.fingerprint).unwrap_or_default()))
 }
 
-/// Where requests wait.
+/// The queue in which a request waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Line {
     /// For the classifier.
     Requests,
-    /// For those who do them.
+    /// For the workers.
     Work,
 }
 
-/// The fingerprint of the message at `sequence` of a line, while nobody has done with it, if it is of this id; empty where a
-/// door made the id.
+/// The fingerprint of the message at `sequence` of a line, if it still waits and has this id; empty if a door made the
+/// id.
 pub(crate) async fn stored_fingerprint(
     app: &Shared,
     key: &Key,
@@ -169,12 +169,12 @@ fn read<T: DeserializeOwned>(message: &Message) -> Option<T> {
     message.format().decode(&message.payload).ok()
 }
 
-/// The fingerprint of the request that holds this id, where it can be known.
+/// The fingerprint of the request that holds this id, if it can be known.
 pub(crate) async fn fingerprint(app: &Shared, key: &Key, record: &Record) -> Option<String> {
     match record {
         Record::Ended(outcome) => Some(outcome.fingerprint.clone()).filter(|text| !text.is_empty()),
         Record::Unknown => None,
-        // What this gateway has published may have come second to what came by another way.
+        // The request that this gateway published may have come second: the events take precedence.
         Record::Running | Record::Queued => match told_fingerprint(app, key).await {
             Some(told) => Some(told),
             None => app.recent.fingerprint(&key.events),
@@ -182,7 +182,7 @@ pub(crate) async fn fingerprint(app: &Shared, key: &Key, record: &Record) -> Opt
     }
 }
 
-/// As the events tell it: the first of an attempt, or else the first that was queued.
+/// The fingerprint in the events: that of the first event of an attempt, or else of the first `queued`.
 async fn told_fingerprint(app: &Shared, key: &Key) -> Option<String> {
     let mut events = app.broker().replay(&app.parts.topology.events, &key.events, 0).await.ok()?;
     let mut queued = None;
@@ -215,7 +215,7 @@ pub(crate) fn conflict(id: &RequestId) -> Error {
     Error { param: Some("id".into()), ..Error::new(ErrorCode::Conflict, why) }
 }
 
-/// Nobody has heard of this request.
+/// The request is unknown.
 pub(crate) fn unknown(id: &RequestId) -> Error {
     Error::new(
         ErrorCode::NotFound,
@@ -223,8 +223,8 @@ pub(crate) fn unknown(id: &RequestId) -> Error {
     )
 }
 
-/// The requests that this gateway published last, by event subject, with their fingerprints. It bridges the moment
-/// between acceptance and the first event; beyond it the broker knows.
+/// The requests that this gateway published last, by event subject, with their fingerprints. It covers the time between
+/// acceptance and the first event; after that the broker knows.
 #[derive(Debug, Default)]
 pub(crate) struct Recent(Mutex<RecentInner>);
 
@@ -238,12 +238,12 @@ struct RecentInner {
 #[derive(Debug)]
 struct Claim {
     fingerprint: String,
-    /// The broker has it: before, its publish may still fail.
+    /// The broker has the request; until then its publish may still fail.
     stored: bool,
 }
 
 impl Recent {
-    /// Takes the id for a request with this fingerprint; says which fingerprint holds it where it is taken.
+    /// Claims the id for a request with this fingerprint; if it is taken, the error is the fingerprint that holds it.
     pub(crate) fn claim(&self, subject: &str, fingerprint: &str) -> Result<(), String> {
         let mut inner = self.0.lock();
         if let Some(holder) = inner.claims.get(subject) {
@@ -260,21 +260,21 @@ impl Recent {
         Ok(())
     }
 
-    /// The request of this id is on the broker.
+    /// The broker has the request of this id.
     pub(crate) fn store(&self, subject: &str) {
         if let Some(claim) = self.0.lock().claims.get_mut(subject) {
             claim.stored = true;
         }
     }
 
-    /// Whether the request of this id is on the broker.
+    /// Whether the broker has the request of this id.
     pub(crate) fn is_stored(&self, subject: &str) -> bool {
         self.0.lock().claims.get(subject).is_some_and(|claim| claim.stored)
     }
 
-    /// Gives an id back whose request was not stored.
+    /// Releases an id whose request was not stored.
     pub(crate) fn release(&self, subject: &str) {
-        // Its place in the order stays: it costs one early end of memory, a search would cost every refusal.
+        // Its place in the order stays: one claim is forgotten early, but a search would cost every refusal.
         self.0.lock().claims.remove(subject);
     }
 

@@ -1,5 +1,5 @@
-//! The forms of an error at the doors, in one place: HTTP status, headers and OpenAI error object; WebSocket frame. Who
-//! speaks Anthropic's API is told it [in those words](crate::anthropic::refusal).
+//! Formats errors for the doors: HTTP status, headers and OpenAI error object; WebSocket frame. Clients of Anthropic's
+//! API get them [in its own format](crate::anthropic::refusal).
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl From<Error> for Refusal {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refused(pub(crate) ErrorCode);
 
-/// The error that a response tells, for a layer that says it in other words.
+/// The error in a response, for a layer that rewrites it.
 #[derive(Debug, Clone)]
 pub(crate) struct Told(pub(crate) Arc<Error>);
 
@@ -46,7 +46,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// An error, in the form of the OpenAI API.
+/// An error, in the format of the OpenAI API.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ErrorBody")]
 pub(crate) struct ErrorBody<'a> {
@@ -54,17 +54,17 @@ pub(crate) struct ErrorBody<'a> {
     error: Object<'a>,
 }
 
-/// The error object of the OpenAI API; all four keys are always there.
+/// The error object of the OpenAI API; all four keys are always present.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ErrorObject")]
 struct Object<'a> {
-    /// What is wrong and how to mend it, for people.
+    /// What is wrong and how to fix it, for people.
     message: &'a str,
-    /// The class of the error, as the OpenAI SDKs tell them apart.
+    /// The class of the error, as the OpenAI SDKs distinguish them.
     r#type: &'a str,
     /// The field at fault, as a path such as `messages[0].role`.
     param: Option<&'a str>,
-    /// The code, by which programs decide.
+    /// The code, for programs.
     code: &'a str,
 }
 
@@ -84,7 +84,7 @@ fn envelope(error: &Error) -> ErrorBody<'_> {
     }
 }
 
-/// The JSON text of the error object, as it stands in a stream.
+/// The JSON text of the error object, as a stream carries it.
 pub(crate) fn text(error: &Error) -> Bytes {
     // Strings and options always encode.
     Format::Json.encode(&envelope(error)).unwrap_or_default()
@@ -97,13 +97,13 @@ pub(crate) fn response(error: &Error) -> Response {
     with_status(status, error)
 }
 
-/// The whole HTTP answer under another status than the table's (405).
+/// The whole HTTP answer, with another status than the table's (405).
 pub(crate) fn with_status(status: StatusCode, error: &Error) -> Response {
     let mut response = (status, Json(envelope(error))).into_response();
     response.extensions_mut().insert(Told(Arc::new(error.clone())));
     let headers = response.headers_mut();
     if let Some(milliseconds) = error.retry_after_ms {
-        // Whole seconds for those who read only these, and never 0: the SDKs take that for "no hint".
+        // Whole seconds for clients that read only this header, and never 0: the SDKs take that for "no hint".
         headers.insert(header::RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1_000).max(1)));
         headers.insert(RETRY_AFTER_MS, HeaderValue::from(milliseconds));
     }
@@ -113,14 +113,14 @@ pub(crate) fn with_status(status: StatusCode, error: &Error) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    // The SDKs repeat 409, 429 and 5xx by themselves unless they are told not to.
+    // The SDKs retry 409, 429 and 5xx by themselves unless they are told not to.
     if !error.retryable && (matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error()) {
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     response
 }
 
-/// The same error for a door whose body is the payload itself: paths do not begin with `payload`.
+/// The same error for a door whose body is the payload itself: paths lose their `payload` prefix.
 pub(crate) fn relative_to_body(mut error: Error) -> Error {
     let Some(param) = error.param.take() else {
         return error;
@@ -140,8 +140,8 @@ pub(crate) fn relative_to_body(mut error: Error) -> Error {
     error
 }
 
-/// What a sender is told when the broker does not take its request: nothing of what the broker said. What an operator must
-/// mend is told to the log.
+/// The error for a sender whose request the broker did not take. It repeats nothing that the broker said; the log tells
+/// operators what to fix.
 pub(crate) fn of_broker(error: &broker::Error) -> Error {
     let told = match error.kind() {
         ErrorKind::Full => overloaded("the queue is full; nothing was accepted"),
@@ -161,8 +161,8 @@ pub(crate) fn unreachable() -> Error {
     overloaded("the broker is not reachable; send it again with the same id")
 }
 
-/// What a sender is told when its request was sent to the broker and not stored for certain. It is no refusal: nobody
-/// knows whether it runs.
+/// The error for a sender whose request was sent to the broker and may not be stored. It is not a refusal: nobody knows
+/// whether the request runs.
 pub(crate) fn of_publish(error: &broker::Error) -> Error {
     match error.kind() {
         ErrorKind::Disconnected | ErrorKind::Timeout => unclear(),

@@ -1,6 +1,6 @@
-//! Bodies that nobody has looked at. A client that is refused by its head is still sending its body: where that is left
-//! unread its connection is closed, and its next request on it meets nobody. So the rest is read on and thrown away, where
-//! it is short; else the answer says that the connection ends.
+//! Reads and discards request bodies that no handler has read. A client that is refused because of its head is still
+//! sending its body; an unread body closes the connection, and the client's next request on it is lost. So the gateway
+//! reads and discards a short rest; for a longer one, the answer says that the connection closes.
 
 use std::{
     pin::Pin,
@@ -19,15 +19,15 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 
-/// How much of a body is read for nothing: nobody need know who has sent it.
+/// How much of a body is read only to discard it: its sender may be unknown.
 const BYTES_MAX: u64 = 256 * 1024;
-/// And for how long: who is refused is not to wait for the refusal.
+/// How long it may be read: a refused client should not wait for its refusal.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
-/// What comes back of a body on loan.
+/// What is left of a body on loan.
 pub(crate) struct Remainder {
     rest: Arc<Mutex<Option<Body>>>,
-    /// Who asks first whether to send a body has not begun to.
+    /// The client asks first whether to send its body, so it has not begun to.
     waits: bool,
     version: Version,
 }
@@ -44,7 +44,7 @@ pub(crate) fn lend(request: Request) -> (Request, Remainder) {
 }
 
 impl Remainder {
-    /// Reads on what nobody has looked at; the same response, which says where its connection ends.
+    /// Reads the body to its end if no handler has read any of it; marks the response if its connection closes.
     pub(crate) async fn read_on(self, mut response: Response) -> Response {
         let Some(body) = self.rest.lock().take() else { return response };
         if (self.waits || !is_read(body).await) && self.version < Version::HTTP_2 {
@@ -54,7 +54,7 @@ impl Remainder {
     }
 }
 
-/// Whether all of `body` has come, within the limits.
+/// Whether all of `body` arrives within the limits.
 async fn is_read(mut body: Body) -> bool {
     let read = async {
         let mut length = body.size_hint().lower();
@@ -70,7 +70,7 @@ async fn is_read(mut body: Body) -> bool {
     tokio::time::timeout(TIME_MAX, read).await.unwrap_or(false)
 }
 
-/// A body on loan: it comes back where nobody has looked at it.
+/// A body on loan: it comes back if nobody has read any of it.
 struct Lent {
     body: Body,
     looked_at: bool,

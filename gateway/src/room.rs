@@ -1,5 +1,5 @@
-//! The bytes of requests that this gateway holds, over all connections: from when they are read until their door is
-//! done with them. One gauge, one cap.
+//! Limits the bytes of requests that this gateway holds over all connections, from when a door reads a request until it
+//! is done with it. One gauge, one cap.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::Meters;
 
-/// All the room there is: a permit is a byte.
+/// The total room: one permit per byte.
 #[derive(Debug)]
 pub(crate) struct Room {
     bytes: Arc<Semaphore>,
@@ -35,7 +35,7 @@ impl Room {
 }
 
 impl Share {
-    /// Takes `bytes` more; `false` where there is no room for them.
+    /// Takes `bytes` more; `false` if there is no room for them.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let Ok(count) = u32::try_from(bytes) else { return false };
         let Ok(more) = Arc::clone(&self.bytes).try_acquire_many_owned(count) else { return false };

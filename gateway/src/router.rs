@@ -1,4 +1,4 @@
-//! The table of routes: who answers where, and what the OpenAPI document says of it.
+//! The table of routes: which handler answers where, and what the OpenAPI document says of it.
 
 use std::{any::Any, sync::Arc};
 
@@ -27,18 +27,18 @@ use crate::{
     status, targets, usage, webhooks, ws,
 };
 
-/// For whom an address is.
+/// Whom an address serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Those who send requests.
+    /// Clients that send requests.
     Clients,
-    /// Those who look after this server.
+    /// Operators of this server.
     Operators,
-    /// Whoever is on this machine.
+    /// Anybody on this machine.
     Both,
 }
 
-/// Every route of one side, with what is said of it in the OpenAPI document.
+/// Every route of one side, with its description for the OpenAPI document.
 pub(crate) fn table(side: Side) -> Table {
     match side {
         Side::Clients => probes().merge(clients()),
@@ -47,7 +47,7 @@ pub(crate) fn table(side: Side) -> Table {
     }
 }
 
-/// The routes of one side, as they are reached at `address`, and what every request passes before them.
+/// The routes of one side at `address`, behind the steps that every request passes.
 pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
     let origins = Origins::of(&app.config, address);
     let shared = option_layer(origins.share().filter(|_| side != Side::Operators));
@@ -67,7 +67,7 @@ pub(crate) fn routes(app: App, side: Side, address: &str) -> Router {
         .with_state(app)
 }
 
-/// On every side.
+/// Routes on every side.
 #[rustfmt::skip]
 fn probes() -> Table {
     Table::default()
@@ -79,7 +79,7 @@ fn probes() -> Table {
         .get("/docs/contract", docs::contract, describe::documentation::read_contract)
 }
 
-/// What an operator does, and what only an operator should see.
+/// What operators do, and what only they should see.
 #[rustfmt::skip]
 fn operators() -> Table {
     Table::default()
@@ -94,7 +94,7 @@ fn operators() -> Table {
         .post("/v1/dead/{sequence}/replay", dead::replay, describe::operations::replay_dead_letter)
 }
 
-/// Every door of those who send requests.
+/// Every door for clients that send requests.
 #[rustfmt::skip]
 fn clients() -> Table {
     Table::default()
@@ -139,7 +139,7 @@ async fn unknown_route(uri: Uri) -> Refusal {
     Refusal(Error::new(ErrorCode::NotFound, format!("no route `{path}`: {instead}")))
 }
 
-/// The router adds the methods that the path does take, as `Allow`.
+/// The router adds the methods that the path takes, as `Allow`.
 async fn unknown_method(method: Method, uri: Uri) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();

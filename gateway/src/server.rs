@@ -33,7 +33,7 @@ use crate::{
     tls::Tls,
 };
 
-/// How long connections have to close once nothing is under way.
+/// How long connections have to close once nothing is in flight.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The gateway, listening.
@@ -53,16 +53,16 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Listens, and subscribes to the broker. Connections are answered by [`Gateway::serve`].
+    /// Listens, and subscribes to the broker. [`Gateway::serve`] answers connections.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
         Self::after(Standby::listen(config).await?, parts).await
     }
 
-    /// Subscribes to the broker, and takes over from `standby`: whoever connects meanwhile waits and is answered.
+    /// Subscribes to the broker, and takes over from `standby`: clients that connect meanwhile wait and are answered.
     pub async fn after(standby: Standby, parts: Parts) -> Result<Self, Error> {
         let ears = Ears::open(&*parts.broker, &parts.topology.subjects).await?;
         let Standby { config, listener, address, tls, management } = standby;
-        // Without keys everybody is an operator, so the address of operators counts as that of clients does.
+        // Without keys everybody is an operator, so the operators' address counts as much as the clients'.
         let doors = [Some(address), management.address()];
         let exposed = doors.into_iter().flatten().find(|door| !door.ip().to_canonical().is_loopback());
         let reach = if exposed.is_some() { Reach::Network } else { Reach::Here };
@@ -73,7 +73,7 @@ impl Gateway {
         Ok(Self { app, listener: Listener::Socket(listener), address, tls, management, ears })
     }
 
-    /// Subscribes to the broker, and takes the connections that are handed in, instead of a socket's.
+    /// Subscribes to the broker, and serves connections that are handed in, instead of a socket's.
     pub async fn within(
         config: Config,
         parts: Parts,
@@ -87,7 +87,7 @@ impl Gateway {
         Ok(Self { app, listener, address: nowhere, tls: None, management, ears })
     }
 
-    /// Whether everybody may come in: there are no keys.
+    /// Whether anybody may use the server: there are no keys.
     pub fn is_open(&self) -> bool {
         self.app.keys.is_open()
     }
@@ -97,13 +97,13 @@ impl Gateway {
         self.address
     }
 
-    /// Where it listens for operators, where that is an address of their own.
+    /// Where it listens for operators, if that is a separate address.
     pub const fn manage_addr(&self) -> Option<SocketAddr> {
         self.management.address()
     }
 
-    /// Answers until `shutdown`, then drains: `/health/ready` says so, new requests are refused, what is under way
-    /// ends within `drain_timeout_ms`, WebSockets are closed with 1001.
+    /// Answers until `shutdown`, then drains: `/health/ready` says so, new requests are refused, requests in flight end
+    /// within `drain_timeout_ms`, WebSockets are closed with 1001.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { app, listener, tls, management, ears, .. } = self;
         let mut parts = JoinSet::new();
@@ -112,7 +112,7 @@ impl Gateway {
         parts.spawn(keeper::run(app.clone()));
         let mut doors = doors(&app, listener, tls, management);
         tokio::select! {
-            // Of what happens at once, the order is always the same: a run can be repeated from its seed.
+            // Simultaneous events are always taken in the same order: a run can be repeated from its seed.
             biased;
             () = shutdown => {}
             () = accept(&mut doors) => {}
@@ -146,7 +146,7 @@ fn died(ended: Result<(), tokio::task::JoinError>) -> Error {
     Error::Hub(ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string()))
 }
 
-/// The doors of each address: clients do not take the places of those who look after the server.
+/// The doors of each address: clients do not take the places of operators.
 fn doors(app: &App, listener: Listener, tls: Option<Arc<Tls>>, management: Management) -> Vec<Doors> {
     let config = &app.config;
     let (side, own) = match management {
@@ -154,7 +154,7 @@ fn doors(app: &App, listener: Listener, tls: Option<Arc<Tls>>, management: Manag
         Management::Nowhere => (Side::Clients, None),
         Management::At { listener, tls, .. } => (Side::Clients, Some((listener, tls))),
     };
-    // Those who are handed in have not come by an address.
+    // Connections that are handed in have no address.
     let address = if matches!(listener, Listener::Given(_)) { "" } else { config.listen.as_str() };
     let clients = router::routes(app.clone(), side, address);
     let mut doors = vec![Doors::new(app, listener, tls, clients, Some(Peers::new(config)))];
@@ -170,7 +170,7 @@ async fn accept(doors: &mut [Doors]) {
     join_all(doors.iter_mut().map(Doors::accept)).await;
 }
 
-/// A listener and its connections, each a task that is cut when this is dropped.
+/// A listener and its connections, each a task that is aborted when this is dropped.
 struct Doors {
     app: App,
     listener: Listener,
@@ -179,7 +179,7 @@ struct Doors {
     bounds: Bounds,
     graceful: GracefulShutdown,
     places: Arc<Semaphore>,
-    /// Where it is counted how many connections come from one address.
+    /// Counts the connections from each address.
     peers: Option<Arc<Peers>>,
     /// One permit for each connection that is told that it is one too many.
     told: Arc<Semaphore>,
@@ -214,7 +214,7 @@ impl Doors {
             // The semaphore is never closed.
             let Ok(place) = self.places.clone().acquire_owned().await else { return };
             let stream = tokio::select! {
-                // Those that are over make room first.
+                // Closed connections free their places first.
                 biased;
                 Some(_) = self.connections.join_next(), if !self.connections.is_empty() => continue,
                 stream = self.listener.accept() => stream,
@@ -229,13 +229,13 @@ impl Doors {
         }
     }
 
-    /// A place for a connection from `address`, or what one is answered for which there is none.
+    /// A place for a connection from `address`, or, if there is none, the router that refuses it.
     fn seat(&self, address: IpAddr) -> Result<Seat, Router> {
         let Some(peers) = &self.peers else { return Ok(Seat::FREE) };
         peers.seat(address).ok_or_else(|| peers.refusing())
     }
 
-    /// Answers it by the side of the others, for as long as it holds what it `holds`.
+    /// Answers the connection in its own task, which keeps `holds` until it ends.
     fn serve<S>(&mut self, stream: S, holds: impl Send + 'static)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -250,7 +250,7 @@ impl Doors {
         });
     }
 
-    /// Tells it that it is one too many, or closes it where many are told so already.
+    /// Tells the client that its connection is one too many, or closes it if many are being told already.
     fn turn_away(&mut self, stream: TcpStream, router: Router) {
         let told = Arc::clone(&self.told).try_acquire_owned();
         self.app.meters.turned_away(told.is_ok());

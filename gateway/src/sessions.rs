@@ -1,7 +1,7 @@
-//! Who has joined which session. Tells each, once, of every request of its session that is heard; reading the request is
-//! theirs. Never waits for anybody.
+//! Tracks who has joined which session. Tells each member once of every request that is heard in its session; the
+//! member reads the request itself. Never waits for a member.
 //!
-//! A member that falls behind loses its channel, which is how it learns that it may have missed a request.
+//! A member that falls behind loses its channel, which tells it that it may have missed a request.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -12,13 +12,13 @@ use tokio::sync::mpsc;
 
 /// The header of every event of a request that names a session.
 pub(crate) const SESSION: &str = "Dynode-Session";
-/// The requests that one member has been told of and that have not ended, as far as is known. Beyond it, all are
-/// forgotten and told again.
+/// How many unfinished requests, as far as is known, one member has been told of. Beyond that, all are forgotten and
+/// told again.
 const TOLD_MAX: usize = 4_096;
-/// The requests that wait to be taken up by one member.
+/// How many requests may wait for one member.
 const NEWS_MAX: usize = 4_096;
 
-/// The members of every session that somebody has joined, by the prefix of its tenant's event subjects and its name.
+/// The members of every joined session, by the prefix of its tenant's event subjects and its name.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(DashMap<String, Vec<Member>>);
 
@@ -29,7 +29,7 @@ struct Member {
 }
 
 impl Member {
-    /// `false` where it is lost.
+    /// `false` if the member is lost.
     fn hear(&mut self, id: &RequestId, ends: bool) -> bool {
         if self.told.contains(id) {
             if ends {
@@ -47,14 +47,14 @@ impl Member {
     }
 }
 
-/// The name of a session over all tenants.
+/// The key of a session, unique over all tenants.
 pub(crate) fn key(subjects: &Subjects, tenant: &Tenant, session: &RequestId) -> String {
-    // A session is named as a request is: this is where its events would be if it were one.
+    // A session is named like a request: this is the subject that its events would have.
     subjects.event(tenant, session)
 }
 
 impl Sessions {
-    /// From now on, the requests of which something is heard. The channel ends where some may have been missed.
+    /// From now on, yields the requests of which something is heard. The channel ends if some may have been missed.
     pub(crate) fn join(&self, key: &str) -> mpsc::Receiver<RequestId> {
         let (news, receiver) = mpsc::channel(NEWS_MAX);
         self.0.entry(key.to_owned()).or_default().push(Member { news, told: HashSet::new() });
@@ -69,7 +69,7 @@ impl Sessions {
         });
     }
 
-    /// Tells the members of the session of an event, if it has one.
+    /// Tells the members of an event's session, if it has one, of its request.
     pub(crate) fn hear(&self, message: &Message) {
         let Some(session) = message.headers.get(SESSION) else { return };
         let Some((prefix, id)) = message.subject.rsplit_once('.') else { return };
@@ -88,9 +88,9 @@ impl Sessions {
         }
     }
 
-    /// Events may have been lost: every member is told so.
+    /// Events may have been lost: every member loses its channel.
     pub(crate) fn cut_all(&self) {
-        // In the order of their names, so that members always wake in the same order.
+        // In the order of their keys, so that members always wake in the same order.
         let keys: BTreeSet<_> = self.0.iter().map(|session| session.key().clone()).collect();
         for key in keys {
             self.0.remove(&key);

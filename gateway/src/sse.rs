@@ -1,4 +1,4 @@
-//! Server-sent events, as the SDKs that were measured read them: every event ends in a blank line, none has empty data.
+//! Writes server-sent events as the tested SDKs read them: every event ends in a blank line, none has empty data.
 
 use std::convert::Infallible;
 
@@ -24,7 +24,7 @@ pub(crate) fn data(json: &[u8]) -> Bytes {
     event.freeze()
 }
 
-/// An event with a name and, where a reader can resume from it, an id.
+/// An event with a name and, if a reader can resume from it, an id.
 pub(crate) fn named(id: Option<&str>, name: &str, json: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(json.len() + name.len() + 64);
     if let Some(id) = id {
@@ -45,7 +45,7 @@ pub(crate) fn response(events: impl Stream<Item = Bytes> + Send + 'static) -> Re
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Proxies that buffer would hold the deltas back.
+    // Proxies that buffer would delay the deltas.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }

@@ -1,5 +1,5 @@
-//! The doors while there is no broker yet: says that the process lives and is not ready, and refuses everything else
-//! with a hint when to return. Takes nothing in: what was accepted here would be lost.
+//! The doors until there is a broker: they say that the process lives and is not ready, and refuse everything else with
+//! a hint when to return. They accept nothing, since it would be lost.
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::{
 /// How long answers may take to leave at the end. They are short; a client that does not read them loses them.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The sockets on which the gateway will be, and that are answered until then.
+/// The sockets of the gateway, which are answered here until it takes over.
 #[derive(Debug)]
 pub struct Standby {
     pub(crate) config: Config,
@@ -40,17 +40,17 @@ pub struct Standby {
 /// Where operators connect.
 #[derive(Debug)]
 pub(crate) enum Management {
-    /// Where clients do: nobody but this machine can.
+    /// At the clients' address: only this machine can reach it.
     Here,
     /// Nowhere: clients come from elsewhere, and no other address is set.
     Nowhere,
-    /// At an address of their own.
+    /// At a separate address.
     At {
         /// The socket.
         listener: TcpListener,
-        /// Where it is.
+        /// Its address.
         address: SocketAddr,
-        /// How it is spoken to.
+        /// Its TLS, if any.
         tls: Option<Arc<Tls>>,
     },
 }
@@ -61,7 +61,7 @@ impl Management {
             return Ok(if config.is_local() { Self::Here } else { Self::Nowhere });
         }
         let (listener, address) = listen(&config.manage_listen, "gateway.manage_listen").await?;
-        // No certificate is good for a loopback address.
+        // No certificate is valid for a loopback address.
         let tls = tls.filter(|_| !address.ip().is_loopback()).cloned();
         Ok(Self::At { listener, address, tls })
     }
@@ -75,7 +75,7 @@ impl Management {
 }
 
 impl Standby {
-    /// Listens. Connections are answered by [`Standby::serve_until`], and then by the gateway.
+    /// Listens. Connections are answered by [`Standby::serve_until`], and later by the gateway.
     pub async fn listen(config: Config) -> Result<Self, Error> {
         config.check().map_err(Error::Config)?;
         let tls = Tls::open(&config).await?;
@@ -89,26 +89,26 @@ impl Standby {
         self.address
     }
 
-    /// Where it listens for operators, where that is an address of their own.
+    /// Where it listens for operators, if that is a separate address.
     pub const fn manage_addr(&self) -> Option<SocketAddr> {
         self.management.address()
     }
 
-    /// Whether nobody can reach what is meant for operators.
+    /// Whether nobody can reach the operators' routes.
     pub const fn is_unmanaged(&self) -> bool {
         matches!(self.management, Management::Nowhere)
     }
 
-    /// Answers until `event` has come, and returns what it brought.
+    /// Answers until `event` completes, and returns its output.
     pub async fn serve_until<T>(&self, event: impl Future<Output = T>) -> T {
-        // Dropped at the end, which cuts whoever has not closed: no connection stays with doors that are gone.
+        // Dropped at the end, which cuts connections that are still open: none stays with doors that are gone.
         let mut connections = JoinSet::new();
         let graceful = GracefulShutdown::new();
         let brought = tokio::select! {
             brought = event => brought,
             never = self.accept(&mut connections, &graceful) => match never {},
         };
-        // What is not closed in time is cut.
+        // Connections that do not close in time are cut.
         let _ = timeout(CLOSE_TIMEOUT, graceful.shutdown()).await;
         brought
     }
@@ -149,8 +149,8 @@ async fn listen(address: &str, setting: &'static str) -> Result<(TcpListener, So
 }
 
 fn routes() -> Router {
-    // 503 and not the 429 of a server that is too busy: this is no matter of how much is asked, and a client that had a
-    // connection knows that it may have one again.
+    // 503, not the 429 of a busy server: the cause is not the load, and a client that had a connection knows that it
+    // may get one again.
     let refuse = || async {
         let error = overloaded(&format!("{BROKER_UNREACHABLE}; this server is starting"));
         refusal::with_status(StatusCode::SERVICE_UNAVAILABLE, &error)

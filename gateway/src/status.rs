@@ -1,4 +1,4 @@
-//! `GET /v1/status`: how every pool is, for people and for publishers that want to choose.
+//! `GET /v1/status`: the state of every pool, for people and for publishers that want to choose.
 
 use axum::{Json, extract::State};
 use broker::Link;
@@ -11,11 +11,11 @@ use crate::{
     pools::Shown,
 };
 
-/// How the server is.
+/// The state of the server.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ServerStatus")]
 pub(crate) struct Status {
-    /// Every pool that serves a model or was heard.
+    /// Every pool that serves a model or has been heard.
     pools: Vec<Pool>,
     /// The link to the broker.
     broker: Broker,
@@ -25,15 +25,15 @@ pub(crate) struct Status {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PoolStatus")]
 struct Pool {
-    /// Its name.
+    /// The name of the pool.
     pool: String,
-    /// How it is.
+    /// The state of the pool.
     state: PoolState,
-    /// What waits; the rest is known only of pools that are heard.
+    /// Waiting requests; like the fields below, known only for pools that are heard.
     queue: u64,
-    /// What is being worked on.
+    /// Requests in progress.
     inflight: u64,
-    /// How much can be worked on at once.
+    /// How many requests can be in progress at once.
     slots: u64,
     /// How long new work is expected to wait, in milliseconds.
     estimated_wait_ms: Option<u64>,
@@ -47,16 +47,16 @@ struct Pool {
 struct Broker {
     /// `up` or `down`.
     state: &'static str,
-    /// For how long it has not been reachable, in milliseconds.
+    /// How long the broker has been unreachable, in milliseconds.
     down_ms: Option<u64>,
 }
 
-/// Every pool that serves a model or was heard, and the link to the broker.
+/// Every pool that serves a model or has been heard, and the link to the broker.
 pub(crate) async fn get(State(app): State<App>) -> Json<Status> {
     Json(of(&app))
 }
 
-/// How all of them are now.
+/// The current state of all of them.
 pub(crate) fn of(app: &Shared) -> Status {
     let pools = app.pools.show().into_iter().map(Pool::of).collect();
     let broker = match *app.parts.broker.link().borrow() {

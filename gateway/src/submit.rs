@@ -1,4 +1,4 @@
-//! The one path of acceptance: every door comes through here, and what passes is on the broker.
+//! The one path of acceptance: every door submits its requests here, and the broker has each request that passes.
 
 use std::time::Duration;
 
@@ -23,31 +23,31 @@ use crate::{
     room::Share,
 };
 
-/// The header that spares the classifier the search for an earlier request: the id was made here.
+/// The header that lets the classifier skip the search for an earlier request: the gateway made the id.
 const FRESH: &str = "Dynode-Fresh";
-/// The header by which the classifier knows that a door tells the sender of a refusal, so that nothing is parked.
+/// The header that tells the classifier that a door reports a refusal to the sender, so that nothing is parked.
 const AT_DOOR: &str = "Dynode-Door";
-/// A publish of an unknown result is repeated once under the same id: what was refused must not run.
+/// A publish with an unknown result is retried once under the same id: a refused request must not run.
 const PUBLISH_TRIES: u32 = 2;
 
-/// Where `queued` stands among the events of a request.
+/// The position of `queued` among the events of a request.
 pub(crate) const QUEUED: Position = (0, 0);
 
 /// How a request comes in.
 pub(crate) struct Visit<'a> {
     pub(crate) door: Door,
     pub(crate) entry: &'a Entry,
-    /// In which its events are to come.
+    /// The format of its events.
     pub(crate) format: Format,
-    /// The room that it takes.
+    /// Its share of the room.
     pub(crate) share: Share,
-    /// Its client waits at the door for the answer, and has no use for it once it is gone.
+    /// Its client waits at the door for the answer, and does not need the answer after leaving.
     pub(crate) is_chat: bool,
-    /// Its client is told its id before the answer is there.
+    /// Its client learns its id before the answer is there.
     pub(crate) tells_id: bool,
 }
 
-/// A request that is on the broker.
+/// A request that the broker has stored.
 pub(crate) struct Accepted {
     pub(crate) id: RequestId,
     /// Who sent it.
@@ -55,13 +55,13 @@ pub(crate) struct Accepted {
     /// Its events, from the first.
     pub(crate) feed: Feed,
     pub(crate) account: Account,
-    /// It was not there before.
+    /// The broker did not have it before.
     pub(crate) fresh: bool,
-    /// How long it is expected to wait, where that is known.
+    /// How long it is expected to wait, if that is known.
     pub(crate) estimated_wait_ms: Option<u64>,
 }
 
-/// Takes `request` over, or says why not, and fills in whose it is. The same request again attaches to the first.
+/// Accepts `request`, or says why not, and fills in its tenant and sender. A repeat attaches to the first.
 pub(crate) async fn submit(app: &App, visit: Visit<'_>, request: &mut Request) -> Result<Accepted, Error> {
     take_over(app, visit, request).await.map_err(|error| app.spread(error))
 }
@@ -82,13 +82,13 @@ async fn take_over(app: &App, visit: Visit<'_>, request: &mut Request) -> Result
     let fingerprint = fingerprint::of(request);
     let key = Key::new(app, &caller, id.clone());
     let known = given && is_known(app, &key, request.action, &fingerprint).await?;
-    // What is there already asks for nothing more, and was paid for.
+    // A known request asks for nothing more, and was paid for.
     if !known {
         (app.parts.check_cost)(&caller.tenant, request).await?;
     }
     let taken = if known { Taken::default() } else { app.quotas.take(app, &caller, request)? };
     let admission = if known { None } else { Some(admit(app, &caller, request)?) };
-    // Before the publish, so that no event goes by unheard.
+    // Before the publish, so that no event is missed.
     let mut feed = Feed::open(app, key.clone(), None);
     feed.is_for(fingerprint.clone());
     let forecast = admission.as_ref().and_then(|admission| admission.forecast);
@@ -100,7 +100,7 @@ async fn take_over(app: &App, visit: Visit<'_>, request: &mut Request) -> Result
     let fresh = matches!(stored, Stored::Now(_));
     match stored {
         Stored::Now(notice) => {
-            // The door itself says `queued`; its place is taken.
+            // The door itself announces `queued`: its position is taken.
             feed.seen(QUEUED);
             feed.expect(forecast);
             match notice {
@@ -120,7 +120,7 @@ async fn take_over(app: &App, visit: Visit<'_>, request: &mut Request) -> Result
     Ok(Accepted { id, caller, feed, account, fresh, estimated_wait_ms })
 }
 
-/// Who the request is for: a client that reads it, or a service, for which it runs whoever reads.
+/// The client that reads the request; `None` for a service, whose request runs whoever reads it.
 fn reader(app: &Shared, key: &Key, is_chat: bool, fresh: bool) -> Option<Reader> {
     match (is_chat, fresh) {
         (true, true) => app.lingers.lead(key),
@@ -132,7 +132,7 @@ fn reader(app: &Shared, key: &Key, is_chat: bool, fresh: bool) -> Option<Reader>
     }
 }
 
-/// Says at once what would not be worked on in time. Nothing of a request that is refused here has been published.
+/// Refuses at once a request that would not be worked on in time, before anything of it is published.
 fn admit(app: &Shared, caller: &Caller, request: &Request) -> Result<Admission, Error> {
     app.pools.admit(&caller.tenant, request, deadline_ms(app, request))
 }
@@ -153,8 +153,8 @@ pub(crate) fn check_tenant(caller: &Caller, request: &Request) -> Result<(), Err
     }
 }
 
-/// Whether this very request is there already; `conflict` where the id belongs to another. The same payload can be asked of
-/// two actions: an outcome says of which it was.
+/// Whether the broker already has this very request; `conflict` if the id belongs to another. Two actions may have the
+/// same payload: an outcome says which action it was.
 async fn is_known(app: &Shared, key: &Key, action: Action, fingerprint: &str) -> Result<bool, Error> {
     let record = record::find(app, key).await?;
     if let Record::Ended(outcome) = &record
@@ -177,8 +177,8 @@ async fn is_known(app: &Shared, key: &Key, action: Action, fingerprint: &str) ->
     }
 }
 
-/// Whether what the broker has at `sequence` of a line is this very request. Until something is told of it nothing else says
-/// whose it is, where another gateway has stored it.
+/// Checks that the broker's message at `sequence` of a line is this very request. If another gateway stored it and no
+/// event tells of it yet, nothing else identifies it.
 async fn is_repeat(
     app: &Shared,
     key: &Key,
@@ -192,7 +192,7 @@ async fn is_repeat(
     match record::stored_fingerprint(app, key, line, sequence).await? {
         Some(holder) if !holder.is_empty() && holder != fingerprint => Err(record::conflict(&key.id)),
         Some(_) => Ok(()),
-        // It has gone on meanwhile, and has told its events.
+        // It has moved on meanwhile, and its events identify it.
         None => is_known(app, key, action, fingerprint).await.map(drop),
     }
 }
@@ -203,18 +203,18 @@ struct Post<'a> {
     visit: &'a Visit<'a>,
     key: &'a Key,
     request: &'a Request,
-    /// The id is its sender's.
+    /// The sender chose the id.
     given: bool,
 }
 
-/// Whether a request was there before; what is told of one that was not, where it waits in line.
+/// Whether the broker had a request before; if not, the notice to publish for one that waits for a worker.
 enum Stored {
     Now(Option<Notice>),
     Before,
 }
 
 impl Post<'_> {
-    /// Nobody but its reader can know of it before it has begun.
+    /// Whether only its reader can know of the request before it begins.
     fn is_unknown(&self) -> bool {
         !self.given && !self.visit.tells_id && self.request.session.is_none()
     }
@@ -224,7 +224,7 @@ impl Post<'_> {
         let (app, key) = (self.app, self.key);
         let mut link = app.broker().link();
         if matches!(*link.borrow_and_update(), Link::Down(_)) {
-            // Said before anything is sent: what is refused as unreachable does not run.
+            // Before anything is sent: a request refused as unreachable does not run.
             return Err(refusal::unreachable());
         }
         let (line, publication) = self.publication(fingerprint, admission.ahead)?;
@@ -234,7 +234,7 @@ impl Post<'_> {
             claim => claim.is_ok(),
         };
         if claimed {
-            // Before the publish: its beginning may be heard before the ack.
+            // Before the publish: the request may begin before the ack arrives.
             let deadline = Instant::now() + Duration::from_millis(deadline_ms(app, self.request));
             app.hub.wait_for(&key.events, admission.ticket, deadline);
         }
@@ -244,7 +244,7 @@ impl Post<'_> {
             app.hub.wait_no_more(&key.events);
         }
         match published {
-            // Whether a repeat is another request under the same id is known only now.
+            // Only now is it known whether a repeat is a different request under the same id.
             Ok(receipt) if !fresh => {
                 let (action, place) = (self.request.action, (line, receipt.sequence));
                 match is_repeat(app, key, action, fingerprint, place).await {
@@ -267,11 +267,11 @@ impl Post<'_> {
         }
     }
 
-    /// What is stored, and in which line: the work that the request is, or the request itself where only the classifier can
-    /// say what becomes of it. `ahead` of the same tenant wait for the same pool.
+    /// The message to store, and its line: the work that the request is, or the request itself if only the classifier
+    /// can say what becomes of it. `ahead` requests of the same tenant wait for the same pool.
     fn publication(&self, fingerprint: &str, ahead: u64) -> Result<(Line, Publication), Error> {
         let Self { app, key, request, visit, .. } = self;
-        // Nobody can have asked for another under an id that was made here.
+        // No other request can have an id that was made here.
         let told_apart = if self.given { fingerprint } else { "" };
         if let Some(work) = (app.parts.file)(request, visit.format, told_apart, ahead) {
             return Ok((Line::Work, work));

@@ -1,5 +1,5 @@
-//! `/v1/callbacks`: the targets that did not take the last callbacks of a tenant, and those to which nothing is sent any
-//! more.
+//! `/v1/callbacks`: the targets that did not take the last callbacks of a tenant, and the disabled ones, to which
+//! nothing is sent any more.
 
 use axum::{Extension, Json, body::Body, extract::State, http::HeaderMap};
 use broker::{Bucket, ErrorKind};
@@ -22,25 +22,25 @@ use crate::{
 
 /// The largest body that names a target, in bytes.
 const BODY_BYTES_MAX: usize = 16 << 10;
-/// How often a record is written that engines change at the same time.
+/// How many times to try to write a record that engines change at the same time.
 const TRIES: u32 = 4;
-/// Why nothing is sent to a target that has done nothing.
+/// The reason recorded when an operator disables a target.
 const BY_OPERATOR: &str = "an operator disabled it";
 
-/// Targets by their ids.
+/// Targets with their ids.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallbackTargets")]
 pub(crate) struct Targets {
-    /// Those that did not take their last callbacks.
+    /// The targets that did not take their last callbacks, or are disabled.
     targets: Vec<Named>,
 }
 
-/// A target to which nothing is to be sent any more.
+/// A target to disable.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "CallbackTargetToDisable")]
 pub(crate) struct Unwanted {
-    /// Its URL; what its query says does not matter.
+    /// Its URL; the query does not matter.
     #[schemars(extend("format" = "uri"))]
     url: String,
 }
@@ -49,9 +49,9 @@ pub(crate) struct Unwanted {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallbackTarget")]
 pub(crate) struct Named {
-    /// What enables it again.
+    /// The id that enables the target again.
     id: String,
-    /// Whose callbacks they are.
+    /// The tenant whose callbacks are sent there.
     tenant: Tenant,
     #[serde(flatten)]
     target: Target,
@@ -61,11 +61,11 @@ pub(crate) struct Named {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallbackTargetEnabled")]
 pub(crate) struct Enabled {
-    /// The target.
+    /// The id of the target.
     id: String,
 }
 
-/// `GET /v1/callbacks`: of the tenant, a superadmin's of all.
+/// `GET /v1/callbacks`: the targets of the tenant; for a superadmin, of all tenants.
 pub(crate) async fn list(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -74,14 +74,14 @@ pub(crate) async fn list(
     let mut targets = Vec::new();
     for (key, tenant, id) in seen(&*bucket, &entry.caller).await? {
         let found = bucket.get(&key).await.map_err(|error| refusal::of_broker(&error))?;
-        // One that has just answered is gone by now.
+        // The record of a target that has just answered is gone by now.
         let target = found.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
         targets.extend(target.map(|target| Named { id, tenant, target }));
     }
     Ok(Json(Targets { targets }))
 }
 
-/// `POST /v1/callbacks/{id}/enable`: for the tenant, a superadmin's for all.
+/// `POST /v1/callbacks/{id}/enable`: enables it for the tenant; for a superadmin, for all tenants.
 pub(crate) async fn enable(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -108,7 +108,7 @@ pub(crate) async fn enable(
     Ok(Json(Enabled { id }))
 }
 
-/// The records that `caller` may see: where each is kept, whose it is, its id.
+/// The records that `caller` may see: the key, the tenant and the id of each.
 async fn seen(bucket: &dyn Bucket, caller: &Caller) -> Result<Vec<(String, Tenant, String)>, Error> {
     let keys = bucket.keys().await.map_err(|error| refusal::of_broker(&error))?;
     let of = |key: String| {
@@ -140,7 +140,7 @@ pub(crate) async fn disable(
     Ok(Json(Named { id, tenant: tenant.clone(), target }))
 }
 
-/// Writes down that nothing is sent to `url` any more; whatever else is known of it stays.
+/// Records that nothing is sent to `url` any more; keeps what else is known of it.
 async fn set_disabled(app: &Shared, key: &str, url: String) -> Result<Target, Error> {
     let bucket = open(app).await?;
     let fresh = Target { url, failures: 0, disabled_at: None, why: BY_OPERATOR.to_owned() };

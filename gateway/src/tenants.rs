@@ -1,4 +1,4 @@
-//! What the configuration says of tenants: to whom they belong, and how much each may ask for, and all of an organisation
+//! The tenants in the configuration: what they belong to, and the limits of each, and of all tenants of an organisation
 //! together.
 
 use std::{
@@ -17,44 +17,44 @@ use crate::quota::{NO_LIMIT, zero};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantConfig {
-    /// The organisation that it is of.
+    /// The organisation to which it belongs.
     pub organisation: Option<String>,
     /// The instance within that.
     pub instance: Option<String>,
     /// The project within that.
     pub project: Option<String>,
-    /// The most requests in a minute.
+    /// The maximum number of requests in a minute.
     pub requests_per_minute: Option<u32>,
-    /// The most tokens in a minute.
+    /// The maximum number of tokens in a minute.
     pub tokens_per_minute: Option<u32>,
-    /// The most requests at once.
+    /// The maximum number of concurrent requests.
     pub concurrency: Option<u32>,
 }
 
-/// One `[[limits]]`: how much all tenants of an organisation may ask for together, or of an instance or a project of it.
+/// One `[[limits]]`: how much all tenants of an organisation, instance or project may ask for together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitConfig {
     /// The organisation.
     pub organisation: String,
-    /// The instance within that; all of them where none is named.
+    /// The instance within that; all of them if none is named.
     #[serde(default)]
     pub instance: Option<String>,
-    /// The project within that; likewise.
+    /// The project within that; all of them if none is named.
     #[serde(default)]
     pub project: Option<String>,
-    /// The most requests in a minute.
+    /// The maximum number of requests in a minute.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
-    /// The most tokens in a minute.
+    /// The maximum number of tokens in a minute.
     #[serde(default)]
     pub tokens_per_minute: Option<u32>,
-    /// The most requests at once.
+    /// The maximum number of concurrent requests.
     #[serde(default)]
     pub concurrency: Option<u32>,
 }
 
-/// The tenants of the configuration. Cheap to clone; all clones are one.
+/// The configured tenants. Cheap to clone; all clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Tenants(Arc<RwLock<Known>>);
 
@@ -64,12 +64,12 @@ struct Known {
     limits: Vec<LimitConfig>,
 }
 
-/// Of whom something is limited beside a single key.
+/// Who may have limits besides a single key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Group {
     /// All keys of a tenant.
     Tenant(Tenant),
-    /// All tenants that have these parents.
+    /// All tenants with these parents.
     Parents(Parents),
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Group {
 }
 
 impl TenantConfig {
-    /// Checks all; the error is the place and what is wrong there.
+    /// Checks all tenants; the error holds the place and what is wrong there.
     pub fn check(all: &BTreeMap<Tenant, Self>) -> Result<(), (String, String)> {
         let fault = |(name, tenant): (&Tenant, &Self)| {
             let field = zero(&tenant.limits())?;
@@ -100,7 +100,7 @@ impl TenantConfig {
         }
     }
 
-    /// To whom it belongs.
+    /// What the tenant belongs to.
     pub fn parents(&self) -> Parents {
         Parents {
             organisation: self.organisation.clone(),
@@ -111,7 +111,7 @@ impl TenantConfig {
 }
 
 impl LimitConfig {
-    /// Checks all, beside these `tenants`; the error is the place and what is wrong there.
+    /// Checks all limits, given these `tenants`; the error holds the place and what is wrong there.
     pub fn check(all: &[Self], tenants: &BTreeMap<Tenant, TenantConfig>) -> Result<(), (String, String)> {
         let mut seen = BTreeSet::new();
         for (index, limit) in all.iter().enumerate() {
@@ -152,19 +152,19 @@ impl LimitConfig {
 }
 
 impl Tenants {
-    /// These `tenants`, and the `limits` of their parents; both were checked.
+    /// These `tenants`, and the `limits` of their parents; both must have been checked.
     pub fn new(tenants: &BTreeMap<Tenant, TenantConfig>, limits: &[LimitConfig]) -> Self {
         let known = Self::default();
         known.replace(tenants, limits);
         known
     }
 
-    /// From now on it is these.
+    /// Replaces all tenants and limits.
     pub fn replace(&self, tenants: &BTreeMap<Tenant, TenantConfig>, limits: &[LimitConfig]) {
         *self.0.write() = Known { tenants: tenants.clone(), limits: limits.to_vec() };
     }
 
-    /// How much `tenant` may ask for, and each group of tenants that it is of; its own limits come first.
+    /// The limits of `tenant` and of each group to which it belongs; its own come first.
     pub(crate) fn limits(&self, tenant: &Tenant) -> Vec<(Group, CallerLimits)> {
         let known = self.0.read();
         let Some(config) = known.tenants.get(tenant) else { return Vec::new() };
@@ -180,7 +180,7 @@ impl Tenants {
         limits
     }
 
-    /// To whom each belongs.
+    /// What each tenant belongs to.
     pub(crate) fn parents(&self) -> BTreeMap<Tenant, Parents> {
         self.0.read().tenants.iter().map(|(name, tenant)| (name.clone(), tenant.parents())).collect()
     }

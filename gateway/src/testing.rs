@@ -1,4 +1,4 @@
-//! What unit tests of the parts share: everything but the doors, on a broker in memory.
+//! What unit tests share: a gateway without doors, on a broker in memory.
 
 use std::sync::Arc;
 

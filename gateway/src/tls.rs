@@ -1,5 +1,5 @@
-//! TLS by certificate files: read at the start, and again when they have changed. A file that is wrong stops the start; one
-//! that becomes wrong is told, and the certificate before it stays.
+//! TLS from certificate files, which the gateway reads at the start and again after each change. A bad file stops the
+//! start; one that turns bad later is logged, and the previous certificate stays in use.
 
 use std::{
     fs, io,
@@ -24,9 +24,9 @@ use tracing::{debug, info, warn};
 
 use crate::{Config, Error};
 
-/// What is spoken inside, the preferred first.
+/// The protocols inside of TLS, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
-/// How often new connections look whether the files have changed.
+/// How often new connections check whether the files have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The certificate of this server.
@@ -44,14 +44,14 @@ struct Current {
     looked_at: Instant,
 }
 
-/// Where the certificate and its key stand.
+/// The paths of the certificate and its key.
 #[derive(Debug, Clone)]
 struct Files {
     cert: PathBuf,
     key: PathBuf,
 }
 
-/// How the files stood: when each was written, and its length.
+/// The state of the files: when each was written, and its length.
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
 impl std::fmt::Debug for Current {
@@ -61,13 +61,13 @@ impl std::fmt::Debug for Current {
 }
 
 impl Tls {
-    /// Reads the files that `config` names; none where it names none.
+    /// Reads the files that `config` names; `None` if it names none.
     pub(crate) async fn open(config: &Config) -> Result<Option<Arc<Self>>, Error> {
         if config.tls_cert.as_os_str().is_empty() {
             return Ok(None);
         }
         let files = Files { cert: config.tls_cert.clone(), key: config.tls_key.clone() };
-        // Never without TLS where it is asked for, whatever keeps the files from being read.
+        // Never run without TLS if it is configured, whatever keeps the files from being read.
         let unread = || fault("gateway.tls_cert", &files.cert, io::Error::other("could not be read"));
         let (stamp, acceptor) = files.clone().look(None).await.ok_or_else(unread)?;
         let acceptor = acceptor?;
@@ -76,7 +76,7 @@ impl Tls {
         Ok(Some(Arc::new(Self { files, time, current })))
     }
 
-    /// The handshake, in bounded time; none where it came to nothing.
+    /// Performs the handshake, in bounded time; `None` if it fails.
     pub(crate) async fn accept<S>(&self, stream: S) -> Option<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -94,7 +94,7 @@ impl Tls {
         }
     }
 
-    /// By what the next connection is taken in.
+    /// The acceptor for the next connection.
     async fn acceptor(&self) -> TlsAcceptor {
         let (acceptor, stamp) = {
             let mut current = self.current.lock();
@@ -106,7 +106,7 @@ impl Tls {
         };
         let Some((stamp, read)) = self.files.clone().look(Some(stamp)).await else { return acceptor };
         let mut current = self.current.lock();
-        // A wrong file is told once.
+        // A bad file is logged only once.
         current.stamp = stamp;
         match read {
             Ok(fresh) => {
@@ -120,13 +120,13 @@ impl Tls {
 }
 
 impl Files {
-    /// How they stand now, and what they hold; none where they stand as `known`.
+    /// The current state of the files, and what they hold; `None` if the state is still `known`.
     async fn look(self, known: Option<Stamp>) -> Option<(Stamp, Result<TlsAcceptor, Error>)> {
         let look = move || {
             let stamp = [stamp(&self.cert), stamp(&self.key)];
             (known != Some(stamp)).then(|| (stamp, self.read()))
         };
-        // It fails only where the runtime ends.
+        // This fails only when the runtime ends.
         spawn_blocking(look).await.ok().flatten()
     }
 
@@ -159,7 +159,7 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     Some((about.modified().ok()?, about.len()))
 }
 
-/// What is wrong with a PEM file, without what stands in it.
+/// What is wrong with a PEM file, without its content.
 fn told(error: pem::Error, wanted: &str) -> io::Error {
     match error {
         pem::Error::Io(error) => error,

@@ -1,4 +1,4 @@
-//! A body that ends when its reader may not read on: a stream is not good for longer than the key that it was asked for with.
+//! A body that ends with its reader's API key: a stream lasts no longer than the key with which it was requested.
 
 use std::{
     pin::Pin,
@@ -16,18 +16,18 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{refusal, sse};
 
-/// Why an answer ends before its end.
+/// Why an answer ends early.
 pub(crate) const REVOKED: &str = "the API key was revoked or has expired";
 
 struct Until {
     body: Body,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// What is said at the end, where the form of the body has room for it.
+    /// The last event, if the format of the body allows one.
     farewell: Option<Bytes>,
     is_over: bool,
 }
 
-/// The same response; where its body is still to come, it ends with `ended`.
+/// The same response; if its body is still to come, the body ends with `ended`.
 pub(crate) fn ends_with(response: Response, ended: CancellationToken) -> Response {
     let is_there = response.body().size_hint().exact().is_some();
     if is_there {
@@ -58,7 +58,7 @@ impl HttpBody for Until {
             self.is_over = true;
             return Poll::Ready(Some(match self.farewell.take() {
                 Some(farewell) => Ok(Frame::data(farewell)),
-                // Whoever reads a file must not take a part of it for the whole.
+                // A client that reads a file must not take a part of it for the whole.
                 None => Err(axum::Error::new(std::io::Error::other(REVOKED))),
             }));
         }

@@ -1,4 +1,4 @@
-//! `/v1/usage`: what the requests of the tenant have used and cost, summed from the ledger as it is read.
+//! `/v1/usage`: what the requests of the tenant have used and cost, summed from the ledger on each call.
 
 use axum::{Extension, Json, extract::State};
 use broker::Stored;
@@ -16,23 +16,22 @@ use crate::{
     refusal::{self, Refusal},
 };
 
-/// What is summed where no beginning is named.
+/// The default of `since`.
 const SINCE: &str = "24h";
-/// The most rows of an answer: some 4 MB.
+/// The maximum number of rows in an answer: some 4 MB.
 const ROWS_MAX: usize = 10_000;
-/// An entry bears the time of the machine that wrote it and is found by the broker's: they may be so far apart.
+/// An entry carries the time of the machine that wrote it, but is found by the broker's: they may differ by this much.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 
 /// What to sum.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Filter {
-    /// What to tell apart, a list with commas of `hour` (UTC), `organisation`, `instance`, `project`, `tenant`, `key`, `session`,
-    /// `action`, `provider` and `model`; none gives one row.
+    /// What to group by, a comma-separated list of `hour` (UTC), `organisation`, `instance`, `project`, `tenant`,
+    /// `key`, `session`, `action`, `provider` and `model`; none gives one row.
     by: Option<String>,
-    /// From when on: a time such as `2026-11-28T00:00:00Z`, or a span before now such as `90m` or `7d`; `24h` where
-    /// nothing is said.
+    /// The start: a time such as `2026-11-28T00:00:00Z`, or a span before now such as `90m` or `7d`; `24h` by default.
     since: Option<String>,
-    /// Until when, likewise; now where nothing is said.
+    /// The end, likewise; now by default.
     until: Option<String>,
 }
 
@@ -59,7 +58,7 @@ pub(crate) async fn get(
     Ok(Json(sums.report()))
 }
 
-/// Adds what the ledger has of the tenant to `sums`, or of all, for whoever sees them.
+/// Adds the ledger entries of the tenant to `sums`, or those of all tenants if the caller may see them.
 async fn read(app: &Shared, caller: &Caller, mut sums: Sums, since: Timestamp) -> Result<Sums, Error> {
     let topology = &app.parts.topology;
     let Some(ledger) = &topology.ledger else {
@@ -85,19 +84,19 @@ async fn read(app: &Shared, caller: &Caller, mut sums: Sums, since: Timestamp) -
     Ok(sums)
 }
 
-/// One entry. Anybody on the bus may publish there: what is none is told in the log and left out.
+/// Reads one entry. Anybody on the bus may publish there: an invalid entry is logged and left out.
 fn entry(stored: &Stored) -> Option<LedgerEntry> {
     let Stored { message, sequence, .. } = stored;
     let read = message.format().decode(&message.payload);
     read.inspect_err(|error| warn!(%error, sequence, "an entry of the ledger cannot be read")).ok()
 }
 
-/// A list with commas.
+/// Parses a comma-separated list.
 fn dimensions(text: &str) -> Result<Vec<Dimension>, Error> {
     text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::parse).collect()
 }
 
-/// A time, or how long before `now` it was.
+/// Parses a time, or a span before `now`.
 fn moment(param: &'static str, text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     let ago = |span: Span| {
         let ago = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;

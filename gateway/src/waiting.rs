@@ -1,5 +1,5 @@
-//! How many requests of each tenant wait for each pool: sent by this gateway, and not begun as far as it has heard. One
-//! tenant's crowd must not take the whole queue. Never asks anybody; who holds a ticket decides how long it counts.
+//! Counts how many requests of each tenant wait for each pool: sent by this gateway, not begun as far as it has heard.
+//! One tenant must not fill the whole queue. Never asks anybody; the holder of a ticket decides how long it counts.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -30,7 +30,7 @@ impl Waiting {
         Arc::new(Self { lengths: Mutex::default(), length_max })
     }
 
-    /// A place in the line of `tenant` for `pool`; `None` where it is full.
+    /// A place in the line of `tenant` for `pool`; `None` if the line is full.
     pub(crate) fn take(self: &Arc<Self>, tenant: &Tenant, pool: &str) -> Option<Ticket> {
         let line = (tenant.clone(), pool.to_owned());
         let mut lengths = self.lengths.lock();

@@ -1,8 +1,8 @@
-//! `POST /v1/webhooks/{token}`: a provider tells the end of long work. What it says is stored for the worker that waits, and
-//! read by nobody here.
+//! `POST /v1/webhooks/{token}`: a provider reports the end of long work. The gateway stores the report for the worker
+//! that waits, and does not interpret it.
 //!
-//! The token names the call that waits, and is signed with the key of the installation; where the provider signs its
-//! webhooks, the signature is checked too. What is forged is a 401, with nothing said of it but that.
+//! The token names the call that waits, and is signed with the key of the installation; if the provider signs its
+//! webhooks, the gateway checks that signature too. A forged webhook gets a 401 that gives no further reason.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,26 +25,26 @@ use crate::{
     refusal::{self, Refusal},
 };
 
-/// No provider says more: what was made is fetched, and not told here.
+/// No provider sends more: results are fetched, webhooks do not carry them.
 const BODY_BYTES_MAX: usize = 512 * 1024;
-/// How far from now a signed time may be, in seconds, either way; as the specification's own libraries have it.
+/// How far a signed time may be from now, in seconds, either way; the specification's own libraries use the same.
 const TOLERANCE_S: u64 = 300;
 
-/// The keys by which providers sign their webhooks, by the names of the providers; none for those that do not sign. Who is
-/// not among them sends none.
-/// Cheap to clone; all clones are one.
+/// The keys with which providers sign their webhooks, by provider name; `None` for a provider that does not sign. A
+/// provider that is not listed sends no webhooks.
+/// Cheap to clone; all clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Signers(Arc<RwLock<BTreeMap<String, Option<SigningKey>>>>);
 
 impl Signers {
-    /// These `secrets`; the error names the provider whose secret is none.
+    /// Uses these `secrets`; the error names the provider whose secret is invalid.
     pub fn new(secrets: &BTreeMap<String, Option<Secret>>) -> Result<Self, (String, NoKey)> {
         let signers = Self::default();
         signers.replace(secrets)?;
         Ok(signers)
     }
 
-    /// From now on it is these.
+    /// Replaces all secrets.
     pub fn replace(&self, secrets: &BTreeMap<String, Option<Secret>>) -> Result<(), (String, NoKey)> {
         let parse = |(name, secret): (&String, &Option<Secret>)| match secret
             .as_ref()
@@ -64,26 +64,26 @@ impl Signers {
     }
 }
 
-/// The key of the tokens.
+/// The key that signs the tokens.
 #[derive(Debug)]
 pub(crate) struct Webhooks(TokenKey);
 
 impl Webhooks {
-    /// Reads the key, or makes it.
+    /// Reads the key, or creates it.
     pub(crate) async fn open(parts: &Parts) -> Result<Self, broker::Error> {
         let key = secrets::key(&*parts.broker, &parts.topology, &parts.seams, secrets::WEBHOOKS).await?;
         Ok(Self(TokenKey::new(&key)))
     }
 }
 
-/// That a webhook was heard.
+/// Says that a webhook was received.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Received {
-    /// Only ever true.
+    /// Always `true`.
     received: bool,
 }
 
-/// `POST /v1/webhooks/{token}` → 200, also for what comes again or too late.
+/// `POST /v1/webhooks/{token}` → 200, also for a webhook that is repeated or too late.
 pub(crate) async fn receive(
     State(app): State<App>,
     Path(token): Path<String>,
@@ -117,7 +117,7 @@ fn is_signed(app: &Shared, key: &SigningKey, headers: &HeaderMap, body: &[u8]) -
     })
 }
 
-/// Whether the request has its outcome: nobody waits any more.
+/// Whether the request has its outcome, so that nobody waits any more.
 async fn has_ended(app: &Shared, place: &Place) -> Result<bool, Error> {
     let topology = &app.parts.topology;
     let subject = topology.subjects.outcome(&place.tenant, &place.id);
@@ -125,7 +125,7 @@ async fn has_ended(app: &Shared, place: &Place) -> Result<bool, Error> {
     outcome.map(|outcome| outcome.is_some()).map_err(|error| refusal::of_broker(&error))
 }
 
-/// Stores it for whoever waits. The same once more is known by its id.
+/// Stores the webhook for the worker that waits. The broker knows a repeat by its id.
 async fn store(app: &Shared, place: &Place, body: bytes::Bytes) -> Result<(), Error> {
     let subject = app.parts.topology.subjects.webhook(place);
     let digest: String = Sha256::digest(&body)[..16].iter().map(|byte| format!("{byte:02x}")).collect();

@@ -22,11 +22,11 @@ use crate::{app::App, door::Entry, refusal::Refusal};
 
 /// The subprotocol, for clients that name one.
 const PROTOCOL: &str = "dynode";
-/// A frame over the limit is read to the end up to this multiple of it, so that its sender gets the close code instead
+/// The gateway reads a frame over the limit up to this multiple of it, so that its sender gets the close code instead
 /// of a reset connection.
 const FRAME_READ_FACTOR: usize = 4;
-/// What a socket keeps in hand to read into, and to write from before it must be flushed. The library's 128 KiB each would
-/// be nearly all that an idle socket costs; a larger message finds more room while it comes.
+/// The size of a socket's read buffer, and of its write buffer before a flush. The library's default of 128 KiB each
+/// would be nearly all that an idle socket costs; the buffer grows for a larger message.
 const BUFFER_BYTES: usize = 8 << 10;
 
 /// Opens a socket.
@@ -43,7 +43,7 @@ pub(crate) async fn upgrade(
     let read_max = app.config.frame_bytes_max.saturating_mul(FRAME_READ_FACTOR);
     // The tracker's token makes a drain wait for this socket.
     let work = app.work.token();
-    // A page that puts its key among the subprotocols needs one to be chosen; that with the key is not repeated.
+    // A page that sends its key as a subprotocol needs the server to choose one: never the one with the key.
     let socket = upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(BUFFER_BYTES)

@@ -10,7 +10,7 @@ use crate::{
     ChatRequest, EmbeddingRequest, Error, ImageRequest, SearchRequest, SpeechRequest, VideoRequest, codec,
 };
 
-/// What is asked for.
+/// The kind of work that a request asks for.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
 )]
@@ -46,7 +46,7 @@ pub enum Action {
     /// Run a workflow.
     #[serde(rename = "workflow.run")]
     WorkflowRun,
-    /// Ask how the engine is.
+    /// Ask for the health of the engine.
     #[serde(rename = "system.health")]
     SystemHealth,
 }
@@ -87,7 +87,7 @@ impl Action {
     /// Checks a payload against this action; the error names the field by its path.
     pub fn check_payload(self, payload: &Value) -> Result<(), Error> {
         if !payload.is_object() {
-            // A list would be read as the fields in their order.
+            // serde would read a list as the fields in their order.
             return Err(Error::invalid("payload", "expected an object"));
         }
         match self {

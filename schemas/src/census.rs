@@ -1,12 +1,12 @@
-//! What heartbeats tell of the pools: who lives, how much waits, how long that takes. Pure: time is passed in, as
-//! milliseconds of a clock that only goes forward.
+//! The state of the pools by their heartbeats: which nodes live, how much waits, how long that takes. Pure: callers
+//! pass in the time, as milliseconds of a monotonic clock.
 //!
-//! Between two heartbeats the queue is reckoned on: what this process itself has sent comes in, what the workers do at
-//! their average pace goes out. So a flood is seen within one beat, and a fast pool is not taken for a slow one.
+//! Between two heartbeats the queue is extrapolated: it grows by what this process itself has sent, and shrinks by what
+//! the workers do at their average pace. So a flood shows within one beat, and a fast pool is not taken for a slow one.
 //!
-//! Before the first job of a pool has ended nothing is measured: what is heard then are the ages of running jobs, which
-//! are less than these jobs will take. Until then a job is assumed to take a time that is given, or its age, whichever
-//! is longer.
+//! Before the first job of a pool has ended, nothing is measured: its heartbeats then report the ages of running jobs,
+//! which are less than these jobs will take. Until then a job is assumed to take a given time, or its age, whichever is
+//! longer.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Backpressure, Flow, Heartbeat};
 
-/// The pool that every request passes before the one that does its work.
+/// The pool that every request passes before the pool that does its work.
 pub const ENTRANCE: &str = "classifier";
-/// A node that leaves out so many beats is gone: one may be lost, and one late.
+/// A node that misses this many beats is gone: one may be lost, and one late.
 const SILENT_BEATS_MAX: u64 = 3;
 
-/// The living nodes of every pool.
+/// The live nodes of every pool.
 #[derive(Debug, Default)]
 pub struct Census {
     pools: BTreeMap<String, Pool>,
-    /// What a job is assumed to take where none has ended.
+    /// What a job is assumed to take if none has ended.
     assumed_job_ms: f64,
 }
 
@@ -34,28 +34,28 @@ pub struct Census {
 pub enum PoolState {
     /// A slot is free.
     Available,
-    /// All slots are taken; work waits, or would.
+    /// All slots are taken; work waits, or would wait.
     Busy,
     /// The pool asks publishers to wait.
     Paused,
-    /// No node of it is heard.
+    /// None of its nodes is heard.
     Down,
 }
 
-/// How a pool is, over all its nodes.
+/// The state of a pool, over all its nodes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
     /// The nodes that are heard.
     pub nodes: usize,
     /// The most messages that they work on at once.
     pub slots: u64,
-    /// The messages that they worked on when they were last heard.
+    /// The messages that they worked on when last heard.
     pub inflight: u64,
-    /// The messages that wait now, as far as can be reckoned.
+    /// The messages that wait now, as far as can be estimated.
     pub queue: u64,
-    /// The average time of a job: measured, or assumed where none has ended; 0 where nothing is known or assumed.
+    /// The average time of a job: measured, or assumed if none has ended; 0 if nothing is known or assumed.
     pub average_job_ms: f64,
-    /// Publishers are asked to wait.
+    /// Whether publishers are asked to wait.
     pub paused: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Pool {
     nodes: BTreeMap<String, Sign>,
-    /// What waited or was worked on, anywhere, when a node last said so; nodes share one queue, so the freshest word counts.
+    /// What waited or was worked on, anywhere, by the latest report: nodes share one queue, so the freshest counts.
     held: u64,
     held_at_ms: u64,
     /// What this process has sent since then.
@@ -71,29 +71,29 @@ struct Pool {
     paused: bool,
 }
 
-/// The last sign of life of a node.
+/// The last heartbeat of a node.
 #[derive(Debug)]
 struct Sign {
     heard_at_ms: u64,
     beat: Heartbeat,
-    /// Whether its average has been seen to come from jobs that ended.
+    /// Whether its average is known to come from jobs that ended.
     measured: bool,
 }
 
 impl Census {
-    /// Assumes that a job takes `assumed_job_ms` where none has ended; 0, as in the default, assumes nothing.
+    /// Assumes that a job takes `assumed_job_ms` if none has ended; 0, as in the default, assumes nothing.
     pub fn assuming(assumed_job_ms: u64) -> Self {
         Self { assumed_job_ms: assumed_job_ms as f64, ..Self::default() }
     }
 
-    /// A heartbeat came.
+    /// Takes in a heartbeat.
     pub fn hear(&mut self, beat: Heartbeat, now_ms: u64) {
         for pool in self.pools.values_mut() {
             pool.nodes.retain(|_, sign| sign.is_alive(now_ms));
         }
         let pool = self.pools.entry(beat.worker.clone()).or_default();
         if let Some(queue) = beat.queue {
-            // What a node does not work on itself may wait, or be in the hands of another.
+            // What a node does not work on itself may wait, or another node may work on it.
             let held = queue.saturating_add(beat.inflight);
             (pool.held, pool.held_at_ms, pool.sent) = (held, now_ms, 0);
         }
@@ -102,14 +102,14 @@ impl Census {
         self.pools.retain(|_, pool| !pool.nodes.is_empty());
     }
 
-    /// A pool asked publishers to wait, or to go on.
+    /// Takes in a pool's signal that publishers should wait or continue.
     pub fn hear_signal(&mut self, signal: &Backpressure) {
         if let Some(pool) = self.pools.get_mut(&signal.pool) {
             pool.paused = signal.state == Flow::Pause;
         }
     }
 
-    /// This process sends a request that `pool` will do.
+    /// Counts a request that this process sends and that `pool` will do.
     pub fn count_sent(&mut self, pool: &str) {
         for name in [ENTRANCE, pool] {
             if let Some(pool) = self.pools.get_mut(name) {
@@ -118,14 +118,14 @@ impl Census {
         }
     }
 
-    /// How `pool` is; `None` where no node of it is heard.
+    /// The load of `pool`; `None` if none of its nodes is heard.
     pub fn load(&self, pool: &str, now_ms: u64) -> Option<Load> {
-        // Classifying is quick, and known to be: nothing need be assumed of the entrance.
+        // Classifying is known to be quick: the entrance needs no assumption.
         let assumed_job_ms = if pool == ENTRANCE { 0.0 } else { self.assumed_job_ms };
         self.pools.get(pool)?.load(now_ms, assumed_job_ms)
     }
 
-    /// How long a request that comes now waits before `pool` works on it; `None` where no node of it is heard.
+    /// How long a request that comes now waits before `pool` works on it; `None` if none of its nodes is heard.
     pub fn estimated_wait_ms(&self, pool: &str, now_ms: u64) -> Option<u64> {
         let own = self.load(pool, now_ms)?.wait_ms();
         let entrance =
@@ -143,7 +143,7 @@ impl Census {
         }
     }
 
-    /// The node that speaks for `pool`: all agree on it without asking each other.
+    /// The node that speaks for `pool`: all nodes agree on it without asking each other.
     pub fn speaker(&self, pool: &str, now_ms: u64) -> Option<&str> {
         let mut nodes = self.pools.get(pool)?.nodes.iter();
         nodes.find(|(_, sign)| sign.is_alive(now_ms)).map(|(node, _)| node.as_str())
@@ -158,8 +158,8 @@ impl Census {
 impl Sign {
     /// The sign that `beat` is, after the last one of its node.
     fn after(last: Option<&Self>, beat: Heartbeat, now_ms: u64) -> Self {
-        // While all slots are taken the average may be no more than the age of what runs. Ages only grow, and are told
-        // of a full node only: what is told of another, or falls, comes from jobs that have ended.
+        // While all slots are taken, the average may be only the age of the running jobs. Ages only grow, and only a
+        // full node reports them: an average from another node, or a falling one, comes from jobs that have ended.
         let of_ended = beat.average_job_ms > 0.0 && beat.inflight < u64::from(beat.slots);
         let fell = last.is_some_and(|last| beat.average_job_ms < last.beat.average_job_ms);
         let measured = of_ended || fell || last.is_some_and(|last| last.measured);
@@ -196,7 +196,7 @@ impl Pool {
     }
 }
 
-/// The average over nodes, by what each gets done: a slow node does fewer jobs.
+/// The average over nodes, weighted by what each gets done: a slow node does fewer jobs.
 fn average_job_ms<'a>(beats: impl Iterator<Item = &'a Heartbeat>) -> f64 {
     let (mut slots, mut jobs_per_ms) = (0.0, 0.0);
     for beat in beats.filter(|beat| beat.average_job_ms > 0.0) {
@@ -207,13 +207,13 @@ fn average_job_ms<'a>(beats: impl Iterator<Item = &'a Heartbeat>) -> f64 {
 }
 
 impl Load {
-    /// How many messages more could be worked on at once, while none waits.
+    /// How many more messages could be worked on at once, while none waits.
     pub const fn free_slots(&self) -> u64 {
         if self.queue == 0 { self.slots.saturating_sub(self.inflight) } else { 0 }
     }
 
-    /// How long a message that comes now waits: none where a slot is free, else until those before it and one more
-    /// have been done.
+    /// How long a message that comes now waits: not at all if a slot is free, else until those before it and one more
+    /// are done.
     pub fn wait_ms(&self) -> u64 {
         if self.queue == 0 && self.inflight < self.slots {
             return 0;

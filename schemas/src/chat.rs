@@ -1,8 +1,8 @@
 //! Payload, deltas and output of `chat.completion`.
 //!
-//! The payload is the OpenAI chat-completions body and reaches the provider as it came. [`ChatRequest`] is the view of
-//! it that the engine checks; [`ChatDelta`] is one piece of the answer; [`ChatOutput`] is the whole, and
-//! [`ChatOutput::absorb`] is how pieces become the whole, here and nowhere else.
+//! The payload is the OpenAI chat-completions body and reaches the provider as it came. [`ChatRequest`] is the part of
+//! it that the engine checks; [`ChatDelta`] is one piece of the answer; [`ChatOutput`] is the whole answer, and only
+//! [`ChatOutput::absorb`] makes it from pieces.
 
 use std::fmt;
 
@@ -24,20 +24,20 @@ pub struct ChatRequest {
     /// The conversation.
     #[schemars(length(min = 1))]
     pub messages: Vec<ChatMessage>,
-    /// Whether deltas are wanted.
+    /// Whether the sender wants deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
-    /// How deltas are wanted.
+    /// How the sender wants deltas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
-    /// How many answers are wanted.
+    /// How many answers the sender wants.
     #[schemars(range(min = 1, max = CHOICES_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
     /// The longest answer, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_completion_tokens: Option<u32>,
-    /// The older name of the same.
+    /// The older name of `max_completion_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// How freely the model may choose its words: from 0 to 2.
@@ -49,10 +49,10 @@ pub struct ChatRequest {
     pub tools: Option<Vec<Value>>,
 }
 
-/// How deltas are wanted.
+/// How the sender wants deltas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct StreamOptions {
-    /// Whether a last chunk with the usage is wanted.
+    /// Whether the sender wants a last chunk with the usage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_usage: Option<bool>,
 }
@@ -62,13 +62,13 @@ pub struct StreamOptions {
 pub struct ChatMessage {
     /// Who speaks.
     pub role: Role,
-    /// What is said; may be absent where there are tool calls.
+    /// What is said; may be absent if there are tool calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
     /// The calls that an assistant made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<Value>>,
-    /// Which call a tool message answers.
+    /// The call that a tool message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
 }
@@ -102,7 +102,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The text of it, parts joined.
+    /// The text of it, with parts joined.
     pub fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for Content {
 }
 
 impl ChatRequest {
-    /// What types do not say.
+    /// Checks what the types do not express.
     pub fn check(&self) -> Result<(), Error> {
         if self.model.is_empty() {
             return Err(Error::invalid("payload.model", "must not be empty"));
@@ -165,7 +165,7 @@ impl ChatRequest {
 /// One piece of a chat answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ChatDelta {
-    /// Which answer it belongs to, where several were asked for.
+    /// Which answer it belongs to, if several were asked for.
     #[serde(default, skip_serializing_if = "is_first")]
     pub choice: u32,
     /// Text to append.
@@ -180,17 +180,17 @@ pub struct ChatDelta {
     /// Pieces of tool calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCallDelta>,
-    /// How likely the tokens of this piece were, each in the form of OpenAI's API; where that was asked for and is told.
+    /// The log probabilities of this piece's tokens, each in the form of OpenAI's API; if asked for and reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<Value>,
     /// Why this answer ended, on its last piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
-    /// Which of the stop sequences ended it, beside `finish_reason`, where the provider says so.
+    /// The stop sequence that ended it, beside `finish_reason`, if the provider reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_sequence: Option<String>,
-    /// Where several pieces were joined for a reader that is behind: the `seq` of the first of them. The event's own
-    /// `seq` is that of the last.
+    /// The `seq` of the first piece, if several were joined for a reader that is behind. The event's own `seq` is that
+    /// of the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seq: Option<u64>,
 }
@@ -206,7 +206,7 @@ impl ChatDelta {
         Self { delta: text.into(), ..Self::default() }
     }
 
-    /// Appends the piece that follows this one; both belong to the same choice. A tool call that goes on is one piece: clients
+    /// Appends the piece that follows this one; both belong to the same choice. Joins pieces of one tool call: clients
     /// do not expect two of the same index in one message.
     pub fn append(&mut self, next: Self) {
         self.delta.push_str(&next.delta);
@@ -224,20 +224,20 @@ impl ChatDelta {
     }
 
     /// Whether `next` may be appended: it is of the same choice, and shows nothing that belongs before what this one shows. Of
-    /// one piece a reader shows the reasoning first, then text, then tool calls.
+    /// one piece, a client shows the reasoning first, then the text, then the tool calls.
     pub fn takes(&self, next: &Self) -> bool {
         let last = self.shows().iter().rposition(|shows| *shows);
         let first = next.shows().iter().position(|shows| *shows);
         self.choice == next.choice && last.zip(first).is_none_or(|(last, first)| last <= first)
     }
 
-    /// Whether there is reasoning, text and a tool call in it.
+    /// Whether it has reasoning, text and a tool call.
     const fn shows(&self) -> [bool; 3] {
         let has_text = !self.delta.is_empty() || !self.refusal.is_empty();
         [!self.reasoning.is_empty(), has_text, !self.tool_calls.is_empty()]
     }
 
-    /// Whether it brings nothing to show.
+    /// Whether it has nothing to show.
     pub fn is_empty(&self) -> bool {
         self.delta.is_empty()
             && self.reasoning.is_empty()
@@ -265,7 +265,7 @@ pub struct ToolCallDelta {
 }
 
 impl ToolCallDelta {
-    /// Whether it brings more of the call of which `before` is a piece, and nothing else.
+    /// Whether it only continues the call of which `before` is a piece.
     fn goes_on(&self, before: &Self) -> bool {
         self.index == before.index && self.id.is_none() && self.name.is_none()
     }
@@ -277,7 +277,7 @@ impl ToolCallDelta {
 pub enum FinishReason {
     /// It was complete.
     Stop,
-    /// It met its limit of tokens.
+    /// It reached its token limit.
     Length,
     /// The model calls tools.
     ToolCalls,
@@ -300,27 +300,27 @@ impl FinishReason {
     }
 }
 
-/// A whole chat answer. Where several were asked for, this is the first and `alternatives` holds the others.
+/// A whole chat answer. If several were asked for, this is the first and `alternatives` holds the others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ChatOutput {
     /// The text.
     pub text: String,
-    /// The reasoning, where the provider shows it.
+    /// The reasoning, if the provider shows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reasoning: String,
-    /// The refusal, where the model refused.
+    /// The refusal, if the model refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub refusal: String,
     /// The tools that the model calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
-    /// How likely its tokens were, each in the form of OpenAI's API; where that was asked for and is told.
+    /// The log probabilities of its tokens, each in the form of OpenAI's API; if asked for and reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<Value>,
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<FinishReason>,
-    /// Which of the stop sequences ended it, where the provider says so.
+    /// The stop sequence that ended it, if the provider reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_sequence: Option<String>,
     /// The other answers, in order.
@@ -331,7 +331,7 @@ pub struct ChatOutput {
 /// One call of a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCall {
-    /// Its id, to be answered.
+    /// Its id, which its answer must name.
     pub id: String,
     /// The name of the function.
     pub name: String,

@@ -1,6 +1,6 @@
-//! JSON and MessagePack: told apart, decoded to the last byte, refused with the path of what is wrong.
+//! JSON and MessagePack: detects, encodes and decodes them, and refuses bad input with the path of the fault.
 //!
-//! MessagePack is written with field names, so that both formats hold the same shape. Both decoders stop at the same
+//! MessagePack is written with field names, so that both formats have the same shape. Both decoders stop at the same
 //! depth of nesting and refuse trailing bytes.
 
 use std::io::{Cursor, ErrorKind::UnexpectedEof};
@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use crate::{Error, ErrorCode};
 
-/// How deep a message may nest: what `serde_json` allows, and MessagePack alike, so that whatever was read in one format
-/// can be read in the other, and so that no nesting spends the stack of who reads it.
+/// How deep a message may nest: `serde_json`'s limit, for MessagePack too, so that whatever was read in one format can
+/// be read in the other, and no nesting exhausts the reader's stack.
 const DEPTH_MAX: usize = 128;
 
 /// How a message body is written.
@@ -38,7 +38,7 @@ impl Format {
         }
     }
 
-    /// The format that a `Content-Type` names; `None` where it names neither.
+    /// The format that a `Content-Type` names; `None` if it names neither.
     pub fn from_content_type(value: &str) -> Option<Self> {
         let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match media.as_str() {
@@ -80,7 +80,7 @@ impl Format {
 
     /// Reads a `T` from the whole of `body`. The error's `param` is the path of the offending field.
     pub fn decode<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, Error> {
-        // Keeping track of the path costs more than reading, so what is good is read without.
+        // Tracking the path costs more than reading, so valid input is read without it.
         match self {
             Self::Json => serde_json::from_slice(body).or_else(|_| json_with_path(body)),
             Self::MessagePack => {
@@ -101,14 +101,14 @@ fn json_with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| match e.inner().is_data() {
         true => at_path(e, "", "JSON"),
-        // Where the text breaks off there is no field to blame.
+        // If the text breaks off, there is no field to blame.
         false => invalid(e.inner()),
     })?;
     reader.end().map_err(|error| invalid(&error))?;
     Ok(value)
 }
 
-/// Whether nothing follows. Only the slower of the two readers tells how far it has come.
+/// Whether nothing follows. Only the slower of the two readers reports its position.
 fn is_at_its_end<'de>(reader: &mut rmp_serde::Deserializer<ReadRefReader<'de, [u8]>>) -> bool {
     matches!(IgnoredAny::deserialize(reader), Err(InvalidMarkerRead(why)) if why.kind() == UnexpectedEof)
 }
@@ -140,7 +140,7 @@ pub fn from_value<T: DeserializeOwned>(value: Value, root: &str) -> Result<T, Er
 fn at_path<E: std::fmt::Display>(error: serde_path_to_error::Error<E>, root: &str, format: &str) -> Error {
     let path = error.path().to_string();
     let why = error.into_inner().to_string();
-    // serde blames the object; the sender looks for the field that is not there.
+    // serde blames the object; the sender looks for the missing field.
     let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let parts = [root, path.trim_start_matches('.'), missing.unwrap_or_default()];
     let param = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");

@@ -1,4 +1,4 @@
-//! Work that was parked, and why; on `dynode.dead.<stage>.<tenant>.<id>`.
+//! Parked work, and why it was parked; on `dynode.dead.<stage>.<tenant>.<id>`.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// A parked message: what it was, word for word, and why nobody could use it.
+/// A parked message: its content, verbatim, and why nobody could use it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
     /// The version of the contract; 1.
@@ -22,8 +22,8 @@ pub struct DeadLetter {
     /// The message, byte for byte.
     #[schemars(with = "String")]
     pub body: Bytes,
-    /// How many bytes of the message are missing at its end: the broker takes no letter that is larger than a message may be.
-    /// It cannot be replayed.
+    /// How many bytes are missing at the end of the message, because the broker takes no letter larger than its largest
+    /// message. Such a letter cannot be replayed.
     #[serde(default, skip_serializing_if = "crate::outcome::is_zero")]
     pub missing_bytes: u64,
     /// Why it was parked.

@@ -17,13 +17,13 @@ pub struct EmbeddingRequest {
     #[schemars(length(min = 1))]
     pub model: String,
     /// One text or many, or their tokens.
-    // Without `deserialize_with` a missing input would be told as one of a wrong type.
+    // Without `deserialize_with`, the error for a missing input would be that for a wrong type.
     #[serde(deserialize_with = "EmbeddingInput::deserialize")]
     pub input: EmbeddingInput,
-    /// How many numbers a vector has, where the model lets one choose.
+    /// How many numbers a vector has, if the model allows a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<u32>,
-    /// `float` or `base64`: the form at the OpenAI door; inside it is always floats.
+    /// `float` or `base64`: the form at the OpenAI door; internally it is always floats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding_format: Option<EncodingFormat>,
 }
@@ -97,7 +97,7 @@ pub enum EncodingFormat {
 }
 
 impl EmbeddingRequest {
-    /// What types do not say.
+    /// Checks what the types do not express.
     pub fn check(&self) -> Result<(), Error> {
         if self.model.is_empty() {
             return Err(Error::invalid("payload.model", "must not be empty"));
@@ -116,7 +116,7 @@ impl EmbeddingRequest {
 /// The vectors, in the order of the inputs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct EmbeddingOutput {
-    /// One vector an input.
+    /// One vector per input.
     pub embeddings: Vec<Vector>,
 }
 
@@ -131,7 +131,7 @@ impl Vector {
         self.0.iter().flat_map(|number| number.to_le_bytes()).collect()
     }
 
-    /// From little-endian bytes; `None` where they are not a whole number of floats.
+    /// Reads little-endian bytes; `None` if they are not a whole number of floats.
     pub fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
         let (floats, rest) = bytes.as_chunks::<4>();
         rest.is_empty().then(|| Self(floats.iter().map(|float| f32::from_le_bytes(*float)).collect()))

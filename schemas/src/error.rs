@@ -1,4 +1,4 @@
-//! The one table of errors: every code, its HTTP status, its forms in the APIs of others and whether to try again.
+//! The one table of errors: every code, its HTTP status, its forms in other APIs, and whether to retry.
 
 use std::{borrow::Cow, fmt};
 
@@ -19,13 +19,13 @@ pub enum ErrorCode {
     NotFound,
     /// A body, frame or output is over its limit.
     TooLarge,
-    /// The body comes in a format or an encoding that is not read here; `param` names the header. Mend it.
+    /// The server does not read this format or encoding of the body; `param` names the header. Mend it.
     UnsupportedMediaType,
-    /// A rate limit was met; `retry_after_ms` says when to return.
+    /// A rate limit was met; `retry_after_ms` says when to try again.
     RateLimited,
-    /// The engine is full; nothing was accepted; `retry_after_ms` says when to return.
+    /// The engine is full and accepted nothing; `retry_after_ms` says when to try again.
     Overloaded,
-    /// A budget does not allow it; `retry_after_ms` says when that begins anew.
+    /// A budget does not allow it; `retry_after_ms` says when the budget begins anew.
     BudgetExceeded,
     /// The deadline passed before the work was done.
     DeadlineExceeded,
@@ -35,11 +35,11 @@ pub enum ErrorCode {
     ProviderError,
     /// The provider could not be reached or is overloaded.
     ProviderUnavailable,
-    /// The work stopped moving and was ended by the watchdog.
+    /// The work stopped progressing, and the watchdog ended it.
     Stalled,
     /// The id is in use by a different request.
     Conflict,
-    /// The model answered, and not in the form that was asked for.
+    /// The model answered, but not in the form that was asked for.
     InvalidOutput,
     /// A fault of Dynode itself.
     Internal,
@@ -56,7 +56,7 @@ pub struct Row {
     pub http_status: u16,
     /// The `type` of an OpenAI error object.
     pub openai_type: &'static str,
-    /// The HTTP status where Anthropic's API is spoken, which has one of its own for overload.
+    /// The HTTP status in Anthropic's API, which has one of its own for overload.
     pub anthropic_status: u16,
     /// The `type` of an Anthropic error object.
     pub anthropic_type: &'static str,
@@ -116,7 +116,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// What a client sees of a failure. `message` says what is wrong and how to mend it, and holds nothing internal.
+/// What a client sees of a failure. `message` says what is wrong and how to mend it, and reveals nothing internal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[error("{code}: {message}")]
 pub struct Error {
@@ -129,7 +129,7 @@ pub struct Error {
     /// The offending field, as a path (`payload.messages[0].role`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
-    /// When to return, in milliseconds.
+    /// When to try again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// How long the queue is expected to take, in milliseconds.
@@ -154,13 +154,13 @@ impl Error {
         }
     }
 
-    /// A malformed field: `param` is its path, `why` what was expected.
+    /// A malformed field: `param` is its path, `why` says what was expected.
     pub fn invalid(param: impl Into<Cow<'static, str>>, why: impl fmt::Display) -> Self {
         let param = param.into().into_owned();
         Self { param: Some(param.clone()), ..Self::new(ErrorCode::InvalidRequest, format!("{param}: {why}")) }
     }
 
-    /// The same error with a time to return, in milliseconds.
+    /// The same error with a time to try again, in milliseconds.
     pub fn retry_after_ms(mut self, milliseconds: u64) -> Self {
         self.retry_after_ms = Some(milliseconds);
         self

@@ -1,7 +1,7 @@
-//! What happens on the way, on `dynode.evt.<tenant>.<id>`.
+//! The events of a request on its way, on `dynode.evt.<tenant>.<id>`.
 //!
-//! `(attempt, seq)` orders the events of one request: `seq` counts from 0 within an attempt without a gap; a frame of an
-//! older attempt never follows one of a newer. Exactly one terminal event ends the request.
+//! `(attempt, seq)` orders the events of one request: `seq` counts from 0 within an attempt, without a gap; an event of
+//! an older attempt never follows one of a newer attempt. Exactly one terminal event ends the request.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,9 @@ use crate::{Asset, ChatDelta, Error, Output, RequestId, Usage};
 pub struct Event {
     /// The request.
     pub id: RequestId,
-    /// Which attempt speaks; 0 before the first.
+    /// Which attempt sent it; 0 before the first.
     pub attempt: u32,
-    /// Its place within the attempt, from 0.
+    /// Its number within the attempt, from 0.
     pub seq: u64,
     /// What happened.
     #[serde(flatten)]
@@ -24,7 +24,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The first of the numbers that it stands for: neighbouring pieces of a chat may be joined for a reader that is behind.
+    /// The first `seq` that it stands for: adjacent pieces of a chat may be joined for a reader that is behind.
     pub fn first_seq(&self) -> u64 {
         match &self.body {
             EventBody::ChatDelta(delta) => delta.first_seq.unwrap_or(self.seq),
@@ -40,10 +40,10 @@ pub enum EventBody {
     /// The request is stored and waits.
     #[serde(rename = "queued")]
     Queued {
-        /// How many stand before it, where that is known.
+        /// How many requests are ahead of it, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         position: Option<u64>,
-        /// How long that is expected to take, in milliseconds.
+        /// How long they are expected to take, in milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         estimated_wait_ms: Option<u64>,
     },
@@ -58,7 +58,7 @@ pub enum EventBody {
     /// A piece of a chat answer.
     #[serde(rename = "chat.delta")]
     ChatDelta(ChatDelta),
-    /// A tool is being called by the engine.
+    /// The engine calls a tool.
     #[serde(rename = "tool.call")]
     ToolCall {
         /// The call.
@@ -70,10 +70,10 @@ pub enum EventBody {
         /// The answer.
         data: Value,
     },
-    /// How far long work has come.
+    /// The progress of long work.
     #[serde(rename = "progress")]
     Progress {
-        /// From 0 to 1, where it is known.
+        /// From 0 to 1, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fraction: Option<f64>,
         /// In words.
@@ -92,13 +92,13 @@ pub enum EventBody {
         /// The asset.
         data: Asset,
     },
-    /// What was shown of an earlier attempt is void.
+    /// Whatever an earlier attempt showed is void.
     #[serde(rename = "restarted")]
     Restarted {
         /// Why, for people.
         reason: String,
     },
-    /// Events were lost to this reader; the next one is whole.
+    /// This reader lost events; the next one is whole.
     #[serde(rename = "gap")]
     Gap {
         /// The last `seq` seen before the gap.
@@ -127,7 +127,7 @@ pub enum EventBody {
     },
 }
 
-/// What a successful end carries.
+/// The result of a request that succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Completion {
     /// The answer.
@@ -135,10 +135,10 @@ pub struct Completion {
     /// What it used.
     #[serde(default)]
     pub usage: Usage,
-    /// What it cost, in US dollars, where a price is known.
+    /// What it cost, in US dollars, if a price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
-    /// Who answered.
+    /// The provider that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The model that answered.
@@ -146,18 +146,18 @@ pub struct Completion {
     pub model: Option<String>,
 }
 
-/// What a router needs to know of an event: read without its body.
+/// What a router needs to know about an event, read without the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct EventHead {
-    /// Which attempt speaks.
+    /// Which attempt sent it.
     pub attempt: u32,
-    /// Its place within the attempt.
+    /// Its number within the attempt.
     pub seq: u64,
-    /// What kind it is, as far as routing cares.
+    /// Its kind, as far as routing distinguishes kinds.
     pub event: EventKind,
 }
 
-/// The kinds of events that routing tells apart.
+/// The kinds of events that routing distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 pub enum EventKind {
     /// See [`EventBody::Queued`].

@@ -1,4 +1,4 @@
-//! Tells two requests under one id apart: a hash of what was asked, whatever the order of its fields.
+//! Distinguishes two requests under one id: a hash of what was asked for, independent of the order of its fields.
 
 use std::fmt::Write;
 
@@ -12,22 +12,22 @@ const DIGEST_BYTES: usize = 16;
 
 /// A hash of the payload: 32 hexadecimal digits, equal in JSON and MessagePack.
 ///
-/// Wishes about deadline, priority, route or callback do not make another request. Nor does the action: `auto` is
-/// decided on the way, and what is asked for shows in the payload.
+/// A different deadline, priority, route or callback does not make it another request. Nor does the action: `auto` is
+/// decided later, and the payload shows what is asked for.
 pub fn of(request: &Request) -> String {
     let mut hasher = Sha256::new();
     absorb(&mut hasher, &request.payload);
     hasher.finalize().iter().take(DIGEST_BYTES).fold(
         String::with_capacity(2 * DIGEST_BYTES),
         |mut hex, byte| {
-            // A string takes all that is written to it.
+            // Writing to a string never fails.
             let _ = write!(hex, "{byte:02x}");
             hex
         },
     )
 }
 
-/// Feeds `value` with a tag and a length before each part, so that no two values feed the same bytes.
+/// Hashes `value` with a tag and a length before each part, so that no two values feed the same bytes.
 fn absorb(hasher: &mut Sha256, value: &Value) {
     match value {
         Value::Null => hasher.update(b"n"),

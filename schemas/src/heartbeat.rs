@@ -1,10 +1,10 @@
-//! Signals of the engine: how a worker is, and when a pool wants publishers to wait.
+//! Signals of the engine: the state of each worker, and when a pool wants publishers to wait.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a worker is, on `dynode.hb.<node>.<worker>`, every few seconds.
+/// The state of a worker, on `dynode.hb.<node>.<worker>`, every few seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Heartbeat {
     /// The version of the contract; 1.
@@ -17,55 +17,55 @@ pub struct Heartbeat {
     pub pid: u32,
     /// Whether the broker is reachable.
     pub connected: bool,
-    /// When the next one is due, in milliseconds: who leaves out some is gone.
+    /// When the next heartbeat is due, in milliseconds: a worker that misses several is gone.
     pub every_ms: u64,
-    /// The most messages that are worked on here at once.
+    /// The most messages that this worker works on at once.
     pub slots: u32,
-    /// Messages of this pool that wait, or are worked on by other nodes, where that is known.
+    /// Messages of this pool that wait or that other nodes work on, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<u64>,
-    /// Messages being worked on here.
+    /// Messages that this worker works on now.
     pub inflight: u64,
-    /// Milliseconds since work here last moved; 0 where there is none.
+    /// Milliseconds since work here last progressed; 0 if there is none.
     pub last_progress_ms: u64,
-    /// The average time of a job here, in milliseconds.
+    /// The average time of a job on this worker, in milliseconds.
     pub average_job_ms: f64,
-    /// Who may call the provider of this pool, where it has one.
+    /// The limits on calls to the provider of this pool, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub governing: Option<Governing>,
-    /// When this was said.
+    /// When the worker sent this.
     pub at: Timestamp,
 }
 
-/// How much a provider is called from here, and what holds more calls back.
+/// How much this node calls a provider, and what holds further calls back.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Governing {
-    /// The most calls at once: the configured number, or less where the provider has shown that it bears less.
+    /// The most calls at once: the configured number, or less if the provider has shown that it bears less.
     pub limit: u32,
     /// Calls under way.
     pub inflight: u32,
     /// Calls that wait for their turn.
     pub waiting: u32,
-    /// The share of calls that a breaker rejects, of the model and the key of which it is the greatest; from 0 to 1.
+    /// The share of calls that a breaker rejects, for the model and key where it is greatest; from 0 to 1.
     pub rejecting: f64,
     /// How many keys the provider has.
     pub keys: u32,
-    /// Those of them that are not used just now.
+    /// The keys that are currently not used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aside: Vec<AsideKey>,
 }
 
-/// A key that is not used.
+/// A key that is currently not used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AsideKey {
-    /// Which, from 1, in the order of the configuration.
+    /// Which key, from 1, in the order of the configuration.
     pub key: u32,
     /// Why.
     pub reason: String,
 }
 
 impl Heartbeat {
-    /// What a person must look at, in words.
+    /// What needs the attention of a person, in words.
     pub fn alarms(&self) -> Vec<String> {
         let aside = self.governing.iter().flat_map(|governing| &governing.aside);
         let alarm = |AsideKey { key, reason }: &AsideKey| {
@@ -75,14 +75,14 @@ impl Heartbeat {
     }
 }
 
-/// A pool asks publishers to wait, or says that they may go on; on `dynode.sig.<pool>` and to every WebSocket client.
+/// A pool asks publishers to wait, or lets them continue; on `dynode.sig.<pool>` and to every WebSocket client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backpressure {
     /// The pool.
     pub pool: String,
-    /// Wait or go on.
+    /// Whether to wait or to continue.
     pub state: Flow,
-    /// When to return, in milliseconds.
+    /// When to try again, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// How long the queue is expected to take, in milliseconds.
@@ -90,12 +90,12 @@ pub struct Backpressure {
     pub estimated_wait_ms: Option<u64>,
 }
 
-/// Wait or go on.
+/// Whether to wait or to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Flow {
-    /// Send nothing new until it is lifted.
+    /// Send nothing new until the pool says `resume`.
     Pause,
-    /// Go on.
+    /// Continue.
     Resume,
 }

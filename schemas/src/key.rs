@@ -1,7 +1,7 @@
-//! API keys: the text that is shown once, and what is kept of a key. Pure; nothing here tells a right secret from a wrong one.
+//! API keys: the text, which is shown once, and the record that is kept. Pure: nothing here can verify a secret.
 //!
-//! `dyn_live_<id>_<secret><checksum>`: the id finds the record and is no secret; the checksum tells a mistyped key without
-//! asking anybody, and lets scanners find keys that lie about. `_` keeps a double click on the whole of it.
+//! `dyn_live_<id>_<secret><checksum>`: the id finds the record and is not secret; the checksum exposes a mistyped key
+//! without a look-up and lets scanners find leaked keys. With `_`, a double click selects the whole key.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Action, KeyId, Secret, Tenant};
 
-/// The length of a lookup id: 60 bits, so that ids made at random do not meet.
+/// The length of a lookup id: 60 bits, so that random ids do not collide.
 const ID_CHARS: usize = 10;
 /// The length of the secret part: 190 bits, which nobody guesses.
 const SECRET_CHARS: usize = 32;
@@ -19,14 +19,14 @@ const SECRET_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// What a key reaches.
+/// Which providers a key reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyMode {
     /// Every provider.
     #[default]
     Live,
-    /// Simulated providers only: it can be given to tests, and costs nothing.
+    /// Simulated providers only: safe to give to tests, and free of charge.
     Test,
 }
 
@@ -40,7 +40,7 @@ impl KeyMode {
     }
 }
 
-/// What whoever has a key may do, besides asking for work: each may do what those before it may.
+/// What a key permits besides submitting work; each role also permits what the roles before it permit.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -52,7 +52,7 @@ pub enum Role {
     User,
     /// Manages the keys of its tenant, and sees its usage and its parked work.
     Admin,
-    /// Does so for all tenants, and sees the metrics.
+    /// Does the same for all tenants, and sees the metrics.
     Superadmin,
 }
 
@@ -73,15 +73,15 @@ impl fmt::Display for Role {
     }
 }
 
-/// A period of the calendar, in UTC.
+/// A calendar period, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Per {
-    /// From the full hour on.
+    /// From the full hour.
     Hour,
-    /// From midnight on.
+    /// From midnight.
     Day,
-    /// From the first on.
+    /// From the first of the month.
     Month,
 }
 
@@ -99,54 +99,54 @@ impl Per {
     }
 }
 
-/// The most that may be spent by a key.
+/// The most that a key may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyBudget {
     /// In US dollars.
     pub usd: f64,
-    /// In each of these periods.
+    /// The period for which the amount holds.
     pub per: Per,
 }
 
 impl KeyBudget {
-    /// Whether it is an amount.
+    /// Whether it is a valid amount.
     pub fn is_sound(&self) -> bool {
         self.usd.is_finite() && self.usd > 0.0
     }
 }
 
-/// How much may be asked for; what is not said is not limited.
+/// How much a caller may ask for; an absent limit does not apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CallerLimits {
-    /// The most requests that are accepted in any minute.
+    /// The most requests accepted in any minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub requests_per_minute: Option<u32>,
-    /// The most tokens that they use in any minute, question and answer together.
+    /// The most tokens used in any minute, question and answer together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub tokens_per_minute: Option<u32>,
-    /// The most requests that are open at once.
+    /// The most requests open at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub concurrency: Option<u32>,
 }
 
 impl CallerLimits {
-    /// Nothing is limited.
+    /// No limits.
     pub const NONE: Self = Self { requests_per_minute: None, tokens_per_minute: None, concurrency: None };
 }
 
-/// What is known of a key: everything but the key.
+/// What is kept of a key: everything but the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRecord {
-    /// Its lookup id, which stands in the key and may be shown.
+    /// Its lookup id, which is part of the key and may be shown.
     pub id: KeyId,
-    /// What it reaches.
+    /// Which providers it reaches.
     #[serde(default)]
     pub mode: KeyMode,
-    /// Whose work it is.
+    /// The tenant whose work it is.
     pub tenant: Tenant,
     /// What its owner calls it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -154,10 +154,10 @@ pub struct KeyRecord {
     /// What it may do.
     #[serde(default)]
     pub role: Role,
-    /// The actions that may be asked for; all where none is named.
+    /// The actions that it may ask for; all if none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
-    /// The models that may be asked for, by their names; `*` stands for any characters. All where none is named.
+    /// The models that it may ask for, by name; `*` stands for any characters. All if none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
     /// How much it may ask for.
@@ -169,23 +169,23 @@ pub struct KeyRecord {
     /// When it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
-    /// From when on it is no good; never where nothing is said.
+    /// When it stops being valid; never if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
-    /// When it was last used, to within some minutes.
+    /// When it was last used, to within a few minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
 }
 
-/// By which key a request came in. The door says it; what a client says of it is not believed.
+/// By which key a request came in. The door says so; it ignores what a client claims.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SentBy {
     /// The lookup id of the key.
     pub key: KeyId,
-    /// What the key reaches.
+    /// Which providers the key reaches.
     #[serde(default)]
     pub mode: KeyMode,
     /// What it may spend.
@@ -193,7 +193,7 @@ pub struct SentBy {
     pub budget: Option<KeyBudget>,
 }
 
-/// The text of a key, well formed. Whether it is one is another question.
+/// The text of a well-formed key. It need not be a key that exists.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     text: Secret,
@@ -201,19 +201,19 @@ pub struct ApiKey {
     id: KeyId,
 }
 
-/// A text is no key.
+/// Why a text is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
-    /// It does not look like one.
+    /// It does not look like a key.
     #[error("it does not look like a key of Dynode (dyn_live_… or dyn_test_…)")]
     Form,
-    /// It looks like one, and is mistyped or cut off.
+    /// It looks like a key, but is mistyped or cut off.
     #[error("its checksum is wrong: it is mistyped or cut off")]
     Checksum,
 }
 
 impl ApiKey {
-    /// A key that nobody has, as `random` is.
+    /// Makes a key that is as unique as `random` is.
     pub fn make(mode: KeyMode, mut random: impl FnMut() -> u64) -> Self {
         let mut characters = Characters { random: &mut random, bits: 0, left: 0 };
         let id = characters.take(ID_CHARS);
@@ -245,17 +245,17 @@ impl ApiKey {
         Ok(Self { text: Secret::new(text), mode, id })
     }
 
-    /// Its lookup id, which is no secret.
+    /// Its lookup id, which is not secret.
     pub const fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// What it reaches.
+    /// Which providers it reaches.
     pub const fn mode(&self) -> KeyMode {
         self.mode
     }
 
-    /// The key itself. Show it once, to whoever asked for it; never log it.
+    /// The key itself. Show it once, to the one who asked for it; never log it.
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
@@ -267,7 +267,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Random characters of base62, each as likely as any other.
+/// Random base62 characters, all equally likely.
 struct Characters<'a, R> {
     random: &'a mut R,
     bits: u64,
@@ -281,7 +281,7 @@ impl<R: FnMut() -> u64> Characters<'_, R> {
             if self.left < 6 {
                 (self.bits, self.left) = ((self.random)(), 64);
             }
-            // Six bits have two values that are no character: they are drawn again.
+            // Two values of six bits are no base62 character: then draw again.
             if let Some(character) = BASE62.get((self.bits & 63) as usize) {
                 text.push(char::from(*character));
             }
@@ -302,23 +302,23 @@ fn checksum(text: &str) -> String {
 }
 
 impl KeyRecord {
-    /// Whether it is good at `now`, whatever it is asked for.
+    /// Whether it is valid at `now`, whatever it is used for.
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none_or(|at| at > now) && self.expires_at.is_none_or(|at| at > now)
     }
 
-    /// Whether `action` may be asked for.
+    /// Whether it may ask for `action`.
     pub fn allows_action(&self, action: Action) -> bool {
         self.actions.is_empty() || self.actions.contains(&action)
     }
 
-    /// Whether the model may be asked for that is called so.
+    /// Whether it may ask for the model of this name.
     pub fn allows_model(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|pattern| matches(pattern, model))
     }
 }
 
-/// Whether `text` is like `pattern`, in which `*` stands for any characters, or none.
+/// Whether `text` matches `pattern`, in which `*` stands for any characters, or none.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };

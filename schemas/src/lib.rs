@@ -1,29 +1,29 @@
-//! What travels: requests, events, outcomes and the tables about them.
+//! The messages of the contract: requests, events, outcomes and the tables about them.
 //!
 //! Pure data. This crate knows no runtime, no broker, no provider and no socket; every other crate imports it.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | [`token`] | [`Tenant`], [`RequestId`] and [`KeyId`]: validated subject tokens |
-//! | [`key`] | API keys: their text, and what is kept of them |
+//! | [`key`] | API keys: their text, and the record that is kept of them |
 //! | [`subject`] | every subject of the contract as a typed constructor |
 //! | [`action`] | the kinds of work and the check of a payload against its action |
 //! | [`request`], [`work`] | what a publisher sends, what a worker receives |
-//! | [`event`], [`outcome`] | what happens on the way, how it ends |
-//! | [`parents`] | to whom tenants belong |
-//! | [`ledger`], [`usage`] | what each request has used and cost; the sums of that |
+//! | [`event`], [`outcome`] | the events of a request on its way, how it ends |
+//! | [`parents`] | what tenants belong to |
+//! | [`ledger`], [`usage`] | what each request used and cost; sums over that |
 //! | [`estimate`] | what a request would cost |
 //! | [`chat`], [`embedding`], [`media`] | payloads and outputs, by action |
 //! | [`error`] | the one table of error codes |
-//! | [`socket`] | the frames of the WebSocket beside requests and events |
+//! | [`socket`] | the frames of the WebSocket besides requests and events |
 //! | [`heartbeat`], [`dead`] | signals of the engine, parked work |
-//! | [`target`] | where callbacks go, and how they were taken there |
-//! | [`census`] | what heartbeats tell of the pools: who lives, how long work waits |
-//! | [`webhook`], [`signature`] | where providers tell the end of long work, and what Standard Webhooks sign |
-//! | [`codec`] | JSON and MessagePack, told apart and checked to the last byte |
+//! | [`target`] | where callbacks go, and how these targets answered |
+//! | [`census`] | the state of the pools by their heartbeats: which nodes live, how long work waits |
+//! | [`webhook`], [`signature`] | where providers report the end of long work, and signatures by Standard Webhooks |
+//! | [`codec`] | JSON and MessagePack, detected and checked to the last byte |
 //! | [`export`] | JSON Schemas of all of the above |
 //!
-//! **Versioning.** `v` is 1. Readers ignore fields they do not know; a new field is optional; a changed meaning is a new `v`.
+//! **Versioning.** `v` is 1. Readers ignore unknown fields; a new field is optional; a changed meaning is a new `v`.
 
 pub mod action;
 pub mod census;

@@ -1,7 +1,7 @@
 //! Payloads and outputs of the actions that make or find media: images, speech, videos, stock photos.
 //!
-//! A payload reaches the provider's adapter as it came; the types here are the part of it that the engine checks. What is
-//! made becomes an [`Asset`]: its bytes are kept beside the outcome, never inside it.
+//! A payload reaches the provider's adapter as it came; the types here are the part of it that the engine checks. Each
+//! file that is made becomes an [`Asset`]: its bytes are kept beside the outcome, never inside it.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use crate::{Error, RequestId, Tenant};
 
 /// The most images in one request, as in the OpenAI API.
 pub const IMAGES_MAX: u32 = 10;
-/// The longest text that is spoken in one request, in bytes: a long chapter.
+/// The longest text to speak in one request, in bytes: a long chapter.
 pub const SPEECH_BYTES_MAX: usize = 64 * 1024;
 /// The most results on one page.
 pub const RESULTS_MAX: u32 = 80;
@@ -20,12 +20,12 @@ pub const RESULTS_MAX: u32 = 80;
 /// Payload of `image.generate`: the OpenAI images body, as far as the engine reads it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageRequest {
-    /// What is to be seen.
+    /// What the image shows.
     pub prompt: String,
-    /// The model; where there is none, the first that the configuration has for this action.
+    /// The model; if absent, the first that the configuration has for this action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How many images; 1 where nothing is said.
+    /// How many images; 1 if absent.
     #[schemars(range(min = 1, max = IMAGES_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
@@ -37,18 +37,18 @@ pub struct ImageRequest {
 /// Payload of `audio.synthesize`: the OpenAI speech body, as far as the engine reads it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpeechRequest {
-    /// What is to be said.
+    /// The text to speak.
     pub input: String,
-    /// Who speaks, in the provider's words.
+    /// The voice, in the provider's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<String>,
-    /// The model; where there is none, the first that the configuration has for this action.
+    /// The model; if absent, the first that the configuration has for this action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// `mp3`, `opus`, `aac`, `flac`, `wav` or `pcm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_format: Option<String>,
-    /// How fast it is spoken: from 0.25 to 4.
+    /// The speed of speech: from 0.25 to 4.
     #[schemars(range(min = 0.25, max = 4.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,
@@ -57,12 +57,12 @@ pub struct SpeechRequest {
 /// Payload of `video.render`: a timeline of tracks and clips, and how it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VideoRequest {
-    /// What is shown when, in the provider's words.
+    /// What is shown when, in the provider's terms.
     pub timeline: Value,
-    /// Format and size, in the provider's words.
+    /// Format and size, in the provider's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// The model; where there is none, the first that the configuration has for this action.
+    /// The model; if absent, the first that the configuration has for this action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
@@ -70,9 +70,9 @@ pub struct VideoRequest {
 /// Payload of `media.search`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchRequest {
-    /// What is looked for.
+    /// What to look for.
     pub query: String,
-    /// Photos where nothing is said.
+    /// The kind of media; photos if absent.
     #[serde(default)]
     pub kind: MediaKind,
     /// Which page, from 1.
@@ -86,12 +86,12 @@ pub struct SearchRequest {
     /// `landscape`, `portrait` or `square`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orientation: Option<String>,
-    /// The model; where there is none, the first that the configuration has for this action.
+    /// The model; if absent, the first that the configuration has for this action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
-/// What is looked for.
+/// The kind of media to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaKind {
@@ -112,29 +112,29 @@ pub struct MediaOutput {
     pub details: Value,
 }
 
-/// A file that was made, kept for a while under its own id.
+/// A file that was made, kept for a while under an id of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Asset {
-    /// Names it within its tenant; told by its content and its request.
+    /// Identifies it within its tenant; derived from its content and its request.
     pub id: String,
     /// Where it can be read: a path of the gateway.
     pub url: String,
-    /// What it is, as its first bytes say.
+    /// Its media type, by its first bytes.
     pub media_type: String,
-    /// How long it is.
+    /// How many bytes it has.
     pub bytes: u64,
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: String,
-    /// When it is forgotten.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
-/// What is noted beside the bytes of an asset: whose it is, and what it came from. Stays in the store.
+/// What is noted beside the bytes of an asset: whose it is, and what it came from. Never leaves the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetRecord {
     /// The asset.
     pub asset: Asset,
-    /// Whose it is: nobody else is told that it is there.
+    /// The tenant whose asset it is: nobody else learns that it exists.
     pub tenant: Tenant,
     /// The request that made it.
     pub request: RequestId,
@@ -142,20 +142,20 @@ pub struct AssetRecord {
     pub provider: String,
     /// The model.
     pub model: String,
-    /// The SHA-256 of the prompt or of the text that was spoken, in hexadecimal; empty where the payload has neither.
+    /// The SHA-256 of the prompt or of the spoken text, in hexadecimal; empty if the payload has neither.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt_sha256: String,
 }
 
 impl Asset {
-    /// Where the gateway has the asset `id`.
+    /// The path of the asset `id` at the gateway.
     pub fn path(id: &str) -> String {
         format!("/v1/assets/{id}")
     }
 }
 
 impl ImageRequest {
-    /// What types do not say.
+    /// Checks what the types do not express.
     pub fn check(&self) -> Result<(), Error> {
         not_empty("payload.prompt", &self.prompt)?;
         within("payload.n", self.n, 1..=IMAGES_MAX)?;
@@ -171,7 +171,7 @@ impl ImageRequest {
 }
 
 impl SpeechRequest {
-    /// What types do not say.
+    /// Checks what the types do not express.
     pub fn check(&self) -> Result<(), Error> {
         not_empty("payload.input", &self.input)?;
         if self.input.len() > SPEECH_BYTES_MAX {
@@ -186,7 +186,7 @@ impl SpeechRequest {
 }
 
 impl VideoRequest {
-    /// What types do not say.
+    /// Checks what the types do not express.
     pub fn check(&self) -> Result<(), Error> {
         match self.timeline.get("tracks").and_then(Value::as_array) {
             Some(tracks) if !tracks.is_empty() => Ok(()),
@@ -196,7 +196,7 @@ impl VideoRequest {
 }
 
 impl SearchRequest {
-    /// What types do not say.
+    /// Checks what the types do not express.
     pub fn check(&self) -> Result<(), Error> {
         not_empty("payload.query", &self.query)?;
         within("payload.page", self.page, 1..=u32::MAX)?;

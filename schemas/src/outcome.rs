@@ -1,4 +1,4 @@
-//! How a request ended. One per request, on `dynode.res.<tenant>.<id>`; the first stands.
+//! How a request ended: one outcome per request, on `dynode.res.<tenant>.<id>`; the first stands.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ pub struct Outcome {
     pub v: u8,
     /// The request.
     pub id: RequestId,
-    /// Whose it is.
+    /// The tenant whose request it was.
     pub tenant: Tenant,
-    /// What was asked for, as decided by the classifier.
+    /// Its action, as decided by the classifier.
     pub action: Action,
     /// The session of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<RequestId>,
-    /// The lookup id of the API key by which it came in.
+    /// The lookup id of the API key with which it came in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyId>,
     /// How it ended.
@@ -40,13 +40,13 @@ pub struct Outcome {
     /// What it cost over all attempts, in US dollars, as far as prices are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
-    /// Who answered.
+    /// The provider that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The model that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Every call that was made for it, as far as it is known.
+    /// Every call that was made for it, as far as known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRecord>,
     /// How long it took.
@@ -58,16 +58,16 @@ pub struct Outcome {
     /// The request's own notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
-    /// Tells a different request under the same id apart.
+    /// Distinguishes a different request under the same id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
-    /// `(attempt, seq)` of the terminal event: a reader that comes later goes on from here.
+    /// `(attempt, seq)` of the terminal event: a later reader continues from here.
     #[serde(default)]
     pub ended: (u32, u64),
 }
 
 impl Outcome {
-    /// The terminal event that tells this outcome: the same for whoever writes it, and whenever.
+    /// The terminal event for this outcome: the same, whoever writes it and whenever.
     pub fn terminal_event(&self) -> Event {
         let (attempt, seq) = self.ended;
         Event { id: self.id.clone(), attempt, seq, body: self.terminal_body() }
@@ -106,9 +106,9 @@ pub enum Status {
     Succeeded,
     /// With an error.
     Failed,
-    /// By its sender.
+    /// Cancelled by its sender.
     Cancelled,
-    /// By its deadline.
+    /// Ended by its deadline.
     Expired,
 }
 
@@ -128,32 +128,32 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Output {
-    /// Of `chat.completion`.
+    /// The output of `chat.completion`.
     Chat(ChatOutput),
-    /// Of `embedding.query`.
+    /// The output of `embedding.query`.
     Embeddings(EmbeddingOutput),
-    /// Of an action that makes files.
+    /// The output of an action that makes files.
     Media(MediaOutput),
-    /// Of an action whose answer is passed on as it came.
+    /// The output of an action whose answer is passed on as it came.
     Other(Value),
 }
 
 /// What a request used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
-    /// Tokens read, those from a cache included.
+    /// Tokens read, including those from a cache.
     #[serde(default)]
     pub input_tokens: u64,
-    /// Tokens written, those of reasoning included.
+    /// Tokens written, including those of reasoning.
     #[serde(default)]
     pub output_tokens: u64,
-    /// Of the input, those that a cache held.
+    /// The input tokens that a cache held.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cached_tokens: u64,
-    /// Of the input, those that were written to a cache, where that has a price of its own.
+    /// The input tokens that were written to a cache, if that has a price of its own.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write_tokens: u64,
-    /// Of the output, those of reasoning.
+    /// The output tokens of reasoning.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
     /// Images that were made.
@@ -181,7 +181,7 @@ impl Usage {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
-    /// This and `other` together.
+    /// The sum of this and `other`.
     #[must_use]
     pub const fn plus(&self, other: &Self) -> Self {
         Self {
@@ -219,7 +219,7 @@ pub struct AttemptRecord {
     /// What it used.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
-    /// What it cost, in US dollars, where the price is known.
+    /// What it cost, in US dollars, if the price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
     /// Why it failed, if it did.
@@ -227,7 +227,7 @@ pub struct AttemptRecord {
     pub error: Option<Error>,
 }
 
-/// The milliseconds from `start` to `end`; none where the clock went back.
+/// The milliseconds from `start` to `end`; 0 if the clock went back.
 pub fn milliseconds(start: Timestamp, end: Timestamp) -> u64 {
     u64::try_from(end.duration_since(start).as_millis()).unwrap_or(0)
 }
@@ -237,7 +237,7 @@ pub fn milliseconds(start: Timestamp, end: Timestamp) -> u64 {
 pub struct Timings {
     /// From acceptance to the start of the last attempt.
     pub queued_ms: u64,
-    /// From the start of the call that brought it to its first output; what the call waited for before is not in it.
+    /// From the start of the call that brought the first output to that output; any wait before the call is not in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_event_ms: Option<u64>,
     /// From acceptance to the end.

@@ -1,8 +1,8 @@
-//! To whom tenants belong: an organisation, an instance within it, a project within that. Limits and sums go by them.
+//! What tenants belong to: an organisation, an instance within it, a project within that. Limits and sums use these.
 
 use std::fmt;
 
-/// The parents of a tenant; or, of all tenants, those that have these.
+/// The parents of a tenant; or, as a selection, all tenants that have these parents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Parents {
     /// The organisation.
@@ -14,12 +14,12 @@ pub struct Parents {
 }
 
 impl Parents {
-    /// Whether a tenant with the parents `of` is one of these: it has all that are named here, and perhaps others.
+    /// Whether it selects a tenant with the parents `of`: one that has all parents named here, and perhaps others.
     pub fn include(&self, of: &Self) -> bool {
         self.named().zip(of.named()).all(|((_, ours), (_, its))| ours.is_none() || ours == its)
     }
 
-    /// Each by what it is, the largest first.
+    /// Each parent with its kind, the largest first.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
         let Self { organisation, instance, project } = self;
         let all = [("organisation", organisation), ("instance", instance), ("project", project)];

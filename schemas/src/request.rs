@@ -1,4 +1,4 @@
-//! What a publisher sends.
+//! What a publisher sends: a request, its wishes, and the checks that need no configuration.
 
 use std::collections::BTreeMap;
 
@@ -11,41 +11,41 @@ use crate::{
     signature::SigningKey,
 };
 
-/// The longest list of metadata, as in the OpenAI API.
+/// The most metadata entries, as in the OpenAI API.
 pub const METADATA_ENTRIES_MAX: usize = 16;
-/// The longest waterfall that a request names: each of its steps may be called, and costs.
+/// The longest waterfall that a request may name: each of its steps may be called, and costs.
 pub const WATERFALL_STEPS_MAX: usize = 32;
-/// The longest name of a model, and the longest step of a waterfall, in bytes: errors repeat them.
+/// The longest model name, and the longest step of a waterfall, in bytes: errors repeat them.
 pub const NAME_BYTES_MAX: usize = 256;
-/// The longest address of a callback, in bytes: it is kept and told.
+/// The longest callback URL, in bytes: it is stored and shown.
 pub const URL_BYTES_MAX: usize = 2_048;
-/// The longest signing key of a callback, as it is written, in bytes: it travels with the outcome.
+/// The longest signing key of a callback, as written, in bytes: it travels with the outcome.
 pub const SECRET_BYTES_MAX: usize = 512;
 /// The longest deadline: a day, in milliseconds.
 pub const DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// How deep a payload may nest: less than a message may, since the payload travels on inside of others.
+/// How deep a payload may nest: less than a message may, because the payload travels inside other messages.
 pub const PAYLOAD_DEPTH_MAX: usize = 100;
 
-/// What a body that is no request is told.
+/// The error message for a body that is not a request.
 pub const EXPECTED: &str = "expected an object with `action` and `payload`";
 
-/// One request, as it stands on `dynode.req.<tenant>.<action>` and in `POST /v1/requests`.
+/// One request, as on `dynode.req.<tenant>.<action>` and in `POST /v1/requests`.
 ///
-/// Only `action` and `payload` are required; `id` and `tenant` come from the door or are made.
+/// Only `action` and `payload` are required; `id` and `tenant` come from the door or are generated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Request {
     /// The version of the contract; 1.
     #[serde(default = "current_version")]
     #[schemars(range(min = VERSION, max = VERSION))]
     pub v: u8,
-    /// Names the request within its tenant. The same id again attaches to the same request.
+    /// Identifies the request within its tenant. The same id again attaches to the same request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
     /// On the bus it must be that of the subject; at the gateway it is that of the API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
-    /// What is asked for. On the bus, where it is missing, the subject says it.
+    /// The kind of work. On the bus, if it is absent, the subject says it.
     #[serde(default)]
     pub action: Action,
     /// The input, by action.
@@ -69,7 +69,7 @@ pub struct Request {
     /// The sender's own notes; returned in the outcome.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
-    /// By which key it came in: the gateway says it, whatever its sender says.
+    /// By which key it came in: the gateway says so, whatever the sender claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_by: Option<SentBy>,
 }
@@ -114,57 +114,57 @@ impl Priority {
 /// Wishes about the provider; empty means "as configured".
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
-    /// What to prefer where there is a choice.
+    /// What to prefer if there is a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefer: Option<Prefer>,
     /// Providers to try in this order, each `provider` or `provider/model`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = WATERFALL_STEPS_MAX))]
     pub waterfall: Vec<String>,
-    /// The most that this request may be expected to cost, in US dollars: a model that is dearer, or whose price nobody
-    /// knows, is left out.
+    /// The most that this request may be expected to cost, in US dollars: models that cost more, or whose price is not
+    /// known, are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
-    /// What happens when a provider fails after something of its answer was shown; `restart` where nothing is said.
+    /// What happens if a provider fails after part of its answer was shown; `restart` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_midstream_failure: Option<MidstreamFailure>,
-    /// What becomes of a chat that the model refuses; `return` where nothing is said.
+    /// What happens to a chat that the model refuses; `return` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_refusal: Option<Unanswered>,
-    /// What becomes of a chat whose answer is empty: no text, no call of a tool, no refusal; `next` where nothing is said.
+    /// What happens to a chat whose answer is empty: no text, no tool call, no refusal; `next` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_empty: Option<Unanswered>,
-    /// Where nothing of the answer has come after so many milliseconds, the next of the plan is called as well, and
-    /// whichever shows something first is the answer. Only of a chat, and once; never where nothing is said.
+    /// If nothing of the answer has come after this many milliseconds, the next step of the plan is called as well, and
+    /// the first to show something gives the answer. Only for a chat, and once; never if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hedge_ms: Option<u64>,
-    /// Requests of the tenant that ask the same of the same models, and are under way at once in one engine, share one
-    /// call. Only of what is answered alike each time: embeddings, and what has a `seed` or a `temperature` of 0.
+    /// Requests of the tenant that ask the same of the same models, and run at once in one engine, share one call. Only
+    /// for requests with the same answer each time: embeddings, and those with a `seed` or a `temperature` of 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub single_flight: bool,
 }
 
-/// What becomes of an answer that answers nothing.
+/// What happens to an answer that answers nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unanswered {
     /// It is the answer.
     Return,
-    /// The next provider is asked. Where none has a better answer, this one stands.
+    /// The next provider is asked. If none has a better answer, this one stands.
     Next,
     /// The request fails.
     Fail,
 }
 
-/// What happens when a provider fails after something of its answer was shown.
+/// What happens if a provider fails after part of its answer was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MidstreamFailure {
     /// The answer begins anew, and readers are told (`restarted`).
     #[default]
     Restart,
-    /// The next provider is handed what was shown as the beginning of its answer, and the stream goes on. Where none can,
-    /// the answer begins anew.
+    /// The next provider gets what was shown as the beginning of its answer, and the stream continues. If none can, the
+    /// answer begins anew.
     Continue,
     /// The request fails.
     Fail,
@@ -176,11 +176,11 @@ impl Route {
     }
 }
 
-/// What to prefer where there is a choice of providers.
+/// What to prefer if there is a choice of providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Prefer {
-    /// The lowest time to the first event.
+    /// The shortest time to the first event.
     Latency,
     /// The lowest price.
     Cost,
@@ -188,7 +188,7 @@ pub enum Prefer {
     Quality,
 }
 
-/// Where to deliver the outcome: a POST signed by Standard Webhooks.
+/// Where to deliver the outcome: a POST, signed by Standard Webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Callback {
     /// An absolute `http` or `https` URL.
@@ -196,7 +196,7 @@ pub struct Callback {
     /// The signing key, `whsec_` and base64; without one the engine's default key signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// Another key that signs as well, while one takes the place of the other: whichever the receiver knows will do.
+    /// A second key that also signs while one key replaces the other: the receiver needs to know only one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second_secret: Option<Secret>,
 }
@@ -243,7 +243,7 @@ impl Request {
 
     /// Reads a request from the whole of `body`.
     pub fn read(format: Format, body: &[u8]) -> Result<Self, Error> {
-        // A list would be read as the fields in their order.
+        // serde would read a list as the fields in their order.
         if format.is_list(body) {
             return Err(Error::new(ErrorCode::InvalidRequest, EXPECTED));
         }
@@ -299,7 +299,7 @@ impl Request {
         check_length("payload.model", self.model().map(str::len), NAME_BYTES_MAX)
     }
 
-    /// Whether it is answered alike each time, as far as its sender can say, and it is decided what it is.
+    /// Whether it has the same answer each time, as far as its sender can say and its action is decided.
     fn is_repeatable(&self) -> bool {
         let number = |field: &str| self.payload.get(field).and_then(Value::as_f64);
         matches!(self.action, Action::EmbeddingQuery | Action::Auto)
@@ -312,12 +312,12 @@ impl Request {
         self.payload.get("stream").and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// The key by which it came in.
+    /// The key with which it came in.
     pub fn key(&self) -> Option<&KeyId> {
         self.sent_by.as_ref().map(|sent_by| &sent_by.key)
     }
 
-    /// Whether it may reach simulated providers only.
+    /// Whether it may reach only simulated providers.
     pub fn is_test(&self) -> bool {
         self.sent_by.as_ref().is_some_and(|sent_by| sent_by.mode == KeyMode::Test)
     }

@@ -9,17 +9,17 @@ use sha2::Sha256;
 use crate::Secret;
 
 const PREFIX: &str = "whsec_";
-/// Before a signature by a key that both sides hold.
+/// The prefix of a signature by a key that both sides hold.
 const VERSION: &str = "v1,";
 /// Shorter keys can be guessed.
 const KEY_BYTES_MIN: usize = 16;
 
-/// A text that is no key: what is expected in its place.
+/// The error for a text that is not a key: it says what is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected `whsec_` and the base64 of at least 16 random bytes")]
 pub struct NoKey;
 
-/// A key that signs, and knows what it has signed.
+/// A key that signs, and recognises its own signatures.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -45,8 +45,8 @@ impl SigningKey {
         format!("{VERSION}{}", BASE64_STANDARD.encode(signature))
     }
 
-    /// Whether one of `signatures`, the value of `webhook-signature`, is ours. Each takes as long whether it is right or
-    /// wrong; those of other versions are passed over.
+    /// Whether one of `signatures`, the value of `webhook-signature`, is ours. Each takes as long to check whether it
+    /// is right or wrong; those of other versions are skipped.
     pub fn has_signed(&self, id: &str, timestamp: i64, body: &[u8], signatures: &str) -> bool {
         let mac = self.mac(id, timestamp, body);
         let given = signatures.split(' ').filter_map(|signature| signature.strip_prefix(VERSION));

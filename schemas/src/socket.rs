@@ -1,4 +1,4 @@
-//! The frames of the WebSocket: what a client may say beside its requests, and what the server says beside their events.
+//! The frames of the WebSocket: what a client may send besides requests, and the server besides their events.
 
 use std::num::NonZeroU64;
 
@@ -9,41 +9,41 @@ use serde_json::Value;
 
 use crate::{Backpressure, Error, Event, Outcome, Request, RequestId, codec};
 
-/// One frame of a client: work to be done, or something about it.
+/// One frame of a client: work to do, or something about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SocketRequest {
     /// Something about work, the server or this socket.
     Control(SocketControl),
-    /// Work to be done.
+    /// Work to do.
     Submit(Box<SocketSubmit>),
 }
 
-/// A request, with what holds for this socket only.
+/// A request, with settings for this socket only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SocketSubmit {
-    /// The request. Its action must be said here; a chat streams unless its payload says `"stream": false`.
+    /// The request. It must name its action here; a chat streams unless its payload says `"stream": false`.
     #[serde(flatten)]
     pub request: Request,
-    /// How many bytes of frames the client takes before it gives more credit; no limit where nothing is said.
+    /// How many bytes of frames the client takes before it gives more credit; no limit if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credit: Option<u64>,
 }
 
-/// A frame of a client that is no request, told apart by its `action`.
+/// A frame of a client that is not a request, identified by its `action`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action")]
 pub enum SocketControl {
     /// Stop a request.
     #[serde(rename = "cancel")]
     Cancel(OfRequest),
-    /// Go on with the events of a request after the last one that was seen.
+    /// Continue the events of a request after the last one seen.
     #[serde(rename = "resume")]
     Resume(Resume),
-    /// The client takes so many bytes more of the frames of a request.
+    /// The client takes this many more bytes of the frames of a request.
     #[serde(rename = "credit")]
     Credit(Grant),
-    /// How a request is, and its outcome once it has one. Answered with `status`.
+    /// The state of a request, and its outcome once it has one. Answered with `status`.
     #[serde(rename = "status")]
     Status(OfRequest),
     /// Every event of a session, from now on.
@@ -52,40 +52,40 @@ pub enum SocketControl {
     /// No more events of a session.
     #[serde(rename = "leave")]
     Leave(OfSession),
-    /// How the server is. Answered with `complete`, as are all questions below.
+    /// The health of the server. Answered with `complete`, as are all questions below.
     #[serde(rename = "system.health")]
     Health(Question),
-    /// How every pool is, as `GET /v1/status` tells.
+    /// The state of every pool, as in `GET /v1/status`.
     #[serde(rename = "system.status")]
     Pools(Question),
-    /// What can be asked for, as `GET /v1/models` tells.
+    /// What can be asked for, as in `GET /v1/models`.
     #[serde(rename = "models")]
     Models(Question),
-    /// What a request would cost, as `POST /v1/estimate` tells.
+    /// What a request would cost, as in `POST /v1/estimate`.
     #[serde(rename = "estimate")]
     Estimate(AskedEstimate),
 }
 
-/// The request that is meant.
+/// Names a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OfRequest {
     /// Its id.
     pub id: RequestId,
 }
 
-/// The session that is meant.
+/// Names a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OfSession {
     /// The `session` of its requests.
     pub session: RequestId,
 }
 
-/// Where to go on.
+/// Where to continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resume {
     /// The request.
     pub id: RequestId,
-    /// The `attempt` of the last event that was seen.
+    /// The `attempt` of the last event seen.
     pub attempt: u32,
     /// Its `seq`.
     pub after: u64,
@@ -99,14 +99,14 @@ pub struct Resume {
 pub struct Grant {
     /// The request.
     pub id: RequestId,
-    /// How many bytes more of its frames are taken.
+    /// How many more bytes of its frames the client takes.
     pub bytes: NonZeroU64,
 }
 
 /// A question to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Question {
-    /// Repeated in the answer; one is made where there is none. Not that of a request that is open.
+    /// Repeated in the answer; the server makes one if absent. It must not be the id of an open request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
 }
@@ -122,7 +122,7 @@ pub struct AskedEstimate {
 }
 
 impl SocketControl {
-    /// Reads `frame`, which says this `action`; `None` where that is no control. An error names the field.
+    /// Reads `frame`, which has this `action`; `None` if that is not a control. An error names the field.
     pub fn read(action: &str, frame: &Value) -> Option<Result<Self, Error>> {
         Some(match action {
             "cancel" => codec::view(frame, "").map(Self::Cancel),
@@ -146,49 +146,49 @@ impl SocketControl {
 pub enum SocketEvent {
     /// An event of a request of this socket.
     Event(Box<Event>),
-    /// Something of a session that was joined.
+    /// Something about a session that the client joined.
     Session(SessionEvent),
-    /// Something about a request or this socket that is no event of a request.
+    /// Something about a request or this socket that is not an event of a request.
     Notice(Notice),
 }
 
-/// What the server says that is no event of a request, told apart by its `event`.
+/// What the server says that is not an event of a request, identified by its `event`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event")]
 pub enum Notice {
-    /// A frame was refused, and nothing else: the socket stays open.
+    /// The server refused a frame, and nothing else: the socket stays open.
     #[serde(rename = "fail")]
     Refused {
-        /// That of the frame, as far as it had one.
+        /// The id of the frame, as far as it had one.
         id: Option<String>,
         /// Why.
         error: Error,
     },
-    /// How a request is, as was asked.
+    /// The state of a request, as asked.
     #[serde(rename = "status")]
     Status {
         /// The request.
         id: RequestId,
-        /// What is known of it.
+        /// What is known about it.
         status: Standing,
         /// How it ended, if it has.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outcome: Option<Box<Outcome>>,
     },
-    /// The next frame of a request does not fit in the credit that is left. Said once a frame, and not counted.
+    /// The next frame of a request does not fit in the credit that is left. Sent once per frame, and not counted.
     #[serde(rename = "blocked")]
     Blocked {
         /// The request.
         id: RequestId,
-        /// So many bytes more let the frame through.
+        /// How many more bytes let the frame through.
         bytes: u64,
     },
-    /// A pool asks to wait, or says that one may go on.
+    /// A pool asks clients to wait, or lets them continue.
     #[serde(rename = "backpressure")]
     Backpressure(Backpressure),
 }
 
-/// How far a request is.
+/// How far a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
@@ -200,18 +200,18 @@ pub enum Standing {
     Ended,
 }
 
-/// One event of a session that was joined.
+/// One event of a session that the client joined.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionEvent {
     /// The session.
     pub session_id: RequestId,
-    /// The `event` of the event; or `joined`, `left`, or `gap` without a request: requests of the session may have been
-    /// missed.
+    /// The `event` of the event; or `joined`, `left`, or `gap` without a request: the client may have missed requests
+    /// of the session.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When the gateway passed it on.
+    /// When the gateway forwarded it.
     pub ts: Timestamp,
-    /// The event, with the `id` of its request; of `joined`, `left` and such a `gap` an object without one.
+    /// The event, with the `id` of its request; for `joined`, `left` and such a `gap`, an object without one.
     pub data: Value,
 }
 

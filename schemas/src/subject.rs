@@ -1,15 +1,15 @@
-//! Every subject of the contract, as a typed constructor, and the way back.
+//! Every subject of the contract: a typed constructor, and a parser back.
 
 use std::sync::Arc;
 
 use crate::{Action, Error, InvalidToken, Priority, RequestId, Tenant, webhook::Place};
 
-/// In which line the work of a tenant waits for a pool.
+/// The kind of lane in which the work of a tenant waits for a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneKind {
-    /// In its own: nobody waits behind it but itself.
+    /// Its own lane: nobody else waits behind it.
     Own,
-    /// In that of all tenants of whom little waits.
+    /// The lane shared by all tenants with little work waiting.
     Shared,
 }
 
@@ -46,7 +46,7 @@ impl Subjects {
         &self.prefix
     }
 
-    /// `dynode.req.<tenant>.<action>`: a request comes in.
+    /// `dynode.req.<tenant>.<action>`: an incoming request.
     pub fn request(&self, tenant: &Tenant, action: Action) -> String {
         format!("{}.req.{tenant}.{action}", self.prefix)
     }
@@ -67,7 +67,7 @@ impl Subjects {
         format!("{}.work.*.*.*.{tenant}", self.prefix)
     }
 
-    /// `dynode.evt.<tenant>.<id>`: what happens on the way.
+    /// `dynode.evt.<tenant>.<id>`: the events of a request.
     pub fn event(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.evt.{tenant}.{id}", self.prefix)
     }
@@ -77,18 +77,18 @@ impl Subjects {
         format!("{}.res.{tenant}.{id}", self.prefix)
     }
 
-    /// `dynode.use.<tenant>`: what its requests have used. No subject for each, since a broker remembers every subject for as
-    /// long as there is a message, and the ledger is long.
+    /// `dynode.use.<tenant>`: what its requests have used. Not one subject per request, because a broker remembers
+    /// every subject as long as it holds a message, and the ledger is long.
     pub fn ledger(&self, tenant: &Tenant) -> String {
         format!("{}.use.{tenant}", self.prefix)
     }
 
-    /// Whether it is a `use` subject.
+    /// Whether `subject` is a `use` subject.
     pub fn is_ledger(&self, subject: &str) -> bool {
         self.strip(subject, "use").is_some()
     }
 
-    /// `dynode.cb.<tenant>.<id>`: the outcome is to be delivered.
+    /// `dynode.cb.<tenant>.<id>`: an outcome to deliver.
     pub fn callback(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.cb.{tenant}.{id}", self.prefix)
     }
@@ -103,19 +103,19 @@ impl Subjects {
         self.dead(stage.unwrap_or("*"), tenant, "*")
     }
 
-    /// Reads the stage, the tenant and the id of a `dead` subject; `None` where it is not one.
+    /// Reads the stage, the tenant and the id of a `dead` subject; `None` if it is not one.
     pub fn parse_dead<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str, &'a str)> {
         let (stage, rest) = self.strip(subject, "dead")?.split_once('.')?;
         let (tenant, id) = rest.split_once('.')?;
         Some((stage, tenant, id))
     }
 
-    /// `dynode.ctl.<tenant>.<id>`: cancel.
+    /// `dynode.ctl.<tenant>.<id>`: a cancel.
     pub fn control(&self, tenant: &Tenant, id: &RequestId) -> String {
         format!("{}.ctl.{tenant}.{id}", self.prefix)
     }
 
-    /// `dynode.hook.<tenant>.<id>.<attempt>.<call>`: a provider tells the end of its work.
+    /// `dynode.hook.<tenant>.<id>.<attempt>.<call>`: a provider reports the end of its work.
     pub fn webhook(&self, place: &Place) -> String {
         let Place { tenant, id, attempt, call, .. } = place;
         format!("{}.hook.{tenant}.{id}.{attempt}.{call}", self.prefix)
@@ -136,12 +136,12 @@ impl Subjects {
         format!("{}.sig.{pool}", self.prefix)
     }
 
-    /// `dynode.lim.<provider>.<key>`: until when a provider wants no calls by one of its keys, which are counted from 0.
+    /// `dynode.lim.<provider>.<key>`: until when a provider wants no calls with one of its keys, counted from 0.
     pub fn closing(&self, provider: &str, key: usize) -> String {
         format!("{}.lim.{provider}.{key}", self.prefix)
     }
 
-    /// Reads the provider and the key of a `lim` subject; `None` where it is not one.
+    /// Reads the provider and the key of a `lim` subject; `None` if it is not one.
     pub fn parse_closing<'a>(&self, subject: &'a str) -> Option<(&'a str, usize)> {
         let (provider, key) = self.strip(subject, "lim")?.split_once('.')?;
         Some((provider, key.parse().ok()?))
@@ -152,12 +152,13 @@ impl Subjects {
         format!("{}.{path}", self.prefix)
     }
 
-    /// `dynode.bell.<path>`: where they ring.
+    /// `dynode.bell.<path>`: where these lanes ring.
     pub fn bells(&self, path: &str) -> String {
         format!("{}.bell.{path}", self.prefix)
     }
 
-    /// All subjects of one kind (`req`, `work`, `evt`, `res`, `use`, `cb`, `dead`, `ctl`, `hook`, `att`, `hb`, `sig`, `lim`).
+    /// All subjects of a kind: `req`, `work`, `evt`, `res`, `use`, `cb`, `dead`, `ctl`, `hook`, `att`, `hb`, `sig`,
+    /// `lim`.
     pub fn all(&self, kind: &str) -> String {
         format!("{}.{kind}.>", self.prefix)
     }
@@ -174,17 +175,17 @@ impl Subjects {
         Ok((tenant, action.parse()?))
     }
 
-    /// The tenant of a request's subject, even where its action is unknown; `None` where there is no valid one.
+    /// The tenant of a request's subject, even if its action is unknown; `None` if there is no valid one.
     pub fn request_tenant(&self, subject: &str) -> Option<Tenant> {
         Tenant::new(self.strip(subject, "req")?.split('.').next()?).ok()
     }
 
-    /// The pool of a `work` subject; `None` where it is not one.
+    /// The pool of a `work` subject; `None` if it is not one.
     pub fn parse_pool<'a>(&self, subject: &'a str) -> Option<&'a str> {
         Some(self.strip(subject, "work")?.split_once('.')?.0)
     }
 
-    /// Reads the tenant and the id of an `evt`, `res`, `cb`, `ctl` or `att` subject; `None` where it is not one.
+    /// Reads the tenant and the id of an `evt`, `res`, `cb`, `ctl` or `att` subject; `None` if it is not one.
     pub fn parse_request_key(&self, kind: &str, subject: &str) -> Option<(Tenant, RequestId)> {
         let (tenant, id) = self.strip(subject, kind)?.split_once('.')?;
         Some((Tenant::new(tenant).ok()?, RequestId::new(id).ok()?))

@@ -1,4 +1,4 @@
-//! Where callbacks go, and how they were taken there: one record for each target that has not taken the last ones.
+//! Where callbacks go and how these targets answered: one record for each target that has not taken its last callbacks.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -8,40 +8,40 @@ use url::Url;
 
 use crate::Tenant;
 
-/// How many hexadecimal digits name a target.
+/// How many hexadecimal digits the id of a target has.
 const ID_DIGITS: usize = 32;
 
 /// A target that did not take the last callbacks of its tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
-    /// The URL without its query, in which secrets may stand.
+    /// The URL without its query, which may hold secrets.
     pub url: String,
-    /// How many callbacks were given up, one after the other.
+    /// How many callbacks in a row were given up.
     pub failures: u32,
-    /// Since when nothing is sent there any more; `None` where it still is.
+    /// When the engine stopped sending there; `None` if it still sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Timestamp>,
-    /// What was last answered, or why nothing was.
+    /// The last answer, or why there was none.
     pub why: String,
 }
 
-/// What is shown of `url`: all but what may be secret in it, its query and its user. Targets are told apart by this.
+/// The part of `url` that is shown: without its query and its user, which may be secret. It identifies the target.
 pub fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
-/// The name of the target `url`, as it is [`shown`], among those of its tenant.
+/// The id of the target `url`, as it is [`shown`], among those of its tenant.
 pub fn id(url: &str) -> String {
     let digits = Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     digits[..ID_DIGITS].to_owned()
 }
 
-/// Where the record of a target is kept.
+/// The key under which the record of a target is kept.
 pub fn key(tenant: &Tenant, id: &str) -> String {
     format!("{tenant}.{id}")
 }
 
-/// Whether `id` is the name of a target.
+/// Whether `id` has the form of a target's id.
 pub fn is_id(id: &str) -> bool {
     id.len() == ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
 }

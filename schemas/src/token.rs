@@ -1,4 +1,4 @@
-//! Validated subject tokens: a tenant, a request id and the id of a key can always be put into a subject.
+//! Validated subject tokens: a tenant, a request id and a key id are always safe to put into a subject.
 //!
 //! `[A-Za-z0-9_-]{1,64}`: no dot, wildcard, space or control character, so no id can widen a subscription.
 
@@ -95,17 +95,17 @@ macro_rules! token {
 }
 
 token!(
-    /// Whose work it is. On the gateway it comes from the verified key, on the bus from the subject.
+    /// The tenant whose work it is. At the gateway it comes from the verified key, on the bus from the subject.
     Tenant,
     "tenant"
 );
 token!(
-    /// Names one request within its tenant, for ever: the same id again attaches to the same request.
+    /// Identifies one request within its tenant, for ever: the same id again attaches to the same request.
     RequestId,
     "request id"
 );
 token!(
-    /// Names an API key: its lookup id, which is no secret.
+    /// Identifies an API key: its lookup id, which is not secret.
     KeyId,
     "key id"
 );

@@ -12,29 +12,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Action, Error, KeyId, LedgerEntry, LedgerLine, Parents, RequestId, Tenant, Usage};
 
-/// What sums can be told apart by.
+/// What sums can be grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dimension {
     /// The hour, in UTC, in which the request's last call ended.
     Hour,
-    /// The organisation of its tenant, as the configuration has it.
+    /// The organisation of its tenant, according to the configuration.
     Organisation,
     /// The instance within that.
     Instance,
     /// The project within that.
     Project,
-    /// Whose request it was.
+    /// The tenant whose request it was.
     Tenant,
-    /// The API key by which it came in.
+    /// The API key with which it came in.
     Key,
     /// Its session.
     Session,
-    /// What was asked for.
+    /// Its action.
     Action,
-    /// Who was called.
+    /// The provider that was called.
     Provider,
-    /// By which model.
+    /// The model that was called.
     Model,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for Dimension {
 impl FromStr for Dimension {
     type Err = Error;
 
-    /// Reads a name; the error lists those that there are.
+    /// Reads a name; the error lists the known ones.
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|dimension| dimension.as_str() == text).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
@@ -88,8 +88,8 @@ impl FromStr for Dimension {
     }
 }
 
-/// What a row is about: what was asked for is there, but for the session or the key of requests that have none, and for
-/// parents that a tenant has not.
+/// What a row is about. It has each dimension that was asked for, except the session or key of requests that have none,
+/// and parents that a tenant does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct UsageKey {
     /// The beginning of the hour.
@@ -104,7 +104,7 @@ pub struct UsageKey {
     /// The project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// Whose requests.
+    /// The tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
     /// The lookup id of the API key.
@@ -113,7 +113,7 @@ pub struct UsageKey {
     /// The session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<RequestId>,
-    /// What was asked for.
+    /// The action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
     /// The configured name of the provider.
@@ -127,14 +127,14 @@ pub struct UsageKey {
 /// A sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageSum {
-    /// The requests. Where providers or models are told apart, one that fell over from the first to the second is in the
-    /// rows of both; all else adds up.
+    /// The requests. If providers or models are distinguished, a request that failed over from one to another counts in
+    /// the rows of both; everything else adds up.
     pub requests: u64,
     /// The calls.
     pub calls: u64,
-    /// The calls that used something of which nobody knows the price.
+    /// The calls that used something without a known price.
     pub unpriced_calls: u64,
-    /// What was used; `estimated` where that is in part an estimate.
+    /// What was used; `estimated` if part of it is an estimate.
     pub usage: Usage,
     /// What it cost, in US dollars, as far as prices are known.
     pub cost_usd: f64,
@@ -156,20 +156,20 @@ pub struct UsageRow {
 pub struct UsageReport {
     /// `list`.
     pub object: String,
-    /// The beginning of the time that is summed.
+    /// The start of the period that is summed.
     pub since: Timestamp,
-    /// Its end, which is not in it; none means up to now.
+    /// Its end, exclusive; if absent, the period runs up to now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// What the rows are told apart by.
+    /// What the rows are grouped by.
     pub by: Vec<Dimension>,
     /// The rows, sorted.
     pub data: Vec<UsageRow>,
-    /// The sum of all.
+    /// The sum over everything.
     pub total: UsageSum,
 }
 
-/// Sums that grow entry by entry: the memory that they take is that of their rows.
+/// Sums that grow entry by entry; they take as much memory as their rows.
 #[derive(Debug, Clone)]
 pub struct Sums {
     by: BTreeSet<Dimension>,
@@ -181,19 +181,19 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Nothing yet: what ended from `since` on and before `until` will be told apart `by` this.
+    /// No sums yet: entries from `since` on and before `until` will be grouped `by` these dimensions.
     pub fn new(by: impl IntoIterator<Item = Dimension>, since: Timestamp, until: Option<Timestamp>) -> Self {
         let by = by.into_iter().collect();
         let (rows, total, parents) = (BTreeMap::new(), UsageSum::default(), BTreeMap::new());
         Self { by, since, until, rows, total, parents }
     }
 
-    /// The same, where it is known to whom tenants belong.
+    /// The same, with the parents of tenants known.
     pub fn of_parents(self, parents: BTreeMap<Tenant, Parents>) -> Self {
         Self { parents, ..self }
     }
 
-    /// One more entry; nothing happens where it is of another time.
+    /// Adds an entry; ignores it if it is outside the period.
     pub fn add(&mut self, entry: &LedgerEntry) {
         if entry.at < self.since || self.until.is_some_and(|until| entry.at >= until) {
             return;
@@ -219,7 +219,7 @@ impl Sums {
         self.rows.is_empty()
     }
 
-    /// All of it.
+    /// The report of all sums.
     pub fn report(self) -> UsageReport {
         let Self { by, since, until, rows, total, .. } = self;
         UsageReport {
@@ -262,10 +262,10 @@ impl UsageSum {
     }
 }
 
-/// The hour in which `at` lies.
+/// The start of the hour in which `at` lies.
 fn hour_of(at: Timestamp) -> Timestamp {
     let down = TimestampRound::new().smallest(Unit::Hour).mode(RoundMode::Floor);
-    // Hours divide the time that there is: it never fails.
+    // Hours divide all representable time: this never fails.
     at.round(down).unwrap_or(at)
 }
 

@@ -1,4 +1,4 @@
-//! Where providers tell the end of long work: a place for each call, and the token in its URL, which nobody can guess. Pure.
+//! Where providers report the end of long work: a place for each call, and an unguessable token in its URL. Pure.
 
 use std::fmt;
 
@@ -8,27 +8,27 @@ use sha2::Sha256;
 
 use crate::{RequestId, Tenant};
 
-/// How many bytes of a token vouch for the rest.
+/// How many bytes of a token authenticate the rest.
 const MAC_BYTES: usize = 32;
 /// No place has a longer token.
 const TOKEN_CHARS_MAX: usize = 512;
 
-/// What one call waits at.
+/// The place at which one call waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Whose request it is.
+    /// The tenant whose request it is.
     pub tenant: Tenant,
     /// The request.
     pub id: RequestId,
-    /// Which attempt at it.
+    /// Which attempt at the request.
     pub attempt: u32,
-    /// A number that no other call has, drawn at random: an attempt that is handed back is made again under its number.
+    /// A random number that no other call has: an attempt that is handed back is repeated under its number.
     pub call: u64,
-    /// The configured name of the provider that is called.
+    /// The configured name of the called provider.
     pub provider: Tenant,
 }
 
-/// Makes tokens with the key of the installation, and knows its own.
+/// Makes tokens with the installation's key, and recognises its own.
 #[derive(Clone)]
 pub struct TokenKey(Hmac<Sha256>);
 
@@ -44,9 +44,9 @@ impl TokenKey {
         Self(Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("a key of HMAC has any length")))
     }
 
-    /// The token of `place`: characters of a URL's path.
+    /// The token of `place`, in characters allowed in a URL's path.
     pub fn token(&self, place: &Place) -> String {
-        // None of them holds a line break.
+        // None of these holds a line break.
         let Place { tenant, id, attempt, call, provider } = place;
         let mut token = format!("{tenant}\n{id}\n{attempt}\n{call}\n{provider}").into_bytes();
         let mac = self.0.clone().chain_update(&token).finalize().into_bytes();
@@ -54,7 +54,7 @@ impl TokenKey {
         BASE64_URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// The place of `token`; none where it was not made with this key. Takes as long for a wrong one as for a right one.
+    /// The place of `token`; none if this key did not make it. A wrong token takes as long to check as a right one.
     pub fn read(&self, token: &str) -> Option<Place> {
         let decoded =
             (token.len() <= TOKEN_CHARS_MAX).then(|| BASE64_URL_SAFE_NO_PAD.decode(token).ok())??;

@@ -1,56 +1,56 @@
-//! What engines tell each other: the request with its plan, the job of a callback, and the wish of a provider.
+//! Messages between engines: the request with its plan, the job of a callback, and a provider's wish for no calls.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Callback, Format, Outcome, Request, RequestId, Tenant};
 
-/// A classified request on `dynode.work.<pool>.<priority>.<lane>.<tenant>`. Internal: always MessagePack. `R` is the request, or a
-/// borrow of it for whoever only writes.
+/// A classified request on `dynode.work.<pool>.<priority>.<lane>.<tenant>`. Internal: always MessagePack. `R` is the
+/// request, or a borrow of it for code that only writes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work<R = Request> {
     /// Names the request within its tenant.
     pub id: RequestId,
-    /// Whose work it is.
+    /// The tenant whose work it is.
     pub tenant: Tenant,
-    /// The request, its action decided.
+    /// The request, with its action decided.
     pub request: R,
-    /// Who does it.
+    /// Which providers do it.
     pub plan: Plan,
-    /// When the request was accepted, by the broker's clock: when the broker stored it, or when a door made work of it.
+    /// When the request was accepted, by the broker's clock: stored by the broker, or turned into work by a door.
     pub accepted_at: Timestamp,
     /// When the sender stops waiting.
     pub deadline: Timestamp,
     /// The format of the request, and so of its events and its outcome.
     pub format: WireFormat,
-    /// Tells a different request under the same id apart; see [`crate::fingerprint`].
+    /// Distinguishes a different request under the same id; see [`crate::fingerprint`].
     pub fingerprint: String,
-    /// How often the request was delivered in earlier messages: the attempts of this one go on from there.
+    /// How often the request was delivered in earlier messages: the attempts of this one continue from there.
     #[serde(default)]
     pub delivered_before: u32,
-    /// How many of its attempts are forgiven: they ended by no fault of the work (a shutdown).
+    /// How many of its attempts are forgiven: they ended through no fault of the work (a shutdown).
     #[serde(default)]
     pub forgiven: u32,
 }
 
 impl<R> Work<R> {
-    /// The number of the attempt that delivery number `deliveries` of this message is: the fence, never the same twice.
+    /// The attempt number for delivery number `deliveries` of this message: the fence, never the same twice.
     pub const fn attempt(&self, deliveries: u32) -> u32 {
         self.delivered_before.saturating_add(deliveries)
     }
 
-    /// How many attempts count against the work, that one included.
+    /// How many attempts count against the work, this one included.
     pub const fn charged(&self, deliveries: u32) -> u32 {
         self.attempt(deliveries).saturating_sub(self.forgiven)
     }
 
-    /// The same work for a new message, with the attempt that is delivery number `deliveries` forgiven.
+    /// The same work for a new message, with the attempt of delivery number `deliveries` forgiven.
     pub fn handed_back(self, deliveries: u32) -> Self {
         Self { delivered_before: self.attempt(deliveries), forgiven: self.forgiven.saturating_add(1), ..self }
     }
 }
 
-/// Who does the work, in order.
+/// The providers that do the work, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// The providers to try.
@@ -105,15 +105,15 @@ impl From<Format> for WireFormat {
 /// One outcome to deliver, on `dynode.cb.<tenant>.<id>`. Internal: always MessagePack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallbackJob {
-    /// Where to, and by which key.
+    /// Where to deliver it, and which key signs it.
     pub callback: Callback,
     /// What to deliver.
     pub outcome: Outcome,
 }
 
-/// A provider wants no calls for a while, on `dynode.lim.<provider>.<key>`. Internal: always JSON.
+/// A provider wants no calls for a while; on `dynode.lim.<provider>.<key>`. Internal: always JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closing {
-    /// None before this time of the broker.
+    /// No calls before this time, by the broker's clock.
     pub until: Timestamp,
 }

@@ -14,83 +14,83 @@ pub(crate) struct BenchArgs {
     pub(crate) measure: MeasureArgs,
 }
 
-/// What else there is to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Tell what became worse between two runs, by their JSON files
+    /// Compare two runs by their JSON files and report what became worse
     Compare(CompareArgs),
-    /// Started by `bench`, and by nobody else: a provider that answers prepared bytes
+    /// Started by `bench` only: a provider that answers prepared bytes
     #[command(hide = true)]
     Provider(BenchProviderArgs),
-    /// Started by `bench`, and by nobody else: the hops of a durable request done bare
+    /// Started by `bench` only: the bare hops of a durable request
     #[command(hide = true)]
     Bare(BareArgs),
 }
 
-/// What is measured, and how.
+/// What to measure, and how.
 #[derive(Debug, Args)]
 pub(crate) struct MeasureArgs {
-    /// Which scenarios, or all [default: the main figures, in about a minute]
+    /// The scenarios, or all [default: the main figures, in about a minute]
     #[arg(value_name = "SCENARIO")]
     pub(crate) scenarios: Vec<String>,
-    /// Name the scenarios and run none
+    /// List the scenarios and run none
     #[arg(long)]
     pub(crate) list: bool,
-    /// Measure the same hops over the same broker without an engine as well
+    /// Also measure the same hops over the same broker without an engine
     #[arg(long)]
     pub(crate) floor: bool,
-    /// What carries the messages: memory, managed, nats://HOST:PORT, or auto: managed where a nats-server is found
+    /// The broker: memory, managed, nats://HOST:PORT, or auto: managed if a nats-server is found
     #[arg(long, default_value = "auto", conflicts_with = "target")]
     pub(crate) broker: String,
-    /// How often the managed broker writes its files through to the disk; 0 is before each acknowledgement
+    /// How often the managed broker syncs its files to disk; 0 syncs before each acknowledgement
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, conflicts_with = "target")]
     pub(crate) sync_ms: u32,
-    /// A server that runs already and speaks OpenAI's API, such as http://127.0.0.1:8321, in place of an engine of our own
+    /// A running server with OpenAI's API to measure instead, such as http://127.0.0.1:8321
     #[arg(long, value_name = "URL", value_parser = target)]
     pub(crate) target: Option<String>,
-    /// The model that is asked for at the target [default: that of the scenario, as the simulated provider knows it]
+    /// The model to ask for at the target [default: the scenario's, as the simulated provider knows it]
     #[arg(long, value_name = "NAME", requires = "target")]
     pub(crate) model: Option<String>,
-    /// The key that the target wants
+    /// The API key for the target
     #[arg(long, value_name = "KEY", env = "DYNODE_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
-    /// Where the target looks for its provider: the simulated one listens there, and is measured alone as well
+    /// Where the target expects its provider: the simulated one listens there and is also measured alone
     #[arg(long, value_name = "ADDR", requires = "target")]
     pub(crate) provider: Option<SocketAddr>,
-    /// The process of the target, where it runs on this machine: its CPU and its memory are measured
+    /// The target's process, if it runs on this machine, to measure its CPU and memory
     #[arg(long, value_name = "PID", requires = "target")]
     pub(crate) pid: Option<u32>,
-    /// How many rounds: the figure is the one in the middle
+    /// How many rounds to run; the figure is the median
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// How long a round is measured [default: 5; 1 for the main figures]
+    /// How long to measure in each round [default: 5; 1 for the main figures]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) seconds: Option<Duration>,
-    /// How long it is warmed up before that [default: a fifth of it]
+    /// How long to warm up before that [default: a fifth of it]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) warm_up: Option<Duration>,
-    /// So many requests at once, in place of the loads of the scenarios
+    /// This many concurrent requests, instead of the scenarios' loads
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: Option<u32>,
-    /// So many requests a second, likewise, whatever becomes of those before
+    /// This many requests per second instead, whatever becomes of earlier ones
     #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "connections")]
     pub(crate) rate: Option<u32>,
-    /// How many requests the scenario `backlog` has
+    /// How many requests the scenario `backlog` queues
     #[arg(long, value_name = "COUNT", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) backlog: u32,
-    /// How long the scenario `soak` takes
+    /// How long the scenario `soak` runs
     #[arg(long, value_name = "MINUTES", default_value = "10", value_parser = minutes)]
     pub(crate) soak: Duration,
-    /// Where the figures go as JSON, besides the directory of the run
+    /// Also write the figures as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Where they go as a page, likewise
+    /// Also write the figures as an HTML page to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// The nats-server that it starts [default: the one on PATH]
+    /// The nats-server to start [default: the one on PATH]
     #[arg(long, value_name = "PATH", env = "DYNODE_NATS_SERVER")]
     pub(crate) nats_server: Option<PathBuf>,
-    /// Where figures, logs and stores go: a new directory in this one
+    /// Where to create the directory for figures, logs and stores
     #[arg(long, value_name = "DIR", default_value = "dynode-bench")]
     pub(crate) dir: PathBuf,
 }
@@ -98,13 +98,13 @@ pub(crate) struct MeasureArgs {
 /// `dynode bench compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// The figures of before
+    /// The earlier figures
     #[arg(value_name = "A.json")]
     pub(crate) before: PathBuf,
-    /// The figures of now
+    /// The later figures
     #[arg(value_name = "B.json")]
     pub(crate) after: PathBuf,
-    /// How much worse a figure may be
+    /// How much worse a figure may become
     #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = share)]
     pub(crate) tolerance: f64,
 }
@@ -112,7 +112,7 @@ pub(crate) struct CompareArgs {
 /// `dynode bench provider`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchProviderArgs {
-    /// Where it listens
+    /// The address to listen on
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
 }
@@ -120,7 +120,7 @@ pub(crate) struct BenchProviderArgs {
 /// `dynode bench bare`.
 #[derive(Debug, Args)]
 pub(crate) struct BareArgs {
-    /// The server
+    /// The broker
     #[arg(long, value_name = "URL")]
     pub(crate) broker: String,
 }

@@ -7,11 +7,11 @@ use super::ServerArgs;
 /// `dynode callbacks`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CallbacksCommand {
-    /// One line for each target that did not take its last callbacks, or to which nothing is sent any more
+    /// List the targets that failed their last callbacks or are disabled
     List(CallbacksListArgs),
-    /// Send callbacks to a target again; replay what was parked for it then
+    /// Send callbacks to a target again; afterwards, replay its parked ones
     Enable(CallbacksEnableArgs),
-    /// Send nothing to a target any more: what comes for it is parked
+    /// Stop sending callbacks to a target and park them
     Disable(CallbacksDisableArgs),
 }
 
@@ -20,7 +20,7 @@ pub(crate) enum CallbacksCommand {
 pub(crate) struct CallbacksListArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -30,10 +30,10 @@ pub(crate) struct CallbacksListArgs {
 pub(crate) struct CallbacksEnableArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Every target to which nothing is sent
+    /// Every disabled target
     #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
-    /// Which, as `list` tells
+    /// Target ids, as `list` shows them
     #[arg(value_name = "ID", required_unless_present = "all")]
     pub(crate) ids: Vec<String>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct CallbacksEnableArgs {
 pub(crate) struct CallbacksDisableArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Which: their URLs; what their queries say does not matter
+    /// Target URLs; their queries are ignored
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
 }

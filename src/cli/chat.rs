@@ -1,4 +1,4 @@
-//! `dynode chat`.
+//! The command line of `dynode chat`.
 
 use clap::Args;
 use schemas::RequestId;
@@ -13,13 +13,14 @@ pub(crate) struct ChatArgs {
     /// The model
     #[arg(long, default_value = "sim-chat")]
     pub(crate) model: String,
-    /// What the model is told before the first turn
+    /// The system message before the first turn
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
-    /// The name of the conversation: whoever joins it sees it, and costs can be summed by it [default: a new one]
+    /// The session: clients that join it see the conversation, and costs can be summed by it
+    /// [default: a new one]
     #[arg(long)]
     pub(crate) session: Option<RequestId>,
-    /// Tell model, usage and time of each answer even where standard error is no terminal
+    /// Report model, usage and time of each answer even if standard error is not a terminal
     #[arg(long, short)]
     pub(crate) verbose: bool,
 }

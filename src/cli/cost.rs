@@ -10,14 +10,14 @@ use super::{QuestionArgs, ServerArgs};
 pub(crate) struct CostArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// What rows are told apart by, with commas: hour, organisation, instance, project, tenant, key,
+    /// What to group by, separated by commas: hour, organisation, instance, project, tenant, key,
     /// session, action, provider, model
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
     pub(crate) by: Vec<Dimension>,
-    /// From when on: a time such as 2026-11-28T00:00:00Z, or so long ago, such as 24h or 7d
+    /// The start: a time such as 2026-11-28T00:00:00Z, or how long ago, such as 24h or 7d
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub(crate) since: String,
-    /// Until when [default: now]
+    /// The end [default: now]
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
     /// Print the sums as one JSON object

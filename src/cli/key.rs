@@ -8,13 +8,13 @@ use super::ServerArgs;
 /// `dynode key`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make a key and print it, once; the first is a superadmin's
+    /// Create a key and print it, once; the first key is a superadmin's
     Create(KeyCreateArgs),
-    /// One line for each key: what it may do, and when it was last used
+    /// List the keys, one line each: what a key may do, and when it was last used
     List(KeyListArgs),
-    /// End a key, and what goes on by it, at every gateway
+    /// Revoke a key at every gateway, and end what is open with it
     Revoke(KeyRevokeArgs),
-    /// Make a key that takes the place of another, which stays good for a while
+    /// Create a key that replaces another, which stays valid for a while
     Rotate(KeyRotateArgs),
 }
 
@@ -23,44 +23,44 @@ pub(crate) enum KeyCommand {
 pub(crate) struct KeyCreateArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Whose work it is [default: the tenant of the key by which it is made, or of the server]
+    /// The tenant [default: that of the key that creates it, or of the server]
     #[arg(long)]
     pub(crate) tenant: Option<Tenant>,
-    /// What you call it
+    /// A name for the key
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) name: String,
-    /// What it may do besides asking for work: user, admin (keys, usage and parked work of its tenant), superadmin (of all)
-    /// [default: user; of the first key superadmin]
+    /// What it may do besides sending requests: user, admin (keys, usage and parked work of its tenant),
+    /// superadmin (of all tenants) [default: user; for the first key superadmin]
     #[arg(long, value_parser = role)]
     pub(crate) role: Option<Role>,
-    /// It reaches simulated providers only
+    /// Allow only simulated providers
     #[arg(long)]
     pub(crate) test: bool,
-    /// The actions that it may ask for, with commas [default: all]
+    /// The actions that it may request, separated by commas [default: all]
     #[arg(long, value_name = "ACTION", value_delimiter = ',')]
     pub(crate) actions: Vec<Action>,
-    /// The models that it may ask for, with commas; * stands for any characters [default: all]
+    /// The models that it may request, separated by commas; * matches any characters [default: all]
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub(crate) models: Vec<String>,
-    /// The most requests in any minute
+    /// At most this many requests in any minute
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests_per_minute: Option<u32>,
-    /// The most tokens in any minute
+    /// At most this many tokens in any minute
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) tokens_per_minute: Option<u32>,
-    /// The most requests at once
+    /// At most this many requests at once
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) concurrency: Option<u32>,
-    /// The most that it may spend, such as 5/day: US dollars in an hour, a day or a month of the calendar
+    /// The most that it may spend, such as 5/day: US dollars per calendar hour, day or month
     #[arg(long, value_name = "USD/PERIOD", value_parser = budget)]
     pub(crate) budget: Option<KeyBudget>,
-    /// For how long it is good, such as 90d or 12h [default: until it is revoked]
+    /// How long it is valid, such as 90d or 12h [default: until it is revoked]
     #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub(crate) expires: Option<u64>,
-    /// Ask no server: print the section of the configuration to put it into; the key goes to standard error
+    /// Without a server: print a section for the configuration; the key goes to standard error
     #[arg(long)]
     pub(crate) offline: bool,
-    /// Print what the server said as one JSON object, the key in it
+    /// Print the server's answer as one JSON object, including the key
     #[arg(long, conflicts_with = "offline")]
     pub(crate) json: bool,
 }
@@ -70,7 +70,7 @@ pub(crate) struct KeyCreateArgs {
 pub(crate) struct KeyListArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -80,7 +80,7 @@ pub(crate) struct KeyListArgs {
 pub(crate) struct KeyRevokeArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Which, as `list` tells: the part of the key between its second and its third _
+    /// Key ids, as `list` shows them: the part of a key between its second and its third _
     #[arg(value_name = "ID", required = true)]
     pub(crate) ids: Vec<KeyId>,
 }
@@ -90,13 +90,13 @@ pub(crate) struct KeyRevokeArgs {
 pub(crate) struct KeyRotateArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Which
+    /// The id of the key to replace
     #[arg(value_name = "ID")]
     pub(crate) id: KeyId,
-    /// For how long the old one stays good, such as 1h; 0s ends it at once
+    /// How long the old key stays valid, such as 1h; 0s ends it at once
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = milliseconds)]
     pub(crate) grace: u64,
-    /// Print what the server said as one JSON object, the key in it
+    /// Print the server's answer as one JSON object, including the key
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,4 +1,4 @@
-//! `dynode nats-auth`, as it is typed.
+//! The command line of `dynode nats-auth`.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use schemas::{Subjects, Tenant};
 /// `dynode nats-auth`.
 #[derive(Debug, Args)]
 pub(crate) struct NatsAuthArgs {
-    /// A tenant whose services use the bus; once for each
+    /// A tenant whose services use the bus; repeat for each tenant
     #[arg(long = "tenant", value_name = "TENANT", required = true, value_parser = tenant)]
     pub(crate) tenants: Vec<Tenant>,
-    /// Where the secrets go, one file each; users whose file is there keep it
+    /// Where to keep the seeds, one file each; a user whose file exists keeps its seed
     #[arg(long, value_name = "DIR")]
     pub(crate) seeds: PathBuf,
     /// The setting `prefix` of this Dynode

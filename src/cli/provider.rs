@@ -13,15 +13,15 @@ pub(crate) enum ProviderCommand {
 /// `dynode provider check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The file, or the name of one that is shipped, such as ideogram
+    /// The file, or the name of a shipped one, such as ideogram
     pub(crate) file: String,
-    /// Really call this base URL, and show what comes; reads the key as the file says
+    /// Really call this base URL and show the answers; reads the key as the file says
     #[arg(long, value_name = "URL")]
     pub(crate) against: Option<String>,
     /// The payload [default: a sample of each model's action]
     #[arg(long, value_name = "JSON", value_parser = json)]
     pub(crate) payload: Option<Value>,
-    /// Only this model [default: all]
+    /// Check only this model [default: all]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// How long one call may take

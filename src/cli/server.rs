@@ -1,4 +1,4 @@
-//! Which server a command talks to, and by which key.
+//! Which server a command talks to, and with which key.
 
 use std::convert::Infallible;
 
@@ -10,13 +10,13 @@ use super::URL;
 /// A running server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// Where the server is
+    /// The URL of the server
     #[arg(long, env = "DYNODE_URL", default_value = URL)]
     pub(crate) url: String,
-    /// The API key, where the server needs one; as DYNODE_API_KEY it stands in no list of processes
+    /// The API key, if the server needs one; DYNODE_API_KEY keeps it out of process lists
     #[arg(long, value_name = "KEY", env = "DYNODE_API_KEY", hide_env_values = true, value_parser = secret)]
     pub(crate) key: Option<Secret>,
-    /// On behalf of which tenant, with the key of a superadmin [default: that of the key; of what is listed, all]
+    /// Act for this tenant, with a superadmin's key [default: the key's tenant; for lists, all]
     #[arg(long = "as", value_name = "TENANT", env = "DYNODE_AS")]
     pub(crate) on_behalf: Option<Tenant>,
 }

@@ -9,15 +9,15 @@ use super::ServerArgs;
 pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// How long to wait between two looks
+    /// How long to wait between two reads
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) interval: u64,
-    /// How often to look [default: until it is stopped on a terminal, once elsewhere]
+    /// How many times to read [default: until stopped on a terminal, otherwise once]
     #[arg(long, value_name = "TIMES")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Print what the server answers, one JSON object a line
+    /// Print the server's answers, one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,4 +1,4 @@
-//! The HTTP API of a running server, asked one question at a time.
+//! A client for the HTTP API of a running server: one request at a time.
 
 use std::{future::Future, io, process::ExitCode};
 
@@ -26,25 +26,25 @@ pub(super) struct Api {
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// There is no server.
+    /// The server cannot be reached.
     #[error("{0}")]
     Unreachable(String),
-    /// It says no.
+    /// The server refused.
     #[error("{0}")]
     Refused(String),
-    /// Nobody reads what is printed.
+    /// Our output cannot be written.
     #[error(transparent)]
     Output(#[from] io::Error),
 }
 
 impl Api {
-    /// That server.
+    /// A client for `server`.
     pub(super) fn new(server: &ServerArgs) -> anyhow::Result<Self> {
         let base = server.url.trim_end_matches('/').to_owned();
         Ok(Self { client: watch::client(server)?, base })
     }
 
-    /// Its answer to `method` of `path`, with a body where there is one.
+    /// The server's answer to `method` on `path`, with `body` if given.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Fault> {
         let url = format!("{}{path}", self.base);
         let unreachable = |error: reqwest::Error| {
@@ -68,17 +68,17 @@ impl Api {
     }
 }
 
-/// Why a server says no, in its own words, where they are understood here.
+/// The server's own reason for a refusal, if its body can be parsed.
 pub(super) fn reason(body: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     answer["error"]["message"].as_str().map(str::to_owned)
 }
 
-/// What `server` is told with each request: by which key, and for whom.
+/// The headers of each request to `server`: the API key, and the tenant to act for.
 pub(super) fn headers(server: &ServerArgs) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     if let Some(key) = &server.key {
-        // What was wrong with it is not repeated.
+        // The error does not repeat what was wrong.
         let value = HeaderValue::from_str(&format!("Bearer {}", key.expose().trim()));
         let mut value = value.ok().context("--key: this is no API key")?;
         value.set_sensitive(true);
@@ -90,7 +90,7 @@ pub(super) fn headers(server: &ServerArgs) -> anyhow::Result<HeaderMap> {
     Ok(headers)
 }
 
-/// Does `what` to its end; a fault is told and becomes an exit code.
+/// Runs `what` to its end; reports a fault and turns it into an exit code.
 pub(super) fn run(what: impl Future<Output = Result<ExitCode, Fault>>) -> anyhow::Result<ExitCode> {
     let done = runtime::Builder::new_current_thread().enable_all().build()?.block_on(what);
     match done {

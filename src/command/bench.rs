@@ -1,4 +1,4 @@
-//! `dynode bench`: what is measured, and where the figures go.
+//! `dynode bench`: runs the subcommand and compares figures.
 
 mod measure;
 
@@ -25,12 +25,12 @@ use crate::{
     exit,
 };
 
-/// Nothing could be compared: that nothing is worse is not proved.
+/// Nothing could be compared, so "nothing is worse" is not proved.
 const PROVES_NOTHING: u8 = 3;
 
-/// Runs one of them to its end.
+/// Runs one subcommand to its end.
 pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
-    // One thread makes the load, since it shares the machine with what it measures.
+    // One thread makes the load, since it shares the machine with the system under test.
     let lean = || Builder::new_current_thread().enable_all().build();
     match args.command {
         None => lean()?.block_on(measure::run(args.measure)),
@@ -52,7 +52,7 @@ async fn provider(args: &BenchProviderArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells what became worse: 0 nothing, 1 something, 3 nothing could be compared.
+/// Reports what became worse; exit code 0: nothing, 1: something, 3: nothing could be compared.
 fn compared(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let comparison = compare(&read(&args.before)?, &read(&args.after)?, args.tolerance);
     write!(io::stdout(), "{}", report::comparison(&comparison))?;

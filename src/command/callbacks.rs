@@ -1,4 +1,4 @@
-//! `dynode callbacks`: the targets that take no callbacks, by the API of a running server.
+//! `dynode callbacks`: lists, enables and disables callback targets through the API of a running server.
 
 use std::{
     io::{self, Write},
@@ -20,10 +20,10 @@ use crate::{
     exit,
 };
 
-/// Where targets are managed.
+/// The path of the targets in the API.
 const PATH: &str = "/v1/callbacks";
 
-/// A target, as the server names it.
+/// A target, as the server lists it.
 #[derive(Debug, Deserialize)]
 struct Named {
     id: String,
@@ -32,7 +32,7 @@ struct Named {
     target: Target,
 }
 
-/// Does what `command` says.
+/// Runs `command`.
 pub(crate) fn run(command: &CallbacksCommand) -> anyhow::Result<ExitCode> {
     match command {
         CallbacksCommand::List(args) => list(args),
@@ -92,7 +92,7 @@ fn disable(args: &CallbacksDisableArgs) -> anyhow::Result<ExitCode> {
     }))
 }
 
-/// Does `act` with each, whatever becomes of the others.
+/// Calls `act` for each name, whether or not others fail.
 async fn each(names: &[String], act: impl AsyncFn(&str) -> Result<String, Fault>) -> Result<ExitCode, Fault> {
     let mut code = ExitCode::SUCCESS;
     for name in names {
@@ -117,7 +117,7 @@ async fn targets(api: &Api) -> Result<Vec<Value>, Fault> {
     Ok(targets)
 }
 
-/// The ids of those to which nothing is sent.
+/// The ids of the disabled targets.
 async fn disabled(api: &Api) -> Result<Vec<String>, Fault> {
     let targets = targets(api).await?.into_iter().map(named).collect::<Result<Vec<_>, _>>()?;
     let disabled = targets.into_iter().filter(|named| named.target.disabled_at.is_some());

@@ -1,4 +1,4 @@
-//! `dynode chaos`: one file a tool, each usable alone.
+//! `dynode chaos`: one file per tool, each usable alone.
 
 mod run;
 mod serve;
@@ -12,7 +12,7 @@ use crate::cli::ChaosCommand;
 
 /// Runs one tool to its end.
 pub(crate) fn run(command: ChaosCommand) -> anyhow::Result<ExitCode> {
-    // Its runs have runtimes of their own, each with a clock that stands still.
+    // Each simulation has its own runtime, with a clock that stands still.
     let command = match command {
         ChaosCommand::Simulate(args) => return simulate::run(&args),
         other => other,

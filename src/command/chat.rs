@@ -1,5 +1,5 @@
-//! `dynode chat`: a conversation in the terminal. Each turn is a request over the WebSocket, which outlives a lost
-//! connection; Ctrl-C cancels the answer that comes, and leaves where none does.
+//! `dynode chat`: a conversation in the terminal. Each turn is a request over the WebSocket, and survives a lost
+//! connection; Ctrl-C cancels the current answer, or leaves if there is none.
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{cli::ChatArgs, command, exit, signal::Signals};
 
-/// When an answer is no longer wanted.
+/// The deadline of each answer.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// How much longer is waited: the server itself says when a deadline has passed.
+/// How much longer the client waits: the server itself reports that a deadline has passed.
 const GRACE: Duration = Duration::from_secs(10);
-/// What asks a person for the next turn.
+/// The prompt for the next turn.
 const PROMPT: &str = "> ";
 
-/// Talks until standard input ends.
+/// Chats until standard input ends.
 pub(crate) fn run(args: &ChatArgs) -> anyhow::Result<ExitCode> {
     let server = match Server::new(&args.server.url, api::headers(&args.server)?) {
         Ok(server) => server,
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ChatArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The lines of standard input. A thread reads them that nobody waits for: it may wait for a keyboard for ever.
+/// The lines of standard input. Nobody joins the thread that reads them: it may block on a keyboard for ever.
 fn lines() -> io::Result<mpsc::Receiver<io::Result<String>>> {
     let (sender, receiver) = mpsc::channel(1);
     thread::Builder::new().name("stdin".into()).spawn(move || {
@@ -68,7 +68,7 @@ fn lines() -> io::Result<mpsc::Receiver<io::Result<String>>> {
     Ok(receiver)
 }
 
-/// What was said so far.
+/// The conversation so far.
 #[derive(Debug)]
 struct Conversation {
     model: String,
@@ -83,7 +83,7 @@ impl Conversation {
         Self { model: args.model.clone(), session, messages: system.collect() }
     }
 
-    /// The request that asks for the answer to all of it.
+    /// The request for the next answer, with the whole conversation.
     fn request(&self) -> Request {
         let payload = json!({"model": self.model, "messages": self.messages, "stream": true});
         Request {
@@ -98,7 +98,7 @@ impl Conversation {
         self.messages.push(json!({"role": "user", "content": text}));
     }
 
-    /// What has come of an answer is part of it; a question without any is taken back.
+    /// Adds the answer, even a partial one; takes the question back if there is none.
     fn answered(&mut self, text: String) {
         match text.is_empty() {
             true => drop(self.messages.pop()),
@@ -112,13 +112,13 @@ struct Chat {
     conversation: Conversation,
     server: Server,
     lines: mpsc::Receiver<io::Result<String>>,
-    /// A person sits there: is asked for each turn, and may go on after one that failed.
+    /// A person is at the terminal: prompt for each turn, and go on after a failed one.
     interactive: bool,
     chatty: bool,
 }
 
 impl Chat {
-    /// Turn by turn; answers go to `out` and everything else to `notes`.
+    /// Runs turn by turn; answers go to `out` and everything else to `notes`.
     async fn run<Out: Write, Notes: Write>(
         mut self,
         signals: &mut Signals,

@@ -1,4 +1,4 @@
-//! `dynode config`: prints the default configuration with its comments, or checks one.
+//! `dynode config`: prints the default configuration with its comments, or checks a configuration.
 
 use std::{io::Write, process::ExitCode};
 
@@ -9,7 +9,7 @@ use crate::{
     exit,
 };
 
-/// Prints, or checks what a start would read.
+/// Prints the default, or checks what a start would read.
 pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     let Some(file) = args.check else {
         write!(std::io::stdout(), "{}", config::DEFAULT)?;

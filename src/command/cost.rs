@@ -1,4 +1,4 @@
-//! `dynode cost`: what requests have used and cost, summed by the server.
+//! `dynode cost`: shows the usage and cost of requests, as summed by the server.
 
 use std::{
     io::{self, Write},
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Asks for the sums and shows them.
+/// Requests the sums and shows them.
 pub(crate) fn run(args: &CostArgs) -> anyhow::Result<ExitCode> {
     let api = Api::new(&args.server)?;
     api::run(async {
@@ -36,7 +36,7 @@ fn path(args: &CostArgs) -> String {
     let by = args.by.iter().map(|dimension| dimension.as_str()).collect::<Vec<_>>().join(",");
     let until = args.until.as_deref().map(|until| ("until", until));
     let fields = [("by", by.as_str()), ("since", args.since.as_str())].into_iter().chain(until);
-    // Only the query is of use: a time zone has a sign that must not be taken for a space.
+    // Only the query is used: it encodes the sign of a time zone, which would otherwise read as a space.
     let url = Url::parse_with_params("http://dynode", fields);
     format!("/v1/usage?{}", url.ok().as_ref().and_then(Url::query).unwrap_or_default())
 }
@@ -57,7 +57,7 @@ fn show(answer: Value) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A number of a sum and its name.
+/// The name of a number in a sum, and the number.
 type Number = (&'static str, fn(&UsageSum) -> String);
 
 const NUMBERS: [Number; 10] = [
@@ -72,10 +72,10 @@ const NUMBERS: [Number; 10] = [
     ("seconds", |sum| format!("{:.1}", sum.usage.media_ms as f64 / 1e3)),
     ("USD", |sum| format!("{:.6}", sum.cost_usd)),
 ];
-/// These are shown only where there are any.
+/// Columns that are shown only if the total has any.
 const RARE: [&str; 5] = ["cached", "reasoning", "images", "characters", "seconds"];
 
-/// One row each, and the total below.
+/// One row per group, and the total below.
 fn table(report: &UsageReport) -> Table {
     let none = UsageSum::default();
     let is_shown = |(name, of): &Number| !RARE.contains(name) || of(&report.total) != of(&none);

@@ -1,4 +1,4 @@
-//! `dynode dead`: shows what was parked, runs it again, or drops it, by the API of a running server.
+//! `dynode dead`: lists, shows, replays and drops letters through the API of a running server.
 
 use std::{
     io::{self, Write},
@@ -19,10 +19,10 @@ mod print;
 
 use letters::Letters;
 
-/// How many letters are asked for at once; the most that the server gives.
+/// How many letters to request at once; the most that the server returns.
 const PAGE_LETTERS: usize = 1_000;
 
-/// Does what `command` says.
+/// Runs `command`.
 pub(crate) fn run(command: DeadCommand) -> anyhow::Result<ExitCode> {
     let (DeadCommand::List(DeadListArgs { server, .. })
     | DeadCommand::Show(DeadShowArgs { server, .. })
@@ -47,7 +47,7 @@ pub(crate) fn run(command: DeadCommand) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// One line a letter, as the pages come.
+/// Prints one line per letter, page by page.
 async fn list(letters: &Letters, args: &DeadListArgs) -> Result<ExitCode, Fault> {
     let (mut after, mut left) = (args.after, args.limit.unwrap_or(usize::MAX));
     let mut out = io::stdout();
@@ -84,7 +84,7 @@ async fn show(letters: &Letters, args: &DeadShowArgs) -> Result<ExitCode, Fault>
     Ok(code(failed))
 }
 
-/// Does `act` with every letter that was selected, whatever becomes of the others, and counts.
+/// Calls `act` for every selected letter, whether or not others fail, and counts the results.
 async fn each(
     letters: &Letters,
     selection: &DeadSelection,
@@ -110,8 +110,8 @@ async fn each(
     Ok(code(failed > 0))
 }
 
-/// The letters to act on, all of them known before the first is touched: what a replay parks again is not replayed
-/// again for ever.
+/// The letters to act on. All are listed before the first replay, so that a letter that a replay parks again is not
+/// replayed for ever.
 async fn selected(letters: &Letters, selection: &DeadSelection) -> Result<Vec<u64>, Fault> {
     if !selection.all {
         return Ok(selection.sequences.clone());
@@ -127,7 +127,7 @@ async fn selected(letters: &Letters, selection: &DeadSelection) -> Result<Vec<u6
     }
 }
 
-/// Tells why one letter was refused; what concerns all of them is returned.
+/// Reports why one letter was refused; returns a fault that concerns all letters.
 fn tell(sequence: u64, fault: Fault) -> Result<bool, Fault> {
     match fault {
         Fault::Refused(why) => {

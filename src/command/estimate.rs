@@ -1,5 +1,5 @@
-//! `dynode estimate`: what a request would cost by each model that would be tried, told by the server. Nothing is sent to
-//! a provider.
+//! `dynode estimate`: shows what a request would cost with each model that the server would try. Nothing is sent to a
+//! provider.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -21,7 +21,7 @@ use crate::{
     exit,
 };
 
-/// Asks what the request of `args` would cost and shows it.
+/// Requests the estimate for `args` and shows it.
 pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
     let asked = question::payload(&args.question, true, io::stdin(), io::stdin().is_terminal())?;
     let payload = match asked.unwrap_or_else(|| Err(question::nothing("estimate"))) {

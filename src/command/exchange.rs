@@ -1,4 +1,4 @@
-//! One request over the WebSocket, shown as it is answered: what `dynode send` and `dynode chat` share.
+//! One request over the WebSocket, shown as the answer arrives: shared by `dynode send` and `dynode chat`.
 
 mod screen;
 mod session;
@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest, handshake:
 pub(super) use screen::{Screen, Style};
 pub(super) use session::{End, Session};
 
-/// Where requests go, and what is told when a socket is opened there.
+/// Where requests go, and the headers of the WebSocket handshake.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     url: String,
@@ -29,7 +29,7 @@ impl Server {
         }
     }
 
-    /// The opening of a socket.
+    /// The WebSocket handshake.
     fn opening(&self) -> Result<Request, tungstenite::Error> {
         let mut request = self.url.as_str().into_client_request()?;
         request.headers_mut().extend(self.headers.clone());

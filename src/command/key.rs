@@ -1,5 +1,5 @@
-//! `dynode key`: makes, lists, revokes and rotates API keys, by the API of a running server; or makes one without a server, for
-//! its configuration.
+//! `dynode key`: creates, lists, revokes and rotates API keys through the API of a running server, or creates one
+//! offline for a server's configuration.
 
 use std::{
     io::{self, Write},
@@ -22,10 +22,10 @@ use crate::{
     exit,
 };
 
-/// Where keys are managed.
+/// The path of the keys in the API.
 const PATH: &str = "/v1/keys";
 
-/// Does what `command` says.
+/// Runs `command`.
 pub(crate) fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
     match command {
         KeyCommand::Create(args) if args.offline => offline(&args),
@@ -42,7 +42,7 @@ pub(crate) fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The body that asks for such a key: only what was said.
+/// The body that asks for the key, with only the given flags.
 fn wish(args: &KeyCreateArgs) -> Value {
     let mut wish = json!({
         "tenant": args.tenant, "role": args.role, "mode": args.test.then_some(KeyMode::Test), "name": args.name,
@@ -55,7 +55,7 @@ fn wish(args: &KeyCreateArgs) -> Value {
     wish
 }
 
-/// The key alone on standard output, so that a script can take it: `export DYNODE_API_KEY=$(dynode key create)`.
+/// Prints only the key on standard output, for scripts: `export DYNODE_API_KEY=$(dynode key create)`.
 fn show_made(made: &Value, as_json: bool) -> Result<ExitCode, Fault> {
     let (Some(key), Ok(record)) = (made["key"].as_str(), serde_json::from_value::<KeyRecord>(made.clone()))
     else {
@@ -71,7 +71,7 @@ fn show_made(made: &Value, as_json: bool) -> Result<ExitCode, Fault> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A section of the configuration on standard output, so that it can be added to a file; the key beside it.
+/// Prints a configuration section on standard output, to append to a file, and the key on standard error.
 fn offline(args: &KeyCreateArgs) -> anyhow::Result<ExitCode> {
     if args.expires.is_some() {
         command::complain(

@@ -1,8 +1,8 @@
-//! `dynode nats-auth`: prints accounts and users for a NATS server. The engine has an account of its own, and so has each
-//! tenant: what passes between them is listed, subject by subject, so that no tenant reaches another, whatever its
-//! services ask of the server.
+//! `dynode nats-auth`: prints accounts and users for a NATS server. The engine and each tenant have their own account.
+//! The subjects that cross accounts are listed one by one, so that no tenant reaches another, whatever its services
+//! ask of the server.
 //!
-//! What is printed holds public keys alone. The secrets, one seed for each user, go into files that only their owner reads.
+//! The output holds public keys only. The secrets, one seed per user, go into files that only their owner can read.
 
 mod print;
 mod roles;
@@ -21,7 +21,7 @@ use print::Printed;
 use roles::Role;
 use seeds::Seeds;
 
-/// Makes what secrets are missing, and prints.
+/// Creates the missing seeds, and prints the configuration.
 pub(crate) fn run(args: &NatsAuthArgs) -> anyhow::Result<ExitCode> {
     match configuration(args) {
         Ok(text) => {

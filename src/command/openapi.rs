@@ -1,4 +1,4 @@
-//! `dynode openapi`: prints the OpenAPI document of the HTTP API, for those who make clients without a server.
+//! `dynode openapi`: prints the OpenAPI document of the HTTP API, to generate clients without a server.
 
 use std::{io::Write, process::ExitCode};
 

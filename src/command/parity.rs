@@ -1,4 +1,4 @@
-//! `dynode parity`: the same requests through every handle, on an engine of its own or a deployment, and what differs.
+//! `dynode parity`: sends the same requests through every handle of an engine or a deployment, and compares.
 
 use std::{
     env, fs,
@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::{cli::ParityArgs, command::complain, exit, signal::Signals};
 
-/// Plays the table; the exit code is 0 only where all is equal.
+/// Plays the table; the exit code is 0 only if all is equal.
 pub(crate) fn run(args: &ParityArgs) -> anyhow::Result<ExitCode> {
     Runtime::new()?.block_on(play(args))
 }
@@ -32,7 +32,7 @@ async fn play(args: &ParityArgs) -> anyhow::Result<ExitCode> {
                 return Ok(exit::UNAVAILABLE.into());
             }
         },
-        // Dropped, a run takes its processes along.
+        // Dropping the run kills its processes.
         _ = signals.next() => {
             complain("stopped; nothing is proved");
             return Ok(exit::INTERRUPTED.into());
@@ -61,14 +61,14 @@ fn system(args: &ParityArgs) -> anyhow::Result<System> {
     Ok(System::Own { dynode, nats_server })
 }
 
-/// A new directory for the files of this run; absolute, since processes run in it.
+/// Creates a directory for this run's files; absolute, since processes run in it.
 fn dir(args: &ParityArgs) -> anyhow::Result<PathBuf> {
     let dir = args.dir.join(Zoned::now().strftime("%Y%m%d-%H%M%S-%3f").to_string());
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     dir.canonicalize().with_context(|| format!("cannot use {}", dir.display()))
 }
 
-/// A person who waits sees what is going on.
+/// Shows progress on a terminal.
 fn tell(case: &Judged) {
     let mut screen = io::stderr();
     if !screen.is_terminal() {
@@ -82,7 +82,7 @@ fn tell(case: &Judged) {
     let _ = writeln!(screen, "{came:<9} {}: {}", case.area.name(), case.name);
 }
 
-/// Prints the report, and writes it where it was asked for.
+/// Prints the report, and writes it to the requested file.
 fn publish(report: &Report, file: Option<&Path>, dir: &Path) -> anyhow::Result<()> {
     let (json, markdown) = (parity::json(report)?, parity::markdown(report));
     fs::write(dir.join("report.json"), &json)?;

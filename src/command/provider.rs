@@ -18,7 +18,7 @@ use crate::{
     exit,
 };
 
-/// Does what is asked.
+/// Runs `command`.
 pub(crate) fn run(command: ProviderCommand) -> anyhow::Result<ExitCode> {
     let ProviderCommand::Check(args) = command;
     let check = match Check::read(&args.file, args.against.as_deref(), Duration::from_secs(args.deadline)) {
@@ -68,7 +68,7 @@ fn indented(text: &str) -> String {
 
 fn told(file: &str, refused: &Refused) -> String {
     match refused {
-        // It begins with the file and the line.
+        // It already begins with the file and the line.
         Refused::File(error) => error.to_string(),
         other => format!("{file}: {other}"),
     }

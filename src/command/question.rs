@@ -1,4 +1,4 @@
-//! What is asked: the payload, from the arguments, a file or standard input.
+//! Builds the payload of a question from the arguments, a file or standard input.
 
 use std::{
     fs,
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::cli::QuestionArgs;
 
-/// Where standard input is meant.
+/// Stands for standard input.
 const STDIN: &str = "-";
 
-/// The payload, of a chat that is to be streamed or not; nothing where there is nothing to say. `interactive` tells that `stdin` is a keyboard: it is read only
-/// where `-` asks for it, since otherwise the command would seem to hang.
+/// The payload, with `stream` if it is a chat; nothing if there is nothing to say. If `stdin` is a keyboard
+/// (`interactive`), it is read only on `-`: otherwise the command would seem to hang.
 pub(super) fn payload(
     args: &QuestionArgs,
     stream: bool,
@@ -38,7 +38,7 @@ pub(super) fn payload(
     Ok(Some(of_text(args, stream, text)))
 }
 
-/// What is wrong where there is nothing to say to `command`.
+/// The error of `command` if there is nothing to say.
 pub(super) fn nothing(command: &str) -> Error {
     Error::invalid("TEXT", format!("nothing to send; try: dynode {command} \"Hello\""))
 }

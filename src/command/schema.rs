@@ -20,7 +20,7 @@ pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The schema called `name`, or all of them; the error tells the names.
+/// The schema called `name`, or all of them; the error lists the names.
 fn text(name: Option<&str>) -> Result<String, String> {
     let mut all: Map<String, Value> = schemas::export::schemas()
         .into_iter()

@@ -1,4 +1,4 @@
-//! `dynode send`: sends a request over the WebSocket, shows its answer as it comes, and outlives a lost connection.
+//! `dynode send`: sends a request over the WebSocket, shows the answer as it arrives, and survives a lost connection.
 
 use std::{
     io::{self, IsTerminal},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{cli::SendArgs, command, exit, signal::Signals};
 
-/// How much longer than the deadline is waited: the server itself says when a deadline has passed.
+/// How much longer than the deadline the client waits: the server itself reports that a deadline has passed.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Sends the request of `args` and shows its answer.
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &SendArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The request that `args` and standard input describe; the inner error is the user's.
+/// The request from `args` and standard input; the inner error is the user's mistake.
 fn request(args: &SendArgs) -> io::Result<Result<Request, Error>> {
     let (question, stream) = (&args.question, !args.no_stream);
     let Some(payload) = question::payload(question, stream, io::stdin(), io::stdin().is_terminal())? else {

@@ -1,20 +1,20 @@
-//! Rows under each other: words to the left, numbers to the right. What is foreign is escaped.
+//! Aligns rows in columns: words to the left, numbers to the right. Escapes the cells, which are untrusted.
 
 use std::fmt;
 
-/// What is between two columns.
+/// Separates two columns.
 const GAP: &str = "  ";
 
 /// A table.
 #[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// How many columns are words; the others are numbers.
+    /// How many columns hold words; the others hold numbers.
     words: usize,
 }
 
 impl Table {
-    /// With these names of columns, of which so many are words.
+    /// A table with these column names, the first `words` of which hold words.
     pub(super) fn new(head: Vec<String>, words: usize) -> Self {
         Self { rows: vec![head], words }
     }

@@ -1,4 +1,4 @@
-//! `dynode top`: what waits and runs in each pool of a running server, looked at again and again.
+//! `dynode top`: shows what is queued and running in each pool of a running server, refreshed at an interval.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Where the pools are told.
+/// The path of the status.
 const PATH: &str = "/v1/status";
 /// Moves to the upper left corner of a terminal.
 const HOME: &str = "\x1b[H";
@@ -29,7 +29,7 @@ const CLEAR_LINE: &str = "\x1b[K";
 /// Clears everything below.
 const CLEAR_BELOW: &str = "\x1b[J";
 
-/// What the server says of its pools.
+/// The pools, as the server reports them.
 #[derive(Debug, Deserialize)]
 struct Status {
     pools: Vec<Pool>,
@@ -55,7 +55,7 @@ struct Link {
     down_ms: Option<u64>,
 }
 
-/// Looks as often as `args` say.
+/// Shows the pools as often as `args` say.
 pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let api = Api::new(&args.server)?;
     api::run(look(&api, args))
@@ -71,7 +71,7 @@ async fn look(api: &Api, args: &TopArgs) -> Result<ExitCode, Fault> {
         match api.ask(Method::GET, PATH, None).await {
             Ok(status) if args.json => writeln!(io::stdout(), "{status}")?,
             Ok(status) => show(&page(status)?, is_terminal)?,
-            // A server that is started again comes back.
+            // The server may be restarting.
             Err(Fault::Unreachable(why)) if looked > 0 && is_terminal && !args.json => show(&why, true)?,
             Err(Fault::Unreachable(why)) if looked > 0 => command::complain(&why),
             Err(fault) => return Err(fault),
@@ -80,7 +80,7 @@ async fn look(api: &Api, args: &TopArgs) -> Result<ExitCode, Fault> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows `page`: on a terminal in place of the last one.
+/// Shows `page`; on a terminal, it replaces the last one.
 fn show(page: &str, is_terminal: bool) -> io::Result<()> {
     let mut out = io::stdout();
     if !is_terminal {
@@ -92,7 +92,7 @@ fn show(page: &str, is_terminal: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// A line about all, and one for each pool.
+/// One summary line, and one line per pool.
 fn page(status: Value) -> Result<String, Fault> {
     let unreadable = |error: serde_json::Error| Fault::Refused(format!("{PATH} is not understood: {error}"));
     let Status { pools, broker } = serde_json::from_value(status).map_err(unreadable)?;

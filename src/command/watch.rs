@@ -1,4 +1,4 @@
-//! `dynode watch`: shows the events of a running server as they happen, by server-sent events.
+//! `dynode watch`: shows the events of a running server as they happen, over server-sent events.
 
 use std::{
     io::{self, Write},
@@ -21,18 +21,18 @@ use crate::{
     exit,
 };
 
-/// Where the events are.
+/// The path of the events.
 const PATH: &str = "/v1/events";
-/// How long a connection may take to be made.
+/// The connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The server gives a sign of life more often than this; after so much silence it is gone.
+/// The server sends keep-alives more often than this; after so much silence it is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// The pause before a lost connection is made again: what happens meanwhile is not shown.
+/// The pause before reconnecting. Events during it are not shown.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// The longest text of an event that fits a line.
+/// The longest text of an event on its line.
 const TEXT_CHARACTERS_MAX: usize = 72;
 
-/// Shows events until it is stopped.
+/// Shows events until stopped.
 pub(crate) fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(watch(args))
 }
@@ -62,14 +62,14 @@ async fn watch(args: &WatchArgs) -> anyhow::Result<ExitCode> {
                 command::complain(&format!("cannot watch: {url} answered {}", response.status()));
                 return Ok(exit::UNAVAILABLE.into());
             }
-            // The server is being started again: its absence was told when the connection was lost.
+            // The server is restarting: the loss of the connection was already reported.
             Ok(_) | Err(_) => {}
         }
         time::sleep(RECONNECT).await;
     }
 }
 
-/// The roots come along, since without any on the machine a client cannot be made, not even for plain HTTP.
+/// Brings its own root certificates: on a machine without any, no client can be made, not even for plain HTTP.
 pub(super) fn client(server: &ServerArgs) -> anyhow::Result<Client> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
     Client::builder()
@@ -81,7 +81,7 @@ pub(super) fn client(server: &ServerArgs) -> anyhow::Result<Client> {
         .context("the HTTP client cannot be set up")
 }
 
-/// Shows the events of one connection until it ends, however it ends.
+/// Shows the events of one connection until it ends for whatever reason.
 async fn show(response: Response, raw: bool) -> io::Result<()> {
     let mut events = SseByteStream::new(response.bytes_stream());
     let mut out = io::stdout();
@@ -97,8 +97,8 @@ async fn show(response: Response, raw: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// One event as a line: its id, its name, and what can be said of it shortly. Control characters are escaped, since the
-/// text is foreign.
+/// One event as a line: its id, its name, and a short summary. Control characters are escaped, since the text is
+/// untrusted.
 fn line(data: &str) -> String {
     let Ok(value) = serde_json::from_str::<Value>(data) else { return format!("{data:?}") };
     let text = |key| value.get(key).and_then(Value::as_str).unwrap_or("-");

@@ -1,4 +1,4 @@
-//! What types do not say: ranges, and settings that must agree with each other.
+//! Checks what types cannot express: ranges, and settings that must agree with each other.
 
 use actors::BudgetConfig;
 use adapters::Registry;
@@ -8,18 +8,18 @@ use tracing_subscriber::EnvFilter;
 
 use super::{BrokerChoice, Config};
 
-/// A shorter lease would be renewed several times a second for every running request.
+/// A worker would renew a shorter lease several times a second for every running request.
 const LEASE_MS_MIN: u64 = 3_000;
-/// Below this a busy machine looks like a stalled provider.
+/// With less, a busy machine looks like a stalled provider.
 const SILENCE_MS_MIN: u64 = 1_000;
-/// Each beat of each pool asks the broker what waits.
+/// With each heartbeat, each pool asks the broker for its backlog.
 const HEARTBEAT_MS_MIN: u64 = 100;
 /// One heartbeat may be lost, and one late.
 const BEATS_MISSED: u64 = 3;
-/// Each has its own pools and connection; more on one machine gain nothing.
+/// Each process has its own pools and connection; more on one machine gain nothing.
 const WORKERS_MAX: u64 = 256;
 
-/// A setting that makes no sense.
+/// An invalid setting.
 pub(super) struct Fault {
     pub(super) path: String,
     pub(super) why: String,
@@ -31,8 +31,8 @@ impl Fault {
     }
 }
 
-/// Checks everything that can be checked without a broker and a network; the first fault is returned, or else the
-/// providers, which cannot be checked but by making them.
+/// Checks everything that needs no broker and no network. Returns the first fault, or the providers: building them is
+/// the only way to check them.
 pub(super) fn check(config: &mut Config) -> Result<Registry, Fault> {
     if config
         .listen

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, where it stands, and how to mend it. Never shows a secret.
+//! What is wrong with a configuration, where, and how to mend it. Never shows a secret.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use super::{Origins, Place};
 /// A key or a value that stops the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Error {
-    /// Where it stands, where that is known.
+    /// Where it stands, if known.
     pub(crate) place: Option<Place>,
-    /// The path of the key; empty where the file as a whole is wrong.
+    /// The path of the key; empty if the file as a whole is wrong.
     pub(crate) key: String,
     /// What is wrong and what was expected.
     pub(crate) why: String,
@@ -30,7 +30,7 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// The error of reading a value, in the words of this project.
+    /// An error of serde, in the words of this project.
     pub(super) fn from_serde(origins: &Origins, error: serde_path_to_error::Error<toml::de::Error>) -> Self {
         let path = error.path().to_string();
         let path = if path == "." { String::new() } else { path };
@@ -46,13 +46,12 @@ impl Error {
     }
 }
 
-/// Whether the value at `path` must not be shown: keys, secrets, and headers, which often carry them.
+/// Whether the value at `path` must not be shown: keys, secrets, and headers, which often carry secrets.
 fn is_secret(path: &str) -> bool {
     path.split(['.', '[']).any(|key| key.ends_with("secret") || matches!(key, "api_key" | "headers"))
 }
 
-/// Says it with the nearest known key, or else with all. The message of serde quotes the wrong key, then every
-/// known one.
+/// Suggests the nearest known key, or lists all. Serde's message quotes the wrong key, then every known one.
 fn unknown_key(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let wrong = quoted.next().unwrap_or_default();
@@ -63,15 +62,15 @@ fn unknown_key(message: &str) -> String {
     }
 }
 
-/// The known key that is a slip of the finger away from `wrong`, if there is one.
+/// The known key that is a typing error away from `wrong`, if there is one.
 fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    /// One edit in three characters is a slip; more is another word.
+    /// One edit per three characters is a typing error; more is another word.
     const CHARACTERS_PER_EDIT: usize = 3;
     let (edits, key) = known.iter().map(|key| (distance(wrong, key), *key)).min()?;
     (edits <= wrong.len().max(CHARACTERS_PER_EDIT) / CHARACTERS_PER_EDIT).then_some(key)
 }
 
-/// How many characters must be put in, taken out or changed to make `right` of `left` (Levenshtein).
+/// How many insertions, deletions and substitutions turn `left` into `right` (Levenshtein).
 fn distance(left: &str, right: &str) -> usize {
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, l) in left.bytes().enumerate() {

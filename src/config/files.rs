@@ -1,5 +1,5 @@
-//! Which files hold settings: the main file, and those of the directory beside it (`dynode.toml`, `dynode.d/*.toml`), by
-//! name. And whether they have changed since they were read.
+//! Finds the files that hold settings, and sees when they change: the main file, and those in the directory beside it
+//! (`dynode.toml`, `dynode.d/*.toml`), by name.
 
 use std::{
     fs, io,
@@ -9,12 +9,12 @@ use std::{
 
 use super::{Error, FILE, FILE_VARIABLE, Place, Sources};
 
-/// The ending of the directory beside a file.
+/// The extension of the directory beside a file.
 const DIRECTORY: &str = "d";
 
-/// The configuration inside the program that names every provider, and how it is asked for in place of a file.
+/// The name that asks for the built-in configuration with every provider, in place of a file.
 const EVERYTHING: &str = "everything";
-/// Where it stands in the sources.
+/// Its path in the sources.
 const EVERYTHING_PATH: &str = "config/everything.toml";
 
 /// A file that was read.
@@ -24,12 +24,12 @@ pub(super) struct Read {
     pub(super) text: String,
 }
 
-/// How the files stood at one moment. Two that are equal hold the same settings, as far as times of files can tell.
+/// The state of the files at one moment. Equal stamps mean equal settings, as far as modification times can tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stamp(Vec<(PathBuf, Option<SystemTime>, u64)>);
 
 impl Stamp {
-    /// How `files` stand.
+    /// The state of `files`.
     pub(crate) fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let look = |path: PathBuf| match fs::metadata(&path) {
             Ok(about) => (path, about.modified().ok(), about.len()),
@@ -59,14 +59,14 @@ impl Sources {
         Ok(files)
     }
 
-    /// How the files stand.
+    /// The state of the files.
     pub(crate) fn stamp(&self) -> Stamp {
         let (main, _) = self.main_file();
         let beside = self.files_beside(&main).unwrap_or_default();
         Stamp::of(std::iter::once(main).chain(beside))
     }
 
-    /// The main file, and where it is named, if it is.
+    /// The main file, and where it was named, if anywhere.
     fn main_file(&self) -> (PathBuf, Option<Place>) {
         match self.named() {
             Some((path, place)) if path != Path::new(EVERYTHING) => (path.to_owned(), Some(place)),
@@ -74,12 +74,12 @@ impl Sources {
         }
     }
 
-    /// Whether the shipped configuration lies below the main file.
+    /// Whether the built-in configuration lies below the main file.
     fn wants_everything(&self) -> bool {
         self.named().is_some_and(|(path, _)| path == Path::new(EVERYTHING))
     }
 
-    /// What is named as the main file, and where.
+    /// The name of the main file, and where it was given.
     fn named(&self) -> Option<(&Path, Place)> {
         let by_variable = self.variables.get(FILE_VARIABLE).filter(|path| !path.is_empty());
         match (&self.file, by_variable) {
@@ -89,7 +89,7 @@ impl Sources {
         }
     }
 
-    /// The files in the directory beside `main`, by name; none where there is no such directory.
+    /// The files in the directory beside `main`, by name; none if there is no such directory.
     fn files_beside(&self, main: &Path) -> Result<Vec<PathBuf>, Error> {
         let directory = main.with_extension(DIRECTORY);
         let entries = match fs::read_dir(&directory) {
@@ -100,7 +100,7 @@ impl Sources {
         let mut files = Vec::new();
         for entry in entries {
             let path = entry.map_err(|error| unreadable(None, &directory, &error))?.path();
-            // What editors leave beside a file while they write it is none of ours.
+            // Skips the hidden files that editors leave while they write.
             let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
             if !is_hidden && path.extension().is_some_and(|ending| ending == "toml") {
                 files.push(path);

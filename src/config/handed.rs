@@ -1,5 +1,5 @@
-//! The settings as a worker process gets them: resolved once, by its parent, and handed down, so that all processes work
-//! by the same ones even when the file has been edited since.
+//! Hands the settings down to a worker process: its parent resolves them once, so that all processes use the same ones
+//! even if the file was edited since.
 
 use std::{collections::BTreeSet, fmt, path::Path};
 
@@ -8,24 +8,24 @@ use toml::{Table, Value};
 
 use super::Config;
 
-/// Every setting as it was read. Holds secrets, so it is never shown.
+/// Every setting as read. Holds secrets, so it is never shown.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Resolved(pub(super) Table);
 
 impl Resolved {
-    /// The same as one line, for a process that finds the broker at `broker`, and that is somebody else there where
-    /// `credentials` says so.
+    /// The settings as one line, for a process that finds the broker at `broker` and, if `credentials` is not empty,
+    /// connects with those.
     pub(crate) fn handed_down(mut self, broker: &str, credentials: &Path) -> serde_json::Result<Secret> {
         self.0.insert("broker".to_owned(), Value::String(broker.to_owned()));
         if !credentials.as_os_str().is_empty() {
             let credentials = credentials.to_string_lossy().into_owned();
             self.0.insert("nats_credentials".to_owned(), Value::String(credentials));
         }
-        // JSON has no line breaks of its own; TOML has.
+        // Unlike TOML, JSON needs no line breaks.
         serde_json::to_string(&self.0).map(|line| Secret::new(line + "\n"))
     }
 
-    /// Takes from `start` what is not in the tables `live`, and of these the settings `held`; returns what differed.
+    /// Resets to `start` all but the tables `live`, and within these the settings `held`; returns what differed.
     pub(crate) fn hold(&mut self, start: &Self, live: &[&str], held: &[(&str, &str)]) -> Vec<String> {
         let mut differed = Vec::new();
         let keys: BTreeSet<String> = self.0.keys().chain(start.0.keys()).cloned().collect();
@@ -44,7 +44,7 @@ impl Resolved {
     }
 }
 
-/// Makes the value of `key` this one, or none; returns whether it was another.
+/// Sets `key` to `value`, or removes it; returns whether that changed anything.
 fn put(table: &mut Table, key: &str, value: Option<&Value>) -> bool {
     if table.get(key) == value {
         return false;
@@ -57,7 +57,7 @@ fn put(table: &mut Table, key: &str, value: Option<&Value>) -> bool {
 }
 
 impl Config {
-    /// The settings of such a line. The message of an error is left out, since it may hold a secret.
+    /// The settings in a line from the parent. Drops the error message, which may hold a secret.
     pub(crate) fn from_parent(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok()
     }

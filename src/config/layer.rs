@@ -1,4 +1,4 @@
-//! One source of settings (a file, the environment, the flags) laid over what is below it.
+//! Lays one source of settings (a file, the environment, the flags) over those below it.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use toml::{
 
 use super::{Error, Origins, Place};
 
-/// Every variable of the environment that begins so is a setting, but for those in [`NOT_SETTINGS`].
+/// The prefix of environment variables that are settings, except [`NOT_SETTINGS`].
 const PREFIX: &str = "DYNODE_";
-/// Variables that other parts read: the path of the file itself, and where commands find the server, by which key and for whom.
+/// Variables read elsewhere: the path of the file itself, and the commands' server, key and tenant.
 const NOT_SETTINGS: [&str; 4] = ["DYNODE_CONFIG", "DYNODE_URL", "DYNODE_API_KEY", "DYNODE_AS"];
 
 /// The settings so far, and where each came from.
@@ -22,7 +22,7 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Lays the TOML `text` of the file `path` over what is there.
+    /// Lays the TOML `text` of the file `path` over the settings.
     pub(super) fn file(&mut self, path: &Path, text: &str) -> Result<(), Error> {
         let syntax = |error: toml::de::Error| {
             let offset = error.span().map_or(0, |span| span.start);
@@ -36,9 +36,9 @@ impl Layers {
         Ok(())
     }
 
-    /// Lays the variables over what is there. Two underscores go one table down: `DYNODE_GATEWAY__BODY_BYTES_MAX`.
+    /// Lays the variables over the settings. Two underscores go one table down: `DYNODE_GATEWAY__BODY_BYTES_MAX`.
     ///
-    /// Each value is laid down as a string; [`Layers::reread`] turns it into what the key wants.
+    /// Each value goes in as a string; [`Layers::reread`] turns it into what the key wants.
     pub(super) fn environment<'a>(&mut self, variables: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let mut filter = None;
         for (name, value) in variables.into_iter().filter(|(_, value)| !value.is_empty()) {
@@ -58,13 +58,13 @@ impl Layers {
         }
     }
 
-    /// Lays one flag over what is there.
+    /// Lays one flag over the settings.
     pub(super) fn flag(&mut self, flag: &'static str, key: &str, value: &str) {
         self.table.insert(key.to_owned(), Value::String(value.to_owned()));
         self.origins.set(key.to_owned(), Place::Flag(flag));
     }
 
-    /// Where `path` came from the environment or a flag and is still a string, reads it as TOML (a number, a boolean, an
+    /// If `path` came from the environment or a flag and is still a string, reads it as TOML (a number, a boolean, an
     /// array); returns whether that changed anything.
     pub(super) fn reread(&mut self, path: &serde_path_to_error::Path) -> bool {
         if !matches!(self.origins.place(&path.to_string()), Some(Place::Variable(_) | Place::Flag(_))) {
@@ -99,7 +99,7 @@ impl Layers {
             self.origins.set_first(path.clone(), place());
             let slot = table.entry(key).or_insert_with(|| Value::Table(Table::new()));
             if !slot.is_table() {
-                // What stood there is gone, and so is who set it.
+                // The old value is gone, and so is its origin.
                 *slot = Value::Table(Table::new());
                 self.origins.set(path.clone(), place());
             }
@@ -112,7 +112,7 @@ impl Layers {
     }
 }
 
-/// Kubernetes tells every pod about a service named `dynode` in such variables; they are no settings.
+/// Kubernetes sets such variables in every pod for a service named `dynode`; they are not settings.
 fn is_service_link(keys: &str) -> bool {
     keys == "PORT"
         || keys.starts_with("PORT_")
@@ -120,7 +120,7 @@ fn is_service_link(keys: &str) -> bool {
         || keys.starts_with("SERVICE_PORT")
 }
 
-/// The key of `table` that a variable can name: letters in any case, `_` for whatever a variable cannot hold.
+/// The key of `table` that a variable names: in any case, with `_` for any character that a variable cannot hold.
 fn existing_key(table: &Table, spelled: &str) -> String {
     let plain = |key: &str| key.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let wanted = spelled.to_lowercase();

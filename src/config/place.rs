@@ -1,4 +1,4 @@
-//! Where a setting came from, so that an error can point at it.
+//! Records where a setting came from, so that an error can point at it.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
@@ -47,17 +47,17 @@ impl fmt::Display for Place {
 pub(crate) struct Origins(BTreeMap<String, Place>);
 
 impl Origins {
-    /// Says that `path` was set at `place`, whoever set it before.
+    /// Records that `path` was set at `place`, replacing any earlier place.
     pub(super) fn set(&mut self, path: String, place: Place) {
         self.0.insert(path, place);
     }
 
-    /// Says that a table was first named at `place`.
+    /// Records that a table was first named at `place`.
     pub(super) fn set_first(&mut self, path: String, place: Place) {
         self.0.entry(path).or_insert(place);
     }
 
-    /// Where `path` was set, or else the nearest table around it.
+    /// Where `path` was set, or else the nearest enclosing table.
     pub(crate) fn place(&self, path: &str) -> Option<&Place> {
         let mut path = path;
         loop {
@@ -68,7 +68,7 @@ impl Origins {
         }
     }
 
-    /// The error that `why` is wrong with `path`, pointing at where it was set.
+    /// An error about `path`, which points at where it was set.
     pub(crate) fn blame(&self, path: &str, why: impl fmt::Display) -> Error {
         Error { place: self.place(path).cloned(), key: path.to_owned(), why: why.to_string() }
     }

@@ -1,4 +1,4 @@
-//! The settings that belong to no other crate: logs, streams, assets, telemetry, and which broker.
+//! The settings that belong to no other crate: the broker, log format, streams, ledger, assets, classifier, telemetry.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer, de};
 /// Which broker carries the messages.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum BrokerChoice {
-    /// `managed` where a `nats-server` is found, else `memory`.
+    /// `managed` if a `nats-server` is found, else `memory`.
     Auto,
     /// In this process.
     Memory,
-    /// A `nats-server` as a child.
+    /// A `nats-server` as a child process.
     Managed,
-    /// Servers that run already: URLs with a comma between them.
+    /// External servers: URLs separated by commas.
     Servers(String),
 }
 
@@ -27,7 +27,7 @@ impl FromStr for BrokerChoice {
             "memory" => Ok(Self::Memory),
             "managed" => Ok(Self::Managed),
             _ if text.split(',').all(is_server) => Ok(Self::Servers(text.to_owned())),
-            // The text is not repeated: a mistyped URL may hold a password.
+            // The error does not quote the text: a mistyped URL may hold a password.
             _ => Err("expected `auto`, `memory`, `managed` or a URL such as `nats://127.0.0.1:4222`"),
         }
     }
@@ -50,7 +50,7 @@ impl fmt::Debug for BrokerChoice {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
@@ -84,12 +84,12 @@ pub(crate) struct Streams {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ledger {
-    /// How long that is kept; 0 keeps nothing.
+    /// How long the ledger is kept; 0 keeps nothing.
     pub(crate) keep_days: u64,
 }
 
 impl Streams {
-    /// The same, as the broker takes it, beside a ledger that is kept so long.
+    /// The same limits as the broker takes them, with those of `ledger`.
     pub(crate) const fn limits(&self, ledger: &Ledger) -> broker::Limits {
         broker::Limits {
             queued_max: self.queued_max,
@@ -114,12 +114,12 @@ pub(crate) struct Assets {
     pub(crate) store_bytes_max: u64,
     /// How long a file is kept.
     pub(crate) keep_hours: u64,
-    /// How long a signed link is good.
+    /// How long a signed link is valid.
     pub(crate) link_minutes: u64,
 }
 
 impl Assets {
-    /// The same, as the store takes it.
+    /// The same limits as the store takes them.
     pub(crate) const fn limits(&self) -> broker::AssetLimits {
         broker::AssetLimits {
             bytes_max: self.bytes_max,
@@ -134,7 +134,7 @@ impl Assets {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Classifier {
-    /// What decides the action of an `auto` request; the first that fits.
+    /// The rules that choose the action of an `auto` request; the first match wins.
     pub(crate) rules: Vec<actors::RuleConfig>,
 }
 
@@ -142,6 +142,6 @@ pub(crate) struct Classifier {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TelemetryConfig {
-    /// Where spans are sent, by OTLP over HTTP; empty means nowhere.
+    /// Where to send spans, by OTLP over HTTP; empty sends none.
     pub(crate) otlp_endpoint: String,
 }

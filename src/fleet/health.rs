@@ -1,42 +1,42 @@
-//! Whether a worker process is well, judged by its heartbeats alone. Pure: beats and looks go in, a verdict comes out.
+//! Judges whether a worker process is well, by its heartbeats alone. Pure: beats and looks go in, a verdict comes out.
 //!
-//! Work that does not move is no matter of this: a beat cannot tell a slow call from a stalled one. Each call has its own
-//! clocks, and the watchdog of the process ends it where those do not (exit code 71).
+//! Stalled work is not judged here: a heartbeat cannot tell a slow call from a stalled one. Each call has its own
+//! timeouts; if those fail, the watchdog of the process ends it (exit code 71).
 //!
-//! Silence is added up from look to look and not read from a clock, so that a parent which was itself stopped, or could
-//! not hear because its own connection was lost, blames nobody for it.
+//! Silence is summed from look to look, not read from a clock, so that a parent that was itself stopped, or that had
+//! lost its own connection, does not blame a worker for it.
 
 use std::time::Duration;
 
 use schemas::Heartbeat;
 use tokio::time::Instant;
 
-/// The longest time that one look may add: looks are made several times a second, and one that comes later than this
-/// tells that the parent stood still.
+/// The longest time that one look may add. Looks come several times a second; a later one means that the parent
+/// itself stood still.
 const LOOK_LONGEST: Duration = Duration::from_secs(1);
-/// How long the first beat may take: a start connects to the broker, which may take ten seconds, and makes a dozen
-/// consumers. The same after the parent could not hear, since then the worker may have to connect again as well.
+/// How long the first heartbeat may take: a start connects to the broker, for up to ten seconds, and creates a dozen
+/// consumers. Also applies after the parent could not hear, since the worker may have to reconnect as well.
 const FIRST_BEAT: Duration = Duration::from_secs(30);
 
-/// When a worker process is ended.
+/// When to end a worker process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// No heartbeat for so long.
+    /// After this long without a heartbeat.
     pub(crate) silence: Duration,
-    /// It says for so long that it has no broker.
+    /// After it has reported no broker for this long.
     pub(crate) disconnect: Duration,
 }
 
 /// Why a worker process is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Illness {
-    /// It is not heard.
+    /// It sends no heartbeats.
     Silent,
     /// It has lost the broker.
     Disconnected,
 }
 
-/// What is known of one process.
+/// The state of one process.
 #[derive(Debug)]
 pub(crate) struct Health {
     pid: u32,
@@ -60,8 +60,8 @@ impl Health {
         }
     }
 
-    /// Takes note of a heartbeat; returns whether it is the first. A beat of another process, such as the one before in
-    /// this slot, tells nothing.
+    /// Records a heartbeat; returns whether it is the first. Ignores a heartbeat from another process, such as the
+    /// slot's previous one.
     pub(crate) fn beat(&mut self, beat: &Heartbeat, limits: &Limits, now: Instant) -> bool {
         if beat.pid != self.pid {
             return false;
@@ -72,7 +72,7 @@ impl Health {
         !std::mem::replace(&mut self.heard, true)
     }
 
-    /// The verdict at `now`; `hearing` says whether a beat would have been heard since the look before.
+    /// The verdict at `now`; `hearing` says whether a heartbeat since the last look would have been received.
     pub(crate) fn look(&mut self, hearing: bool, limits: &Limits, now: Instant) -> Option<Illness> {
         let passed = now.duration_since(self.looked).min(LOOK_LONGEST);
         self.looked = now;

@@ -1,5 +1,5 @@
-//! Keeps one slot filled: starts a process, listens to it, ends it where it is ill, replaces it when it has died. The
-//! decisions are those of [`Health`] and [`Slot`].
+//! Keeps one slot filled: starts a process, listens to it, ends it if it is ill, and replaces it when it dies.
+//! [`Health`] and [`Slot`] make the decisions.
 
 use std::{io, process::ExitStatus, sync::Arc, time::Duration};
 
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::exit;
 
-/// How often a process is looked at: a small part of the shortest silence that can be set.
+/// How often a keeper checks its process: a small part of the shortest silence that can be configured.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long an ill process may take to hand its work back before it is killed. Its callers have waited long enough.
+/// How long an ill process may take to hand back its work before it is killed. Its callers have waited long enough.
 const TERMINATE_MAX: Duration = Duration::from_secs(2);
 
 /// Keeps one slot filled.
@@ -32,7 +32,7 @@ pub(super) struct Keeper {
     slot: u32,
     node: String,
     settings: watch::Receiver<Secret>,
-    /// Held from the end of a process that makes room until its successor is ready, or dead.
+    /// Held from when a process starts to make room until its successor is ready, or dead.
     turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -40,20 +40,20 @@ pub(super) struct Keeper {
 enum Ended {
     /// The fleet stops.
     Stopped,
-    /// It makes room for one with other settings.
+    /// It makes room for a process with other settings.
     Renewed,
-    /// It was not asked for.
+    /// It ended unasked.
     Died(Death),
 }
 
-/// An end that was not asked for.
+/// An end that nobody asked for.
 struct Death {
     pid: Option<u32>,
     reason: &'static str,
     how: String,
 }
 
-/// What is heard of the process, while there is a connection.
+/// The heartbeats of the process, while there is a connection.
 #[derive(Default)]
 struct Ears(Option<Subscription>);
 
@@ -64,7 +64,7 @@ impl Keeper {
         Self { shared, slot, node, settings, turn: None }
     }
 
-    /// Runs until the fleet stops, and its process with it.
+    /// Runs until the fleet and its process have stopped.
     pub(super) async fn run(mut self) {
         let mut deaths = Slot::default();
         loop {
@@ -97,7 +97,7 @@ impl Keeper {
         }
     }
 
-    /// From the start of a process to its end.
+    /// Runs one process from its start to its end.
     async fn life(&mut self) -> Ended {
         let shared = Arc::clone(&self.shared);
         let Shared { parts: Parts { program, .. }, meters, roster, .. } = &*shared;
@@ -163,7 +163,7 @@ impl Keeper {
         self.shared.parts.subjects.heartbeat(&self.node, "*")
     }
 
-    /// The one line about a death.
+    /// Logs a death as one line.
     fn report(&self, death: &Death) {
         self.shared.meters.died(death.reason);
         let Death { pid, reason, how } = death;
@@ -176,18 +176,18 @@ impl Keeper {
     }
 }
 
-/// Resolves when there are other settings and it is this process' turn to be replaced. One whose turn it is `held`
-/// already, because it is the successor of another and not ready yet, goes first.
+/// Resolves when there are new settings and it is this process's turn to be replaced. A process that already holds the
+/// turn (`held`), as a successor that is not ready yet, goes first.
 async fn turn(
     shared: &Shared,
     settings: &mut watch::Receiver<Secret>,
     held: &mut Option<OwnedSemaphorePermit>,
 ) -> Option<OwnedSemaphorePermit> {
     if settings.changed().await.is_err() {
-        // The fleet is gone, and says so elsewhere.
+        // The fleet is gone, and reports that elsewhere.
         return std::future::pending().await;
     }
-    // Seen again by the next process, which is given them, or by this call where another branch is quicker.
+    // Leaves the change visible to the next process, which gets it, and to this call if another branch wins.
     settings.mark_changed();
     match held.take() {
         Some(held) => Some(held),
@@ -196,7 +196,7 @@ async fn turn(
 }
 
 impl Ears {
-    /// The next beat; never, where nothing is heard.
+    /// The next heartbeat; never resolves without a connection.
     async fn beat(&mut self) -> Heartbeat {
         while let Some(subscription) = &mut self.0 {
             match subscription.next().await {
@@ -210,7 +210,7 @@ impl Ears {
         std::future::pending().await
     }
 
-    /// Listens, where that is possible and not so yet; returns whether a beat would have been heard since the last call.
+    /// Subscribes if it can and has not yet; returns whether a heartbeat since the last call would have been received.
     async fn open(&mut self, broker: &dyn Broker, subject: &str) -> bool {
         if !matches!(*broker.link().borrow(), Link::Up) {
             return false;
@@ -226,7 +226,7 @@ impl Ears {
     }
 }
 
-/// Why a process ended that nobody ended.
+/// Why a process ended that nobody asked to end.
 fn own_reason(end: &io::Result<ExitStatus>) -> &'static str {
     match end.as_ref().ok().and_then(ExitStatus::code).map(u8::try_from) {
         Some(Ok(exit::BROKER_LOST)) => "broker_lost",

@@ -1,4 +1,4 @@
-//! What is counted of the worker processes.
+//! The metrics of the worker processes.
 
 use opentelemetry::{
     KeyValue,
@@ -45,7 +45,7 @@ impl Meters {
         self.running.add(-1, &[]);
     }
 
-    /// A process died before its time.
+    /// A process died unexpectedly.
     pub(crate) fn died(&self, reason: &'static str) {
         self.restarts.add(1, &[KeyValue::new("reason", reason)]);
     }

@@ -1,4 +1,4 @@
-//! One worker process: started with its settings on standard input, ended politely and then by force. Never decides when.
+//! Starts one worker process with its settings on standard input; ends it politely, then by force. Never decides when.
 
 use std::{io, path::Path, process::ExitStatus, process::Stdio, time::Duration};
 
@@ -12,23 +12,23 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::report::Reporter;
 
-/// How long a new process may take to read its settings. They fit a pipe unless there are hundreds of models.
+/// How long a new process may take to read its settings. They fit into a pipe unless there are hundreds of models.
 const HAND_DOWN_MAX: Duration = Duration::from_secs(10);
 
-/// A running process. It is killed when this is dropped.
+/// A running process. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     pid: Pid,
     reporter: Reporter,
-    // Holds the pipe open whose end tells the process that its parent has died, however that came.
+    // Holds a pipe open: when it closes, the process knows that its parent has died, for whatever reason.
     _talk: AbortOnDropHandle<()>,
 }
 
 impl Process {
     /// Starts `dynode worker` and hands it `settings`, one line.
     ///
-    /// In a process group of its own, so that the Ctrl-C of a terminal reaches the parent alone, which drains first.
+    /// It gets its own process group, so that Ctrl-C reaches only the parent, which drains first.
     pub(crate) async fn start(program: &Path, slot: u32, node: &str, settings: &str) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.args(["worker", "--slot", &slot.to_string(), "--node", node]);
@@ -39,13 +39,13 @@ impl Process {
         let (Some(pid), (Some(mut line), Some(answers))) = (pid, pipes) else {
             return Err(io::Error::other("it ended at once"));
         };
-        // One that has died does not read; its end tells more than this error would.
+        // A dead process does not read; its exit says more than this error would.
         let _ = timeout(HAND_DOWN_MAX, line.write_all(settings.as_bytes())).await;
         let (reporter, talk) = Reporter::new(line, answers);
         Ok(Self { child, pid, reporter, _talk: talk })
     }
 
-    /// Who asks it for its metrics.
+    /// Asks the process for its metrics.
     pub(super) fn reporter(&self) -> Reporter {
         self.reporter.clone()
     }
@@ -60,9 +60,9 @@ impl Process {
         self.child.wait().await
     }
 
-    /// Asks it to end, and kills it where it has not within `grace`. One that is stopped hears nothing but the kill.
+    /// Asks it to end, and kills it if it has not ended within `grace`. A stopped process reacts only to the kill.
     pub(crate) async fn end(&mut self, grace: Duration) -> io::Result<ExitStatus> {
-        // It fails only for one that has ended. The id cannot be another's yet: nobody has waited for this one.
+        // Fails only if the process has ended. Its id cannot be reused yet: nobody has waited for it.
         let _ = kill_process(self.pid, Signal::TERM);
         match timeout(grace, self.child.wait()).await {
             Ok(status) => status,

@@ -1,5 +1,5 @@
-//! What one worker process tells of itself when it is asked: its metrics, over the two pipes between it and its parent.
-//! No port is opened for it, and it works without the broker. A process that hangs keeps nobody waiting for long.
+//! Asks one worker process for its metrics over the two pipes between it and its parent. Needs no port, and works
+//! without the broker. A hung process keeps nobody waiting for long.
 
 use std::{io, time::Duration};
 
@@ -12,16 +12,16 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-/// One line that asks for the metrics.
+/// The line that asks for the metrics.
 pub(crate) const QUESTION: &str = "metrics";
-/// The last line of an answer: a comment in the text itself.
+/// The last line of an answer: a comment within the Prometheus text.
 pub(crate) const END: &str = "# EOF";
 
-/// How long an answer may take. It takes milliseconds, and whoever asks for all metrics waits no longer for the slowest.
+/// How long an answer may take. It takes milliseconds; a scrape of all metrics waits no longer than this.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
-/// How many may wait for one process; they wait only while it hangs.
+/// How many askers may queue for one process; they queue only while it hangs.
 const ASKERS_MAX: usize = 4;
-/// The longest answer: far more than a thousand models and providers make. What is beyond it is read and thrown away.
+/// The longest answer: far more than a thousand models and providers produce. Anything beyond is discarded.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 /// Asks one process. Cheap to clone.
@@ -29,15 +29,15 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 pub(super) struct Reporter(mpsc::Sender<oneshot::Sender<String>>);
 
 impl Reporter {
-    /// The reporter of the process behind these pipes, and the task that holds them: `questions` stays open as long as
-    /// the task lives, and its end ends the process.
+    /// The reporter of the process behind these pipes, and the task that holds them. When the task ends, it closes
+    /// `questions`, which ends the process.
     pub(super) fn new(questions: ChildStdin, answers: ChildStdout) -> (Self, AbortOnDropHandle<()>) {
         let (asking, askers) = mpsc::channel(ASKERS_MAX);
         let talk = tokio::spawn(talk(questions, BufReader::new(answers), askers));
         (Self(asking), AbortOnDropHandle::new(talk))
     }
 
-    /// Its metrics as Prometheus text; none where it does not answer in time.
+    /// Its metrics as Prometheus text; none if it does not answer in time.
     pub(super) async fn ask(&self) -> Option<String> {
         let (asker, answer) = oneshot::channel();
         self.0.try_send(asker).ok()?;
@@ -56,7 +56,7 @@ async fn talk(
             continue;
         }
         match exchange(&mut questions, &mut answers).await {
-            // It fails for one that has given up, which is no matter of ours.
+            // An asker that has given up no longer receives; that is fine.
             Ok(answer) => drop(asker.send(answer)),
             Err(error) => {
                 debug!(%error, "a worker process does not tell its metrics any more");
@@ -65,11 +65,11 @@ async fn talk(
         }
     }
     askers.close();
-    // The end of `questions` would tell the process that its parent has died.
+    // Keeps `questions` open: closing it would tell the process that its parent has died.
     std::future::pending::<()>().await;
 }
 
-/// One question and its whole answer, so that the next one is not taken for it.
+/// Asks one question and reads its whole answer, so that none of it is left for the next.
 async fn exchange(
     questions: &mut (impl AsyncWrite + Unpin),
     answers: &mut BufReader<impl AsyncRead + Unpin>,

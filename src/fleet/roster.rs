@@ -1,4 +1,4 @@
-//! Who fills which slot now, for those who look from outside: probes and metrics. Written by the keepers; decides nothing.
+//! Records which slot is filled and how, for probes and metrics. The keepers write it; it decides nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use schemas::Heartbeat;
 
 use super::report::Reporter;
 
-/// The sample that says of each slot whether its process has answered just now.
+/// The metric that says for each slot whether its process just answered.
 const UP: &str = "dynode_fleet_worker_up";
 
 /// Every slot by its number.
@@ -24,7 +24,7 @@ pub(crate) struct Roster(Mutex<BTreeMap<u32, Post>>);
 #[derive(Debug, Default)]
 struct Post {
     state: State,
-    /// What a person must look at, by the pool that says so.
+    /// What needs a person's attention, by the pool that reports it.
     alarms: BTreeMap<String, Vec<String>>,
     reporter: Option<Reporter>,
 }
@@ -32,17 +32,17 @@ struct Post {
 /// How the slot is filled.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// By nobody, or by one that has not been heard.
+    /// Empty, or its process has not been heard yet.
     #[default]
     Waiting,
-    /// By one that was heard.
+    /// Its process has been heard.
     Ready,
-    /// By nobody for so long, since the last ones died one after the other; the last of this.
+    /// Empty for this long, after repeated deaths; the last one had this reason.
     Resting(Duration, &'static str),
 }
 
 impl Roster {
-    /// As many slots, which wait for their processes.
+    /// This many slots, all waiting for their processes.
     pub(super) fn new(slots: u32) -> Self {
         Self(Mutex::new((1..=slots).map(|slot| (slot, Post::default())).collect()))
     }
@@ -52,28 +52,28 @@ impl Roster {
         self.posts().insert(slot, Post { reporter: Some(reporter), ..Post::default() });
     }
 
-    /// The process in `slot` was heard.
+    /// The process in `slot` sent a heartbeat.
     pub(super) fn ready(&self, slot: u32) {
         self.posts().entry(slot).or_default().state = State::Ready;
     }
 
-    /// The process in `slot` has said how one of its pools is.
+    /// The process in `slot` reported on one of its pools.
     pub(super) fn told(&self, slot: u32, beat: &Heartbeat) {
         let mut posts = self.posts();
         posts.entry(slot).or_default().alarms.insert(beat.worker.clone(), beat.alarms());
     }
 
-    /// Nobody is in `slot` any more.
+    /// `slot` is empty again.
     pub(super) fn ended(&self, slot: u32) {
         self.posts().insert(slot, Post::default());
     }
 
-    /// Nobody will be in `slot` for so long: its processes died again and again, the last of `reason`.
+    /// `slot` stays empty for this long: its processes died again and again, the last one for `reason`.
     pub(super) fn rests(&self, slot: u32, rest: Duration, reason: &'static str) {
         self.posts().insert(slot, Post { state: State::Resting(rest, reason), ..Post::default() });
     }
 
-    /// What a probe is told.
+    /// The standing that probes get.
     pub(crate) fn standing(&self) -> Standing {
         let posts = self.posts();
         let ready = posts.values().any(|post| post.state == State::Ready);
@@ -84,13 +84,13 @@ impl Roster {
             State::Waiting | State::Ready => None,
         };
         let unready = if ready { Vec::new() } else { vec!["no worker process is ready".to_owned()] };
-        // All processes have the same keys: what several say is told once.
+        // All processes have the same keys, so an alarm that several report is shown once.
         let said: BTreeSet<_> =
             posts.values().flat_map(|post| post.alarms.values().flatten().cloned()).collect();
         Standing { unready, alarms: posts.iter().filter_map(alarm).chain(said).collect() }
     }
 
-    /// The metrics of every process that answers in time, and one sample a slot that says whether it did.
+    /// The metrics of every process that answers in time, and one sample per slot that says whether it did.
     pub(crate) async fn metrics(&self) -> Vec<String> {
         let reporters: Vec<_> =
             self.posts().iter().map(|(slot, post)| (*slot, post.reporter.clone())).collect();
@@ -114,7 +114,7 @@ impl Roster {
     }
 
     fn posts(&self) -> MutexGuard<'_, BTreeMap<u32, Post>> {
-        // Each change is one step, so a poisoned lock guards a sound roster.
+        // Each change is a single step, so the roster behind a poisoned lock is sound.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,16 +1,16 @@
-//! How often a slot has lost its process, and what follows: another after a while, or a rest. Pure.
+//! Decides what follows the death of a slot's process: a restart after a pause, or a rest. Pure.
 
 use std::time::Duration;
 
 use actors::{backoff::Backoff, intensity::Intensity};
 use tokio::time::Instant;
 
-/// So many deaths within [`DEATHS_WINDOW`] are a loop that a further start will not end: a person must be told.
+/// This many deaths within [`DEATHS_WINDOW`] are a crash loop that another start will not end: a person must be told.
 const DEATHS_ALARM: usize = 5;
 const DEATHS_WINDOW: Duration = Duration::from_secs(60);
-/// How long a slot rests then. As long as the window, so that it begins anew: what was wrong may have passed.
+/// How long a slot then rests. As long as the window, so that counting starts afresh: the cause may have passed.
 const REST: Duration = DEATHS_WINDOW;
-/// The first start after a death comes soon, since work waits; the longest wait is shorter than a rest.
+/// The first restart comes soon, since work waits; the longest pause is shorter than a rest.
 const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
 /// The deaths of one slot.
@@ -20,9 +20,9 @@ pub(crate) struct Slot(Intensity);
 /// What follows a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Another process, after so long.
+    /// Another process, after this pause.
     Start(Duration),
-    /// Nothing for so long, and an alarm.
+    /// An alarm, and no process for this long.
     Rest(Duration),
 }
 

@@ -1,4 +1,4 @@
-//! Log lines on standard error: for people, or one JSON object a line.
+//! Writes log lines to standard error: text for people, or one JSON object per line.
 
 use std::io::{self, IsTerminal};
 
@@ -12,8 +12,8 @@ use tracing_subscriber::{
 use super::{mark::Mark, spans};
 use crate::config::{Config, LogFormat};
 
-/// Installs the subscriber of the whole process: log lines by the configured filter, spans by a filter of their own,
-/// so that a quiet log does not cut a trace.
+/// Installs the process-wide subscriber: log lines pass the configured filter, spans their own, so that a quiet log
+/// does not cut a trace.
 pub(super) fn init(
     config: &Config,
     worker: Option<u32>,
@@ -39,7 +39,7 @@ fn lines(format: LogFormat, worker: Option<u32>) -> Box<dyn Layer<Registry> + Se
     }
 }
 
-/// Colour is for terminals, and for people who have not asked to be spared it (<https://no-color.org>).
+/// Colour is for terminals, unless the person opts out (<https://no-color.org>).
 fn wants_colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Marks the log lines of a worker process with its slot, since several processes write to one standard error.
+//! Marks the log lines of a worker process with its slot, since several processes share one standard error.
 
 use std::io::{self, Stderr, Write};
 
@@ -6,11 +6,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogFormat;
 
-/// What is put into every line.
+/// What is inserted into every line.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
     text: String,
-    /// How many bytes of a line come before it.
+    /// How many bytes of a line precede it.
     offset: usize,
 }
 
@@ -22,8 +22,8 @@ pub(super) struct Marked<'a, W> {
 }
 
 impl Mark {
-    /// The mark of the worker in this slot: `worker=1` before a line of text, the first key of a JSON object. Nothing for
-    /// a process that is no worker.
+    /// The mark of the worker in this slot: `worker=1` before a text line, or the first key of a JSON object. Empty for
+    /// other processes.
     pub(super) fn of(worker: Option<u32>, format: LogFormat) -> Self {
         let (text, offset) = match (worker, format) {
             (None, _) => (String::new(), 0),
@@ -43,8 +43,8 @@ impl<'a> MakeWriter<'a> for Mark {
 }
 
 impl<W: Write> Write for Marked<'_, W> {
-    /// Takes one whole line, as the subscriber hands it over, and writes it at once, so that the lines of several
-    /// processes do not mix.
+    /// Takes one whole line from the subscriber and writes it at once, so that the lines of several processes do not
+    /// mix.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let Mark { text, offset } = self.mark;
         let (before, after) = line.split_at((*offset).min(line.len()));

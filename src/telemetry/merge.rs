@@ -1,18 +1,18 @@
-//! Joins the Prometheus texts of several processes into one. A reader takes each name once, with all its samples behind
-//! it, so that texts cannot simply stand one after the other. The samples themselves are told apart by their labels.
+//! Merges the Prometheus texts of several processes into one. Concatenation would be invalid: each metric name may
+//! appear once, followed by all its samples. Labels tell the samples of the processes apart.
 
 use std::collections::BTreeMap;
 
-/// One name: what is said about it, and its samples.
+/// One metric name: its description and its samples.
 #[derive(Debug)]
 struct Family {
-    /// The text that says it.
+    /// Index of the describing text.
     told_by: usize,
     about: String,
     samples: String,
 }
 
-/// The samples of all `texts`, by name; what the first text says about a name stands.
+/// The samples of all `texts` by name; the first text that describes a name wins.
 pub(crate) fn merge(texts: &[String]) -> String {
     let mut families = BTreeMap::<&str, Family>::new();
     for (told_by, text) in texts.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! A panic is logged once: where, and on which thread. Its message is withheld, since it may hold what a client sent.
+//! Logs each panic once, with location and thread but without its message, which may hold what a client sent.
 
 use std::{io::Write, panic};
 
-/// Replaces the standard hook, which prints the message and, asked for a backtrace, spends half a second and much
-/// memory on it while a worker waits to be replaced.
+/// Replaces the standard hook, which prints the message and, if backtraces are on, spends half a second and much memory
+/// on one while a worker waits to be replaced.
 pub(super) fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
@@ -12,7 +12,7 @@ pub(super) fn log_panics() {
         if tracing::dispatcher::has_been_set() {
             tracing::error!(location, thread, "a thread panicked");
         } else {
-            // There is nothing left to do where standard error is gone as well.
+            // If standard error is gone as well, nothing more can be done.
             let _ = writeln!(std::io::stderr(), "dynode: thread {thread} panicked at {location}");
         }
     }));

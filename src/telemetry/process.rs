@@ -1,4 +1,4 @@
-//! Metrics of the process itself, read when they are asked for. Where there is no `/proc` they are absent.
+//! Metrics of the process itself, read on each scrape. Absent without `/proc`.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ pub(super) fn observe(meter: &Meter) {
         .build();
 }
 
-/// The line reads `VmRSS:     5120 kB`.
+/// Parses the line `VmRSS:     5120 kB`.
 fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -33,7 +33,7 @@ fn resident_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Not counted is the one that is open to count them.
+/// Does not count the descriptor that this call opens.
 fn open_files() -> Option<u64> {
     let entries = fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(entries.saturating_sub(1)).ok()

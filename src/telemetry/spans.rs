@@ -1,4 +1,4 @@
-//! Spans: W3C trace context for every request, and their export by OTLP where an endpoint is set.
+//! Makes spans: W3C trace context for every request, exported by OTLP if an endpoint is set.
 
 use std::time::Duration;
 
@@ -8,13 +8,12 @@ use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use reqwest::{Certificate, blocking::Client};
 use tracing::{Level, Metadata};
 
-/// The crates whose spans make a trace; those of libraries would be most of it and say least.
+/// The crates whose spans make a trace; spans of libraries would be most of it and say least.
 const TRACED: [&str; 5] = ["dynode", "gateway", "actors", "broker", "adapters"];
-/// A collector that takes longer is not there.
+/// A collector that takes longer counts as absent.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes spans, and sends them to `endpoint`. Without one there are none: a trace that a request names is passed on as it
-/// came.
+/// Exports spans to `endpoint`. Without one there are no spans: a trace context in a request is passed on unchanged.
 pub(super) fn provider(endpoint: &str) -> anyhow::Result<Option<SdkTracerProvider>> {
     if endpoint.is_empty() {
         return Ok(None);
@@ -30,16 +29,16 @@ pub(super) fn provider(endpoint: &str) -> anyhow::Result<Option<SdkTracerProvide
     Ok(Some(provider.with_batch_exporter(exporter).build()))
 }
 
-/// Whether a span, or a log line within it, is part of a trace. Spans are made for traces alone: where the log does not ask
-/// for `debug`, and nothing is exported, there are none.
+/// Whether a span, or a log line within it, is part of a trace. Spans exist only for traces: without export, and
+/// unless the log filter asks for `debug`, there are none.
 pub(super) fn wants(metadata: &Metadata<'_>) -> bool {
     let name = metadata.target().split("::").next().unwrap_or_default();
     let least = if metadata.is_span() { Level::DEBUG } else { Level::INFO };
     *metadata.level() <= least && TRACED.contains(&name)
 }
 
-/// A client that blocks: the exporter has a thread without a reactor, where an asynchronous one would never send.
-/// It brings its own root certificates, since a bare container has none and the client could not be made.
+/// A blocking client: the exporter's thread has no reactor, so an asynchronous client would never send. It brings its
+/// own root certificates: in a bare container, which has none, no client could be made.
 fn client() -> anyhow::Result<Client> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der));
     Client::builder()

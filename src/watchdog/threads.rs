@@ -1,26 +1,26 @@
-//! Is a thread of the runtime kept by one task that does not yield? The others go on, and so does the tick; but whatever
-//! waits in that thread's own queue, the connection to the broker among it, waits for ever. Pure: sights go in, a count
-//! comes out.
+//! Detects a runtime thread kept by one task that does not yield. The other threads and the tick go on, but whatever
+//! waits in that thread's own queue, such as the broker connection, waits for ever. Pure: sights go in, a count comes
+//! out.
 
 use std::time::Duration;
 
 use tokio::runtime::RuntimeMetrics;
 
-/// What the runtime tells of one thread.
+/// What the runtime reports of one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sight {
     /// How often it went to sleep and woke: odd while it sleeps.
     pub(super) parks: u64,
-    /// How long it has run tasks; added up after a few dozen of them, and before it sleeps.
+    /// How long it has run tasks; updated after a few dozen of them, and before it sleeps.
     pub(super) busy: Duration,
 }
 
-/// Every thread as it was seen last, and for how many looks it has been like that while awake.
+/// Each thread as last seen, and for how many looks it has been awake without a change.
 #[derive(Debug, Default)]
 pub(super) struct Threads(Vec<(Option<Sight>, u64)>);
 
 impl Sight {
-    /// Every thread of the runtime, in its order.
+    /// Every thread of the runtime, in order.
     pub(super) fn all(metrics: &RuntimeMetrics) -> Vec<Self> {
         let sight = |thread| Self {
             parks: metrics.worker_park_unpark_count(thread),
@@ -35,7 +35,7 @@ impl Sight {
 }
 
 impl Threads {
-    /// Takes note of a look; returns for how many looks in a row one thread has been at one task, the most of all.
+    /// Records a look; returns for how many looks in a row a thread has been at one task, the most of all threads.
     pub(super) fn look(&mut self, sights: &[Sight]) -> u64 {
         self.0.resize(sights.len(), (None, 0));
         for ((last, looks), sight) in self.0.iter_mut().zip(sights) {

@@ -1,8 +1,8 @@
-//! The parent of a worker process, at the other end of two pipes: it hands down the settings, asks for metrics, and is seen
-//! to die, even by a kill.
+//! The parent of a worker process, at the other end of two pipes: it hands down the settings and asks for metrics, and
+//! the worker notices its death, even by a kill.
 //!
-//! All this is done on a thread, and not in the runtime, so that a runtime which stands still outlives its parent no longer
-//! and still tells its metrics.
+//! A thread outside the runtime does all this, so that a process whose runtime stands still does not outlive its parent
+//! and still reports its metrics.
 
 use std::{
     io::{self, BufRead, Write},
@@ -22,7 +22,7 @@ use crate::{
     telemetry::RenderMetrics,
 };
 
-/// How long the process may live on after its parent. Handing work back may take five seconds.
+/// How long the process may outlive its parent. Handing work back may take five seconds.
 const ORPHAN_MAX: Duration = Duration::from_secs(10);
 
 /// The other end of standard input.
@@ -32,7 +32,7 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// Reads the settings that it hands down.
+    /// Reads the settings from the parent.
     pub(crate) fn settings() -> anyhow::Result<Config> {
         let mut line = String::new();
         io::stdin().read_line(&mut line).context("standard input")?;
@@ -41,15 +41,15 @@ impl Parent {
         )
     }
 
-    /// Listens to it from now on, and answers with `metrics` where it asks.
+    /// Starts to listen to the parent, and answers its questions with `metrics`.
     pub(crate) fn listen(metrics: RenderMetrics) -> Self {
         let gone = CancellationToken::new();
-        // However the thread ends: a parent that is not seen counts as gone.
+        // However the thread ends, the parent then counts as gone.
         let seen = gone.clone().drop_guard();
         thread::spawn(move || {
             answer(io::stdin().lock(), &mut io::stdout().lock(), &metrics);
             drop(seen);
-            // Nobody sends: this only waits. The end of the process comes first where all goes well.
+            // Nobody sends: this only waits. If all goes well, the process ends first.
             let (_never, end) = mpsc::channel::<()>();
             let _ = end.recv_timeout(ORPHAN_MAX);
             error!("the parent is gone and the work was not handed back in time; the process ends");
@@ -64,12 +64,12 @@ impl Parent {
     }
 }
 
-/// Answers each question until there are no more: the other end is closed.
+/// Answers each question until the other end is closed.
 fn answer(questions: impl BufRead, answers: &mut impl Write, metrics: &RenderMetrics) {
-    // An error is an end as well.
+    // A read error ends the questions too.
     for question in questions.lines().map_while(Result::ok) {
         if question == QUESTION {
-            // It fails only where nobody reads, which ends the questions too.
+            // Fails only if nobody reads, which ends the questions too.
             let _ = writeln!(answers, "{}{END}", metrics()).and_then(|()| answers.flush());
         }
     }

@@ -1,4 +1,4 @@
-//! One budget in one period, as this engine has it: its purse, and the asking for more, one caller after the other.
+//! One budget in one period, as this engine has it: its purse, and drawing more, one caller after the other.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -18,11 +18,11 @@ use super::{
     store::Store,
 };
 
-/// How often a book is read again that others change as well.
+/// How often to read a book again that others change too.
 const TRIES_MAX: u32 = 16;
 /// A broker that takes longer than this counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// For so long nobody asks again for as much as there was not: a tenant that goes on must not keep the broker busy.
+/// For this long nobody asks again for an amount that was refused: a tenant that goes on must not keep the broker busy.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// An account.
@@ -32,15 +32,15 @@ pub(super) struct Account {
     pub(super) budget: Budget,
     pub(super) period: Period,
     purse: Mutex<Purse>,
-    /// What all engines had spent when it was last seen.
+    /// What all engines had spent when the book was last seen.
     spent: Mutex<Money>,
     refused: Mutex<Option<Refused>>,
-    /// The book as it was last seen, with its revision. Whoever has it asks; the others wait for what comes of it.
+    /// The book as last seen, with its revision. Whoever has the lock asks the broker; the others wait for the result.
     seen: tokio::sync::Mutex<Option<(Book, Option<u64>)>>,
     is_warned: AtomicBool,
 }
 
-/// What was refused, and until when it is not asked for again.
+/// An amount that was refused, and until when nobody asks for it again.
 #[derive(Debug, Clone, Copy)]
 struct Refused {
     cost: Money,
@@ -58,7 +58,7 @@ pub(super) enum Reason {
 }
 
 impl Account {
-    /// The account of `owner`, under the name `holder` that nobody else has.
+    /// The account of `owner`, under the unique name `holder`.
     pub(super) fn new(owner: Owner, budget: Budget, period: Period, holder: String) -> Self {
         Self {
             owner,
@@ -79,7 +79,7 @@ impl Account {
         }
         let mut seen = self.seen.lock().await;
         loop {
-            // Who was here before may have brought enough, or the news that there is not.
+            // The caller before may have drawn enough, or learned that there is too little.
             if let Some(held) = self.hold_here(cost) {
                 return held.map_err(Reason::Spent);
             }
@@ -92,7 +92,7 @@ impl Account {
         self.purse.lock().settle(held, cost);
     }
 
-    /// Gives back what was not needed, or all that is spare, and writes down what was spent, where that is not known yet.
+    /// Gives back what was not needed, or all that is spare, and writes down what was spent if the book lacks it.
     pub(super) async fn tell(&self, store: &Store, gives_all: bool) -> Result<(), broker::Error> {
         let mut seen = self.seen.lock().await;
         {
@@ -104,27 +104,27 @@ impl Account {
         }
         match self.draw(store, &mut seen, Money::ZERO).await {
             Err(Reason::Unknown(error)) => Err(error),
-            // Nothing is asked for, so there is enough of it.
+            // It draws nothing, so there is always enough.
             Err(Reason::Spent(_)) | Ok(()) => Ok(()),
         }
     }
 
-    /// Whether nothing is left to be told.
+    /// Whether nothing is left to write down.
     pub(super) fn is_told(&self, now: Timestamp) -> bool {
         self.purse.lock().is_told(now.as_millisecond())
     }
 
-    /// What all engines have spent, as far as is known here.
+    /// What all engines have spent, as far as this engine knows.
     pub(super) fn spent(&self) -> Money {
         *self.spent.lock()
     }
 
-    /// Whether it is to be warned of what is spent: once.
+    /// Whether to warn now of what is spent: once.
     pub(super) fn must_warn(&self) -> bool {
         self.spent() >= self.budget.warn_from && !self.is_warned.swap(true, Ordering::Relaxed)
     }
 
-    /// What a request is told for which there is too little.
+    /// The error for a request for which there is too little.
     pub(super) fn refusal(&self, cost: Money, shortage: Shortage, now: Timestamp) -> Error {
         let (Shortage { spent, held }, Budget { per, limit, .. }) = (shortage, self.budget);
         let (owner, per, end) = (&self.owner, per.as_str(), self.period.end);
@@ -135,7 +135,7 @@ impl Account {
         Error::new(ErrorCode::BudgetExceeded, why).retry_after_ms(milliseconds(now, end))
     }
 
-    /// Without a question: whether `cost` is held now. Nothing, where that has to be asked.
+    /// Whether `cost` is held now, without asking the broker; `None` if it must be asked.
     fn hold_here(&self, cost: Money) -> Option<Result<(), Shortage>> {
         if self.purse.lock().hold(cost) {
             return Some(Ok(()));
@@ -165,7 +165,7 @@ impl Account {
     ) -> Result<(), Reason> {
         let name = self.budget.book(&self.owner, self.period);
         for _ in 0..TRIES_MAX {
-            // It is out of hand until its write is answered: after that nobody knows how it stands.
+            // Forgotten until its write is answered: before that nobody knows how the book stands.
             let known = seen.take();
             let is_news = known.is_none();
             let (mut book, revision) = match known {
@@ -176,7 +176,7 @@ impl Account {
             let drawn = self.purse.lock().draw(&mut book, self.budget.limit, least, now_ms);
             let entry = match drawn {
                 Ok(entry) => entry,
-                // Others may have given back since.
+                // Others may have given back since it was read.
                 Err(_) if !is_news => continue,
                 Err(shortage) => {
                     *self.spent.lock() = shortage.spent;

@@ -1,9 +1,8 @@
-//! What is spent and reserved of one budget in one period: kept in the broker, where each change is compared with what it
-//! changes. Pure.
+//! The spending and reserves of one budget in one period: kept in the broker, changed by compare-and-swap. Pure.
 //!
-//! Each engine has a line of its own and writes all of it anew each time, so that a write of which nobody knows whether it
-//! was stored may be repeated. The line of an engine that is gone is closed: what it had reserved counts as spent, since
-//! nobody can tell what its last calls cost. What is reserved never becomes free by the passing of time.
+//! Each engine has its own line and rewrites all of it each time, so that a write with an unknown result may be
+//! repeated. The line of an engine that is gone is closed: what it had reserved counts as spent, since nobody can tell
+//! what its last calls cost. Time alone never frees what is reserved.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +10,19 @@ use serde::{Deserialize, Serialize};
 
 use super::money::Money;
 
-/// An engine that has not written for so long may be gone; it must not take its line to be there still.
+/// An engine that has not written for this long may count as gone; it must not assume that its line is still there.
 pub(super) const LAPSE_MS: i64 = 15 * 60 * 1_000;
 
 /// The book of one budget in one period.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Book {
-    /// Of lines that are closed.
+    /// The total of closed lines.
     closed: Money,
     /// By the name of their engine.
     lines: BTreeMap<String, Line>,
 }
 
-/// What one engine has of it.
+/// One engine's part of the book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
     /// By calls that have ended.
@@ -59,7 +58,7 @@ impl Book {
         self.lines.values().fold(self.closed, |sum, line| sum.plus(line.total()))
     }
 
-    /// Closes the lines of engines that are gone; twice as late as these take it for possible, for clocks that differ.
+    /// Closes the lines of engines that are gone, after twice the time at which these expect it, since clocks differ.
     pub(super) fn close_lapsed(&mut self, now_ms: i64) {
         let closed = &mut self.closed;
         self.lines.retain(|_, line| {

@@ -14,12 +14,12 @@ pub(super) struct Money(u64);
 
 impl Money {
     pub(super) const ZERO: Self = Self(0);
-    /// What a call takes at least, so that none starts where nothing is left.
+    /// The least that a call takes, so that none starts when nothing is left.
     pub(super) const LEAST: Self = Self(1);
 
-    /// So many dollars, rounded up: nothing counts for less than it costs.
+    /// This many dollars, rounded up: nothing counts for less than it costs.
     pub(super) fn of_usd(usd: f64) -> Self {
-        // What is no amount is 0, and what is too much the most: so numbers are cast.
+        // The cast turns what is no amount into 0, and what is too much into the maximum.
         Self((usd * PER_USD).ceil() as u64)
     }
 
@@ -37,12 +37,12 @@ impl Money {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The rest; nothing where there is none.
+    /// The rest; zero if there is none.
     pub(super) const fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// One of so many equal parts.
+    /// One of `parts` equal parts.
     pub(super) const fn part_of(self, parts: u64) -> Self {
         Self(self.0 / parts)
     }

@@ -1,19 +1,18 @@
-//! The part of one budget that this engine has. Calls are paid from it without a question, and what is missing is drawn
-//! from the book. Pure.
+//! This engine's part of one budget. It pays for calls without asking, and draws what is missing from the book. Pure.
 //!
-//! What is spent, held for running calls and spare is together never more than what stands in the book for this engine:
-//! drawing is written down before it is used, and what is given back is taken out before it is written down. Only a call
-//! that costs more than was held for it makes it more, until the next entry.
+//! What is spent, held for running calls and spare together never exceeds what the book has for this engine: a draw is
+//! written down before it is used, and what is given back is taken out before that is written down. Only a call that
+//! costs more than was held for it exceeds it, until the next entry.
 
 use super::{
     book::{Book, LAPSE_MS, Line},
     money::Money,
 };
 
-/// A draw takes this part of what is free, so that a busy tenant does not ask for each call; or the one call, where that
-/// is more.
+/// A draw takes one of this many parts of what is free, so that a busy tenant does not ask for each call; or the cost
+/// of the one call, if that is more.
 const SLICES: u64 = 50;
-/// Something reserved is written down anew when its line is so old: long before it counts as that of an engine that is gone.
+/// A line with a reserve is rewritten when it is this old: long before it counts as that of an engine that is gone.
 const RENEW_MS: i64 = LAPSE_MS / 3;
 
 /// A purse.
@@ -22,19 +21,19 @@ pub(super) struct Purse {
     holder: String,
     /// By calls that have ended.
     spent: Money,
-    /// For calls that are to start, or run.
+    /// For calls that run, or are to start.
     held: Money,
-    /// For the next ones.
+    /// For the next calls.
     spare: Money,
-    /// The least that was spare since some was last given back: so much was not needed.
+    /// The least that was spare since the last give-back: this much was not needed.
     unused: Money,
-    /// Its line, as far as is known.
+    /// Its line in the book, as far as known.
     written: Option<Line>,
-    /// Whether more may stand there: of a write that was not answered.
+    /// Whether the book may hold more, from a write that was not answered.
     is_in_doubt: bool,
 }
 
-/// What is written down, and how much of it is new.
+/// A line to write into the book, and how much of it is new.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     line: Line,
@@ -46,18 +45,18 @@ pub(super) struct Entry {
 pub(super) struct Shortage {
     /// What is spent.
     pub(super) spent: Money,
-    /// What is held for calls that have not ended, here and at other engines.
+    /// What is held for calls that have not ended, here and on other engines.
     pub(super) held: Money,
 }
 
 impl Purse {
-    /// An empty one, of an engine and for a period that has none in the book under the name `holder`.
+    /// An empty purse, for an engine and a period without a line under the name `holder` in the book.
     pub(super) const fn new(holder: String) -> Self {
         let (spent, held, spare, unused) = (Money::ZERO, Money::ZERO, Money::ZERO, Money::ZERO);
         Self { holder, spent, held, spare, unused, written: None, is_in_doubt: false }
     }
 
-    /// Holds `cost` for a call, where there is so much.
+    /// Holds `cost` for a call, if that much is spare.
     pub(super) fn hold(&mut self, cost: Money) -> bool {
         let has = self.spare >= cost;
         if has {
@@ -76,7 +75,7 @@ impl Purse {
         self.unused = self.unused.min(self.spare);
     }
 
-    /// Writes into `book` what there is, and what is drawn so that `least` may be held; nothing is written where the `limit`
+    /// Writes into `book` what there is plus what it draws so that `least` can be held; writes nothing if the `limit`
     /// does not allow it.
     pub(super) fn draw(
         &mut self,
@@ -102,7 +101,7 @@ impl Purse {
         Ok(Entry { line, drawn })
     }
 
-    /// The entry stands in the book.
+    /// The entry is stored in the book.
     pub(super) fn entered(&mut self, entry: Entry) {
         self.spare = self.spare.plus(entry.drawn);
         self.written = Some(entry.line);
@@ -115,7 +114,7 @@ impl Purse {
         self.unused = self.spare;
     }
 
-    /// Whether the book says what it should.
+    /// Whether the book is up to date.
     pub(super) fn is_told(&self, now_ms: i64) -> bool {
         let line = self.line(now_ms);
         let is_known = self.written.map_or(line.total() == Money::ZERO, |written| {
@@ -130,8 +129,8 @@ impl Purse {
         Line { spent: self.spent, reserved: self.held.plus(self.spare), at_ms: now_ms }
     }
 
-    /// Who was cut off for so long that others have closed its line begins another: what stood in the old one counts as spent
-    /// there. A line that is missing sooner was lost by the broker, and is written again as it was.
+    /// An engine that was cut off for so long that others have closed its line begins another: what stood in the old
+    /// line counts as spent there. If a line is missing sooner, the broker lost it, and it is written again as it was.
     fn count_anew_if_closed(&mut self, book: &Book, now_ms: i64) {
         let is_closed = |line: &Line| now_ms.saturating_sub(line.at_ms) > LAPSE_MS && !book.has(&self.holder);
         if let Some(line) = self.written.filter(is_closed) {

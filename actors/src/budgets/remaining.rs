@@ -1,8 +1,9 @@
-//! What is left of budgets, for doors: so that what no budget will allow is refused before it waits in a queue. Nothing is held
-//! here, and what others hold does not count: what is let pass may still be refused where it is to start.
+//! Tells doors what is left of budgets, so that they refuse what no budget will allow before it waits in a queue.
+//! Nothing is held here, and what others hold does not count: what a door lets pass may still be refused when its call
+//! is to start.
 //!
-//! What is spent never becomes less within a period. So whatever is refused here would be refused there, however old the
-//! news is by which it was.
+//! What is spent never becomes less within a period. So whatever a door refuses would be refused at its call too,
+//! however old the door's figures are.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,20 +21,20 @@ use super::{
 };
 use crate::metrics::Metrics;
 
-/// For so long what was read of a book is good enough: its engines write no oftener.
+/// How long the last reading of a book is good enough: the engines write no more often.
 const FRESH_FOR: Duration = Duration::from_secs(2);
-/// A broker that takes longer is not waited for: the request goes on, and meets its budget later.
+/// A door waits no longer for the broker: the request goes on, and meets its budget later.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Books that are remembered; beyond it all are read anew.
+/// How many books to remember; beyond that, all are read anew.
 const BOOKS_MAX: usize = 10_000;
 
-/// What is left of the budgets of all tenants, as doors see it.
+/// The remains of all tenants' budgets, as doors see them.
 #[derive(Debug)]
 pub struct Remaining {
     rules: RwLock<Arc<Rules>>,
     store: Store,
     metrics: Arc<Metrics>,
-    /// What was spent by each book when it was last read.
+    /// What each book had spent when it was last read.
     books: Mutex<BTreeMap<String, Seen>>,
 }
 
@@ -45,7 +46,7 @@ struct Seen {
 }
 
 impl Remaining {
-    /// By `rules`, of the books that the engines on `broker` keep; `parents` says which tenants belong to whom.
+    /// Goes by `rules` and the books that the engines on `broker` keep; `parents` says which tenants belong to whom.
     pub fn new(
         rules: &[BudgetConfig],
         parents: BTreeMap<Tenant, Parents>,
@@ -60,17 +61,17 @@ impl Remaining {
         }
     }
 
-    /// From now on these hold.
+    /// From now on these rules hold.
     pub fn replace(&self, rules: &[BudgetConfig], parents: BTreeMap<Tenant, Parents>) {
         *self.rules.write() = Arc::new(Rules::new(rules, parents));
     }
 
-    /// Whether there is a budget over what `tenant` sends by that key.
+    /// Whether any budget covers what `tenant` sends by that key.
     pub fn is_bounded(&self, tenant: &Tenant, sent_by: Option<&SentBy>) -> bool {
         self.rules.read().over(tenant, sent_by).next().is_some()
     }
 
-    /// Refuses what costs at least `cost_usd` where a budget leaves less.
+    /// Refuses a request that costs at least `cost_usd` if a budget leaves less.
     ///
     /// # Errors
     /// `budget_exceeded`.
@@ -89,7 +90,7 @@ impl Remaining {
         Ok(())
     }
 
-    /// What is spent at least. One asks; whoever comes meanwhile goes by what was known before.
+    /// A lower bound of what is spent. One caller reads the book; those that come meanwhile go by the last reading.
     async fn spent(&self, owner: &Owner, budget: Budget, period: Period) -> Money {
         let name = budget.book(owner, period);
         let now = Instant::now();

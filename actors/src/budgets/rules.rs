@@ -1,4 +1,4 @@
-//! Which budgets are configured, whose they are, and the periods that they hold for. Pure.
+//! The configured budgets, their owners, and the periods that they cover. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,27 +14,27 @@ use super::money::Money;
 /// Stands for each tenant that has no budget of its own.
 const EACH: &str = "*";
 
-/// One `[[budgets]]`: of a tenant, or of an organisation.
+/// One `[[budgets]]` entry: of a tenant, or of an organisation.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetConfig {
-    /// Whose it is: a tenant, or `*` for each tenant that has none of its own for such a period.
+    /// Its owner: a tenant, or `*` for each tenant that has none of its own for such a period.
     #[serde(default)]
     pub tenant: Option<String>,
-    /// Or whose it is: all tenants of an organisation together.
+    /// Or its owner: all tenants of an organisation together.
     #[serde(default)]
     pub organisation: Option<String>,
-    /// Of these, those of an instance.
+    /// Of these, only those of an instance.
     #[serde(default)]
     pub instance: Option<String>,
-    /// Of these, those of a project.
+    /// Of these, only those of a project.
     #[serde(default)]
     pub project: Option<String>,
-    /// What it holds for.
+    /// The period that it covers.
     pub per: Per,
     /// The most that may be spent, in US dollars.
     pub usd: f64,
-    /// The share of it from which on it is warned.
+    /// The share of it from which the engine warns.
     #[serde(default = "default_warn_at")]
     pub warn_at: f64,
 }
@@ -43,17 +43,17 @@ const fn default_warn_at() -> f64 {
     0.8
 }
 
-/// A budget makes no sense: `path` is the key, `why` how to mend it.
+/// A budget is invalid: `path` is the key, `why` how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct BadBudget {
     /// The key.
     pub path: String,
-    /// What is wrong and how to mend it.
+    /// What is wrong and how to fix it.
     pub why: String,
 }
 
-/// Whose a budget is.
+/// Who owns a budget.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
     /// A tenant.
@@ -65,7 +65,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// The beginning of the names of its books.
+    /// The prefix of the names of its books.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Tenant(tenant) => format!("tenant.{tenant}"),
@@ -88,7 +88,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// A name of any characters as one that stands between the dots of a key in the broker; no other name is the same.
+/// Any name as a token between the dots of a key in the broker; no other name gives the same token.
 fn token(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let escaped =
@@ -104,7 +104,7 @@ pub(super) struct Budget {
     pub(super) warn_from: Money,
 }
 
-/// From when to when, the end not included.
+/// From `start` to `end`, the end not included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Period {
     pub(super) start: Timestamp,
@@ -117,12 +117,12 @@ pub(super) struct Rules {
     by_tenant: BTreeMap<String, Vec<Budget>>,
     each: Vec<Budget>,
     of_parents: Vec<(Parents, Budget)>,
-    /// To whom tenants belong.
+    /// The parents of each tenant.
     parents: BTreeMap<Tenant, Parents>,
 }
 
 impl BudgetConfig {
-    /// Checks all, beside the `parents` of tenants; the first fault is the error.
+    /// Checks all budgets, given the `parents` of tenants; the first fault is the error.
     pub fn check(all: &[Self], parents: &BTreeMap<Tenant, Parents>) -> Result<(), BadBudget> {
         let mut seen = BTreeSet::new();
         for (index, budget) in all.iter().enumerate() {
@@ -182,7 +182,7 @@ impl BudgetConfig {
 }
 
 impl Period {
-    /// The one that `now` is in.
+    /// The period that `now` is in.
     pub(super) fn at(now: Timestamp, per: Per) -> Self {
         let now = TimeZone::UTC.to_datetime(now);
         let (start, span) = match per {
@@ -240,7 +240,7 @@ impl Rules {
         own.chain(shared.map(|(of, budget)| (Owner::Parents(of.clone()), *budget)))
     }
 
-    /// Those that a call falls under: all of its tenant's, and its key's.
+    /// The budgets that a call falls under: all of its tenant's, and its key's.
     pub(super) fn over<'a>(
         &'a self,
         tenant: &'a Tenant,

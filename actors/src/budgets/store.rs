@@ -1,4 +1,4 @@
-//! Keeps the books of budgets in the broker: reads one, and writes it if nobody else has in between.
+//! Keeps the books of budgets in the broker: reads a book, and writes it if nobody else has in between.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,29 +21,29 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// The bucket `name`, which is opened, and made, when it is first needed.
+    /// The bucket `name`, opened, and created, when it is first needed.
     pub(super) fn new(broker: Arc<dyn Broker>, name: String) -> Self {
         Self { broker, name, bucket: OnceCell::new() }
     }
 
-    /// The time by which periods begin and end: the same for every engine.
+    /// The clock by which periods begin and end: the same for every engine.
     pub(super) fn now(&self) -> Timestamp {
         self.broker.now()
     }
 
-    /// The book of that name, with its revision; an empty one where there is none.
+    /// The book `name`, with its revision; an empty one if there is none.
     pub(super) async fn read(&self, name: &str) -> Result<(Book, Option<u64>), Error> {
         let Some((bytes, revision)) = self.bucket().await?.get(name).await? else {
             return Ok((Book::default(), None));
         };
-        // One of another version must not be taken for an empty one: what it says is spent would be free again.
+        // A book of another version must not be taken for an empty one: what it says is spent would be free again.
         let unreadable = |error| {
             Error::new(ErrorKind::Invalid, format!("the budget's book {name} cannot be read: {error}"))
         };
         Ok((serde_json::from_slice(&bytes).map_err(unreadable)?, Some(revision)))
     }
 
-    /// Writes it in the place of that revision; returns the new one, or none where another has come in between.
+    /// Writes the book in place of `revision`; returns the new revision, or `None` if another write came first.
     pub(super) async fn write(
         &self,
         name: &str,

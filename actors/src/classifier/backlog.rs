@@ -1,5 +1,5 @@
-//! How much there is of each tenant in the queue of each pool, as far as one classifier can tell: what the broker held when it
-//! was asked last, and what was filed here since. What is at work is among it.
+//! Estimates how much of each tenant is in the queue of each pool, as far as one classifier can tell: what the broker
+//! held when last asked, plus what was filed here since. Work in progress counts too.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::outbox::Outbox;
 
-/// How old the broker's word may be. It is asked by whoever files next.
+/// How old the broker's answer may be. Whoever files next asks it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What waits or is at work.
@@ -62,7 +62,7 @@ impl Backlog {
     }
 }
 
-/// The subject of the tenant's own lane, for one that may lie in the lane that tenants share.
+/// The subject of the tenant's own lane, for a subject that may be of the shared lane.
 fn own(subject: String) -> String {
     let (shared, own) = (LaneKind::Shared.as_str(), LaneKind::Own.as_str());
     match subject.rsplit_once('.').and_then(|(lane, tenant)| Some((lane.strip_suffix(shared)?, tenant))) {

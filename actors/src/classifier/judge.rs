@@ -1,5 +1,5 @@
-//! What a request asks for, by whom it is done and until when: all of classification that asks no broker. Pure but for what
-//! was measured.
+//! Decides what a request asks for, who does it and until when: all of classification that asks no broker. Pure but for
+//! what was measured.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,17 +15,18 @@ use crate::{CallbackConfig, EngineConfig, RuleConfig, Waterfalls, form::Form, me
 #[derive(Debug)]
 pub struct Judge {
     rules: Rules,
-    /// Says who does what is asked for, once its action is decided.
+    /// Chooses who does a request, once its action is decided.
     pub(crate) router: Router,
-    /// Callbacks without a secret have a default.
+    /// Whether callbacks without a secret have a default one.
     can_sign: bool,
-    /// Where they may go.
+    /// Where callbacks may go.
     guard: Guard,
     default_deadline_ms: u64,
 }
 
 impl Judge {
-    /// Decides `auto` by `rules`, and chooses among the models of `registry`, down the `waterfalls`, by what was `measured`.
+    /// Decides `auto` by `rules`, and chooses among the models of `registry`, down the `waterfalls`, by what was
+    /// `measured`.
     pub fn new(
         (engine, rules, callbacks): (&EngineConfig, &[RuleConfig], &CallbackConfig),
         registry: Arc<Registry>,
@@ -56,8 +57,8 @@ impl Judge {
         Form::of(request.action, &request.payload).map(drop)
     }
 
-    /// Whether anything could be sent to `callback`, as far as nobody need be asked: where a name leads is seen when it is
-    /// called.
+    /// Whether anything could be sent to `callback`, as far as can be told without asking anybody: where a name leads
+    /// shows when it is called.
     pub(crate) fn check_callback(&self, callback: &Callback) -> Result<(), Error> {
         if !self.can_sign && callback.secret.is_none() {
             let why = "is required: this server has no default key (`callbacks.default_secret`)";
@@ -69,7 +70,7 @@ impl Judge {
         self.guard.check_literal(&url).map_err(at_url)
     }
 
-    /// Until when its sender waits.
+    /// Until when the sender waits.
     pub(crate) fn deadline(&self, request: &Request, accepted_at: Timestamp) -> Timestamp {
         let wait = Duration::from_millis(request.deadline_ms.unwrap_or(self.default_deadline_ms));
         accepted_at.saturating_add(wait).unwrap_or(accepted_at)

@@ -1,25 +1,25 @@
-//! What is known of a request that came before under the same id.
+//! Finds out what is known of an earlier request under the same id.
 
 use futures_util::StreamExt;
 use schemas::{Outcome, RequestId, Tenant, Work, event::EventKind};
 
 use super::{BEFORE_THE_FIRST, Classifier, FINGERPRINT};
 
-/// How many works of a tenant are looked through for one id: what the broker sends at once.
+/// How many of a tenant's works to search for one id: what the broker sends at once.
 const LOOKED_AT_MAX: usize = 256;
 
-/// What is known of it.
+/// What is known of the earlier request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Prior {
     /// Nothing.
     None,
-    /// The same request was told to wait, and may not have got so far.
+    /// The same request was announced as queued, but its work may not be stored.
     Queued,
     /// The same request waits in line, is being worked on, or has ended there.
     Underway,
-    /// The same request has ended in this stage. What follows from its end may be missing: it is stored after it.
+    /// The same request has ended in this stage. What follows from its end may be missing: it is stored later.
     Ended(Box<Outcome>),
-    /// Another request.
+    /// The id belongs to another request.
     Conflict,
 }
 
@@ -36,7 +36,7 @@ impl Prior {
 /// What the events of a request tell.
 struct Told {
     prior: Prior,
-    /// Whether it is the same request, where that was told.
+    /// Whether it is the same request, if the events say so.
     is_same: Option<bool>,
 }
 
@@ -49,7 +49,7 @@ impl Classifier {
         fingerprint: &str,
     ) -> Result<Prior, broker::Error> {
         let differs = |other: &str| !other.is_empty() && !fingerprint.is_empty() && other != fingerprint;
-        // A request goes forward only, so whoever looks along its way does not miss it: first at its work.
+        // A request only moves forward, so looking along its path does not miss it: first at its work.
         let mut work = if self.control.came_back_lately() { self.work_of(tenant, id).await? } else { None };
         let (outcome, is_told) = tokio::join!(self.outbox.outcome(tenant, id), self.is_told(tenant, id));
         if let Some(outcome) = outcome? {
@@ -60,7 +60,7 @@ impl Classifier {
             false => Told { prior: Prior::None, is_same: None },
         };
         if told.prior == Prior::Queued && work.is_none() {
-            // It may wait for longer than the broker knows a repeat of it, or have gone all its way meanwhile.
+            // It may have waited longer than the broker recognises a repeat of it, or have gone all its way meanwhile.
             work = self.work_of(tenant, id).await?;
             if work.is_none()
                 && let Some(outcome) = self.outbox.outcome(tenant, id).await?
@@ -78,7 +78,7 @@ impl Classifier {
         })
     }
 
-    /// Whether anything was told of it. Of most nothing was, and to ask for the last event costs less than to ask for all.
+    /// Whether it has any event. Most requests have none, and asking for the last event costs less than asking for all.
     async fn is_told(&self, tenant: &Tenant, id: &RequestId) -> Result<bool, broker::Error> {
         let topology = self.outbox.topology();
         let subject = topology.subjects.event(tenant, id);
@@ -101,7 +101,7 @@ impl Classifier {
             let head = message.format().decode::<schemas::EventHead>(&message.payload);
             let is_queued = head.is_ok_and(|head| head.event == EventKind::Queued);
             match (is_queued, is_same) {
-                // Of two that came at once both were told to be queued, and this is the one that runs.
+                // If two came at once, both were announced as queued; this is the one that runs.
                 (false, Some(true)) => return Ok(Told { prior: Prior::Underway, is_same }),
                 (false, Some(false)) => return Ok(Told { prior: Prior::Conflict, is_same }),
                 (false, None) => told.prior = Prior::Underway,

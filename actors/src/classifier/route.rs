@@ -1,5 +1,5 @@
-//! Who does the work: the models that a request names, those that can do it, in the order in which they are tried. Pure
-//! but for what was measured.
+//! Chooses who does the work: of the models that a request names, those that can do it, in the order in which they are
+//! tried. Pure but for what was measured.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
     waterfall::{self, AUTO, Waterfalls},
 };
 
-/// Chooses.
+/// Chooses models.
 #[derive(Debug)]
 pub struct Router {
     registry: Arc<Registry>,
@@ -42,8 +42,7 @@ impl Router {
         Ok(Plan { steps: models.into_iter().map(step).collect() })
     }
 
-    /// The plan for `request` of `tenant`, where it is the same whatever was measured; none where it is not, or where there
-    /// is none.
+    /// The plan for `request` of `tenant`, if no measurement can change it; `None` if one can, or if there is no plan.
     pub(crate) fn plan_unmeasured(&self, tenant: &Tenant, request: &Request) -> Option<Plan> {
         let (models, prefer) = self.allowed(tenant, request).ok()?;
         let (mut models, _) = able(models, needs(request));
@@ -56,8 +55,8 @@ impl Router {
         Some(Plan { steps: models.into_iter().map(step).collect() })
     }
 
-    /// What `request` of `tenant` would cost: by each model that would be tried, whoever is busy now, and why others would
-    /// not. The error says what is not served.
+    /// What `request` of `tenant` would cost: by each model that would be tried, busy or not, and why other models
+    /// would not be tried. The error says what is not served.
     pub(crate) fn estimate(&self, tenant: &Tenant, request: &Request) -> Result<Estimate, Error> {
         let (models, prefer) = self.allowed(tenant, request)?;
         let needs = needs(request);
@@ -83,8 +82,8 @@ impl Router {
         })
     }
 
-    /// The least that `request` of `tenant` must be allowed to cost, where each model that may be asked has a price. The
-    /// error says that none is left for the most that the request may cost.
+    /// The least that `request` of `tenant` must be allowed to cost, if each model that may be asked has a price. The
+    /// error says that no model is left for the most that the request may cost.
     pub(crate) fn least_cost(&self, tenant: &Tenant, request: &Request) -> Result<Option<f64>, Error> {
         let Ok((models, _)) = self.allowed(tenant, request) else { return Ok(None) };
         let needs = needs(request);
@@ -107,7 +106,7 @@ impl Router {
         }
     }
 
-    /// Of those who are named, those that the key of the request reaches.
+    /// Of the named models, those that the request's key reaches.
     fn allowed(&self, tenant: &Tenant, request: &Request) -> Result<(Vec<&Model>, Option<Prefer>), Error> {
         let (mut models, prefer) = self.candidates(tenant, request)?;
         if request.is_test() {
@@ -119,7 +118,7 @@ impl Router {
         Ok((models, prefer))
     }
 
-    /// Who is named, in order, and what is preferred where the request says nothing.
+    /// The named models, in order, and the preference if the request has none.
     fn candidates(&self, tenant: &Tenant, request: &Request) -> Result<(Vec<&Model>, Option<Prefer>), Error> {
         if !request.route.waterfall.is_empty() {
             let named = request.route.waterfall.iter().map(|step| self.named(request, step));
@@ -153,8 +152,8 @@ impl Router {
         })
     }
 
-    /// Leaves out whoever is asked only while idle and is not, unless nobody else is left. Each is looked at once: a pool
-    /// may become busy between two looks.
+    /// Leaves out busy models that are asked only while idle, unless no other is left. Looks at each once: a pool may
+    /// become busy between two looks.
     fn leave_busy_out(&self, models: &mut Vec<&Model>) {
         let is_there = |model: &&Model| !model.only_when_idle || self.measured.is_idle(&model.provider);
         let there: Vec<_> = models.iter().copied().filter(is_there).collect();
@@ -163,14 +162,14 @@ impl Router {
         }
     }
 
-    /// Each time is read once: it may change while they are sorted.
+    /// Reads each time once: it may change during the sort.
     fn sort_by_latency(&self, models: &mut Vec<&Model>) {
         let mut timed: Vec<_> = models.iter().map(|model| (self.latency(model), *model)).collect();
         timed.sort_by(|(a, _), (b, _)| ascending(*a, *b));
         *models = timed.into_iter().map(|(_, model)| model).collect();
     }
 
-    /// Whoever was never asked counts as quick: so it is asked, and measured.
+    /// A model that was never asked counts as quick, so that it is asked, and measured.
     fn latency(&self, model: &Model) -> f64 {
         self.measured.first_output_ms(&model.provider, &model.upstream).unwrap_or(0.0)
     }
@@ -225,12 +224,12 @@ fn step(model: &Model) -> Step {
     Step { provider: model.provider.clone(), model: model.upstream.clone() }
 }
 
-/// What a thousand tokens in and as many out cost; unknown is dear.
+/// What a thousand tokens in and as many out cost; an unknown price counts as dear.
 fn cost(model: &Model) -> f64 {
     model.price.as_ref().map_or(f64::INFINITY, |price| price.typical())
 }
 
-/// Unknown is poor.
+/// Unknown counts as poor.
 fn quality(model: &Model) -> f64 {
     model.abilities.quality.unwrap_or(0.0)
 }

@@ -1,4 +1,4 @@
-//! Decides the action of an `auto` request from its input, by rules of the configuration. Pure.
+//! Decides the action of an `auto` request from its input, by configured rules. Pure.
 
 use regex::Regex;
 use schemas::{Action, Error};
@@ -17,7 +17,7 @@ struct Rule {
     action: Action,
 }
 
-/// A rule that makes no sense: its place in the list, from 0, the key, and the mend.
+/// An invalid rule: its place in the list, from 0, the key, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("classifier.rules[{index}].{key}: {why}")]
 pub struct BadRule {
@@ -25,7 +25,7 @@ pub struct BadRule {
     pub index: usize,
     /// The key at fault.
     pub key: &'static str,
-    /// What is wrong and how to mend it.
+    /// What is wrong and how to fix it.
     pub why: String,
 }
 

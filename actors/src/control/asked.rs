@@ -1,4 +1,4 @@
-//! The cancels whose requests have not ended, as far as this engine knows: bounded in number and in age.
+//! Remembers the cancels whose requests have not ended, as far as this engine knows: bounded in number and in age.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Key;
 
-/// What was asked for, oldest first, and the same by request.
+/// The cancels, oldest first, and by request.
 #[derive(Debug)]
 pub(super) struct Asked {
     order: BTreeMap<u64, (Instant, Key)>,
@@ -25,7 +25,7 @@ impl Asked {
         Self { order: BTreeMap::new(), places: HashMap::new(), next: 0, count_max, age_max }
     }
 
-    /// Remembers a cancel; the oldest goes where there are too many.
+    /// Remembers a cancel; drops the oldest if there are too many.
     pub(super) fn remember(&mut self, key: Key, now: Instant) {
         self.expire(now);
         if self.places.contains_key(&key) {
@@ -39,13 +39,13 @@ impl Asked {
         self.next += 1;
     }
 
-    /// Whether the end of this request was asked for.
+    /// Whether a cancel of this request is known.
     pub(super) fn contains(&self, key: &Key, now: Instant) -> bool {
         let place = self.places.get(key).and_then(|place| self.order.get(place));
         place.is_some_and(|(since, _)| now.duration_since(*since) < self.age_max)
     }
 
-    /// Forgets a cancel, whose request has ended; says whether there was one.
+    /// Forgets a cancel, whose request has ended; returns whether there was one.
     pub(super) fn forget(&mut self, key: &Key) -> bool {
         let place = self.places.remove(key);
         place.is_some_and(|place| self.order.remove(&place).is_some())

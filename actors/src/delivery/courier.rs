@@ -1,6 +1,6 @@
-//! Carries one POST to its target and brings back what was answered. What a try means is not decided here.
+//! Carries one POST to its target and brings back the answer. It does not decide what a try means.
 //!
-//! A seam: the engine's own courier goes out into the network, a simulation's does not.
+//! A seam: the engine's own courier uses the network, a simulation's does not.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One POST.
 #[derive(Debug)]
 pub struct Parcel {
-    /// Where to.
+    /// The target.
     pub url: Url,
     /// Its headers: id, time stamp and signature among them.
     pub headers: Vec<(&'static str, String)>,
@@ -24,7 +24,7 @@ pub struct Parcel {
     pub body: String,
 }
 
-/// What the target answered.
+/// The target's answer.
 #[derive(Debug)]
 pub struct Reply {
     /// The status.
@@ -39,12 +39,11 @@ pub trait Courier: fmt::Debug + Send + Sync + 'static {
     /// Why this target must never be called, if it must not.
     fn check(&self, url: &Url) -> Result<(), String>;
 
-    /// Posts `parcel`, in bounded time. The error says why nothing came back, without the URL and what may be secret in
-    /// it.
+    /// Posts `parcel`, in bounded time. The error says why nothing came back, without the URL and any secret in it.
     async fn post(&self, parcel: Parcel) -> Result<Reply, String>;
 }
 
-/// Goes out into the network, to public and allowed addresses only.
+/// Uses the network, to public and allowed addresses only.
 #[derive(Debug)]
 pub struct Web {
     client: Client,
@@ -52,7 +51,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// Goes where `config` allows, in the time that it sets.
+    /// Goes where `config` allows, within its timeout.
     pub fn new(config: &CallbackConfig) -> Result<Self, reqwest::Error> {
         let guard = Arc::new(config.guard());
         let client = adapters::http::client_builder()
@@ -80,7 +79,7 @@ impl Courier for Web {
     }
 }
 
-/// What went wrong, without the URL and what may stand in it.
+/// What went wrong, without the URL and what it may contain.
 fn reason(error: &reqwest::Error) -> String {
     let mut chain: &dyn Error = error;
     while let Some(source) = chain.source() {

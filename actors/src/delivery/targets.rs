@@ -1,6 +1,6 @@
-//! Which targets take no callbacks any more: kept in the broker, so that every engine knows, and a restart changes nothing.
+//! Records in the broker which targets take no more callbacks: every engine knows, and a restart changes nothing.
 //!
-//! Only what was given up is counted, so a target that answers costs one read.
+//! Only callbacks that were given up are counted, so a target that answers costs one read.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use schemas::{
 };
 use tokio::sync::OnceCell;
 
-/// How often a count is tried that others change at the same time; one that is lost costs nothing but a later end.
+/// How often to try a count that others change at the same time; a lost count only disables the target later.
 const TRIES: u32 = 4;
 
 /// The records of targets.
@@ -23,7 +23,7 @@ pub(super) struct Targets {
     broker: Arc<dyn Broker>,
     spec: BucketSpec,
     bucket: OnceCell<Box<dyn Bucket>>,
-    /// After how many callbacks that were given up nothing is sent any more; 0 is without end.
+    /// How many callbacks are given up before nothing more is sent; 0 is without end.
     limit: u32,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where `url` leads, whatever its query says.
+    /// The place that `url` leads to, whatever its query says.
     pub(super) fn of(tenant: &Tenant, url: &Url) -> Self {
         let url = shown(url);
         Self { key: key(tenant, &id(&url)), url }
@@ -54,17 +54,17 @@ impl Targets {
         Self { broker, spec, bucket: OnceCell::new(), limit }
     }
 
-    /// What is known of a target that did not take its last callbacks.
+    /// The record of a target that did not take its last callbacks.
     pub(super) async fn find(&self, place: &Place) -> Result<Option<Target>, Error> {
         Ok(self.read(place).await?.map(|(target, _)| target))
     }
 
-    /// It took one.
+    /// The target took a callback.
     pub(super) async fn forget(&self, place: &Place) -> Result<(), Error> {
         self.bucket().await?.delete(&place.key).await
     }
 
-    /// One was given up; returns the record where this was the last that is sent there.
+    /// A callback was given up; returns the record if nothing more is sent there from now on.
     pub(super) async fn count(&self, place: &Place, failure: &Failure<'_>) -> Result<Option<Target>, Error> {
         for _ in 0..TRIES {
             let (known, revision) = self.read(place).await?.unzip();
@@ -98,7 +98,7 @@ impl Targets {
         Ok(None)
     }
 
-    /// One that cannot be read says nothing against its target.
+    /// An unreadable record says nothing against its target.
     async fn read(&self, place: &Place) -> Result<Option<(Target, u64)>, Error> {
         let Some((bytes, revision)) = self.bucket().await?.get(&place.key).await? else { return Ok(None) };
         let unreadable =

@@ -1,5 +1,5 @@
-//! In which order lanes are served: of each class the lanes that a grant could go to, the next one first. However many lanes
-//! there are, the next one is found at once.
+//! The order in which lanes are served: for each class, the lanes that a grant could go to, the next one first. However
+//! many lanes there are, the next one is found at once.
 
 use std::{
     cmp::Ordering,
@@ -10,8 +10,8 @@ use schemas::Priority;
 
 use super::Lane;
 
-/// When it is a lane's turn: by what it has been served, and of equals the one that has waited longer, since by name the
-/// same would always go first.
+/// When a lane's turn comes: first the lane served least, and among equals the one that has waited longest, since by
+/// name the same one would always go first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
     virtual_time: f64,
@@ -54,7 +54,7 @@ impl Turns {
         self.0.get(&class)?.first().map(|(_, lane)| lane)
     }
 
-    /// How many could have a turn in `class`.
+    /// How many lanes could have a turn in `class`.
     pub(super) fn len_of(&self, class: Priority) -> usize {
         self.0.get(&class).map_or(0, BTreeSet::len)
     }
@@ -63,7 +63,7 @@ impl Turns {
         self.0.values().map(BTreeSet::len).sum()
     }
 
-    /// The turn of `lane` moves.
+    /// Moves the turn of `lane`.
     pub(super) fn change(&mut self, lane: &Lane, before: Option<Turn>, after: Option<Turn>) {
         if before == after {
             return;

@@ -1,5 +1,5 @@
-//! How much work it is to hold a value against a schema, known before it is done. A schema of a few lines can ask for more
-//! than a machine does in a year, or lead back to itself for ever; whoever sends one must not stop the work of others. Pure.
+//! Computes beforehand how much work it is to hold a value against a schema. A schema of a few lines can ask for more
+//! than a machine does in a year, or lead back to itself for ever; its sender must not stop others' work. Pure.
 
 use std::{collections::HashMap, ptr};
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 /// The most times that a part of a schema is held against a part of a value: some tenths of a second.
 const EVALUATIONS_MAX: u64 = 500_000;
-/// The most of them inside each other: each takes room on the stack.
+/// The deepest nesting of these: each level takes room on the stack.
 const DEPTH_MAX: usize = 256;
 
-/// Keywords that hold the same value against other schemas: a list of them, one, or one a name.
+/// Keywords that hold the same value against other schemas: a list of them, a single one, or one per name.
 const LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 const SINGLES: [&str; 4] = ["not", "if", "then", "else"];
 const BY_NAME: [&str; 2] = ["dependentSchemas", "dependencies"];
@@ -21,14 +21,14 @@ const OF_ITEMS: [&str; 4] = ["items", "additionalItems", "unevaluatedItems", "co
 const OF_PLACES: [&str; 2] = ["items", "prefixItems"];
 /// Keywords that look at everything twice.
 const UNEVALUATED: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
-/// Keywords that lead to somewhere that only a run can tell, and those that move where references count from.
+/// Keywords whose target only a run can tell, and those that change what references are relative to.
 const UNTRACEABLE: [&str; 3] = ["$dynamicRef", "$recursiveRef", "$id"];
-/// Keywords whose values are looked at one by one.
+/// Keywords whose values are checked one by one.
 const LOOKED_THROUGH: [&str; 2] = ["enum", "required"];
-/// The most patterns of a schema: each takes time and room when it is read.
+/// The most patterns of a schema: each takes time and memory to compile.
 const PATTERNS_MAX: usize = 64;
 
-/// What a part of a schema costs with a part of a value.
+/// What it costs to hold a part of a schema against a part of a value.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     evaluations: u64,
@@ -56,7 +56,7 @@ impl<'a> Effort<'a> {
         Self { root, known: HashMap::new(), patterns: 0 }
     }
 
-    /// Looks at every part as if it were a schema, also at values and names: a reference may lead anywhere.
+    /// Checks every part as if it were a schema, values and names too: a reference may lead anywhere.
     fn objection(&mut self, part: &'a Value, path: String) -> Option<(String, String)> {
         let at = |name: &str| format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
         match part {
@@ -97,7 +97,7 @@ impl<'a> Effort<'a> {
         }
     }
 
-    /// What it costs to hold `value` against `schema`; none where that is too much.
+    /// What it costs to hold `value` against `schema`; `None` if that is too much.
     fn of(&mut self, schema: &'a Value, value: &Value, depth: usize) -> Option<Cost> {
         let Value::Object(keywords) = schema else { return Some(Cost { evaluations: 1, height: 1 }) };
         let key = (ptr::from_ref(schema), ptr::from_ref(value));
@@ -142,7 +142,7 @@ impl<'a> Effort<'a> {
     }
 }
 
-/// The parts of `value`, each with a schema that it is held against. Which names a pattern matches is not asked: all.
+/// The parts of `value`, each with a schema that it is held against. Every pattern is assumed to match every name.
 fn of_parts<'a, 'v>(keywords: &'a Map<String, Value>, value: &'v Value) -> Vec<(&'a Value, &'v Value)> {
     let mut parts = Vec::new();
     match value {

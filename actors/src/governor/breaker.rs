@@ -1,19 +1,19 @@
-//! Whether calls of a model by a key are worth making: adaptive throttling, as in "Handling Overload" of Google's book on
-//! site reliability. The more of the last calls failed, the more of the next ones are rejected here. Pure.
+//! Decides whether calls of a model by a key are worth making: adaptive throttling, as in "Handling Overload" of
+//! Google's book on site reliability. The more of the last calls failed, the more of the next ones it rejects. Pure.
 //!
-//! No state is open or closed, so nobody has to guess when to try again, and no herd waits for it: some calls always go,
-//! and each that is answered lets more of them go. A call counts when its fate is known, not when it begins: a provider
-//! that thinks for a minute before it speaks is not one that fails.
+//! There is no open or closed state, so nobody has to guess when to try again, and no herd waits for it: some calls
+//! always go, and each answered call lets more of them go. A call counts when its fate is known, not when it begins: a
+//! provider that thinks for a minute before it speaks is not one that fails.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// How long a call counts: longer than most take to their first token.
+/// How long a call counts: longer than most calls take to their first token.
 const WINDOW: Duration = Duration::from_secs(120);
-/// Calls are remembered together that ended within so long.
+/// Calls that ended within this time are counted together.
 const SLOT: Duration = Duration::from_secs(10);
-/// The book's K: calls are rejected when fewer than one in so many is answered.
+/// The book's K: calls are rejected when fewer than one in this many is answered.
 const CALLS_PER_ANSWER: f64 = 2.0;
 /// Fewer calls than this tell nothing.
 const CALLS_MIN: u32 = 10;

@@ -1,16 +1,16 @@
-//! How many failed calls are worth a second try, so that a provider which is down is not called several times as often for
-//! it: the retry throttling of gRPC. Pure, but for the lock around it.
+//! Decides how many failed calls are worth a second try, so that a provider that is down does not get several times as
+//! many calls: the retry throttling of gRPC. Pure, but for the lock around it.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What is there at first, and at most.
+/// The tokens at first, and at most.
 const TOKENS_MAX: f64 = 20.0;
-/// What an answered call adds; a failed one takes a whole one.
+/// What an answered call adds; a failed one takes a whole token.
 const PER_ANSWER: f64 = 0.1;
 
-/// The tries that are left of a provider, known to all who call it. Cheap to clone.
+/// The tries left for a provider, shared by all its callers. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Retries(Arc<Mutex<Budget>>);
 
@@ -25,7 +25,7 @@ impl Retries {
         self.0.lock().may_retry()
     }
 
-    /// Takes a try for a call beside one that has not failed, where there is one left.
+    /// Takes a try for a call beside one that has not failed, if one is left.
     pub(super) fn spend(&self) -> bool {
         self.0.lock().spend()
     }

@@ -1,4 +1,4 @@
-//! Keeps the ledgers of a provider in the broker: reads one, changes it, and writes it if nobody else has in between.
+//! Keeps a provider's ledgers in the broker: reads one, changes it, and writes it if nobody else has in between.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,11 +16,11 @@ use super::{
     share::{Lease, Wish},
 };
 
-/// How often a ledger is read again that others change as well.
+/// How often to read a ledger again that others change too.
 const TRIES_MAX: u32 = 16;
-/// A broker that takes longer than this is asked again, for the slot that has come by then.
+/// If the broker takes longer than this, the clerk asks again, for the slot that has come by then.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A ledger of which nothing was leased for so long is forgotten.
+/// The broker forgets a ledger without a lease for this long.
 const AGE_MAX: Duration = Duration::from_secs(600);
 
 /// Keeps the ledgers of one provider. Cheap to clone.
@@ -32,7 +32,7 @@ struct Inner {
     broker: Arc<dyn Broker>,
     bucket_name: String,
     provider: String,
-    /// Who holds the leases: a governor that takes the place of another one knows nothing of what that has used.
+    /// Who holds the leases: a governor that replaces another one knows nothing of what that one has used.
     holder: String,
     bucket: OnceCell<Box<dyn Bucket>>,
     /// The ledgers as they were last seen, each with its revision.
@@ -46,15 +46,15 @@ impl Clerk {
         Self(Arc::new(Inner { broker, bucket_name, provider, holder: node, bucket, seen }))
     }
 
-    /// One that holds nothing yet, for a governor that starts.
+    /// A clerk that holds nothing yet, for a governor that starts.
     pub(super) fn anew(&self, random: u64) -> Self {
         let Inner { broker, bucket_name, provider, holder, .. } = &*self.0;
         let node = format!("{holder}.{random:x}");
         Self::new(Arc::clone(broker), bucket_name.clone(), provider.clone(), node)
     }
 
-    /// Leases of the limits of `key` what is free of what is wished for. None where that is too little, or where the broker
-    /// does not say: what it may have written then counts as used.
+    /// Leases as much of the wish as is free of the limits of `key`. `None` if that is too little, or if the broker
+    /// does not answer: what it may have written then counts as used.
     pub(super) async fn lease(&self, key: usize, wish: &Wish) -> Option<Lease> {
         match timeout(PATIENCE, self.try_lease(key, wish)).await {
             Ok(Ok(lease)) => lease,
@@ -118,7 +118,7 @@ impl Clerk {
     }
 }
 
-/// One that cannot be read was written by another version: nothing is known of what was leased.
+/// An unreadable ledger was written by another version: nothing is known of what was leased.
 fn read(bytes: &Bytes) -> Ledger {
     serde_json::from_slice(bytes).unwrap_or_else(|error| {
         warn!(%error, "a ledger of leases cannot be read; it begins anew");

@@ -1,25 +1,25 @@
-//! How many calls at once a key bears, found by trying. Pure.
+//! Finds out by trying how many calls at once a key bears. Pure.
 //!
-//! AIMD for hosted APIs: a refusal by a rate limit takes a fifth away, each round of answers adds one. For servers of one's
-//! own the gradient of the time to the first token, as in Netflix's `Gradient2Limit`: while it grows, calls queue there and
-//! not here. Never the time of a whole answer, which tells only how long the answer is.
+//! AIMD for hosted APIs: a rate-limit refusal takes a fifth away, each round of answers adds one. For self-hosted
+//! servers, the gradient of the time to the first token, as in Netflix's `Gradient2Limit`: while it grows, calls queue
+//! there and not here. Never the time of a whole answer, which only tells how long the answer is.
 
 use std::time::Duration;
 
 use adapters::Adaptive;
 use tokio::time::Instant;
 
-/// What a refusal leaves.
+/// What a refusal leaves of the limit.
 const SHRINK: f64 = 0.8;
-/// A call is still quick if its first token takes so much longer than it did in the long run.
+/// A call is still quick if its first token takes this many times as long as in the long run.
 const TOLERANCE: f64 = 1.5;
-/// So many calls may queue at the provider: room to find out that it bears more.
+/// This many calls may queue at the provider: room to find out that it bears more.
 const QUEUE: f64 = 4.0;
 /// How much of the newest finding counts.
 const SMOOTHING: f64 = 0.2;
-/// The long run: the average of about so many calls.
+/// The long run: the average of about this many calls.
 const LONG_RUN: f64 = 600.0;
-/// Where a gradient begins: low, for it grows fast.
+/// Where a gradient begins: low, since it grows fast.
 const GRADIENT_START: f64 = 20.0;
 
 /// The limit of calls at once.
@@ -35,7 +35,7 @@ pub(super) struct Concurrency {
 }
 
 impl Concurrency {
-    /// Never more than `ceiling`. AIMD begins there: it is what the operator says that the provider bears.
+    /// Never more than `ceiling`. AIMD begins there: the operator says that the provider bears it.
     pub(super) fn new(adaptive: Adaptive, ceiling: u32) -> Self {
         let ceiling = f64::from(ceiling.max(1));
         let limit = if adaptive == Adaptive::Gradient { ceiling.min(GRADIENT_START) } else { ceiling };
@@ -47,14 +47,14 @@ impl Concurrency {
         self.limit as u32
     }
 
-    /// A call was answered while so many ran, itself included.
+    /// A call was answered while `running` calls ran, itself included.
     pub(super) fn answered(&mut self, running: u32) {
         if self.adaptive == Adaptive::Aimd && self.is_used(running) {
             self.set(self.limit + 1.0 / self.limit);
         }
     }
 
-    /// A call that began at `began` was refused by a rate limit. Those that began before the last refusal tell nothing new.
+    /// A rate limit refused a call that began at `began`. Calls that began before the last refusal tell nothing new.
     pub(super) fn throttled(&mut self, began: Instant, now: Instant) {
         if self.adaptive != Adaptive::Off && self.shrunk_at.is_none_or(|shrunk_at| began > shrunk_at) {
             self.shrunk_at = Some(now);
@@ -62,7 +62,7 @@ impl Concurrency {
         }
     }
 
-    /// The first token of a call came after so long, while so many ran.
+    /// The first token of a call came after `took`, while `running` calls ran.
     pub(super) fn first_token(&mut self, took: Duration, running: u32) {
         if self.adaptive != Adaptive::Gradient {
             return;
@@ -71,7 +71,7 @@ impl Concurrency {
         self.samples = (self.samples + 1.0).min(LONG_RUN);
         self.long += (short - self.long) / self.samples;
         if self.long / short > 2.0 {
-            // After a time of slowness the long run must not be thought of as the rule for long.
+            // After a slow time, the long run must not count as normal for long.
             self.long *= 0.95;
         }
         if self.is_used(running) {
@@ -81,7 +81,7 @@ impl Concurrency {
         }
     }
 
-    /// A limit that is not half used tells nothing of whether more would do.
+    /// A limit that is not half used does not tell whether more would do.
     fn is_used(&self, running: u32) -> bool {
         f64::from(running) * 2.0 >= self.limit.floor()
     }

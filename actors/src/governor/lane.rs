@@ -1,4 +1,4 @@
-//! One key of a provider: everything that holds back the calls by it. Pure.
+//! One key of a provider, with everything that holds back the calls by it. Pure.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,7 +23,7 @@ pub(super) struct Lane {
     running: u32,
     rate: Option<Rate>,
     tokens: Option<Window>,
-    /// What this engine may use of the limits that it shares with others.
+    /// This engine's part of the limits that it shares with others.
     share: Option<Share>,
     learned: Learned,
     paused_until: Option<Instant>,
@@ -36,11 +36,11 @@ pub(super) struct Lane {
 pub(super) struct Aside {
     /// Why.
     pub(super) fault: KeyFault,
-    /// Until when; none: until the engine is started anew.
+    /// Until when; `None`: until the engine is restarted.
     pub(super) until: Option<Instant>,
 }
 
-/// What a call has taken.
+/// What a call has taken of its key's limits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
     tokens: u64,
@@ -53,11 +53,11 @@ pub(super) struct Taken {
 pub(super) enum Room {
     /// Yes; this share of its limits is free.
     Free(f64),
-    /// Not before so long.
+    /// Not before this time has passed.
     After(Duration),
-    /// Not before one that runs has ended.
+    /// Not before a running call has ended.
     Full,
-    /// Not before the other engines have left some of the limits.
+    /// Not before the other engines leave some of the limits.
     Unleased,
 }
 
@@ -94,7 +94,7 @@ impl Lane {
         was_in_use
     }
 
-    /// Whether a call of so many tokens may start.
+    /// Whether a call of `tokens` tokens may start.
     pub(super) fn room(&mut self, tokens: u64, now: Instant) -> Room {
         let limit = self.concurrency.limit();
         if self.running >= limit {
@@ -118,7 +118,7 @@ impl Lane {
         Room::Free(slots.min(calls).min(tokens))
     }
 
-    /// A call of so many tokens starts, for which there was room.
+    /// A call of `tokens` tokens starts, for which there was room.
     pub(super) fn take(&mut self, tokens: u64, now: Instant) -> Taken {
         self.running += 1;
         if let Some(rate) = &mut self.rate {
@@ -130,19 +130,19 @@ impl Lane {
         Taken { tokens, ticket, slot }
     }
 
-    /// What to ask the other engines for; none where nobody is to be asked.
+    /// What to ask of the shared limits; `None` if there is nobody to ask.
     pub(super) fn wish(&mut self, first: u64, waiting: Amount, now: Instant) -> Option<Wish> {
         self.share.as_mut()?.wish(first, waiting, now)
     }
 
-    /// So much of the shared limits was given.
+    /// This much of the shared limits was given.
     pub(super) fn given(&mut self, lease: Option<Lease>, now: Instant) {
         if let Some(share) = &mut self.share {
             share.given(lease, now);
         }
     }
 
-    /// A call has ended; what it used, where that is known.
+    /// A call has ended and used `used` tokens, if known.
     pub(super) fn ended(&mut self, taken: Taken, used: Option<u64>, now: Instant) {
         self.running = self.running.saturating_sub(1);
         let Some(used) = used else { return };
@@ -159,7 +159,7 @@ impl Lane {
         self.concurrency.answered(self.running);
     }
 
-    /// A call that began at `began` was refused by a rate limit; none may start for so long.
+    /// A rate limit refused a call that began at `began`; none may start for `pause`.
     pub(super) fn throttled(&mut self, pause: Duration, began: Instant, now: Instant) {
         self.concurrency.throttled(began, now);
         self.close(now + pause);
@@ -175,7 +175,7 @@ impl Lane {
         self.learned.hear(limits, now);
     }
 
-    /// The first token of a call came after so long.
+    /// The first token of a call came after `took`.
     pub(super) fn first_token(&mut self, took: Duration) {
         self.concurrency.first_token(took, self.running);
     }
@@ -195,7 +195,7 @@ impl Lane {
         self.breakers.get(model).map_or(0.0, |breaker| breaker.rejection(now))
     }
 
-    /// The greatest share of calls to reject, of all models.
+    /// The greatest share of calls to reject, over all models.
     pub(super) fn rejection_max(&self, now: Instant) -> f64 {
         self.breakers.values().map(|breaker| breaker.rejection(now)).fold(0.0, f64::max)
     }

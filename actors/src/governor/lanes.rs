@@ -1,4 +1,4 @@
-//! All keys of a provider: which of them the next call goes by, and what follows from how it ended. Pure.
+//! All keys of a provider: decides by which of them the next call goes, and what follows from how it ended. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,11 +16,11 @@ use super::{
 };
 use crate::ProviderLimits;
 
-/// How many tokens an answer is expected to have, before the first has come.
+/// How many tokens an answer is expected to have before the first answer has come.
 const OUTPUT_AT_FIRST: f64 = 256.0;
-/// How much the newest answer counts in what is expected of the next.
+/// How much the newest answer counts in the expected length of the next.
 const NEWEST_OUTPUT_WEIGHT: f64 = 0.1;
-/// How long someone whom a breaker has rejected waits on average before asking again, where there is nobody else to ask.
+/// How long a caller that a breaker rejected waits on average before asking again, if there is nobody else to ask.
 const OPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// All keys of one provider.
@@ -30,14 +30,14 @@ pub(super) struct Lanes {
     lanes: Vec<Lane>,
     /// The average number of tokens of the answers of each model.
     outputs: BTreeMap<String, f64>,
-    /// The keys that were asked for a call and had no share of the common limits.
+    /// The keys that were asked for a call but had no share of the common limits.
     wanting: BTreeSet<usize>,
 }
 
 /// A call that was allowed.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// By which key, from 0.
+    /// The key, from 0.
     pub(super) key: usize,
     model: String,
     began: Instant,
@@ -46,12 +46,12 @@ pub struct Grant {
     pub(super) is_heard: bool,
 }
 
-/// What becomes of one who asks.
+/// The answer to a caller.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// It may call.
     Granted(Grant),
-    /// It waits, and may ask again after so long.
+    /// It waits, and may ask again after this time.
     After(Duration),
     /// It waits until a call has ended, or a share of the limits has come.
     Full,
@@ -73,7 +73,7 @@ impl Lanes {
         Self { limits, lanes, outputs: BTreeMap::new(), wanting: BTreeSet::new() }
     }
 
-    /// What becomes of one who needs `need`. `fraction` draws a number from 0 to 1 for the breakers.
+    /// Answers a caller that needs `need`. `fraction` draws a number from 0 to 1 for the breakers.
     pub(super) fn ask(&mut self, need: &Need, now: Instant, mut fraction: impl FnMut() -> f64) -> Verdict {
         if self.lanes.iter().all(|lane| lane.aside(now).is_some()) {
             return Verdict::Refused(Refusal::NoKey(self.aside(now)));
@@ -103,7 +103,7 @@ impl Lanes {
                 None => Verdict::Full,
             };
         }
-        // The freest first; of two that are equally free, the first.
+        // The freest first; among equals, the first.
         free.sort_by(|(_, one), (_, other)| other.total_cmp(one));
         for (key, _) in free {
             let rejection = self.lanes[key].rejection(&need.model, now);
@@ -116,7 +116,7 @@ impl Lanes {
         Verdict::Refused(Refusal::Open { retry_after: OPEN_PAUSE.mul_f64(0.5 + fraction()) })
     }
 
-    /// What to ask the other engines for, by each key that lacks it, while these wait.
+    /// The shares to ask for, by each key that lacks one, while these calls wait.
     pub(super) fn wishes<'a>(
         &mut self,
         waiting: impl Iterator<Item = &'a Need>,
@@ -133,12 +133,12 @@ impl Lanes {
         keys.into_iter().filter_map(|key| Some((key, self.lanes[key].wish(first, waiting, now)?))).collect()
     }
 
-    /// So much of the limits of `key` was given.
+    /// This much of the limits of `key` was given.
     pub(super) fn given(&mut self, key: usize, lease: Option<Lease>, now: Instant) {
         self.lanes[key].given(lease, now);
     }
 
-    /// The first output of a call has come, after so long; none where it says nothing of the provider's load.
+    /// The first output of a call came after `took`; `None` if that says nothing of the provider's load.
     pub(super) fn heard(&mut self, grant: &Grant, took: Option<Duration>, now: Instant) {
         let lane = &mut self.lanes[grant.key];
         lane.record(&grant.model, true, now);
@@ -147,7 +147,7 @@ impl Lanes {
         }
     }
 
-    /// What the provider says that is left of the limits of `key`.
+    /// The provider has said what is left of the limits of `key`.
     pub(super) fn hear(&mut self, key: usize, limits: Limits, now: Instant) {
         self.lanes[key].hear(limits, now);
     }
@@ -163,7 +163,7 @@ impl Lanes {
     pub(super) fn settle(&mut self, grant: &Grant, end: End, now: Instant) -> Option<SetAside> {
         let Grant { key, ref model, began, taken, is_heard } = *grant;
         let lane = &mut self.lanes[key];
-        // Before its slot is free: by how many ran it is told whether more would do.
+        // Before its slot is free: the number of running calls tells whether more would do.
         if matches!(end, End::Answered { .. }) {
             lane.answered();
         }
@@ -213,12 +213,12 @@ impl Lanes {
         usable.map(Lane::limit).fold(0, u32::saturating_add).min(self.limits.concurrency)
     }
 
-    /// The share of calls that are rejected, of the model and the key of which it is the greatest.
+    /// The greatest share of calls rejected, over all models and keys.
     pub(super) fn rejection(&self, now: Instant) -> f64 {
         self.lanes.iter().map(|lane| lane.rejection_max(now)).fold(0.0, f64::max)
     }
 
-    /// No more than any limit can be: clients say how long an answer may become, and sums are made of it.
+    /// Capped at the highest possible limit: clients say how long an answer may become, and the result goes into sums.
     fn expected(&self, need: &Need) -> u64 {
         let usual = || self.outputs.get(&need.model).copied().unwrap_or(OUTPUT_AT_FIRST) as u64;
         need.input.saturating_add(need.output_max.unwrap_or_else(usual)).min(u64::from(u32::MAX))

@@ -1,12 +1,12 @@
-//! What a provider has said that is left of a key's limits. It only ever holds calls back: the configured limits hold as
-//! well. Pure.
+//! Remembers what a provider says is left of a key's limits. It only ever holds calls back: the configured limits hold
+//! as well. Pure.
 
 use std::time::Duration;
 
 use adapters::{Left, Limits};
 use tokio::time::Instant;
 
-/// The newest that was said, less what was started since.
+/// The newest report, less what has started since.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     requests: Option<Cap>,
@@ -20,7 +20,7 @@ struct Cap {
 }
 
 impl Learned {
-    /// The provider has said so.
+    /// The provider has reported what is left.
     pub(super) fn hear(&mut self, limits: Limits, now: Instant) {
         let cap = |said: Left| Cap { left: said.count, until: now + said.lasts };
         let Limits { requests, tokens } = limits;
@@ -28,7 +28,7 @@ impl Learned {
         self.tokens = tokens.map(cap).or(self.tokens.take());
     }
 
-    /// How long until a call of so many tokens may start.
+    /// How long until a call of `tokens` tokens may start.
     pub(super) fn wait(&self, tokens: u64, now: Instant) -> Duration {
         let of = |cap: &Option<Cap>, wanted| match cap {
             Some(cap) if cap.left < wanted => cap.until.saturating_duration_since(now),
@@ -37,7 +37,7 @@ impl Learned {
         of(&self.requests, 1).max(of(&self.tokens, tokens))
     }
 
-    /// A call of so many tokens starts.
+    /// A call of `tokens` tokens starts.
     pub(super) fn take(&mut self, tokens: u64, now: Instant) {
         for (cap, taken) in [(&mut self.requests, 1), (&mut self.tokens, tokens)] {
             if cap.as_ref().is_some_and(|cap| cap.until <= now) {

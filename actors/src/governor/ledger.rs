@@ -1,9 +1,8 @@
-//! What the engines on one broker have been given of a key's limits: kept in the broker, where each change is compared
-//! with what it changes. Pure.
+//! The leases on a key's limits that engines on one broker hold: kept in the broker, changed by compare-and-swap. Pure.
 //!
-//! Time is cut into slots by the broker's clock. A lease is good for calls that start in its slot. A minute touches 31
-//! slots of two seconds; the sum of all leases of 32 never exceeds the limit, so no minute holds more, as long as the
-//! clocks differ by less than a slot. An engine that dies with a lease has used it; one that comes back finds what was used.
+//! The broker's clock cuts time into slots. A lease is good for calls that start in its slot. A minute touches 31 slots
+//! of two seconds; the leases of 32 slots add up to the limit at most, so no minute holds more, as long as the clocks
+//! differ by less than a slot. An engine that dies with a lease has used it; one that comes back finds what was used.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// How long a lease lasts.
 pub(super) const SLOT: Duration = Duration::from_secs(2);
-/// The slots that a minute can touch, and one for clocks that differ.
+/// The slots that a minute can touch, plus one for clocks that differ.
 const SPAN: i64 = 32;
 
 /// Calls and tokens.
@@ -42,7 +41,7 @@ struct Entry {
 }
 
 impl Ledger {
-    /// `node` has used no more than `used` of its leases of `slot`, which is over: the rest is free again.
+    /// `node` has used at most `used` of its leases of `slot`, which is over: the rest is free again.
     pub(super) fn give_back(&mut self, node: &str, slot: i64, used: Amount) {
         if let Some(entry) = self.leases.iter_mut().find(|entry| entry.node == node && entry.slot == slot) {
             entry.amount.requests = entry.amount.requests.min(used.requests);
@@ -50,10 +49,10 @@ impl Ledger {
         }
     }
 
-    /// Leases to `node`, at `slot`, up to `wanted` and at least `least`; none where that is not free. Returns the slot of the
-    /// lease: that of whoever's clock is ahead.
+    /// Leases to `node`, at `slot`, up to `wanted` and at least `least`; `None` if that is not free. Returns the
+    /// lease's slot: that of the clock furthest ahead.
     ///
-    /// Of what is free each of the nodes that were here in the last minute takes its part, so that there is some for all.
+    /// Each node seen in the last minute gets its part of what is free, so that there is some for all.
     pub(super) fn lease(
         &mut self,
         node: &str,

@@ -1,4 +1,4 @@
-//! The right to make one call, what it is asked for with, and how it ends.
+//! The right to make one call, the need that asks for it, and how the call ends.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::time::Instant;
 
 use super::{Message, Retries, lanes::Grant};
 
-/// After a provider asked for fewer calls without saying when to return.
+/// The pause after a provider asked for fewer calls without saying when to return.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a call needs.
+/// The needs of a call.
 #[derive(Debug, Clone)]
 pub struct Need {
     /// The model, as the provider names it.
     pub model: String,
-    /// The tokens that it brings, estimated.
+    /// The tokens of its input, estimated.
     pub input: u64,
-    /// The most tokens of its answer, where that is said.
+    /// The most tokens of its answer, if the request limits them.
     pub output_max: Option<u64>,
     /// When it is too late.
     pub deadline: Instant,
@@ -31,21 +31,21 @@ pub struct Need {
 pub enum Refusal {
     /// The governor is gone, or has been replaced: ask again.
     Gone,
-    /// The provider fails so often that this call is not made: ask another one, or this one again after a while.
+    /// The provider fails so often that this call is not made: ask another one, or this one again later.
     Open {
-        /// That while.
+        /// How much later.
         retry_after: Duration,
     },
-    /// No call may start before it is too late for this one: ask another provider.
+    /// No call may start in time for this one: ask another provider.
     Busy {
-        /// When one may start.
+        /// How long until one may start.
         retry_after: Duration,
     },
     /// All keys are set aside: each key, from 0, with the reason.
     NoKey(Vec<(usize, KeyFault)>),
 }
 
-/// How a call ended, as far as it matters to the next ones.
+/// How a call ended, as far as it matters to later calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// With an answer, and the tokens that it used.
@@ -55,22 +55,22 @@ pub enum End {
         /// Tokens written.
         output: u64,
     },
-    /// The provider wants no call before so long.
+    /// The provider wants no call for a while.
     Throttled {
-        /// So long.
+        /// How long.
         pause: Duration,
     },
     /// The provider failed (5xx, no connection, silence).
     Failed,
-    /// The provider is well, and refused this call.
+    /// The provider is well, but refused this call.
     Refused,
-    /// The key is not good any more.
+    /// The key can no longer be used.
     KeyFault(KeyFault),
-    /// Nobody waited for it.
+    /// Nobody waited for its end.
     Unknown,
 }
 
-/// The right to make one call by one key. Dropping it returns it, and tells how the call ended.
+/// The right to make one call by one key. Dropping it returns it and reports how the call ended.
 #[derive(Debug)]
 pub struct Permit {
     governor: ActorRef<Message>,
@@ -80,7 +80,7 @@ pub struct Permit {
 }
 
 impl Need {
-    /// What a call of `step` with `payload` needs, which must be over by `deadline`.
+    /// What a call of `step` with `payload` needs; the call must be over by `deadline`.
     pub fn of(step: &Step, payload: &Value, deadline: Instant) -> Self {
         Self {
             model: step.model.clone(),
@@ -102,7 +102,7 @@ impl Refusal {
         }
     }
 
-    /// The error of work for which nobody else is asked, or everybody else as well in vain.
+    /// The error of work if no other provider is asked, or if all others failed too.
     pub fn to_error(&self, provider: &str) -> Error {
         let code = match self {
             Self::Busy { .. } => ErrorCode::RateLimited,
@@ -126,7 +126,7 @@ impl Refusal {
     }
 }
 
-/// What is wrong with a key, in words.
+/// The fault of a key, in words.
 pub(super) const fn reason(fault: KeyFault) -> &'static str {
     match fault {
         KeyFault::Spent => "its quota or budget is spent",
@@ -135,18 +135,18 @@ pub(super) const fn reason(fault: KeyFault) -> &'static str {
 }
 
 impl End {
-    /// How a call ended that was answered, and used so much.
+    /// The end of a call that was answered with this usage.
     pub const fn answered(usage: &Usage) -> Self {
         Self::Answered { input: usage.input_tokens, output: usage.output_tokens }
     }
 
-    /// How a call ended that failed.
+    /// The end of a call that failed.
     pub fn failed(error: &Error) -> Self {
         match error.remedy {
             Remedy::Throttle => Self::Throttled { pause: error.retry_after.unwrap_or(THROTTLED_PAUSE) },
             Remedy::Retry => Self::Failed,
             Remedy::DisableKey(fault) => Self::KeyFault(fault),
-            // The call came to its own deadline, whatever the provider did.
+            // The call reached its own deadline, whatever the provider did.
             Remedy::Fatal if error.code == ErrorCode::DeadlineExceeded => Self::Unknown,
             Remedy::FallBack | Remedy::Fatal => Self::Refused,
         }
@@ -158,12 +158,12 @@ impl Permit {
         Self { governor, retries, grant, end: End::Unknown }
     }
 
-    /// By which key to call, from 0.
+    /// The key to call by, from 0.
     pub const fn key(&self) -> usize {
         self.grant.key
     }
 
-    /// The first output has come, after so long; none where that says nothing of how busy the provider is. Later ones tell
+    /// The first output came after `took`; `None` if that says nothing of how busy the provider is. Later outputs tell
     /// nothing new.
     pub fn heard(&mut self, took: Option<Duration>) {
         if !std::mem::replace(&mut self.grant.is_heard, true) {
@@ -189,7 +189,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // At once, and not by way of the actor: whoever asks next whether to try again must know of this call.
+        // At once, not through the actor: whoever next asks whether to retry must know of this call.
         match self.end {
             End::Answered { .. } => self.retries.record(true),
             End::Failed => self.retries.record(false),

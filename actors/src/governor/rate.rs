@@ -1,4 +1,4 @@
-//! At most so many calls in any minute, however the minute is laid. Pure: the time is what the caller says it is, and a
+//! Allows at most so many calls in any minute, wherever the minute begins. Pure: the caller supplies the time, and a
 //! look takes nothing.
 
 use std::{
@@ -39,12 +39,12 @@ impl fmt::Debug for Rate {
 impl Rate {
     /// At most `limit` calls in any window of a minute.
     ///
-    /// A bucket that holds a whole minute's calls would let twice the limit pass around its first minute. So a tenth may
-    /// come at once and the rest is spread: `burst + window / period <= limit`.
+    /// A bucket that holds a whole minute's calls would let twice the limit pass around its first minute. So a tenth
+    /// may start at once and the rest is spread: `burst + window / period <= limit`.
     pub(super) fn per_minute(limit: u32) -> Self {
         let limit = limit.max(1);
         let burst = (limit / 10).max(1);
-        // Rounded up: periods that fall short of the minute by a nanosecond let one more call into it.
+        // Rounded up: periods that are a nanosecond too short let one more call into the minute.
         let period = WINDOW / (limit - burst + 1) + Duration::from_nanos(1);
         let unlimited = Quota::per_second(NonZeroU32::MAX);
         let quota = Quota::with_period(period).unwrap_or(unlimited);
@@ -63,17 +63,17 @@ impl Rate {
     pub(super) fn take(&mut self, now: Instant) {
         self.time.tell(now);
         self.account.0.kept.store(true, Ordering::Relaxed);
-        // It was looked before; a call that starts all the same is the caller's to answer for.
+        // The caller has looked before; a call that starts all the same is its own responsibility.
         let _ = self.limiter.check();
         self.account.0.kept.store(false, Ordering::Relaxed);
     }
 
-    /// The share of the calls that may come at once which is left.
+    /// The share left of the calls that may start at once.
     pub(super) fn free(&self, now: Instant) -> f64 {
         self.look(now).map_or(0.0, |left| f64::from(left) / f64::from(self.burst))
     }
 
-    /// How many calls may come at once, or how long until one may.
+    /// How many calls may start at once, or how long until one may.
     fn look(&self, now: Instant) -> Result<u32, Duration> {
         self.time.tell(now);
         match self.limiter.check() {
@@ -83,7 +83,7 @@ impl Rate {
     }
 }
 
-/// When the next call is due if all come evenly. Written only where a call is really taken.
+/// When the next call is due if all come evenly. Written only when a call is really taken.
 #[derive(Debug, Clone, Default)]
 struct Account(Arc<Entry>);
 
@@ -109,7 +109,7 @@ impl StateStore for Account {
     }
 }
 
-/// The time that was told last, as nanoseconds since the limit was made.
+/// The last time the caller supplied, as nanoseconds since the limit was made.
 #[derive(Debug, Clone)]
 struct Told {
     origin: Instant,

@@ -1,4 +1,4 @@
-//! What this engine has been given of a key's limits, and has used of it. Pure: asking for more is the clerk's part.
+//! This engine's share of a key's limits, and what it has used of it. Pure: the clerk asks for more.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use super::ledger::{Amount, Quota, SLOT};
 
-/// More than was used in the last slot is asked for by this factor, so that a growing demand asks once a slot, too.
+/// The engine asks for this many times what the last slot used, so that a growing demand asks once a slot, too.
 const HEADROOM: f64 = 1.25;
-/// What was used in slots before these is settled and written down: a call may end long after its slot.
+/// How many slots of use to keep; older ones are settled and written down. A call may end long after its slot.
 const SLOTS_KEPT: i64 = 32;
 
-/// An answer that has not come by then is lost.
+/// An answer that takes longer than this is lost.
 pub(super) const ASKING_MAX: Duration = Duration::from_secs(5);
 
 /// The share of one key.
@@ -19,7 +19,7 @@ pub(super) const ASKING_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Share {
     quota: Quota,
     lease: Option<Lease>,
-    /// What was used in each slot, as far as is known now.
+    /// What was used in each slot, as far as known now.
     used: BTreeMap<i64, Amount>,
     asking_since: Option<Instant>,
     not_before: Option<Instant>,
@@ -30,19 +30,19 @@ pub(super) struct Share {
 pub struct Lease {
     /// Its slot.
     pub(super) slot: i64,
-    /// When that is over.
+    /// When the slot is over.
     pub(super) until: Instant,
     /// How much it is good for.
     pub(super) amount: Amount,
 }
 
-/// What is asked of the ledger.
+/// A request to the ledger.
 #[derive(Debug, Clone)]
 pub(super) struct Wish {
     pub(super) least: Amount,
     pub(super) wanted: Amount,
     pub(super) quota: Quota,
-    /// What was used of the leases that are over.
+    /// What was used of leases that are over.
     pub(super) used: BTreeMap<i64, Amount>,
 }
 
@@ -50,9 +50,9 @@ pub(super) struct Wish {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Has {
     Room,
-    /// It has to be asked for, which may be done now, or is being done.
+    /// It must be asked for, which may happen now or is under way.
     None,
-    /// Nobody can be asked before so long.
+    /// Nobody can be asked for this long.
     NoneFor(Duration),
 }
 
@@ -61,7 +61,7 @@ impl Share {
         Self { quota, lease: None, used: BTreeMap::new(), asking_since: None, not_before: None }
     }
 
-    /// Whether a call of so many tokens may start.
+    /// Whether a call of `tokens` tokens may start.
     pub(super) fn has(&self, tokens: u64, now: Instant) -> Has {
         let need = self.need(tokens);
         let requests = u64::from(self.quota.requests.is_some());
@@ -75,7 +75,7 @@ impl Share {
         if wait.is_zero() { Has::None } else { Has::NoneFor(wait) }
     }
 
-    /// A call of so many tokens starts, for which there was room; returns the slot that it is written down in.
+    /// A call of `tokens` tokens starts, for which there was room; returns the slot that accounts for it.
     pub(super) fn take(&mut self, tokens: u64) -> Option<i64> {
         let need = self.need(tokens);
         let Lease { slot, amount, .. } = self.lease.as_mut()?;
@@ -95,7 +95,7 @@ impl Share {
         }
     }
 
-    /// What to ask for where calls of `waiting` wait, the first of them of so many tokens; none while it is being asked.
+    /// What to ask for while calls of `waiting` wait, the first of `first` tokens; `None` while a question is open.
     pub(super) fn wish(&mut self, first: u64, waiting: Amount, now: Instant) -> Option<Wish> {
         if self.asking_since.is_some_and(|since| now.duration_since(since) < ASKING_MAX) {
             return None;
@@ -118,7 +118,7 @@ impl Share {
         })
     }
 
-    /// The ledger has given this; nothing, where nothing is free or the broker is not reachable.
+    /// The ledger has given this lease; `None` if nothing is free or the broker cannot be reached.
     pub(super) fn given(&mut self, lease: Option<Lease>, now: Instant) {
         self.asking_since = None;
         let Some(mut lease) = lease else {
@@ -138,7 +138,7 @@ impl Share {
         self.lease = Some(lease);
     }
 
-    /// What a call of so many tokens takes: one of more than a minute's tokens takes them all.
+    /// What a call of `tokens` tokens takes: one of more than a minute's tokens takes them all.
     fn need(&self, tokens: u64) -> u64 {
         self.quota.tokens.map_or(0, |limit| tokens.min(limit))
     }

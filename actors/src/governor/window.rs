@@ -1,8 +1,8 @@
-//! At most so many tokens in any minute: what each call is expected to use is reserved when it starts, and set right when
-//! it has ended. Pure.
+//! Allows at most so many tokens in any minute: reserves what each call is expected to use when it starts, and corrects
+//! that when it has ended. Pure.
 //!
-//! It remembers every call of the last minute, so it is exact, gives back at once what was not used, and bears a debt:
-//! who used more than was expected makes the next ones wait.
+//! It remembers every call of the last minute. So it is exact, frees at once what was not used, and carries a debt: a
+//! call that used more than expected makes the next ones wait.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -26,7 +26,7 @@ struct Reserved {
     at: Instant,
 }
 
-/// What was reserved, to be settled later.
+/// A reservation, to be settled later.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ticket {
     number: u64,
@@ -39,7 +39,7 @@ impl Window {
         Self { limit: u64::from(limit.max(1)), sum: 0, reserved: VecDeque::new(), next: 0 }
     }
 
-    /// How long until so many tokens may be used. A call of more than a minute's tokens needs a minute for itself.
+    /// How long until `tokens` tokens may be used. A call of more than a minute's tokens needs a minute for itself.
     pub(super) fn wait(&mut self, tokens: u64, now: Instant) -> Duration {
         self.forget(now);
         let mut excess = (self.sum + tokens.min(self.limit)).saturating_sub(self.limit);
@@ -55,7 +55,7 @@ impl Window {
         Duration::ZERO
     }
 
-    /// Reserves so many tokens, for which there was no wait.
+    /// Reserves `tokens` tokens, for which there was no wait.
     pub(super) fn reserve(&mut self, tokens: u64, now: Instant) -> Ticket {
         let ticket = Ticket { number: self.next, tokens };
         self.next += 1;
@@ -64,7 +64,7 @@ impl Window {
         ticket
     }
 
-    /// So many were used in the place of those reserved.
+    /// `used` tokens were used in place of those reserved.
     pub(super) fn settle(&mut self, ticket: Ticket, used: u64, now: Instant) {
         self.forget(now);
         match self.reserved.binary_search_by_key(&ticket.number, |reserved| reserved.ticket.number) {

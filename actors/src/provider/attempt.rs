@@ -1,4 +1,4 @@
-//! One attempt at a piece of work: down the plan, with retries, until a provider answers or nobody will.
+//! Makes one attempt at a piece of work: down the plan, with retries, until a provider answers or none will.
 
 mod account;
 mod caller;
@@ -32,11 +32,11 @@ use caller::{Caller, Calling, Mark, Opened, broken_off, stalled};
 pub use flight::Flights;
 use judge::{Held, Judgement, Question};
 
-/// Between two calls of a provider that failed.
+/// The delay between two calls of a provider that failed.
 const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// How often one attempt waits for a provider that throttles; the deadline bounds it too.
 const THROTTLED_MAX: u32 = 20;
-/// A silence is ended by the call's own clock before the watcher of the lease sees it.
+/// How much earlier the call's own timeout ends a silence than the watcher of the lease sees it.
 const CLOCK_MARGIN: Duration = Duration::from_secs(5);
 
 /// What one attempt does and remembers.
@@ -47,20 +47,20 @@ pub(super) struct Attempt<'a> {
     caller: Caller<'a>,
     emitter: Emitter,
     started_at: Timestamp,
-    /// What the answer is to look like.
+    /// The form that the answer must have.
     form: Form,
     /// Which step of the plan is being tried.
     at: usize,
-    /// Which one was asked beside the one before it.
+    /// The step that was asked as a hedge beside the one before it.
     hedged: Option<usize>,
     records: Vec<AttemptRecord>,
     served_by: Option<Step>,
     shown: ChatOutput,
     has_shown: bool,
-    /// That the answer has ended, in which nothing was yet: told when it is the answer.
+    /// Deltas of an answer that is blank so far: published when it shows something, or is accepted.
     unsaid: Vec<ChatDelta>,
     held: Option<Held>,
-    /// The last answer that was no good.
+    /// The last rejected answer.
     rejected: Option<ChatOutput>,
     has_asked_again: bool,
     bill: Bill,
@@ -69,7 +69,7 @@ pub(super) struct Attempt<'a> {
     first_event_ms: Option<u64>,
 }
 
-/// How often one step of the plan was tried, and why in vain.
+/// How often one step of the plan was tried, and why it failed.
 #[derive(Default)]
 struct Tries {
     failures: u32,
@@ -129,7 +129,7 @@ impl<'a> Attempt<'a> {
         self.first_event_ms
     }
 
-    /// What the model said, and not in the form that was asked for, where the request fails of it.
+    /// The answer that lacked the form asked for, if the request fails because of it.
     pub(super) fn rejected(&self) -> Option<&ChatOutput> {
         self.rejected.as_ref()
     }
@@ -138,14 +138,14 @@ impl<'a> Attempt<'a> {
         self.emitter.next()
     }
 
-    /// Tells readers that what they show of an attempt before this one is void. No other attempt has this number then.
+    /// Publishes that what readers show of an earlier attempt is void. No other attempt has this number then.
     pub(super) async fn claim(&mut self) {
         self.progress.expect_within(self.shared.outbox.patience());
         self.emitter.claim(&self.shared.outbox, "the attempt before this one ended early").await;
         self.caller.attempt = self.emitter.next().0;
     }
 
-    /// Tells readers that what they show is void.
+    /// Publishes that what readers show is void.
     async fn tell_restarted(&mut self, reason: &str) {
         self.shown = ChatOutput::default();
         self.has_shown = false;
@@ -153,7 +153,7 @@ impl<'a> Attempt<'a> {
         self.emitter.emit(EventBody::Restarted { reason: reason.to_owned() }).await;
     }
 
-    /// Goes down the plan. The error is that of the last provider that was asked.
+    /// Goes down the plan. The error is that of the last provider asked.
     async fn ask(&mut self) -> Result<Box<Finished>, Error> {
         self.form = Form::of(self.work.request.action, &self.work.request.payload)?;
         let mut last = Error::new(ErrorCode::Internal, "the plan names no provider");
@@ -181,7 +181,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn try_provider(&mut self, mut step: &'a Step) -> Result<Box<Finished>, (Error, Remedy)> {
-        // A hedge that failed was a try.
+        // A hedge that failed counts as a try.
         let failures = u32::from(self.hedged == Some(self.at));
         let mut tries = Tries { failures, ..Tries::default() };
         loop {
@@ -191,7 +191,7 @@ impl<'a> Attempt<'a> {
             self.served_by = Some(step.clone());
             let question = tries.question.as_ref().map(|question| &question.payload);
             let payload = question.unwrap_or(&self.work.request.payload);
-            // Waiting, in line or for a broker that does not say what is left of a budget, is no stall.
+            // Waiting in line, or for a broker that does not say what is left of a budget, is no stall.
             self.caller.expect_by_deadline();
             let hold = self.caller.hold(step, payload).await.map_err(|spent| (spent, Remedy::Fatal))?;
             let permit = match self.permit(step, payload).await {
@@ -202,7 +202,7 @@ impl<'a> Attempt<'a> {
                 }
             };
             let called = self.call(step, (permit, hold), question).await;
-            // Another one may have answered in its place.
+            // The hedge may have answered in its place.
             if let Some(by) = self.step().filter(|by| *by != step) {
                 (step, tries) = (by, Tries::default());
             }
@@ -219,7 +219,7 @@ impl<'a> Attempt<'a> {
                 },
                 Err(error) => error,
             };
-            // All that is known of it; its client is told less.
+            // The log gets the whole error; the client is told less.
             let (id, provider) = (&self.work.id, &step.provider);
             info!(%id, provider, %error, causes = error.causes(), remedy = ?error.remedy, "provider failed");
             let again = self.again(&error, step, &mut tries, adapter.keys());
@@ -233,7 +233,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// After which time to call the same provider again that failed so; none: not at all.
+    /// How long to wait before calling the same provider again after this error; `None`: do not call it again.
     fn again(
         &self,
         error: &adapters::Error,
@@ -246,7 +246,7 @@ impl<'a> Attempt<'a> {
                 tries.throttled += 1;
                 Some(Duration::ZERO)
             }
-            // Another key is asked at once; where there is none, the governor says so.
+            // Another key is asked at once; if there is none, the governor says so.
             Remedy::DisableKey(_) if tries.keys_lost < keys => {
                 tries.keys_lost += 1;
                 Some(Duration::ZERO)
@@ -276,8 +276,8 @@ impl<'a> Attempt<'a> {
         self.work.request.route.on_midstream_failure.unwrap_or_default()
     }
 
-    /// Before a call of `step`: what was shown of an answer that broke off is the beginning of the next one, where that is
-    /// wanted and can be; else it is void, and readers are told.
+    /// Before a call of `step`: if wanted and possible, the next answer continues what was shown of a broken one;
+    /// otherwise what was shown is void, and readers are told.
     async fn take_up(&mut self, step: &Step) -> Option<String> {
         self.unsaid.clear();
         if !self.has_shown {
@@ -295,7 +295,7 @@ impl<'a> Attempt<'a> {
         None
     }
 
-    /// Calls `step`, or asks it the `question` that follows an answer which was no good.
+    /// Calls `step`, or asks it the `question` that follows a rejected answer.
     async fn call(
         &mut self,
         step: &'a Step,
@@ -340,7 +340,7 @@ impl<'a> Attempt<'a> {
         Ok(finished)
     }
 
-    /// Passes on what comes of a call that has shown something, each silence bounded by its own clock.
+    /// Publishes the output of a call that has shown something; the call's own timeout bounds each silence.
     async fn listen(
         &mut self,
         calling: &mut Calling<'a>,
@@ -364,7 +364,7 @@ impl<'a> Attempt<'a> {
                 Answer::File(piece) => {
                     self.first_output(step, *clock, permit);
                     permit.heard(None);
-                    // A broker that is slow to store it is no silence of the provider.
+                    // A broker that is slow to store the piece is no silence of the provider.
                     self.progress.expect_within(silence + CLOCK_MARGIN);
                     if let Some(running) = &mut self.calling {
                         running.has_made = true;
@@ -407,7 +407,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn first_output(&mut self, step: &Step, clock: Instant, permit: &mut Permit) {
-        // What is not streamed comes as a whole: its end says whether it was good, and how long it took says how long it is.
+        // An answer that is not streamed comes whole: its end says whether it was good, its duration only how long it
+        // is.
         if self.work.request.wants_stream() {
             permit.heard(Some(clock.elapsed()));
         }
@@ -423,7 +424,7 @@ impl<'a> Attempt<'a> {
 }
 
 impl Tries {
-    /// The error of a provider that is not asked again. One that refuses the question after an answer which was no good has
+    /// The error of a provider that is not asked again. One that refuses the question after a rejected answer has
     /// answered nevertheless.
     fn end(self, error: adapters::Error) -> (Error, Remedy) {
         match self.question {

@@ -1,18 +1,18 @@
-//! What the calls of one attempt have used and cost. Pure.
+//! Adds up the usage and cost of the calls of one attempt. Pure.
 
 use adapters::Price;
 use schemas::Usage;
 
-/// What the calls have used and cost so far.
+/// The usage and cost of the calls so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Bill {
     usage: Usage,
-    /// In US dollars; `None` where no call had a price.
+    /// In US dollars; `None` if no call had a price.
     cost_usd: Option<f64>,
 }
 
 impl Bill {
-    /// One more call; returns what it cost, where its price is known.
+    /// Adds one more call; returns what it cost, if its price is known.
     pub(super) fn add(&mut self, usage: &Usage, price: Option<&Price>) -> Option<f64> {
         self.usage = self.usage.plus(usage);
         let cost = price.map(|price| price.of(usage));
@@ -22,12 +22,12 @@ impl Bill {
         cost
     }
 
-    /// What was used, over all calls.
+    /// The usage of all calls.
     pub(super) const fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// What it cost, over all calls whose price is known.
+    /// The cost of all calls whose price is known.
     pub(super) const fn cost_usd(&self) -> Option<f64> {
         self.cost_usd
     }

@@ -1,9 +1,9 @@
-//! The number of an attempt, behind which older ones stay, and how many of them really began.
+//! Numbers attempts, which fences off older ones, and counts how many of them really began.
 //!
-//! The broker counts deliveries, and that is nearly the same. But a server that is killed forgets the last it made, so a
-//! number could come twice; a consumer that somebody deletes counts from 1 when it is made anew; and a worker that dies
-//! takes messages along that it never looked at. What was told on the request's own subject knows better. That is kept in
-//! the broker's memory: where it is gone, the number goes by the time.
+//! The broker counts deliveries, and that is nearly the same. But a killed server forgets the last ones it made, so a
+//! number could come twice; a deleted consumer counts from 1 when it is created again; and a worker that dies takes
+//! messages along that it never looked at. The events on the request's own subject know better. The broker keeps them
+//! in memory: if they are gone, the number follows from the time.
 
 use std::collections::BTreeSet;
 
@@ -18,41 +18,41 @@ use crate::{
     stage::FIRST_WITHIN,
 };
 
-/// Where nobody knows how many attempts there were, there was at most one in each span of this length. None is over so
-/// soon, if it did not end the work.
+/// If nobody knows how many attempts there were, assume one in each span of this length, at most: no attempt is over so
+/// soon unless it ends the work.
 const ATTEMPT_MS: u64 = 100;
-/// A server writes to two streams each in its own time: what was told just before the work was stored may be stored so much
-/// after it.
+/// A server writes to two streams independently: an event published just before the work was stored may be stored this
+/// much after it.
 const STREAMS_APART: SignedDuration = SignedDuration::from_millis(50);
-/// Deliveries a charged attempt, at most: beyond that work is given up whether its attempts began or not.
+/// Deliveries per charged attempt, at most: beyond that, work is given up whether its attempts began or not.
 const DELIVERIES_PER_ATTEMPT: u32 = 4;
 
-/// What was told of a request, as far as it is remembered.
+/// What a request's events say, as far as they are remembered.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
-    /// The highest number of an attempt that spoke. The last that spoke may be an older one, which does not know that it
+    /// The highest attempt number in any event. The last event may be of an older attempt, which does not know that it
     /// has lost its lease.
     highest: u32,
-    /// The attempts that said that they run.
+    /// The attempts that reported that they run.
     begun: BTreeSet<u32>,
-    /// How many of these were forgiven, beyond what the work itself says.
+    /// How many attempts were forgiven, beyond those that the work itself counts.
     forgiven: u32,
-    /// The first that is remembered.
+    /// The first event remembered.
     first: Option<First>,
 }
 
-/// What was told first of what is remembered.
+/// The first of the remembered events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct First {
     at: Timestamp,
-    /// That the request is queued.
+    /// It says that the request is queued.
     is_queued: bool,
-    /// By a door, whose connection to the broker stood from before it stored the work, and only if nothing was remembered:
-    /// then nothing had been told before.
+    /// A door published it, over a connection older than the stored work, and only if no event was remembered: so there
+    /// had been none before.
     is_by_door: bool,
 }
 
-/// Whether nobody can have had the work before: the usual case, in which nothing need be asked.
+/// Whether nobody can have had the work before: the usual case, in which the broker need not be asked.
 pub(super) fn is_first(shared: &Shared, lease: &Lease, work: &Work) -> bool {
     let age = shared.outbox.now().duration_since(lease.stored_at);
     work.attempt(lease.deliveries) == 1 && age < FIRST_WITHIN && !shared.control.came_back_lately()
@@ -63,16 +63,16 @@ pub(super) fn is_first(shared: &Shared, lease: &Lease, work: &Work) -> bool {
 pub(super) struct Place {
     /// Its number: higher than any before.
     pub(super) number: u32,
-    /// The work has had its tries, `attempts_max` of them, none of which came to an end.
+    /// The work has used up its `attempts_max` tries, none of which came to an end.
     pub(super) is_spent: bool,
 }
 
 impl Place {
-    /// That of the first of all.
+    /// The place of the very first attempt.
     pub(super) const FIRST: Self = Self { number: 1, is_spent: false };
 }
 
-/// Where the attempt that `lease` is stands.
+/// The place of the attempt that `lease` begins.
 pub(super) async fn place(shared: &Shared, lease: &Lease, work: &Work) -> Result<Place, broker::Error> {
     let delivered = work.attempt(lease.deliveries);
     if delivered == 1 && is_untouched(shared, lease, work).await? {
@@ -88,7 +88,7 @@ pub(super) async fn place(shared: &Shared, lease: &Lease, work: &Work) -> Result
     })
 }
 
-/// Forgives the attempt that `lease` is, where there is no room for work that says so itself.
+/// Forgives the attempt of `lease`, if there is no room for work that says so itself.
 pub(super) async fn forgive(shared: &Shared, lease: &Lease, work: &Work) -> Result<(), broker::Error> {
     let number = told(shared, work).await?.highest.max(work.attempt(lease.deliveries)).saturating_add(1);
     let subject = shared.outbox.topology().subjects.event(&work.tenant, &work.id);
@@ -97,8 +97,8 @@ pub(super) async fn forgive(shared: &Shared, lease: &Lease, work: &Work) -> Resu
     Ok(())
 }
 
-/// Whether the last that was told is that the request is queued, from before there was work to be done. Saves what has
-/// waited in line from having all its events read.
+/// Whether the last event says that the request is queued, from before its work existed. Saves reading all events of
+/// work that only waited in line.
 async fn is_untouched(shared: &Shared, lease: &Lease, work: &Work) -> Result<bool, broker::Error> {
     let last = shared.outbox.last_told(&work.tenant, &work.id).await?;
     Ok(last.is_some_and(|(stored, head)| First::of(&stored, head.event).is_before_work(lease.stored_at)))
@@ -115,7 +115,7 @@ async fn told(shared: &Shared, work: &Work) -> Result<Told, broker::Error> {
     let subject = topology.subjects.event(&work.tenant, &work.id);
     let mut told = Told::default();
     let mut events = match shared.outbox.broker().replay(&topology.events, &subject, 0).await {
-        // The stream itself is gone, with all that was told.
+        // The stream itself is gone, with all events.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(told),
         events => events?,
     };
@@ -138,17 +138,17 @@ impl Told {
         self.highest = self.highest.max(event.attempt);
     }
 
-    /// Whether `max` attempts were told to have begun, however often a consumer that was deleted meanwhile says that it
-    /// delivered the work, or so many more deliveries were made that what was told cannot be all.
+    /// Whether `max` attempts reported that they began, however many deliveries a since deleted consumer counts; or
+    /// whether so many more deliveries were made that events must be missing.
     fn is_spent(&self, work: &Work, deliveries: u32, max: u32) -> bool {
         let begun = u32::try_from(self.begun.len()).unwrap_or(u32::MAX);
         begun.saturating_sub(work.forgiven.saturating_add(self.forgiven)) >= max
             || work.charged(deliveries) > max.saturating_mul(DELIVERIES_PER_ATTEMPT)
     }
 
-    /// Whether nothing is missing of a request that was accepted, and whose work was stored, at these times. What is
-    /// forgotten is forgotten from the beginning on. That a request is queued is told when its work is stored, by the
-    /// classifier just before and by a door just after, unless an attempt has begun meanwhile.
+    /// Whether no event is missing of a request that was accepted, and whose work was stored, at these times. Events
+    /// are forgotten from the oldest on. The queued event is published when the work is stored, by the classifier just
+    /// before and by a door just after, unless an attempt has begun meanwhile.
     fn is_whole(&self, accepted_at: Timestamp, stored_at: Timestamp) -> bool {
         self.first.is_some_and(|first| first.is_before_work(stored_at) || is_before(first.at, accepted_at))
     }
@@ -160,13 +160,13 @@ impl First {
         Self { at: stored.stored_at, is_queued: kind == EventKind::Queued, is_by_door }
     }
 
-    /// Whether it says that the request is queued, and nothing had been told of work that was stored at `stored_at`.
+    /// Whether it says that the request is queued, before any other event of work stored at `stored_at`.
     fn is_before_work(self, stored_at: Timestamp) -> bool {
         self.is_queued && (self.is_by_door || is_before(self.at, stored_at))
     }
 }
 
-/// Whether what was told at `told_at` was told before a message was stored at `stored_at`.
+/// Whether an event at `told_at` was published before a message was stored at `stored_at`.
 fn is_before(told_at: Timestamp, stored_at: Timestamp) -> bool {
     told_at.duration_since(stored_at) <= STREAMS_APART
 }

@@ -1,9 +1,9 @@
-//! Keeps the files that a call makes: checked by their first bytes, hashed and counted as they come, named by their content,
-//! and seen only when they are whole. What a call has kept that does not come to its end is taken away again.
+//! Stores the files that a call makes: checked by their first bytes, hashed and counted as they come, named by their
+//! content, and visible only when whole. If the call does not end well, what it stored is removed again.
 //!
 //! An asset's id follows from its tenant, its request, its place among the files and its content. So a repeated attempt
-//! that makes the same finds it there, one that makes something else never changes what an outcome has told, and no id
-//! leads from one tenant to another's.
+//! that makes the same file finds it there, one that makes another file never changes what an outcome has named, and no
+//! id leads from one tenant to another's asset.
 
 use adapters::{FilePiece, Finished, Remedy};
 use broker::{AssetLimits, ErrorKind, ObjectInfo, Objects, objects::ObjectWriter};
@@ -18,7 +18,7 @@ use super::{
 
 /// The most files of one call: a provider that never stops must not fill the store.
 const FILES_MAX: u32 = 32;
-/// How many bytes of a hash an id shows.
+/// How many bytes of the hash an id contains.
 const ID_BYTES: usize = 16;
 
 /// Where assets go, and how large they may be.
@@ -36,7 +36,7 @@ pub(super) struct Keep<'a> {
     work: &'a Work,
     step: &'a Step,
     open: Option<Open>,
-    /// With what is to be taken away where the call breaks off.
+    /// Each with what to remove if the call breaks off.
     kept: Vec<(Asset, Option<ObjectInfo>)>,
     done: bool,
 }
@@ -44,7 +44,7 @@ pub(super) struct Keep<'a> {
 /// A file that is being written.
 struct Open {
     writer: ObjectWriter,
-    /// Its first bytes, until there are enough to tell what it is.
+    /// Its first bytes, until there are enough to tell its type.
     head: Vec<u8>,
     media_type: Option<&'static str>,
     expires_at: jiff::Timestamp,
@@ -55,7 +55,7 @@ impl<'a> Keep<'a> {
         Self { shared, work, step, open: None, kept: Vec::new(), done: false }
     }
 
-    /// Takes one piece; the asset, where it was the last of its file.
+    /// Takes one piece; returns the asset if it was the last piece of its file.
     pub(super) async fn take(&mut self, piece: FilePiece) -> Result<Option<&Asset>, adapters::Error> {
         let place = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
         if piece.file != place || place >= FILES_MAX {
@@ -86,7 +86,7 @@ impl<'a> Keep<'a> {
         Ok(self.kept.last().map(|(asset, _)| asset))
     }
 
-    /// The call has ended well: what it kept is what it made.
+    /// The call has ended well: the files it stored are its output.
     pub(super) fn finish(mut self, finished: &mut Finished) -> Result<(), adapters::Error> {
         let files = makes_files(self.work.request.action);
         if self.open.is_some() || (files && self.kept.is_empty()) {
@@ -110,7 +110,7 @@ impl<'a> Keep<'a> {
 
     fn begin(&self) -> Open {
         let Store { objects, limits } = &self.shared.assets;
-        // From here on, because the store forgets the first piece first.
+        // Counted from now, because the store forgets the first piece first.
         let expires_at = self.shared.outbox.now().saturating_add(limits.keep).unwrap_or(jiff::Timestamp::MAX);
         Open { writer: objects.write(), head: Vec::new(), media_type: None, expires_at }
     }
@@ -134,7 +134,7 @@ impl<'a> Keep<'a> {
         let _objects = &self.shared.assets.objects;
         let kept = sealed.keep(&asset.id, note).await;
         let (info, replaced) = kept.map_err(|error| self.not_stored(error))?;
-        // Where another attempt has made the same before, an outcome may have told of it already: it stays.
+        // If another attempt made the same file before, an outcome may already name it: it stays.
         Ok((asset, (!replaced).then_some(info)))
     }
 
@@ -153,13 +153,13 @@ impl<'a> Keep<'a> {
 
     fn id(&self, sha256: &str) -> String {
         let Work { tenant, id, .. } = self.work;
-        // None of them holds a line break.
+        // None of these contains a line break.
         let name = format!("{tenant}\n{id}\n{}\n{sha256}", self.kept.len());
         format!("asset_{}", hex(&Sha256::digest(name)[..ID_BYTES]))
     }
 
-    /// What was paid for could not be kept. Another call would cost as much again: it is made only where the store is
-    /// likely to be back.
+    /// A file that was paid for could not be stored. Another call would cost as much again: make it only if the store
+    /// is likely to be back.
     fn not_stored(&self, error: broker::Error) -> adapters::Error {
         let (remedy, why) = match error.kind() {
             ErrorKind::Full => (
@@ -175,7 +175,7 @@ impl<'a> Keep<'a> {
         self.error(ErrorCode::Internal, remedy, why).with_source(error)
     }
 
-    /// It was made and paid for, and another try would bring the same.
+    /// The file was made and paid for, and a retry would bring the same.
     fn useless(&self, why: &str) -> adapters::Error {
         self.error(ErrorCode::ProviderError, Remedy::FallBack, why)
     }
@@ -190,8 +190,8 @@ impl<'a> Keep<'a> {
 }
 
 impl Drop for Keep<'_> {
-    /// However the call ended, its deadline and a cancel included. If nobody does this, the assets age out unseen but by
-    /// those who were told of them.
+    /// Runs however the call ended, also by deadline or cancel. If nobody removes the assets, they age out, seen only
+    /// by those who were told of them.
     fn drop(&mut self) {
         if self.done || self.kept.is_empty() {
             return;

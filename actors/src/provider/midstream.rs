@@ -1,10 +1,10 @@
-//! What becomes of an answer that broke off after some of it was shown. Pure.
+//! Decides what becomes of an answer that broke off after some of it was shown. Pure.
 
 use schemas::ChatOutput;
 use serde_json::{Value, json};
 
-/// The text that another model can go on from: of the one answer that is asked for, which is text and nothing else and has
-/// not ended. Not after a space: some providers refuse such a beginning, and others cut it off.
+/// The text that another model can continue: the only answer asked for, plain text and nothing else, not ended. It must
+/// not end in a space: some providers refuse such a beginning, and others cut the space off.
 pub(super) fn beginning<'a>(shown: &'a ChatOutput, payload: &Value) -> Option<&'a str> {
     let ChatOutput {
         text,
@@ -22,7 +22,7 @@ pub(super) fn beginning<'a>(shown: &'a ChatOutput, payload: &Value) -> Option<&'
     (finish_reason.is_none() && is_plain && is_single && ends_in_a_word).then_some(text.as_str())
 }
 
-/// The payload of a call that goes on from `begun`: the conversation ends with the beginning of its own answer.
+/// The payload of a call that continues `begun`: the conversation ends with the beginning of its own answer.
 pub(super) fn continued(mut payload: Value, begun: &str) -> Value {
     if let Some(Value::Array(messages)) = payload.get_mut("messages") {
         messages.push(json!({"role": "assistant", "content": begun}));

@@ -1,14 +1,14 @@
-//! What a file is, by its first bytes: what a provider says of it is not believed. Pure.
+//! Tells what a file is by its first bytes, whatever its provider says it is. Pure.
 
 use infer::MatcherType;
 use schemas::{Action, Request};
 
-/// So many bytes tell every type that is looked for.
+/// This many bytes tell every type that is looked for.
 pub(super) const HEAD_BYTES: usize = 512;
-/// Samples without a head: no bytes tell them, so they are taken only where they were asked for.
+/// Raw samples without a header: no bytes identify them, so they are accepted only if the request asked for them.
 const PCM: &str = "audio/pcm";
 
-/// The media type of a file that begins with `head` and is the answer to `request`; the error says what is wrong with it.
+/// The media type of a file that begins with `head` and answers `request`; the error says what is wrong with the file.
 pub(super) fn media_type(request: &Request, head: &[u8]) -> Result<&'static str, String> {
     let (wanted, name) = match request.action {
         Action::ImageGenerate => (MatcherType::Image, "image"),
@@ -22,14 +22,14 @@ pub(super) fn media_type(request: &Request, head: &[u8]) -> Result<&'static str,
     match infer::get(head) {
         Some(kind) if kind.matcher_type() == wanted => Ok(registered(kind.mime_type())),
         Some(kind) => Err(format!("made a file of {} where a {name} was asked for", kind.mime_type())),
-        // What it says stays here: it may repeat our key.
+        // The error does not quote the text: it may repeat our key.
         None if is_text(head) => Err(format!("made a text where a {name} was asked for")),
         None if asks_for_pcm(request) => Ok(PCM),
         None => Err(format!("made a file of no known type where a {name} was asked for")),
     }
 }
 
-/// The registered names of types that are told by older ones.
+/// The registered names of types that `infer` names by older ones.
 fn registered(mime: &'static str) -> &'static str {
     match mime {
         "audio/x-wav" => "audio/wav",
@@ -46,7 +46,7 @@ fn asks_for_pcm(request: &Request) -> bool {
         && formats.into_iter().any(|format| format == "pcm" || format.starts_with("pcm_"))
 }
 
-/// Whether it can be read: a page about an error, most likely. The end may cut a letter in two.
+/// Whether it is readable: most likely an error page. The end of `head` may cut a character in two.
 fn is_text(head: &[u8]) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,

@@ -1,8 +1,8 @@
-//! Where providers tell the end of long work: each call has a place of its own, and hears what came there, also what came
-//! before it listened.
+//! Listens for webhooks that report the end of long work: each call has a place of its own and hears what comes there,
+//! including what came before it listened.
 //!
-//! A gateway stores what comes in a stream, and whoever listens to the subject is told at once. What is told live may be
-//! lost; so the stream is looked at as well, now and then.
+//! A gateway stores each webhook in a stream, and subscribers of its subject hear it at once. A live message may be
+//! lost, so the listener also reads the stream now and then.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,9 +15,9 @@ use tracing::debug;
 
 use crate::outbox::Outbox;
 
-/// How often the stream is looked at where nothing is heard.
+/// How often to read the stream while nothing is heard.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Where the gateway takes them, below its public address.
+/// Where the gateway takes webhooks, below its public address.
 const PATH: &str = "v1/webhooks";
 
 /// Where the gateway can be reached from outside, and the key of the tokens.
@@ -69,11 +69,11 @@ impl adapters::Webhook for Waiting {
     }
 }
 
-/// What comes at a place, as far as it was told. What is heard live may be told again, from the stream.
+/// Listens at one place. What it hears live may come again, from the stream.
 struct Listening {
     outbox: Outbox,
     subject: String,
-    /// The stream has been looked at up to here.
+    /// The stream has been read up to here.
     from: u64,
     live: Option<Subscription>,
     has_heard: bool,
@@ -113,14 +113,14 @@ impl Listening {
         }
     }
 
-    /// The next that is stored.
+    /// The next stored message.
     async fn look(&mut self) -> Option<Value> {
         loop {
             let stream = &self.outbox.topology().webhooks;
             match self.outbox.broker().next(stream, &self.subject, self.from).await {
                 Ok(Some(stored)) => {
                     (self.from, self.has_heard) = (stored.sequence + 1, true);
-                    // The gateway stores nothing else; whoever did is passed over.
+                    // The gateway stores nothing but JSON; anything else is skipped.
                     if let Ok(value) = serde_json::from_slice(&stored.message.payload) {
                         return Some(value);
                     }
@@ -136,7 +136,7 @@ impl Listening {
 }
 
 impl Drop for Listening {
-    /// What has come is of no use to anybody else. If nobody removes it, it ages out.
+    /// Purges what has come: nobody else has any use for it. If nobody removes it, it ages out.
     fn drop(&mut self) {
         if !self.has_heard {
             return;

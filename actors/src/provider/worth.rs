@@ -1,11 +1,11 @@
-//! What a whole answer is worth: whether it answers, and in the form that was asked for. Pure.
+//! Judges a whole answer: whether it answers, and in the form that was asked for. Pure.
 
 use schemas::{ChatOutput, chat::FinishReason};
 use serde_json::{Value, json};
 
 use crate::form::{Flaw, Form};
 
-/// So much of an answer that is no good is kept, in bytes of its texts together.
+/// How much of a rejected answer is kept, in bytes over all its texts.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// What an answer is worth.
@@ -13,33 +13,33 @@ const KEPT_BYTES_MAX: usize = 16 * 1024;
 pub(super) enum Worth {
     /// It is what was asked for.
     Good,
-    /// It is, but for what surrounds it; this is the same without.
+    /// It is, except for what surrounds it; this is the answer without that.
     Mended(Box<ChatOutput>),
     /// The model refused, or its provider withheld the answer.
     Refused,
-    /// There is nothing in it.
+    /// It contains nothing.
     Empty,
-    /// It has not the form that was asked for.
+    /// It does not have the form that was asked for.
     Flawed {
         /// What is wrong.
         flaw: Flaw,
-        /// The text in which it is.
+        /// The text with the flaw.
         text: String,
     },
 }
 
-/// What one of several answers is.
+/// The kind of one of several answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Refusal,
     Nothing,
-    /// It has the form of a text that was ended by its model.
+    /// A text that the model itself ended.
     Text,
-    /// It calls tools, or its limit of tokens cut it off: no form is asked of it.
+    /// It calls tools, or its token limit cut it off: no form is required of it.
     Formless,
 }
 
-/// What `answer` is worth where `form` was asked for. Of several the good ones count: they are refused or empty together.
+/// What `answer` is worth if `form` was asked for. If it holds several, it is refused or empty only if all of them are.
 pub(super) fn weigh(form: &Form, answer: &ChatOutput) -> Worth {
     let kinds = || answer.choices().map(kind);
     if kinds().all(|kind| kind == Kind::Refusal) {
@@ -65,7 +65,7 @@ pub(super) fn weigh(form: &Form, answer: &ChatOutput) -> Worth {
     mended.map_or(Worth::Good, Worth::Mended)
 }
 
-/// Whether there is something in `answer` that a reader could show.
+/// Whether `answer` has nothing that a reader could show.
 pub(super) fn is_blank(answer: &ChatOutput) -> bool {
     answer.choices().all(|choice| {
         choice.text.is_empty()
@@ -75,10 +75,10 @@ pub(super) fn is_blank(answer: &ChatOutput) -> bool {
     })
 }
 
-/// The payload that asks the same again, and says what is wrong with the answer `text`.
+/// The payload that asks the same again and says what is wrong with the answer `text`.
 pub(super) fn asked_again(mut payload: Value, text: &str, flaw: &Flaw) -> Value {
     if let Some(Value::Array(messages)) = payload.get_mut("messages") {
-        // Providers refuse a message in which nothing is said.
+        // Providers refuse an empty message.
         if !text.trim().is_empty() {
             messages.push(json!({"role": "assistant", "content": text}));
         }
@@ -90,7 +90,7 @@ pub(super) fn asked_again(mut payload: Value, text: &str, flaw: &Flaw) -> Value 
     payload
 }
 
-/// What is kept of an answer that is no good.
+/// What is kept of a rejected answer.
 pub(super) fn kept(answer: &ChatOutput) -> ChatOutput {
     let mut left = KEPT_BYTES_MAX;
     let mut cut = |text: &str| {

@@ -1,4 +1,4 @@
-//! Messages become turns, and their parts blocks: the assistant's, and the user's, which hold the results of tools too.
+//! Translates messages into turns of the assistant and of the user (tool results included), and parts into blocks.
 
 use schemas::chat::{Content, Role};
 use serde::Deserialize;
@@ -13,13 +13,13 @@ use crate::chat::Origin;
 const USER: &str = "user";
 const ASSISTANT: &str = "assistant";
 
-/// A conversation as the API has it: no turn is empty, and none has the role of the one before it.
+/// A conversation in the API's form: no turn is empty, and none has the role of the one before it.
 #[derive(Debug)]
 pub(super) struct Conversation<'o> {
     /// Blocks of text.
     pub(super) system: Vec<Value>,
     pub(super) turns: Vec<Value>,
-    /// Whose thoughts it takes back, and whether it does.
+    /// Whose thoughts it takes back; `thinks`: whether it does.
     origin: &'o Origin,
     thinks: bool,
 }
@@ -65,7 +65,7 @@ impl<'o> Conversation<'o> {
         }
     }
 
-    /// What an assistant thought, as far as that came with a call, what it said, and then what it called.
+    /// What an assistant thought, if a call carries it, what it said, and then what it called.
     fn said(&self, message: Message) -> Result<Vec<Value>, String> {
         if message.function_call.is_some() {
             return Err(older_form());
@@ -77,7 +77,7 @@ impl<'o> Conversation<'o> {
         said.extend(message.refusal.and_then(text_block));
         for (index, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
             let (call_id, thoughts) = self.origin.split(&call.id);
-            // The thoughts before the first call were had before anything was said.
+            // Thoughts in the first call come before anything that the model said.
             let at = if index == 0 { 0 } else { said.len() };
             said.splice(at..at, thoughts.into_iter().filter(|block| self.thinks && is_thought(block)));
             said.push(tool_use(id(call_id), call.function, call.cache_control)?);
@@ -85,7 +85,7 @@ impl<'o> Conversation<'o> {
         Ok(said)
     }
 
-    /// What the assistant has begun must not end in white space: the API refuses to go on from there.
+    /// Trims an answer that the assistant has begun: the API refuses to continue after white space.
     fn trim_the_end(&mut self) {
         let Some(last) = self.turns.last_mut().filter(|turn| turn["role"] == ASSISTANT) else { return };
         let Value::Array(content) = &mut last["content"] else { return };
@@ -106,7 +106,7 @@ fn older_form() -> String {
     "an anthropic provider does not take calls of `functions`, the older form of `tools`".to_owned()
 }
 
-/// Sets the mark of the cache, which stands in the payload wherever it stands here; that of a message is its last block's.
+/// Sets the cache mark where the payload has one; a message's mark goes on its last block.
 fn mark(block: Option<&mut Value>, cache_control: Option<Value>) {
     if let (Some(block), Some(cache_control)) = (block, cache_control) {
         block["cache_control"] = cache_control;
@@ -144,7 +144,7 @@ fn text_block(text: String) -> Option<Value> {
     (!text.is_empty()).then(|| json!({"type": "text", "text": text}))
 }
 
-/// Whether a block is one that the API vouches for: a client may send anything as an id.
+/// Whether a block is of a kind that the API vouches for: a client may send anything as an id.
 fn is_thought(block: &Value) -> bool {
     matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
 }
@@ -181,7 +181,7 @@ fn result(message: Message, origin: &Origin) -> Result<Value, String> {
     Ok(result)
 }
 
-/// The id of a call that another provider made may hold what the API does not take.
+/// Replaces what the API does not take in an id: another provider may have made the call.
 fn id(id: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     id.chars().map(|c| if fits(c) { c } else { '_' }).collect()

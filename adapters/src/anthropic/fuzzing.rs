@@ -1,5 +1,5 @@
-//! Ways in for tests and fuzzers: what reads an answer, fed with bytes in place of a connection. They decide nothing,
-//! and stand in no program.
+//! Entry points for tests and fuzzers: they feed the readers of an answer with bytes instead of a connection. They
+//! decide nothing, and no program includes them.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
     http, sse,
 };
 
-/// The key of the provider that replies; no error may show it, whatever the provider says.
+/// The provider's key; no error may show it, whatever the provider says.
 pub const KEY: &str = "sk-canary-0123456789";
 
-/// The time that a call has; what is in memory needs none of it.
+/// How long a call may take; replies from memory need none of it.
 const CALL_TIME: Duration = Duration::from_secs(60);
 
 /// A provider that replies with the bytes of a test.
@@ -34,7 +34,7 @@ impl Replies {
     /// A provider with a key.
     ///
     /// # Errors
-    /// None that a caller could mend: its own configuration is not understood.
+    /// None that a caller could fix: its own configuration is wrong.
     pub fn new() -> Result<Self, ConfigError> {
         let wrong = |error: String| ConfigError::new("provider", error);
         let table = json!({"kind": "anthropic", "models": {}, "api_key": KEY});
@@ -44,7 +44,7 @@ impl Replies {
         Ok(Self { endpoint: Arc::new(Endpoint::new("p", &config, manners, client, |_| None)?) })
     }
 
-    /// What a chat brings whose reply is a stream of these chunks. Must be called within a runtime with a clock.
+    /// The events of a chat whose reply is a stream of these chunks. Must be called within a runtime with a clock.
     pub async fn streamed(&self, chunks: Vec<Bytes>) -> Vec<Result<Progress, Error>> {
         let frames = sse::read(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)));
         let decoder = Events::new(&self.endpoint, origin());
@@ -52,7 +52,7 @@ impl Replies {
         deadline::bound(progressed, Instant::now() + CALL_TIME, "p").collect().await
     }
 
-    /// What a chat brings whose reply is this body.
+    /// The events of a chat whose reply is this body.
     #[must_use]
     pub fn whole(&self, body: &[u8]) -> Vec<Result<Progress, Error>> {
         of_body(&self.endpoint, &ask(), Events::new(&self.endpoint, origin()), body)

@@ -1,14 +1,14 @@
-//! Images and documents inside a message.
+//! Translates images and documents inside a message.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::payload::File;
 
-/// The images that the API takes.
+/// The image types that the API takes.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// The block of an image that is in a data URI or behind an address.
+/// The block of an image that is in a data URI or at an http(s) URL.
 pub(super) fn image(url: &str) -> Result<Value, String> {
     if url.starts_with("https://") || url.starts_with("http://") {
         return Ok(json!({"type": "image", "source": {"type": "url", "url": url}}));

@@ -1,4 +1,4 @@
-//! The part of the chat-completions body that is read; [the rules](super) say what becomes of the rest.
+//! The part of the chat-completions body that this adapter reads; [the rules](super) say what becomes of the rest.
 
 use schemas::{
     chat::{Content, Role},
@@ -25,7 +25,7 @@ pub(super) struct Payload {
     pub(super) top_k: Option<u64>,
     pub(super) thinking: Option<Value>,
     pub(super) cache_control: Option<Value>,
-    // What is refused.
+    // Refused.
     pub(super) n: Option<u64>,
     pub(super) logprobs: Option<bool>,
     pub(super) top_logprobs: Option<u64>,
@@ -55,7 +55,7 @@ pub(super) struct Message {
     pub(super) cache_control: Option<Value>,
 }
 
-/// A call that an assistant made. One of free text has no `function`.
+/// A call that an assistant made. A free-text call has no `function`.
 #[derive(Debug, Deserialize)]
 pub(super) struct ToolCall {
     pub(super) id: String,
@@ -72,7 +72,7 @@ pub(super) struct FunctionCall {
     pub(super) arguments: String,
 }
 
-/// One word that ends an answer, or several.
+/// One stop sequence, or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Stop {

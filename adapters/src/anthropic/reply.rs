@@ -1,4 +1,4 @@
-//! What the events of a stream and a whole reply mean.
+//! Reads the events of a stream, and whole replies.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,10 +26,10 @@ pub(super) struct Events {
     endpoint: Arc<Endpoint>,
     answer: Answer,
     usage: UsageReply,
-    /// Which blocks are tool calls, by the numbers of both.
+    /// Maps the number of a block to the number of its tool call.
     calls: BTreeMap<u32, u32>,
     origin: Origin,
-    /// What was thought since the last call, as the API wants it back with the next one.
+    /// The thoughts since the last call, in the form in which the API wants them back with the next one.
     thoughts: Vec<Thought>,
     over: bool,
 }
@@ -37,14 +37,14 @@ pub(super) struct Events {
 /// A block of thinking.
 #[derive(Debug)]
 enum Thought {
-    /// What is shown of it, and what vouches for it.
+    /// The visible thinking, and the signature that vouches for it.
     Shown { thinking: String, signature: String },
-    /// What only the API can read.
+    /// Thinking that only the API can read.
     Redacted(String),
 }
 
 impl Thought {
-    /// The block; none where nothing vouches for it.
+    /// The block; none if nothing vouches for it.
     fn block(self) -> Option<Value> {
         match self {
             Self::Shown { signature, .. } if signature.is_empty() => None,
@@ -69,7 +69,7 @@ impl Events {
         }
     }
 
-    /// Reads one JSON text; one that tells of an error is that error.
+    /// Reads one JSON text; one that reports an error becomes that error.
     fn read<T: DeserializeOwned>(&self, text: &[u8]) -> Result<T, Error> {
         serde_json::from_slice(text).map_err(|error| match serde_json::from_slice::<Value>(text) {
             Ok(value) if value.get("error").is_some_and(|error| !error.is_null()) => self.failed(text),
@@ -86,7 +86,7 @@ impl Events {
         self.usage.update(message.usage.unwrap_or_default());
     }
 
-    /// What a block brings as it begins.
+    /// What a block adds at its start.
     fn open(&mut self, index: u32, block: Block) -> Result<ChatDelta, Error> {
         Ok(match block {
             Block::Text { text } => ChatDelta::text(text),
@@ -138,7 +138,7 @@ impl Events {
         }
     }
 
-    /// What a block brings as it ends: a call without arguments has an empty object of them.
+    /// What a block adds at its end: a call without arguments gets an empty object.
     fn close(&self, index: u32) -> ChatDelta {
         let Some(call) = self.calls.get(&index) else { return ChatDelta::default() };
         let known = self.answer.output().tool_calls.get(*call as usize);
@@ -218,10 +218,10 @@ impl Decoder for Events {
     }
 }
 
-/// A word that is not known is an end like any other.
+/// An unknown word is a normal end.
 fn finish_reason(word: &str) -> FinishReason {
     match word {
-        // A turn that was paused is not complete, and can be asked to go on.
+        // A paused turn is not complete; the client can ask the model to continue.
         "max_tokens" | "model_context_window_exceeded" | "pause_turn" => FinishReason::Length,
         "tool_use" => FinishReason::ToolCalls,
         "refusal" => FinishReason::ContentFilter,

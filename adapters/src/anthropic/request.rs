@@ -1,4 +1,4 @@
-//! `POST messages`: the body. Its errors say what cannot be asked of this API.
+//! `POST messages`: makes the body; its errors say what this API cannot do.
 
 use serde_json::{Map, Value, json};
 
@@ -10,14 +10,14 @@ use super::{
 };
 use crate::chat::{Ask, Origin};
 
-/// The longest answer where the payload names none. The API demands a limit, and the tokens of thinking count; beyond
-/// some 21,000 its own clients do not wait for an answer that is not streamed.
+/// The most tokens of an answer if the payload sets no limit. The API demands one, and thinking tokens count; beyond
+/// some 21,000 Anthropic's own clients do not wait for an answer that is not streamed.
 const MAX_TOKENS: u64 = 16_384;
 
-/// The highest temperature of the API; OpenAI's goes to 2.
+/// The API's highest temperature; OpenAI's is 2.
 const TEMPERATURE_MAX: f64 = 1.0;
 
-/// The body that asks for what `payload` asks for.
+/// Translates `payload` into the body.
 pub(super) fn body(ask: &Ask, payload: Payload, version: Version, origin: &Origin) -> Result<Value, String> {
     refuse(&payload)?;
     let tools = tools::offered(payload.tools.unwrap_or_default())?;
@@ -61,7 +61,7 @@ pub(super) fn body(ask: &Ask, payload: Payload, version: Version, origin: &Origi
     Ok(Value::Object(body))
 }
 
-/// What is asked for that the API has not.
+/// Refuses what the API cannot do.
 fn refuse(payload: &Payload) -> Result<(), String> {
     let speaks = payload.modalities.iter().flatten().any(|modality| modality != "text");
     let wishes = [
@@ -80,8 +80,8 @@ fn refuse(payload: &Payload) -> Result<(), String> {
     }
 }
 
-/// The effort, and the thinking that goes with it; the API takes none where a tool must be called. It is asked to be
-/// shown: a model that thinks out of sight looks like one that has stalled.
+/// The effort, and the thinking that goes with it; the API takes none if a tool must be called. The thinking is to be
+/// visible: a model that thinks out of sight looks like one that has stalled.
 fn reasoning(
     effort: Option<&str>,
     choice: Option<&Choice>,

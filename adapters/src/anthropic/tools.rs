@@ -1,8 +1,8 @@
-//! The tools that are offered, and which of them to call.
+//! Translates the offered tools, and which of them to call.
 
 use serde_json::{Value, json};
 
-/// The tools, as the API has them.
+/// The tools in the API's form.
 pub(super) fn offered(tools: Vec<Value>) -> Result<Vec<Value>, String> {
     tools.into_iter().enumerate().map(|(index, tool)| offer(index, tool)).collect()
 }
@@ -44,7 +44,7 @@ enum Way {
 }
 
 impl Choice {
-    /// Whether an answer in words is no answer.
+    /// Whether the model must call a tool.
     pub(super) const fn demands_a_tool(&self) -> bool {
         matches!(self.way, Way::Any | Way::Named(_))
     }
@@ -63,7 +63,7 @@ impl Choice {
     }
 }
 
-/// The choice, where one is to be told. Without tools the API takes none.
+/// The tool choice to send, if any. Without tools the API takes none.
 pub(super) fn choice(
     wanted: Option<&Value>,
     parallel: Option<bool>,

@@ -1,14 +1,14 @@
-//! What a call used, as the API reports it: at the beginning of a stream and, as sums so far, at its end.
+//! Reads a call's usage as the API reports it: at the start of a stream and, as totals so far, at its end.
 
 use schemas::Usage;
 use serde::Deserialize;
 
 use crate::counts;
 
-/// One report. What a later one does not name stands.
+/// One report. A later report replaces only the counts that it names.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) struct UsageReply {
-    /// Without those of the cache.
+    /// Without cached tokens.
     #[serde(default, deserialize_with = "counts::count")]
     input_tokens: Option<u64>,
     #[serde(default, deserialize_with = "counts::count")]
@@ -28,12 +28,12 @@ struct OutputDetails {
 }
 
 impl UsageReply {
-    /// Whether both sides are told.
+    /// Whether it has both input and output.
     pub(super) const fn is_told(&self) -> bool {
         self.input_tokens.is_some() && self.output_tokens.is_some()
     }
 
-    /// Lays a later report over this one.
+    /// Updates this report with a later one.
     pub(super) const fn update(&mut self, later: Self) {
         const fn over<T: Copy>(later: Option<T>, earlier: Option<T>) -> Option<T> {
             if later.is_some() { later } else { earlier }

@@ -1,4 +1,4 @@
-//! The version of the API, which the header `anthropic-version` names: where the key goes, and what a body may hold.
+//! Finds the API version that `anthropic-version` names, and what it decides: where the key goes, what a body may hold.
 
 use secrecy::ExposeSecret;
 
@@ -9,7 +9,7 @@ use crate::{
 
 const HEADER: &str = "anthropic-version";
 
-/// The version that is spoken where the configuration names none, and the first that refuses a temperature.
+/// The version if the configuration names none; the first that refuses a temperature.
 const CURRENT: &str = "2026-10-21";
 
 const KIND: &str = "an anthropic provider";
@@ -24,7 +24,7 @@ static CURRENT_MANNERS: Manners = Manners {
     headers: &[(HEADER, CURRENT)],
 };
 
-/// The header that names an earlier version is among the configured ones.
+/// The configured headers include the one that names an earlier version.
 static EARLIER_MANNERS: Manners = Manners {
     kind: KIND,
     base_url: Some(BASE_URL),
@@ -33,17 +33,17 @@ static EARLIER_MANNERS: Manners = Manners {
     headers: &[],
 };
 
-/// What the versions differ in, as far as we are concerned.
+/// The versions, as far as their differences concern us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
-    /// 2026-10-21 and later: the key is a bearer token, and whoever sends a temperature is refused.
+    /// 2026-10-21 and later: the key is a bearer token, and the API refuses a temperature.
     Current,
-    /// Before that (2023-06-01): the key has a header of its own, and a temperature is taken.
+    /// Before that (2023-06-01): the key has a header of its own, and the API takes a temperature.
     Earlier,
 }
 
 impl Version {
-    /// The one that the configured headers name, else the current one. Versions are dates: their texts are in order.
+    /// The version that the configured headers name, else the current one. Versions are dates, so they compare as text.
     pub(super) fn of(config: &ProviderConfig) -> Self {
         let named = config.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(HEADER));
         match named {

@@ -1,4 +1,4 @@
-//! The shapes of replies. Events and blocks that are not known, or of no concern here, are passed over.
+//! The shapes of replies. Events and blocks that are unknown, or do not matter here, are ignored.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -106,7 +106,7 @@ pub(super) struct Ending {
     pub(super) stop_details: Option<StopDetails>,
 }
 
-/// What is said of a refusal.
+/// Details of a refusal.
 #[derive(Debug, Deserialize)]
 pub(super) struct StopDetails {
     pub(super) explanation: Option<String>,

@@ -1,23 +1,23 @@
-//! What a provider wants to have back with a call of a tool: the thoughts that led to it, sealed by whoever had them.
+//! Carries, in the id of a tool call, the sealed thoughts before it: the provider wants them back with the call.
 //!
-//! OpenAI's shape of a call has one field that every client sends back as it came: the id. So it travels in that, and no worker
-//! has to remember anything. Only the model that it came from gets it back; others are told the id alone.
+//! In OpenAI's format, every client sends one field of a call back unchanged: the id. So the thoughts travel in it, and
+//! no worker has to remember anything. Only the model that had them gets them back; others get the bare id.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-/// Stands between id and what is carried. All of it is made of what every API takes in an id.
+/// Separates the id from what it carries. The whole uses only characters that every API takes in an id.
 const SEPARATOR: &str = "--";
 
-/// The digits that tell where something came from.
+/// The number of hexadecimal digits of an [`Origin`].
 const ORIGIN_DIGITS: usize = 16;
 
-/// So much is carried at most, in bytes: beyond it a conversation goes on without.
+/// The most that an id carries, in bytes; anything longer is left out, and the conversation goes on without it.
 const BYTES_MAX: usize = 64 * 1024;
 
-/// Where something came from: a model of a provider.
+/// Where thoughts came from: a model of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin(String);
 
@@ -28,7 +28,7 @@ impl Origin {
         Self(format!("{:0ORIGIN_DIGITS$x}", hasher.finish()))
     }
 
-    /// The id that the client gets.
+    /// The id to give to the client.
     pub(crate) fn join(&self, id: &str, things: &[Value]) -> String {
         let carried = match things {
             [] => return id.to_owned(),
@@ -40,7 +40,7 @@ impl Origin {
         format!("{id}{SEPARATOR}{}-{carried}", self.0)
     }
 
-    /// The id, and what came with it, if it came from here.
+    /// The call's own id, and what it carries if that came from this origin.
     pub(crate) fn split<'i>(&self, id: &'i str) -> (&'i str, Vec<Value>) {
         let parts = id.split_once(SEPARATOR).and_then(|(id, rest)| Some((id, rest.split_once('-')?)));
         let Some((id, (origin, carried))) = parts.filter(|(_, (origin, _))| is_origin(origin)) else {

@@ -1,9 +1,9 @@
-//! What a call uses, by rule of thumb: for providers that report nothing, and before they do.
+//! Estimates a call's usage by rule of thumb: before the call, and if the provider reports none.
 
 use schemas::ChatOutput;
 use serde_json::Value;
 
-/// Bytes a token, for text in most languages and models; rough, but better than nothing counted.
+/// Bytes per token, for text in most languages and models; rough, but better than counting nothing.
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// The tokens in the texts of a conversation. Images and the like are left out: no rule of thumb holds for them.
@@ -28,7 +28,7 @@ pub fn output(output: &ChatOutput) -> u64 {
     text(output.choices().map(of_choice).sum())
 }
 
-/// The tokens that a call brings, whatever it asks for: those of a conversation, else those of its whole text.
+/// The input tokens of a call to any action: those of its `messages`, else those of its `input` or `prompt`.
 pub fn input(payload: &Value) -> u64 {
     if payload.get("messages").is_some() {
         return messages(payload);
@@ -36,7 +36,7 @@ pub fn input(payload: &Value) -> u64 {
     payload.get("input").or_else(|| payload.get("prompt")).map_or(0, |input| text(letters(input)))
 }
 
-/// The most tokens that the answer may have, where the call says so.
+/// The most tokens of the answer, if the call sets a limit.
 pub fn output_max(payload: &Value) -> Option<u64> {
     ["max_completion_tokens", "max_tokens"].iter().find_map(|name| payload.get(name)?.as_u64())
 }
@@ -45,7 +45,7 @@ fn letters(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(letters).sum(),
-        // A token that is given as a number.
+        // A token given as a number.
         Value::Number(_) => BYTES_PER_TOKEN as usize,
         _ => 0,
     }

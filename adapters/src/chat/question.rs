@@ -1,14 +1,14 @@
-//! A chat body of OpenAI's, read by the adapters that must say it in other words: who says what, which images are in it,
-//! which calls are made and answered.
+//! Reads OpenAI's chat body for the adapters that translate it: who says what, its images, the calls it makes and their
+//! results.
 //!
-//! Nothing is left out in silence: what cannot be read is the request's fault, what is not known is refused.
+//! Nothing is dropped silently: a malformed part is the request's fault, an unknown one is refused.
 
 use serde_json::Value;
 
 use crate::{Error, endpoint::Endpoint};
 
-/// Fields that say how the answer is to be accounted for, cached or sent, not what it is to be. A provider that has no
-/// word for them answers the same without them.
+/// Fields about how to account for, cache or send the answer, not about its content. A provider without an equivalent
+/// answers the same without them.
 const HINTS: [&str; 17] = [
     "model",
     "messages",
@@ -34,15 +34,15 @@ const HINTS: [&str; 17] = [
 pub(crate) enum Message<'a> {
     /// Instructions of the application.
     System(String),
-    /// A person.
+    /// The user.
     User(Vec<Part<'a>>),
     /// The model.
     Assistant {
-        /// What it said; a refusal too.
+        /// What it said, with any refusal.
         text: String,
-        /// What it thought, where that was kept.
+        /// Its reasoning, if the client kept it.
         reasoning: &'a str,
-        /// What it called.
+        /// The calls that it made.
         calls: Vec<Called<'a>>,
     },
     /// The result of a call.
@@ -51,21 +51,21 @@ pub(crate) enum Message<'a> {
         id: &'a str,
         /// The function that was called.
         name: &'a str,
-        /// What it brought.
+        /// Its text.
         text: String,
     },
 }
 
-/// A part of what a person says.
+/// A part of a user message.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Part<'a> {
-    /// A text.
+    /// Text.
     Text(&'a str),
     /// A file inside the message.
     Inline {
         /// The kind of part: `image_url`, `input_audio` or `file`.
         kind: &'a str,
-        /// What it is.
+        /// Its media type.
         media_type: String,
         /// Its bytes in base64.
         data: &'a str,
@@ -77,11 +77,11 @@ pub(crate) enum Part<'a> {
 pub(crate) struct Called<'a> {
     pub(crate) id: &'a str,
     pub(crate) name: &'a str,
-    /// An object.
+    /// A JSON object.
     pub(crate) arguments: Value,
 }
 
-/// Refuses a field that is neither one of `translated` nor a hint. One that asks for nothing is let pass.
+/// Refuses a field that is neither in `translated` nor a hint, unless it asks for nothing (null, false, empty).
 pub(crate) fn check_fields(endpoint: &Endpoint, payload: &Value, translated: &[&str]) -> Result<(), Error> {
     let asks = |value: &Value| match value {
         Value::Null | Value::Bool(false) => false,
@@ -109,7 +109,7 @@ pub(crate) fn messages<'a>(endpoint: &Endpoint, payload: &'a Value) -> Result<Ve
     Ok(read)
 }
 
-/// Where in the body something stands.
+/// A place in the body, for errors.
 struct At<'e> {
     endpoint: &'e Endpoint,
     path: String,
@@ -148,7 +148,7 @@ impl At<'_> {
         }
     }
 
-    /// The texts of a message that can hold nothing else.
+    /// The texts of a message that may hold only text.
     fn texts(&self, message: &Value, between: &str) -> Result<String, Error> {
         match message.get("content") {
             None | Some(Value::Null) => Ok(String::new()),
@@ -225,7 +225,7 @@ impl At<'_> {
     }
 }
 
-/// The function that the call `id` called.
+/// The name of the function that the call `id` called.
 fn name_of<'a>(messages: &[Message<'a>], id: &str) -> Option<&'a str> {
     messages.iter().rev().find_map(|message| match message {
         Message::Assistant { calls, .. } => calls.iter().find(|call| call.id == id).map(|call| call.name),
@@ -241,7 +241,7 @@ fn data_uri(uri: &str) -> Option<(&str, &str)> {
     (!media_type.is_empty() && !data.is_empty()).then_some((media_type, data))
 }
 
-/// The tools that are offered, each as its `function`.
+/// The offered tools, each as its `function`.
 pub(crate) fn functions<'a>(endpoint: &Endpoint, payload: &'a Value) -> Result<Vec<&'a Value>, Error> {
     let tools = payload.get("tools").and_then(Value::as_array).into_iter().flatten();
     tools
@@ -259,7 +259,7 @@ pub(crate) fn functions<'a>(endpoint: &Endpoint, payload: &'a Value) -> Result<V
         .collect()
 }
 
-/// What the stop sequences are, whichever form they have.
+/// The stop sequences as an array, in whichever form the payload has them.
 pub(crate) fn stop(payload: &Value) -> Option<Value> {
     match payload.get("stop") {
         None | Some(Value::Null) => None,
@@ -268,13 +268,13 @@ pub(crate) fn stop(payload: &Value) -> Option<Value> {
     }
 }
 
-/// The longest answer, by its newer name or the older one.
+/// The most tokens of an answer, by the field's newer name or the older one.
 pub(crate) fn tokens_max(payload: &Value) -> Option<&Value> {
     let field = |name: &str| payload.get(name).filter(|value| !value.is_null());
     field("max_completion_tokens").or_else(|| field("max_tokens"))
 }
 
-/// The schema that the answer must keep to: `None` where none is asked for, null where any JSON will do.
+/// The schema that the answer must match: `None` if the request asks for none, null if any JSON will do.
 pub(crate) fn schema(endpoint: &Endpoint, payload: &Value) -> Result<Option<Value>, Error> {
     let format = payload.get("response_format").unwrap_or(&Value::Null);
     match (format.get("type").and_then(Value::as_str), format.pointer("/json_schema/schema")) {

@@ -1,4 +1,4 @@
-//! What `dynode provider check` does with a file: reads it, shows what each model would be sent, and sends it.
+//! Implements `dynode provider check`: reads a file, shows the request for each model, and sends it.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use super::{
 };
 use crate::{Adapter, Call, ConfigError, Error, Model, Progress, ProviderConfig, Webhook, http};
 
-/// The name of the provider while it is looked at.
+/// The name of the provider during a check.
 const NAME: &str = "check";
-/// A key that is none, for a look at a file without sending anything.
+/// A placeholder for the key, for a check that sends nothing.
 pub(super) const NO_KEY: &str = "the-key-would-stand-here";
-/// A secret that is none, likewise.
+/// A placeholder for the secret, likewise.
 const NO_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-/// Where the provider would be told to send its webhook.
+/// A placeholder for the URL to which the provider would send its webhook.
 const NO_WEBHOOK: &str = "https://the-gateway/v1/webhooks/the-token";
-/// The longest text of a body that is shown.
+/// The most characters to show of a body.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
-/// A provider that is looked at.
+/// A provider under check.
 #[derive(Debug)]
 pub struct Check {
     dynamic: Dynamic,
@@ -33,7 +33,7 @@ pub struct Check {
     deadline: std::time::Duration,
 }
 
-/// Why a look ends at once.
+/// Why a check ends at once.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// The file cannot be read.
@@ -57,7 +57,7 @@ pub struct Came {
 }
 
 impl Check {
-    /// Reads the file that `name` names. With `against`, its calls go there, and its key is read; without, none is needed.
+    /// Reads the file `name`. With `against`, its calls go there and its key is read; without, it needs no key.
     pub fn read(name: &str, against: Option<&str>, deadline: std::time::Duration) -> Result<Self, Refused> {
         let (file, text) = shipped::read(name).map_err(Refused::Unreadable)?;
         let program = Program::read(&file, &text)?;
@@ -65,7 +65,7 @@ impl Check {
             (None, Some(_)) => Some(NO_KEY),
             _ => None,
         };
-        // As a configuration has it: whatever else a provider may say keeps its default.
+        // As in a configuration: all other settings keep their defaults.
         let table = json!({"kind": "dynamic", "file": name, "base_url": against, "api_key": api_key});
         let config: ProviderConfig = serde_json::from_value(table)
             .map_err(|error| Refused::Unreadable(format!("it makes no provider: {error}")))?;
@@ -78,12 +78,12 @@ impl Check {
         Ok(Self { dynamic, deadline })
     }
 
-    /// What it serves.
+    /// The models that it serves.
     pub fn models(&self) -> &[Model] {
         self.dynamic.models()
     }
 
-    /// What `model` would be sent for `payload`, or for a sample of its action: without the key.
+    /// The request that `model` would get for `payload`, or for a sample of its action; without the key.
     pub fn request(&self, model: &Model, payload: Option<&Value>) -> Result<String, String> {
         let provider = &self.dynamic.provider;
         let call = Call { webhook: Some(Arc::new(Nowhere)), ..self.call(model, payload) };
@@ -94,7 +94,7 @@ impl Check {
         Ok(self.shown(&request))
     }
 
-    /// Calls `model` and tells what comes.
+    /// Calls `model` and reports what comes.
     pub async fn run(&self, model: &Model, payload: Option<&Value>) -> Came {
         let mut lines = Vec::new();
         let mut progress = match self.dynamic.call(self.call(model, payload)).await {
@@ -152,7 +152,7 @@ impl Check {
         }
     }
 
-    /// A request as text. The headers of every call are named and not shown: they may be keys.
+    /// A request as text. The headers of every call are named but not shown: they may be keys.
     fn shown(&self, request: &Request) -> String {
         let mut text = format!("{} {}\n", request.method, request.url);
         let hidden = self.dynamic.provider.endpoint.headers(0);
@@ -177,7 +177,7 @@ impl Check {
     }
 }
 
-/// A place for webhooks to which none comes.
+/// A webhook that never comes.
 #[derive(Debug)]
 struct Nowhere;
 

@@ -1,5 +1,5 @@
-//! Files: behind URLs, fetched at once since those expire, or in base64. Within limits, from known hosts only, and
-//! without our key where it is not for.
+//! Takes the files of a reply: in base64, or from URLs, fetched at once since those expire. Within limits, only from
+//! known hosts, and with our key only at the API's own.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tokio::time::sleep;
 use super::{job::Job, outlet::Outlet, plan::Files, request::part, template::Scope};
 use crate::{Error, FilePiece, Progress, Remedy, files, http};
 
-/// How often a file is asked for whose host is out of order for a moment: what was made is paid for.
+/// How often to request a file whose host fails for a moment: what was made is paid for.
 const TRIES: u32 = 3;
 
-/// Between two of them.
+/// The pause between two tries, times the number of tries so far.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What a server says of bytes that it knows nothing about.
+/// The media types that a server sends for bytes that it knows nothing about.
 const UNKNOWN_TYPES: [&str; 2] = ["application/octet-stream", "binary/octet-stream"];
 
-/// What is no file that was made, whatever the server says.
+/// The media types that are never a generated file, whatever the server says.
 const PAGES: [&str; 3] = ["text/html", "application/json", "application/problem+json"];
 
 impl Job {
-    /// Every file that a reply names; returns how many there are.
+    /// Passes on every file that a reply names, and returns how many there are.
     pub(super) async fn files(&self, files: &Files, scope: &Scope, outlet: &Outlet) -> Result<u64, Error> {
         let places = files.urls.as_ref().or(files.base64.as_ref());
         let found = places.map(|place| place.render(scope)).transpose();
@@ -50,7 +50,7 @@ impl Job {
         Ok(found.len() as u64)
     }
 
-    /// A file that is inside the reply.
+    /// Passes on a file that is inside the reply.
     async fn decoded(&self, text: &str, file: u32, outlet: &Outlet) -> Result<(), Error> {
         let (bytes, media_type) =
             part::bytes(text).map_err(|why| self.provider.nonsense(&format!("sent a file that {why}")))?;
@@ -63,7 +63,7 @@ impl Job {
         Ok(())
     }
 
-    /// The request for what is behind a URL: by our key at the API's own place, without it at the hosts that the file names.
+    /// The request for a URL: with our key at the API's own origin, without it at the hosts that the file names.
     pub(super) fn get(&self, url: &str, hosts: &[String]) -> Result<RequestBuilder, Error> {
         let endpoint = &self.provider.endpoint;
         let url = Url::parse(url)
@@ -85,7 +85,7 @@ impl Job {
         if ours { Ok(endpoint.request(Method::GET, url, self.call.key)) } else { endpoint.bare(url) }
     }
 
-    /// Asks for the file behind a URL.
+    /// Requests the file at a URL.
     async fn fetch(&self, url: &str, hosts: &[String]) -> Result<Response, Error> {
         let endpoint = &self.provider.endpoint;
         let mut tries = 1;
@@ -121,7 +121,7 @@ impl Job {
         error
     }
 
-    /// Hands a body on as a file, piece by piece as it comes.
+    /// Passes a body on as a file, piece by piece as it arrives.
     pub(super) async fn download(
         &self,
         mut response: Response,
@@ -135,7 +135,7 @@ impl Job {
             return Err(self.provider.nonsense(&format!("sent `{told}` where a file was expected")));
         }
         let mut told = told.filter(|told| !UNKNOWN_TYPES.contains(&told.as_str()));
-        // One piece is held back, since only the next one tells whether it is the last.
+        // Hold one piece back, since only the next one tells whether it is the last.
         let (mut held, mut length, mut first) = (None::<Bytes>, 0, true);
         loop {
             let chunk = response.chunk().await.map_err(|error| {
@@ -179,8 +179,8 @@ impl Job {
     }
 }
 
-/// Whether files may be fetched there: a host that the file names, or one below it, and by TLS, unless the API itself is
-/// reached without.
+/// Whether Dynode may fetch `url`: from a host that the file names, or a subdomain, and over TLS, unless the API itself
+/// is reached without.
 fn is_known(url: &Url, hosts: &[String], is_plain: bool) -> bool {
     let secure = url.scheme() == "https" || (is_plain && url.scheme() == "http");
     let Some(host) = url.host_str() else { return false };

@@ -1,4 +1,4 @@
-//! What a provider's refusals mean: the rows of its file first, then the table of all providers.
+//! Decides what a provider's refusal means: by the rows of its file, then by the table of all providers.
 
 use reqwest::header::HeaderMap;
 use schemas::ErrorCode;
@@ -29,12 +29,12 @@ struct Row {
     quote: bool,
 }
 
-/// A reply, as far as it says what it means.
+/// The parts of a reply that say what it means.
 #[derive(Debug)]
 pub(super) struct Said<'a> {
     pub(super) status: u16,
     pub(super) headers: &'a HeaderMap,
-    /// The body, where there is one and it was read.
+    /// The body, if there is one and it was read.
     pub(super) body: &'a [u8],
 }
 
@@ -70,10 +70,10 @@ impl Rows {
         })
     }
 
-    /// The error of a reply whose status says that it is none.
+    /// The error of a reply whose status is not a success.
     pub(super) fn of_refusal(&self, endpoint: &Endpoint, scope: &Scope, said: &Said<'_>) -> Error {
         self.find(endpoint, scope, said, false).unwrap_or_else(|| {
-            // In the words that the table of all providers knows, where this one has its own places for them.
+            // If the file says where message and code are, put them where the table of all providers looks.
             let words = [("message", &self.message), ("code", &self.code)];
             let words: Map<_, _> = words
                 .into_iter()
@@ -85,7 +85,7 @@ impl Rows {
         })
     }
 
-    /// The error that a reply with a good status is nevertheless, if a row says so.
+    /// The error in a reply with a success status, if a row says that it is one.
     pub(super) fn in_reply(&self, endpoint: &Endpoint, scope: &Scope, said: &Said<'_>) -> Option<Error> {
         self.find(endpoint, scope, said, true)
     }
@@ -122,7 +122,7 @@ fn words_of(place: &Json, scope: &Scope) -> Option<String> {
     }
 }
 
-/// What counts as true: as in the templates, but for a text `false`, which is what a condition written as a text renders.
+/// Whether a value is true, as in templates; but the text `false`, which a condition written as text renders, is not.
 fn truth(value: &Value) -> bool {
     match value {
         Value::Null => false,

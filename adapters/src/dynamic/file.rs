@@ -1,4 +1,4 @@
-//! What stands in a provider file: its TOML, as it is written. `docs/providers.md` explains every key.
+//! The content of a provider file: its TOML as it is written. `docs/providers.md` explains every key.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ mod place;
 
 pub(super) use place::Places;
 
-/// A provider file is wrong: where, and how to mend it.
+/// A provider file is wrong: where, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {key}{why}", key = if key.is_empty() { String::new() } else { format!("{key}: ") })]
 pub struct FileError {
@@ -22,9 +22,9 @@ pub struct FileError {
     pub line: usize,
     /// The column, from 1.
     pub column: usize,
-    /// The path of the key; empty where the file as a whole is wrong.
+    /// The path of the key; empty if the file as a whole is wrong.
     pub key: String,
-    /// What is wrong and how to mend it.
+    /// What is wrong and how to fix it.
     pub why: String,
 }
 
@@ -32,12 +32,12 @@ pub struct FileError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    /// Where the API begins; the configuration may say another place.
+    /// The API's base URL; the configuration may override it.
     pub(super) base_url: Option<String>,
     pub(super) key: Option<Key>,
-    /// By which the provider signs its webhooks, as Standard Webhooks say; nothing where it does not.
+    /// The secret with which the provider signs its webhooks, as Standard Webhooks says; none if it does not.
     pub(super) webhook_secret: Option<WebhookSecret>,
-    /// Of every call.
+    /// Headers of every call.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
     /// What templates see as `variables`: tables of names, defaults.
@@ -45,10 +45,10 @@ pub(super) struct File {
     pub(super) variables: Value,
     pub(super) models: BTreeMap<String, Model>,
     pub(super) calls: BTreeMap<String, CallFile>,
-    /// Where the words of a refusal stand.
+    /// Where a refusal holds its message and its code.
     #[serde(default)]
     pub(super) refusal: Refusal,
-    /// What replies mean that are errors: the first row that fits; then the table of all providers.
+    /// What error replies mean: the first row that matches, else the table of all providers.
     #[serde(default)]
     pub(super) errors: Vec<Row>,
     #[serde(default)]
@@ -59,9 +59,9 @@ pub(super) struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Key {
-    /// The header that carries it and nothing else; without one it goes as `authorization: Bearer KEY`.
+    /// The header that carries the key and nothing else; without one the key goes as `authorization: Bearer KEY`.
     pub(super) header: Option<String>,
-    /// The environment variable that holds it, where the configuration names none.
+    /// The environment variable that holds the key, if the configuration names none.
     pub(super) variable: String,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Key {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookSecret {
-    /// The environment variable that holds it, where the configuration names none.
+    /// The environment variable that holds the secret, if the configuration names none.
     pub(super) variable: String,
 }
 
@@ -77,9 +77,9 @@ pub(super) struct WebhookSecret {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Model {
-    /// Which of the calls.
+    /// The call that serves it.
     pub(super) call: String,
-    /// Its name at the provider, where that differs.
+    /// Its name at the provider, if that differs.
     pub(super) upstream: Option<String>,
 }
 
@@ -89,11 +89,11 @@ pub(super) struct Model {
 pub(super) struct CallFile {
     pub(super) action: Action,
     pub(super) request: Request,
-    /// Asked again and again, where the first reply only says that the work has begun.
+    /// How to poll the work, if the first reply only says that it has begun.
     pub(super) poll: Option<Poll>,
-    /// Asked once the work is done, where the reply to the poll does not hold what was made.
+    /// The request once the work is done, if the reply to the poll does not hold the result.
     pub(super) result: Option<Request>,
-    /// The provider tells the end of the work itself.
+    /// The webhook, if the provider reports the end of the work itself.
     pub(super) webhook: Option<Webhook>,
     #[serde(default)]
     pub(super) reply: Reply,
@@ -104,9 +104,9 @@ pub(super) struct CallFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
-    /// `POST` unless said otherwise.
+    /// `POST` if not set.
     pub(super) method: Option<String>,
-    /// After the base URL, without a slash at its beginning.
+    /// The path below the base URL, without a slash at its beginning.
     pub(super) path: String,
     #[serde(default)]
     pub(super) query: BTreeMap<String, Value>,
@@ -114,7 +114,7 @@ pub(super) struct Request {
     pub(super) headers: BTreeMap<String, String>,
     /// A JSON body.
     pub(super) json: Option<Value>,
-    /// A body as forms of HTML send it.
+    /// A body as HTML forms send it.
     pub(super) form: Option<BTreeMap<String, Value>>,
     /// A body of parts; a part is a text, or a file.
     pub(super) multipart: Option<BTreeMap<String, Value>>,
@@ -124,24 +124,24 @@ pub(super) struct Request {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Poll {
-    /// What is asked, by `GET`.
+    /// The path that is polled, by `GET`.
     pub(super) path: String,
     #[serde(default)]
     pub(super) query: BTreeMap<String, Value>,
-    /// The state of the work, a text. Where the first reply has one already, it counts.
+    /// The state of the work, a text. If the first reply already has one, it counts.
     pub(super) state: String,
-    /// States in which it goes on.
+    /// States in which the work goes on.
     pub(super) pending: Vec<String>,
-    /// States in which it is done.
+    /// States in which the work is done.
     pub(super) done: Vec<String>,
-    /// States in which it has failed.
+    /// States in which the work has failed.
     #[serde(default)]
     pub(super) failed: Vec<String>,
-    /// How far it is, from 0 to 1.
+    /// How far the work is, from 0 to 1.
     pub(super) fraction: Option<String>,
-    /// How far it is, in words; the state unless said otherwise.
+    /// How far the work is, in words; the state if not set.
     pub(super) message: Option<String>,
-    /// Milliseconds from one question to the next.
+    /// Milliseconds from one poll to the next.
     #[serde(default = "default_every_ms")]
     pub(super) every_ms: u64,
 }
@@ -150,22 +150,22 @@ const fn default_every_ms() -> u64 {
     1_000
 }
 
-/// What comes by webhook. Beside a poll it only says that it is time to ask; without one it is the reply.
+/// A webhook. Beside a poll it only says that it is time to poll; without one it is the reply.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Webhook {
-    /// The state of the work; without it the first webhook says that it is done.
+    /// The state of the work; without it the first webhook says that the work is done.
     pub(super) state: Option<String>,
-    /// States in which it goes on.
+    /// States in which the work goes on.
     #[serde(default)]
     pub(super) pending: Vec<String>,
-    /// States in which it is done.
+    /// States in which the work is done.
     #[serde(default)]
     pub(super) done: Vec<String>,
-    /// States in which it has failed.
+    /// States in which the work has failed.
     #[serde(default)]
     pub(super) failed: Vec<String>,
-    /// Milliseconds between two questions of the poll nevertheless, since a webhook can get lost.
+    /// Milliseconds from one poll to the next all the same, since a webhook can get lost.
     #[serde(default = "default_webhook_every_ms")]
     pub(super) every_ms: u64,
 }
@@ -174,7 +174,7 @@ const fn default_webhook_every_ms() -> u64 {
     15_000
 }
 
-/// Where in the reply stands what was asked for. One of `files`, `bytes`, `text`, `vectors` and `output`.
+/// Where the reply holds the answer. One of `files`, `bytes`, `text`, `vectors` and `output`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reply {
@@ -184,13 +184,13 @@ pub(super) struct Reply {
     pub(super) bytes: bool,
     /// The text of a chat answer.
     pub(super) text: Option<String>,
-    /// Why a chat answer ended; `stop` unless said otherwise.
+    /// Why a chat answer ended; `stop` if not set.
     pub(super) finish_reason: Option<String>,
     /// The vectors of an embedding, in the order of the inputs.
     pub(super) vectors: Option<String>,
-    /// An answer that is passed on.
+    /// An answer to pass on.
     pub(super) output: Option<Value>,
-    /// What is told beside files.
+    /// Details beside the files.
     pub(super) details: Option<Value>,
     /// The model that answered.
     pub(super) model: Option<String>,
@@ -202,11 +202,11 @@ pub(super) struct Reply {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Files {
-    /// A URL, or a list of them. They are fetched at once.
+    /// A URL, or a list of them. Dynode fetches them at once.
     pub(super) urls: Option<String>,
     /// Base64 or a data URI, or a list of them.
     pub(super) base64: Option<String>,
-    /// Hosts beside that of the API, with their subdomains, from which files may be fetched; without the key.
+    /// Hosts beside the API's own, with their subdomains, from which Dynode may fetch files; without the key.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
 }
@@ -215,15 +215,15 @@ pub(super) struct Files {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stream {
-    /// Of work that is waited for: where its answer is shown while it is made, as the first reply says.
+    /// For polled work: where its answer streams while it is made, as the first reply says.
     pub(super) url: Option<String>,
-    /// Hosts beside that of the API, with their subdomains, where that may be; without the key.
+    /// Hosts beside the API's own, with their subdomains, that may serve the stream; without the key.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
     pub(super) framing: Framing,
     /// The text that a frame adds.
     pub(super) text: String,
-    /// The reasoning that it adds.
+    /// The reasoning that a frame adds.
     pub(super) reasoning: Option<String>,
     /// Why the answer ended, in the frame that says so: a stream without one is broken.
     pub(super) finish_reason: String,
@@ -239,33 +239,33 @@ pub(super) enum Framing {
     Events,
     /// Server-sent events whose data is text, told apart by their names.
     TextEvents,
-    /// A JSON text a line.
+    /// One JSON text per line.
     Lines,
 }
 
-/// Where the words of a refusal stand.
+/// Where a refusal holds its message and its code.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Refusal {
-    /// What it says.
+    /// The message.
     pub(super) message: Option<String>,
-    /// The word that names it.
+    /// The word that names the error.
     pub(super) code: Option<String>,
 }
 
-/// What a reply means.
+/// What an error reply means.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Row {
-    /// The status or statuses; a row without one is for all that say that the call was refused.
+    /// The status or statuses; a row without one matches every status that says that the call was refused.
     pub(super) status: Option<Statuses>,
     /// A condition.
     pub(super) when: Option<String>,
     pub(super) code: ErrorCode,
     pub(super) remedy: RemedyName,
-    /// What happened, said of the provider.
+    /// What happened, with the provider as the subject.
     pub(super) says: String,
-    /// Whether its own words may be shown.
+    /// Whether the provider's own words may be shown.
     #[serde(default = "yes")]
     pub(super) quote: bool,
 }
@@ -288,7 +288,7 @@ pub(super) enum Statuses {
 pub(super) enum RemedyName {
     Throttle,
     Retry,
-    /// The key is of no use for now: another one, or another provider.
+    /// The key is of no use for now: use another one, or another provider.
     DisableKey,
     FallBack,
     Fatal,
@@ -306,7 +306,7 @@ impl From<RemedyName> for Remedy {
     }
 }
 
-/// How much is taken in.
+/// How much Dynode accepts.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
@@ -330,7 +330,7 @@ impl Default for Limits {
 }
 
 impl File {
-    /// Reads `text`, which stands in the file `name`, and where each of its keys stands.
+    /// Reads `text`, the content of the file `name`, and finds where each of its keys is.
     pub(super) fn read(name: &str, text: &str) -> Result<(Self, Places), FileError> {
         let places = Places::read(name, text)?;
         let file = toml::from_str(text).map_err(|error| {

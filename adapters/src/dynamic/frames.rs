@@ -1,4 +1,4 @@
-//! A chat answer that is streamed: what each frame adds, by the expressions of the file.
+//! Reads a streamed chat answer: the expressions of the file say what each frame adds.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Frames {
         Self { provider, plan, scope, answer: Answer::default() }
     }
 
-    /// What was said, unless it is an error.
+    /// Parses what the provider said; fails if that is an error.
     fn hear(&self, data: &[u8]) -> Result<Scope, Error> {
         let reply: Value = serde_json::from_slice(data)
             .map_err(|error| self.provider.nonsense(&format!("sent what is not JSON: {error}")))?;
@@ -101,7 +101,7 @@ impl Decoder for Frames {
     }
 }
 
-/// Why an answer ended. A word that is not among those of the contract means that it was complete.
+/// Why an answer ended. A word that the contract does not have means that the answer was complete.
 pub(super) fn finish_reason(word: &Value) -> FinishReason {
     serde_json::from_value(word.clone()).unwrap_or(FinishReason::Stop)
 }

@@ -1,4 +1,4 @@
-//! One call: asked, waited for, read.
+//! Runs one call: sends the request, waits for the work, reads the answer.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Sends the request. The rest is done while the answer is read.
+    /// Sends the request. The rest happens while the caller reads the stream.
     pub(super) async fn start(
         provider: Arc<Provider>,
         model: Model,
@@ -83,7 +83,7 @@ impl Job {
         self.answer(&scope, &outlet).await
     }
 
-    /// Reads a reply that is JSON. One that is an error all the same is told as what it is.
+    /// Reads a JSON reply. If it is an error despite its status, returns that error.
     pub(super) async fn hear(&self, scope: &Scope, response: Response) -> Result<Scope, Error> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let limit = usize::try_from(self.provider.program.limits.reply_bytes).unwrap_or(usize::MAX);
@@ -96,7 +96,7 @@ impl Job {
         self.refuse(&scope, status, &headers, &body).map(|()| scope)
     }
 
-    /// Where the provider may tell the end of this call, if its file says that it does.
+    /// Where the provider may report the end of this call, if its file says that it does.
     pub(super) fn webhook(&self) -> Option<&dyn Webhook> {
         self.call.webhook.as_deref().filter(|_| self.plan.webhook.is_some() && self.provider.hears)
     }
@@ -112,7 +112,7 @@ impl Job {
         self.provider.program.errors.in_reply(&self.provider.endpoint, scope, &said).map_or(Ok(()), Err)
     }
 
-    /// A body that is the file.
+    /// Passes on a body that is the file.
     async fn bytes(&self, scope: &Scope, response: Response, outlet: &Outlet) -> Result<Finished, Error> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let scope = heard(scope, status, &headers, &Value::Null);
@@ -154,7 +154,7 @@ impl Job {
         }
     }
 
-    /// The end of a chat of which `answer` was shown and `text` was not.
+    /// The end of a chat: the client has seen `answer`, but not `text`.
     pub(super) async fn text(
         &self,
         scope: &Scope,
@@ -176,7 +176,7 @@ impl Job {
         answer.finish(&ask)
     }
 
-    /// The end of a call that made so many files.
+    /// The end of a call that made that many files.
     fn media(&self, scope: &Scope, files: u64) -> Result<Finished, Error> {
         let details = self.plan.details.as_ref().map(|details| details.render(scope)).transpose();
         let details = details.map_err(|why| {
@@ -195,19 +195,19 @@ impl Job {
         Ok(self.finished(scope, Output::Media(output), counted))
     }
 
-    /// `counted` is what it used where the provider does not say.
+    /// The end of a call; `counted` is its usage if the provider reports none.
     fn finished(&self, scope: &Scope, output: Output, counted: Usage) -> Finished {
         let usage = self.plan.usage.read(scope).unwrap_or(counted);
         Finished { output, usage, model: self.model(scope) }
     }
 
-    /// The model that answered: as the provider says, else the one that was asked.
+    /// The model that answered: the one that the provider names, else the one that was called.
     fn model(&self, scope: &Scope) -> String {
         self.plan.model_in(scope).unwrap_or_else(|| self.call.model.clone())
     }
 }
 
-/// A text: as it is, or its pieces put together, as some providers send them.
+/// A text: as it is, or joined from its pieces, as some providers send them.
 pub(super) fn words(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

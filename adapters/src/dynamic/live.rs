@@ -1,7 +1,7 @@
-//! Long work that shows its answer while it is made: the stream is shown, and the poll tells how the work has ended.
+//! Shows the answer of long work while it is made: the stream brings it, and the poll reports how the work has ended.
 //!
-//! The work goes on whatever becomes of its stream. So one that breaks is no failure: what it did not show is in the reply
-//! that tells the end, where that begins with what it did.
+//! The work goes on whatever becomes of its stream, so a broken stream is no failure: the reply that reports the end
+//! holds what the stream did not show, provided that it begins with what the stream did show.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::{
     sse::{self, Event, Frame},
 };
 
-/// After so long a silence the state of the work is asked for: it may not have begun, or have ended.
+/// After this long a silence Dynode polls the state of the work: it may not have begun, or may have ended.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// The status of a stream that has begun.
@@ -39,15 +39,15 @@ const OK: u16 = 200;
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     answer: chat::Answer,
-    /// Whether it came to its end.
+    /// Whether the stream came to its end.
     is_whole: bool,
 }
 
 type Events = BoxStream<'static, Result<Event, sse::Error>>;
 
 impl Job {
-    /// Shows what the work says while it is under way, where it can be watched and somebody wants to. Returns the reply to the
-    /// end of the work, and what was shown.
+    /// Shows the work's answer while it is made, if it has a stream and the client wants one. Returns the reply that
+    /// reports the end of the work, and what was shown.
     pub(super) async fn show(
         &self,
         submitted: &Scope,
@@ -69,7 +69,7 @@ impl Job {
         Ok(Some((end, shown)))
     }
 
-    /// The stream, where it can be had.
+    /// The stream, if it can be opened.
     async fn open(&self, url: &str, stream: &Stream) -> Result<Option<Response>, Error> {
         let accept = if matches!(stream.framing, Framing::Lines) { "*/*" } else { "text/event-stream" };
         let request = self.get(url, &stream.hosts)?.header(ACCEPT, accept).header(CACHE_CONTROL, "no-store");
@@ -104,7 +104,7 @@ impl Job {
             if let Some(delta) = shown.answer.take(delta) {
                 outlet.give(Progress::Delta(delta)).await;
             }
-            // That the work has ended well is the poll's to say; here it only means that no more will come.
+            // This only means that no more will come; the poll says whether the work has ended well.
             if !read(&stream.finish_reason)?.is_empty() {
                 shown.is_whole = true;
                 return Ok(());
@@ -112,7 +112,7 @@ impl Job {
         }
     }
 
-    /// An event as the templates see it; none where it cannot be read.
+    /// An event as the templates see it; none if it cannot be read.
     fn event(&self, stream: &Stream, asking: &Scope, event: &Event) -> Result<Option<Scope>, Error> {
         let reply = match stream.framing {
             Framing::TextEvents => Value::String(event.data.clone()),
@@ -126,7 +126,7 @@ impl Job {
         self.refuse(&scope, OK, &headers, event.data.as_bytes()).map(|()| Some(scope))
     }
 
-    /// Whether the work of which nothing is heard has ended. That it goes on is told.
+    /// Whether the work has ended, asked when its stream is silent. If it goes on, reports that.
     async fn has_ended(&self, poll: &Poll, asking: &Scope, outlet: &Outlet) -> Result<bool, Error> {
         match self.state(poll, asking).await {
             Ok((scope, state)) => self.is_done(&poll.states, &scope, state, outlet).await,
@@ -135,7 +135,7 @@ impl Job {
         }
     }
 
-    /// The end of work that was watched.
+    /// The end of work whose stream was shown.
     pub(super) async fn shown(&self, scope: Scope, shown: Shown, outlet: &Outlet) -> Result<Finished, Error> {
         let missing = |why: String| {
             self.provider.nonsense(&format!("sent a reply without what was asked for: {}", told(&why)))
@@ -157,7 +157,7 @@ impl Job {
     }
 }
 
-/// The events of a stream; a line is one without a name.
+/// The events of a stream; a line is an event without a name.
 fn events(response: Response, framing: Framing) -> Events {
     let bytes = response.bytes_stream().map_err(reqwest::Error::without_url);
     match framing {

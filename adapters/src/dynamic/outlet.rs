@@ -1,23 +1,23 @@
-//! How work that is written from top to bottom tells its pieces while it goes on.
+//! Lets work that is written from top to bottom emit its pieces while it goes on.
 
 use futures_util::{StreamExt, future, stream};
 use tokio::sync::mpsc;
 
 use crate::{Error, Finished, Progress, Progressed};
 
-/// Where the work puts its pieces. It waits until each is taken.
+/// Where the work puts its pieces. The work waits until there is room for the next one.
 #[derive(Debug)]
 pub(super) struct Outlet(mpsc::Sender<Result<Progress, Error>>);
 
 impl Outlet {
-    /// Tells `progress`.
+    /// Emits `progress`.
     pub(super) async fn give(&self, progress: Progress) {
-        // Whoever has gone takes the work along: it is dropped with the stream that it feeds.
+        // If the reader has gone, the work is dropped with the stream that it feeds.
         let _ = self.0.send(Ok(progress)).await;
     }
 }
 
-/// What `work` tells, and then how it ended. Nothing of it goes on once the stream is dropped.
+/// The pieces that `work` emits, and then how it ended. Dropping the stream drops the work.
 pub(super) fn told<F>(work: impl FnOnce(Outlet) -> F) -> Progressed
 where
     F: Future<Output = Result<Finished, Error>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! How one kind of work is done, compiled: what is asked, how it is waited for, and where in the replies things stand.
+//! Compiles how one kind of work is done: what to request, how to wait, and where to find things in the replies.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,9 +15,9 @@ use crate::Kind;
 
 /// What a request's templates see.
 const ASKING: [&str; 5] = ["payload", "model", "variables", "id", "seconds_left"];
-/// The same of a request whose end comes by webhook.
+/// The same for a request whose end comes by webhook.
 const ASKING_FOR_A_WEBHOOK: [&str; 6] = ["payload", "model", "variables", "id", "seconds_left", "webhook"];
-/// What a poll's and a result's templates see: the reply to the request too.
+/// What the templates of a poll and of a result see: the reply to the request too.
 const WAITING: [&str; 6] = ["payload", "model", "variables", "id", "seconds_left", "submitted"];
 /// What the templates that read a reply see.
 pub(super) const READING: [&str; 9] =
@@ -37,9 +37,9 @@ const WATCHING: [&str; 10] = [
     "event",
 ];
 
-/// A poll is no faster than this: it costs calls, and nothing that is polled for is done sooner.
+/// The shortest time between polls: more polls would cost calls, and finish no work sooner.
 const EVERY_MS_MIN: u64 = 50;
-/// Nor slower: an engine takes longer silence for a stall.
+/// The longest time between polls: the engine takes a longer silence for a stall.
 const EVERY_MS_MAX: u64 = 20_000;
 
 /// How one kind of work is done.
@@ -63,12 +63,12 @@ impl Plan {
         self.poll.is_some() || self.webhook.is_some()
     }
 
-    /// Whether its end is told by a webhook and in no other way.
+    /// Whether a webhook reports its end, and nothing else does.
     pub(super) const fn needs_webhooks(&self) -> bool {
         self.webhook.is_some() && self.poll.is_none()
     }
 
-    /// The model that answers, where the reply says it.
+    /// The model that answers, if the reply names it.
     pub(super) fn model_in(&self, scope: &Scope) -> Option<String> {
         match self.model.as_ref()?.render(scope).ok()? {
             Value::String(model) if !model.is_empty() => Some(model),
@@ -77,7 +77,7 @@ impl Plan {
     }
 }
 
-/// How the end of the work is asked for.
+/// How to poll for the end of the work.
 #[derive(Debug)]
 pub(super) struct Poll {
     pub(super) request: request::Template,
@@ -85,16 +85,16 @@ pub(super) struct Poll {
     pub(super) every: Duration,
 }
 
-/// How the end of the work is told.
+/// How a webhook reports the end of the work.
 #[derive(Debug)]
 pub(super) struct Webhook {
-    /// In what is told; beside a poll, and where whatever is told means that the work is done, there are none.
+    /// The states in the webhook; none beside a poll, or if any webhook means that the work is done.
     pub(super) states: Option<States>,
-    /// How often is asked nevertheless.
+    /// How often to poll all the same; without a poll, how often to report that the work still waits.
     pub(super) every: Duration,
 }
 
-/// Where a reply says how far the work is, and what it says.
+/// Where a reply reports the state and progress of the work, and what each state means.
 #[derive(Debug)]
 pub(super) struct States {
     pub(super) state: Json,
@@ -105,7 +105,7 @@ pub(super) struct States {
     pub(super) message: Option<Json>,
 }
 
-/// Where in the reply stands what was asked for.
+/// Where the reply holds the answer.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// The body is the file.
@@ -130,7 +130,7 @@ pub(super) struct Files {
 /// A chat answer that comes in frames.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// Of work that is waited for: where its answer is shown while it is made.
+    /// For polled work: where its answer streams while it is made.
     pub(super) url: Option<Json>,
     pub(super) hosts: Vec<String>,
     pub(super) framing: Framing,
@@ -206,7 +206,7 @@ impl Poll {
     }
 }
 
-/// From one question to the next.
+/// The time from one poll to the next.
 fn every(every_ms: u64) -> Result<Duration, (String, String)> {
     if (EVERY_MS_MIN..=EVERY_MS_MAX).contains(&every_ms) {
         return Ok(Duration::from_millis(every_ms));
@@ -250,7 +250,7 @@ impl States {
         })
     }
 
-    /// The same with what is told of work that goes on.
+    /// The same, with the progress of work that goes on.
     fn told(self, fraction: Option<&str>, message: Option<&str>) -> Result<Self, (String, String)> {
         let fraction = fraction.map(|text| lenient(text, "fraction")).transpose()?;
         let message = message.map(|text| lenient(text, "message")).transpose()?;
@@ -258,7 +258,7 @@ impl States {
     }
 }
 
-/// What is read of a reply, where it is there.
+/// An expression that reads a reply, in which anything may be missing.
 fn lenient(text: &str, key: &str) -> Result<Json, (String, String)> {
     Json::value(text, Manner::Lenient, &READING).map_err(|why| (key.to_owned(), why))
 }

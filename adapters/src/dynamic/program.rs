@@ -1,4 +1,4 @@
-//! A provider file, read, checked and compiled: its calls, its models, its errors.
+//! Reads, checks and compiles a provider file: its calls, its models, its errors.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use super::{
     plan::Plan,
 };
 
-/// A provider file, ready to be worked by.
+/// A provider file, ready for use.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) base_url: Option<String>,

@@ -1,4 +1,4 @@
-//! What goes out: method, path, query, headers and body, made of the templates of a provider file.
+//! Makes requests from the templates of a provider file: method, path, query, headers and body.
 
 use reqwest::{
     Method, RequestBuilder, Url,
@@ -16,7 +16,7 @@ pub(super) mod part;
 
 use part::Part;
 
-/// Headers that the connection or the engine makes.
+/// Headers that the connection or the engine sets.
 const OWN_HEADERS: [&str; 7] = [
     "host",
     "connection",
@@ -27,7 +27,7 @@ const OWN_HEADERS: [&str; 7] = [
     "traceparent",
 ];
 
-/// A request that is to be made.
+/// The templates of a request.
 #[derive(Debug)]
 pub(super) struct Template {
     method: Method,
@@ -45,7 +45,7 @@ enum BodyTemplate {
     Multipart(Json),
 }
 
-/// A request that was made.
+/// A rendered request.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: Method,
@@ -63,11 +63,11 @@ pub(super) enum Body {
     Multipart(Vec<(String, Part)>),
 }
 
-/// A part of a provider file that makes no sense: the key below the request, and why.
+/// A part of a provider file that is wrong: the key below the request, and why.
 pub(super) type Wrong = (String, String);
 
 impl Template {
-    /// Checks what the file says. `accept` is asked for where it does not say what.
+    /// Checks what the file says. `accept` is the default for the header of that name.
     pub(super) fn new(request: &file::Request, accept: &str, known: &[&str]) -> Result<Self, Wrong> {
         let wrong = |key: &str| {
             let key = key.to_owned();
@@ -101,7 +101,7 @@ impl Template {
         Ok(Self { method, path, query, headers, body })
     }
 
-    /// The request for what `scope` holds.
+    /// The request, rendered with `scope`.
     pub(super) fn render(&self, endpoint: &Endpoint, scope: &Scope) -> Result<Request, String> {
         let path = self.path.render(scope).map_err(|why| format!("path: {why}"))?;
         let mut url = endpoint.url(checked_path(path.trim())?);
@@ -142,7 +142,7 @@ impl BodyTemplate {
 }
 
 impl Request {
-    /// The request as the HTTP client takes it, by this key, with the headers of every call.
+    /// The request for the HTTP client, with this key and the headers of every call.
     pub(super) fn build(self, endpoint: &Endpoint, key: usize) -> Result<RequestBuilder, String> {
         let request = endpoint.request(self.method, self.url, key).headers(self.headers);
         Ok(match self.body {
@@ -161,7 +161,7 @@ fn path(source: &str, known: &[&str]) -> Result<Text, String> {
     Text::path(source, known)
 }
 
-/// Refuses what would leave the place that the file names: no value of a request may choose another one.
+/// Refuses a path that leaves the place that the file names: no value in a request may choose another one.
 fn checked_path(path: &str) -> Result<&str, String> {
     let leaves =
         |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");

@@ -5,7 +5,7 @@ use std::path::Path;
 /// The largest provider file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Their names.
+/// The names of the shipped files.
 pub(super) const NAMES: [&str; 6] =
     ["elevenlabs", "ideogram", "pexels", "replicate", "shotstack", "stability"];
 
@@ -19,7 +19,7 @@ const TEXTS: [&str; 6] = [
     include_str!("../../../config/providers/stability.toml"),
 ];
 
-/// The file that `name` names, and its text: one of those above by its bare name, any other by its path.
+/// The file that `name` names, and its text: a shipped one by its bare name, any other by its path.
 pub(super) fn read(name: &str) -> Result<(String, String), String> {
     if let Some(index) = NAMES.iter().position(|shipped| *shipped == name) {
         return Ok((format!("config/providers/{name}.toml"), TEXTS[index].to_owned()));

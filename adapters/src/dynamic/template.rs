@@ -1,7 +1,7 @@
-//! The language of provider files: Jinja templates, by `minijinja`, for what is sent and for what is read alike.
+//! The language of provider files: Jinja templates, by `minijinja`, for what Dynode sends and for what it reads.
 //!
-//! A string that is one `{{ expression }}` and nothing else keeps the expression's type; any other is rendered as text. An
-//! undefined name is an error, never an empty text. Work and memory are bounded by fuel, depth by a limit.
+//! A string that is one `{{ expression }}` and nothing else keeps the expression's type; any other is rendered as text.
+//! An undefined name is an error, never an empty text. Fuel bounds work and memory, a limit bounds depth.
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 mod filters;
 
-/// Steps of one rendering; 64 bytes that it makes cost one too, so this bounds both time and memory (64 MiB).
+/// The steps of one rendering; every 64 bytes that it makes cost one too, so this bounds both time and memory (64 MiB).
 const FUEL: u64 = 1_000_000;
 
 /// How deep templates may nest. No sensible one comes near.
@@ -27,7 +27,7 @@ const DOCUMENT: &str = "document.json";
 const PLAIN: &str = "text";
 
 static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::Strict));
-/// For conditions on errors, whose bodies have many forms: what is not there is false, however deep.
+/// For conditions on errors, whose bodies have many forms: a missing value is false, however deep.
 static LENIENT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::Chainable));
 
 fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
@@ -49,14 +49,14 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
 pub(crate) struct Scope(BTreeMap<&'static str, minijinja::Value>);
 
 impl Scope {
-    /// The same with one more value, or another one under its name.
+    /// The same with `name` added, or replaced.
     pub(crate) fn with(&self, name: &'static str, value: &Value) -> Self {
         let mut scope = self.clone();
         scope.0.insert(name, minijinja::Value::from(Serde(value)));
         scope
     }
 
-    /// The same with the value of `name` under `other` too.
+    /// The same with the value of `name` also under `other`.
     pub(crate) fn copied(&self, name: &str, other: &'static str) -> Self {
         let mut scope = self.clone();
         if let Some(value) = self.0.get(name).cloned() {
@@ -70,12 +70,12 @@ impl Scope {
     }
 }
 
-/// Which environment a template works in.
+/// How a template treats undefined values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// What is undefined is an error.
+    /// An undefined value is an error.
     Strict,
-    /// What is undefined is false, and an empty text.
+    /// An undefined value is false, and an empty text.
     Lenient,
 }
 
@@ -126,15 +126,15 @@ enum Node {
     Literal(Value),
     Expression(Box<Expression<'static, 'static>>, Manner),
     Text(Text),
-    /// A text that is JSON once it is rendered: for loops and conditions over the structure itself.
+    /// A text that is JSON once rendered: for loops and conditions over the structure itself.
     Document(Text),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
 }
 
 impl Json {
-    /// What `source` describes: its strings are templates; a string in place of the whole that is no expression is rendered
-    /// and read as JSON. Names other than those in `known` are refused.
+    /// Compiles `source`, whose strings are templates; if the whole is a string but no expression, it is rendered and
+    /// read as JSON. Refuses names that are not in `known`.
     pub(crate) fn new(source: &Value, known: &[&str]) -> Result<Self, String> {
         let node = match source {
             Value::String(text) if inner(text).is_none() => {
@@ -198,7 +198,7 @@ fn leaf(text: &str, manner: Manner, known: &[&str]) -> Result<Node, String> {
     Text::new(text, PLAIN, manner, known).map(Node::Text)
 }
 
-/// What stands in `{{ }}` where that is all there is.
+/// The inside of `{{ }}`, if the text is nothing else.
 fn inner(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     (!inner.contains("{{") && !inner.contains("}}")).then(|| inner.trim_matches('-').trim())
@@ -261,12 +261,12 @@ fn check_names(
     }
 }
 
-/// What is wrong: where a file itself refuses, its words are all there is to say.
+/// What is wrong; if the file itself refuses, only its words.
 pub(crate) fn told(why: &str) -> &str {
     why.split_once(filters::REFUSED).map_or(why, |(_, refusal)| refusal)
 }
 
-/// What is wrong, in one line, and in which line of the template where it has several.
+/// What is wrong, in one line, with the line of the template unless that is the first.
 fn why(error: &minijinja::Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.line().filter(|line| *line > 1) {

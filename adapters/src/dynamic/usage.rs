@@ -1,4 +1,4 @@
-//! Where in a reply stands what a call has used.
+//! Reads a call's usage from a reply, by the expressions of the file.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::counts;
 
-/// Where each count stands.
+/// Where each count is.
 #[derive(Debug, Default)]
 pub(super) struct Counts(Vec<(Count, Json)>);
 
@@ -42,11 +42,11 @@ impl Counts {
         counts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// What was used; none where the reply says nothing of it.
+    /// The usage; none if the reply reports none.
     pub(super) fn read(&self, scope: &Scope) -> Option<Usage> {
         let (mut usage, mut told) = (Usage::default(), false);
         for (count, expression) in &self.0 {
-            // What a provider leaves out, or writes as it likes, is not worth failing an answer for.
+            // A count that is missing or has an odd form is not worth failing an answer for.
             let number = expression.render(scope).ok().and_then(|value| match value {
                 Value::Number(number) => number.as_f64(),
                 Value::String(text) => text.trim().parse().ok(),

@@ -1,7 +1,7 @@
-//! How the end of long work is waited for: its state is asked again and again, or the provider tells it, or both.
+//! Waits for the end of long work: polls its state, or listens for the provider's webhook, or both.
 //!
-//! Where both are there, a webhook only says that it is time to ask: what it says itself is not believed, since not every
-//! provider signs. Where there is no poll it is the reply.
+//! If there are both, a webhook only says that it is time to poll: Dynode does not trust its content, since not every
+//! provider signs. If there is no poll, the webhook is the reply.
 
 use std::time::Duration;
 
@@ -20,22 +20,21 @@ use super::{
 };
 use crate::{Error, Progress, Remedy};
 
-/// How often in a row the state of work may not be had before the work is given up: a few lost packets are no reason to
-/// pay for it twice.
+/// How many polls in a row may fail before the work is given up: a few lost packets are no reason to pay for it twice.
 const POLL_FAILURES_MAX: u32 = 5;
 
-/// The longest pause between two questions that failed.
+/// The longest pause between two polls that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// What is told of work whose webhook has not come.
+/// The progress message of work whose webhook has not come.
 const WAITING: &str = "waiting for its webhook";
 
-/// What a provider tells by itself.
+/// The webhooks of one call.
 type Told = BoxStream<'static, Value>;
 
 impl Job {
-    /// Waits until the work is done, and returns the reply that says so. The deadline and the engine's clocks end what never
-    /// does.
+    /// Waits until the work is done, and returns the reply that says so. The deadline and the engine's timers end what
+    /// never does.
     pub(super) async fn wait(&self, submitted: Scope, outlet: &Outlet) -> Result<Scope, Error> {
         let scope = submitted.copied("reply", "submitted");
         let webhook =
@@ -47,7 +46,7 @@ impl Job {
         }
     }
 
-    /// Asks at once, and then again and again until the work is done.
+    /// Polls at once, and then repeatedly until the work is done.
     pub(super) async fn ask_now(&self, poll: &Poll, asking: Scope, outlet: &Outlet) -> Result<Scope, Error> {
         if let Ok((scope, state)) = self.state(poll, &asking).await
             && self.is_done(&poll.states, &scope, state, outlet).await?
@@ -57,7 +56,7 @@ impl Job {
         self.ask(poll, None, asking, outlet).await
     }
 
-    /// Asks for the state until the work is done; slowly, as long as a webhook may come.
+    /// Polls the state until the work is done; slowly, as long as a webhook may come.
     async fn ask(
         &self,
         poll: &Poll,
@@ -67,7 +66,7 @@ impl Job {
     ) -> Result<Scope, Error> {
         let asking = scope.clone();
         let mut failures = 0;
-        // The first reply may know the state already; where it does not, that is no fault.
+        // The first reply may hold the state already; if not, that is no fault.
         let mut state = poll.states.read(&scope).filter(|state| poll.states.know(state));
         loop {
             if let Some(state) = state.take()
@@ -79,7 +78,7 @@ impl Job {
             match &mut webhook {
                 Some((plan, told)) => {
                     if timeout(pause.max(plan.every), told.next()).await.is_ok() {
-                        // It is time to ask. Whatever comes after it is found by asking.
+                        // Time to poll. Polling finds whatever comes after this webhook.
                         webhook = None;
                     }
                 }
@@ -100,7 +99,7 @@ impl Job {
         }
     }
 
-    /// Hears what is told until the work is done.
+    /// Listens for webhooks until the work is done.
     async fn listen(
         &self,
         webhook: &Webhook,
@@ -130,7 +129,7 @@ impl Job {
         }
     }
 
-    /// Whether `state` is the end of work that went well. That it goes on is told.
+    /// Whether `state` is the end of work that went well. If the work goes on, reports its progress.
     pub(super) async fn is_done(
         &self,
         states: &States,
@@ -173,7 +172,7 @@ impl Job {
         Error::new(&endpoint.name, ErrorCode::ProviderError, Remedy::FallBack, why)
     }
 
-    /// Not to be tried again: the work may go on there, and a second one would be paid for as well.
+    /// Not retried: the work may go on at the provider, and a second attempt would cost as much again.
     fn unknown_state(&self, state: &str) -> Error {
         let endpoint = &self.provider.endpoint;
         let why =
@@ -183,7 +182,7 @@ impl Job {
 }
 
 impl States {
-    /// The state that a reply tells.
+    /// The state that a reply reports.
     fn read(&self, scope: &Scope) -> Option<String> {
         match self.state.render(scope).ok()? {
             Value::String(state) if !state.is_empty() => Some(state),

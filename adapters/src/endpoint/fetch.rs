@@ -1,7 +1,7 @@
-//! A file that a provider made and keeps at a URL: fetched at once, since such URLs do not last.
+//! Fetches a file that a provider made and keeps at a URL; at once, since such URLs do not last.
 //!
-//! The key goes only to the provider's own place. No redirect is followed, and a reply cannot send us to an address inside
-//! our own network: the host is the provider's own or one of the open internet, by its name and by what that resolves to.
+//! The key goes only to the provider's own origin. No redirect is followed, and a reply cannot send us to an address
+//! inside our own network: the host is the provider's own or a public one, by its name and by what that resolves to.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::Endpoint;
 use crate::{Call, Error, Remedy};
 
 impl Endpoint {
-    /// Asks for the file at `url`, in the name of `call`.
+    /// Requests the file at `url` for `call`.
     pub(crate) async fn fetch(&self, url: &str, call: &Call) -> Result<Response, Error> {
         let url = self.base.join(url).map_err(|_| self.nonsense("named a file by what is no URL"))?;
         let is_safe = url.scheme() == "https" || (url.scheme() == "http" && self.is_plain());
@@ -29,7 +29,7 @@ impl Endpoint {
         }
         let status = response.status().as_u16();
         let what = format!("the file that it made could not be fetched: the answer was {status}");
-        // What is not there will not be there: made once more, it would be paid for once more.
+        // A missing file will stay missing, and making it once more would cost once more.
         let remedy = if status == 429 || status >= 500 { Remedy::Retry } else { Remedy::FallBack };
         let mut error = Error::new(&self.name, ErrorCode::ProviderError, remedy, what);
         error.upstream_status = Some(status);
@@ -37,7 +37,7 @@ impl Endpoint {
     }
 }
 
-/// Whether the host is none of this machine or its own network, as far as its name says.
+/// Whether the host, judged by its name alone, is outside this machine and its network.
 fn is_outside(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
     match host.trim_matches(['[', ']']).parse::<IpAddr>().map(|address| address.to_canonical()) {

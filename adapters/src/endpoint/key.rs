@@ -1,4 +1,4 @@
-//! The keys of a provider: where they are read, and in which header they go out.
+//! Reads a provider's keys, and makes the header that carries one.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{ConfigError, ProviderConfig};
 pub(crate) enum KeyPlace<'a> {
     /// `authorization: Bearer KEY`.
     Bearer,
-    /// In a header of the provider's own.
+    /// A header of the provider's own.
     Header(&'a str),
 }
 
@@ -50,7 +50,7 @@ impl KeyPlace<'_> {
     }
 }
 
-/// The variable of the key, where it is the only place for one and is not set.
+/// The variable of the key, if that is the only configured place for one and is not set.
 pub(crate) fn missing(config: &ProviderConfig, variable: impl Fn(&str) -> Option<String>) -> Option<&str> {
     let elsewhere = config.api_key.is_some()
         || config.api_key_file.is_some()
@@ -85,7 +85,7 @@ pub(super) fn read(
         if key.expose_secret().is_empty() {
             return wrong("the key is empty; give one, or remove the setting where the server needs none");
         }
-        // Its limits would be counted twice.
+        // Dynode would count the limits of this key twice.
         if keys[..place].iter().any(|(_, other)| other.expose_secret() == key.expose_secret()) {
             return wrong("the same key is given twice; remove one of the two");
         }

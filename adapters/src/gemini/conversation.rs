@@ -1,4 +1,4 @@
-//! Messages as Gemini's contents: two roles, the instructions apart, neighbours of one role in one content.
+//! Translates messages into Gemini's contents: two roles, instructions apart, neighbours of one role in one content.
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,18 @@ use crate::{
     endpoint::Endpoint,
 };
 
-/// Takes the place of a signature where another provider made the call: Gemini's documentation names it for
-/// conversations that began elsewhere.
+/// Replaces the signature if another provider made the call: Gemini's documentation names it for conversations that
+/// began elsewhere.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
-/// A conversation as Gemini has it.
+/// A conversation in Gemini's form.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Conversation {
     /// Parts of the instructions.
     pub(super) system: Vec<Value>,
-    /// Contents, no two neighbours of the same role.
+    /// Contents; no two neighbours have the same role.
     pub(super) contents: Vec<Value>,
-    /// Role and parts of the content that is being filled.
+    /// Role and parts of the content being filled.
     open: Option<(&'static str, Vec<Value>)>,
 }
 
@@ -73,7 +73,7 @@ fn part(part: &Part<'_>) -> Value {
     }
 }
 
-/// The calls of one answer. Of calls made together only the first has a signature. `signs`: whether the model insists on it.
+/// The calls of one answer. Of parallel calls only the first has a signature. `signs`: whether the model requires it.
 fn made(calls: &[Called<'_>], signs: bool) -> impl Iterator<Item = Value> {
     let signed = !signs || calls.iter().any(|call| signature::split(call.id).1.is_some());
     calls.iter().enumerate().map(move |(index, call)| {
@@ -88,7 +88,7 @@ fn made(calls: &[Called<'_>], signs: bool) -> impl Iterator<Item = Value> {
     })
 }
 
-/// What a tool brought. Gemini wants an object: a text that is none is put into one.
+/// A tool's result. Gemini requires an object: any other text is wrapped in one.
 fn result(id: &str, name: &str, text: String) -> Value {
     let response = match serde_json::from_str(&text) {
         Ok(object @ Value::Object(_)) => object,

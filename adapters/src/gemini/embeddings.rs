@@ -1,4 +1,4 @@
-//! `batchEmbedContents`: one request an input, and the vectors in their order.
+//! Embeddings by `batchEmbedContents`: one request per input, and the vectors in the order of the inputs.
 
 use schemas::{EmbeddingRequest, Usage, embedding::Vector};
 use serde_json::{Value, json};
@@ -11,11 +11,11 @@ use crate::{
     failure,
 };
 
-/// The most inputs in one call, as Gemini says when there are more. They are refused, not cut into several calls: one
-/// permit of the governor is one call.
+/// The most inputs in one call, as Gemini's own error says. More are refused, not split into several calls: one permit
+/// of the governor is one call.
 const INPUTS_MAX: usize = 100;
 
-/// Gemini's own field for what a vector is meant for; it goes out as it comes.
+/// Gemini's own field for a vector's purpose; it goes out as it comes.
 const TASK: &str = "taskType";
 
 /// The body.
@@ -40,8 +40,8 @@ pub(super) fn body(endpoint: &Endpoint, call: &Call, request: &EmbeddingRequest)
     Ok(json!({"requests": texts.into_iter().map(one).collect::<Vec<_>>()}))
 }
 
-/// What a reply says. A vector that was shortened comes as it was cut off, and is brought to the length of one again: a
-/// scalar product of two such vectors would mean nothing.
+/// Reads a reply. Gemini truncates a shortened vector; this scales it back to a length of one, since the dot product of
+/// two truncated vectors would mean nothing.
 pub(super) fn read(endpoint: &Endpoint, ask: Ask, shortened: bool, body: &[u8]) -> Result<Finished, Error> {
     let reply: EmbeddingReply = serde_json::from_slice(body).map_err(|error| {
         failure::of_reply(endpoint, body, &format!("sent what is not a list of embeddings: {error}"))

@@ -1,7 +1,7 @@
-//! What an answer means, whole or streamed.
+//! Reads Gemini's answers, whole or streamed.
 //!
-//! A stream is read line by line: `data: {…}` is a chunk, and anything else the beginning of an error, which Gemini sends
-//! as bare JSON over several lines.
+//! It reads a stream line by line: `data: {…}` is a chunk, anything else the start of an error, which Gemini sends as
+//! bare JSON over several lines.
 
 use std::sync::Arc;
 
@@ -28,9 +28,9 @@ use crate::{
 pub(super) struct Chunks {
     endpoint: Arc<Endpoint>,
     answer: Answer,
-    /// What ids of calls begin with that Gemini gives none.
+    /// Goes into the ids of calls to which Gemini gives none.
     key: String,
-    /// The lines of an error that have come so far.
+    /// The lines of an error so far.
     error: String,
 }
 
@@ -179,7 +179,7 @@ impl Decoder for Chunks {
     }
 }
 
-/// How likely tokens were, as OpenAI's API tells it.
+/// Log probabilities in the form of OpenAI's API.
 fn logprobs(told: Logprobs) -> Vec<Value> {
     let token =
         |it: &Token| json!({"token": it.token, "logprob": it.log_probability, "bytes": it.token.as_bytes()});
@@ -193,7 +193,7 @@ fn logprobs(told: Logprobs) -> Vec<Value> {
     chosen.collect()
 }
 
-/// A question that was not answered at all.
+/// The delta for a question that Gemini did not answer at all.
 fn blocked(feedback: PromptFeedback) -> Option<ChatDelta> {
     let reason = feedback.block_reason?;
     Some(ChatDelta {
@@ -211,15 +211,15 @@ fn withheld(what: &str, reason: &str, told: Option<String>) -> String {
 /// What the end of an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// It is none.
+    /// Not the end.
     Open,
-    /// It said all, or it calls tools.
+    /// The model said everything, or it calls tools.
     Natural,
-    /// It met its limit of tokens.
+    /// It hit its token limit.
     Length,
-    /// It was held back.
+    /// Gemini withheld it.
     Withheld,
-    /// The model or the provider failed: half an answer is never taken for a whole one.
+    /// The model or the provider failed: half an answer never counts as a whole one.
     Failed(ErrorCode, Remedy),
 }
 
@@ -245,7 +245,7 @@ impl End {
             "PUP_LIMITED_DISABLED" | "NO_IMAGE" | "IMAGE_OTHER" => {
                 Self::Failed(ProviderError, Remedy::FallBack)
             }
-            // A second try may do better: malformed and unexpected calls, OTHER, and what is not known yet.
+            // A second try may do better: malformed and unexpected calls, OTHER, and unknown reasons.
             _ => Self::Failed(ProviderError, Remedy::Retry),
         }
     }

@@ -1,4 +1,4 @@
-//! The body of a chat: what OpenAI's fields are called at Gemini. The table of [`super`] is what this file does.
+//! Translates OpenAI's fields into the body of a chat, by the table of [`super`].
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ const RENAMED: [(&str, &str); 9] = [
     ("top_logprobs", "logprobs"),
 ];
 
-/// Gemini's own fields, for what OpenAI has no word for.
+/// Gemini's own fields, for which OpenAI has no equivalent.
 const OWN: [&str; 2] = ["safetySettings", "cachedContent"];
 
 const TRANSLATED: [&str; 21] = [
@@ -101,7 +101,7 @@ fn generation(endpoint: &Endpoint, call: &Call) -> Result<Map<String, Value>, Er
     Ok(config)
 }
 
-/// How much is thought. Models before Gemini 3 know budgets in tokens only, and those are Google's own for these words.
+/// How much the model thinks. Models before Gemini 3 know only token budgets; these are Google's own for these levels.
 fn thinking(endpoint: &Endpoint, model: &str, effort: &str) -> Result<Value, Error> {
     let (level, budget) = match effort {
         "none" => return Ok(json!({"thinkingBudget": 0})),

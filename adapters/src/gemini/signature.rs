@@ -1,13 +1,13 @@
-//! Ids of calls that carry a signature.
+//! Makes and splits call ids that carry a signature.
 //!
-//! Gemini 3 refuses a conversation whose calls come back without the signature of the thoughts that led to them. OpenAI's
-//! shape of a call has one field that every client sends back as it came: the id. So a signature travels in it, and no
-//! worker has to remember anything.
+//! Gemini 3 refuses a conversation whose calls come back without the signature of the thoughts that led to them. In
+//! OpenAI's format, every client sends one field of a call back unchanged: the id. So the signature travels in it, and
+//! no worker has to remember anything.
 
-/// Stands between id and signature; no id of Gemini's and no base64 has it.
+/// Separates id and signature; it occurs neither in Gemini's ids nor in base64.
 const SEPARATOR: char = '~';
 
-/// The id that the client gets.
+/// The id to give to the client.
 pub(super) fn join(id: &str, signature: Option<&str>) -> String {
     match signature {
         Some(signature) => format!("{id}{SEPARATOR}{signature}"),
@@ -15,7 +15,7 @@ pub(super) fn join(id: &str, signature: Option<&str>) -> String {
     }
 }
 
-/// The id and the signature that Gemini gets.
+/// The id and the signature to give to Gemini.
 pub(super) fn split(id: &str) -> (&str, Option<&str>) {
     match id.split_once(SEPARATOR) {
         Some((id, signature)) => (id, Some(signature)),

@@ -1,10 +1,10 @@
-//! The tools that are offered, and which of them may or must be called.
+//! Translates the offered tools, and which of them the model may or must call.
 
 use serde_json::{Map, Value, json};
 
 use crate::{Error, chat::question, endpoint::Endpoint};
 
-/// Adds what the payload says of tools to the body.
+/// Adds the payload's tools and tool choice to the body.
 pub(super) fn add(endpoint: &Endpoint, payload: &Value, body: &mut Map<String, Value>) -> Result<(), Error> {
     let functions = question::functions(endpoint, payload)?;
     if functions.is_empty() {
@@ -23,7 +23,7 @@ pub(super) fn add(endpoint: &Endpoint, payload: &Value, body: &mut Map<String, V
     Ok(())
 }
 
-/// An object without properties is left out, which means the same: Gemini refuses it.
+/// Leaves out parameters without properties: Gemini refuses them, and no parameters mean the same.
 fn declaration(function: &Value) -> Value {
     let mut declaration = Map::new();
     for field in ["name", "description"] {
@@ -57,7 +57,7 @@ fn calling(endpoint: &Endpoint, payload: &Value) -> Result<Option<Value>, Error>
             None => Err(endpoint.wrong("payload.tool_choice.function.name: is missing")),
         },
         Some("allowed_tools") => {
-            // Gemini takes names beside `ANY` and `VALIDATED`; the latter leaves the model the choice.
+            // Gemini takes names with `ANY` and `VALIDATED`; the latter lets the model choose.
             let mode = if named("/allowed_tools/mode") == Some("required") { "ANY" } else { "VALIDATED" };
             let tools =
                 choice.pointer("/allowed_tools/tools").and_then(Value::as_array).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The shapes of replies: unknown fields are passed over, and what may be absent somewhere may be absent here.
+//! The shapes of replies: unknown fields are ignored, and a field that some reply may lack is optional.
 
 use schemas::Usage;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ pub(super) struct Candidate {
     pub(super) logprobs_result: Option<Logprobs>,
 }
 
-/// How likely the tokens of a piece were, and which others there might have been.
+/// The log probabilities of a piece's tokens and of their alternatives.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Logprobs {
@@ -68,7 +68,7 @@ pub(super) struct Part {
     pub(super) thought: bool,
     pub(super) thought_signature: Option<String>,
     pub(super) function_call: Option<FunctionCall>,
-    /// What else it may be.
+    /// Any other kind of part.
     #[serde(flatten)]
     pub(super) other: Map<String, Value>,
 }
@@ -80,7 +80,7 @@ pub(super) struct FunctionCall {
     pub(super) args: Option<Value>,
 }
 
-/// Why a question was not answered.
+/// Why Gemini did not answer a question.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PromptFeedback {
@@ -88,7 +88,7 @@ pub(super) struct PromptFeedback {
     pub(super) block_reason_message: Option<String>,
 }
 
-/// What was used so far.
+/// The usage so far.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
@@ -106,7 +106,7 @@ pub(super) struct UsageMetadata {
 }
 
 impl From<UsageMetadata> for Usage {
-    /// Thoughts are counted apart from the answer, and billed with it.
+    /// Gemini counts thoughts apart from the answer, and bills them with it.
     fn from(told: UsageMetadata) -> Self {
         Self {
             input_tokens: told.prompt_token_count.saturating_add(told.tool_use_prompt_token_count),
@@ -118,7 +118,7 @@ impl From<UsageMetadata> for Usage {
     }
 }
 
-/// The reply to a question for embeddings.
+/// The reply to a request for embeddings.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EmbeddingReply {

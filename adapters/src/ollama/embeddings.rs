@@ -1,4 +1,4 @@
-//! `POST embed`: the texts, and the vectors in their order.
+//! Embeddings by `POST embed`: sends the texts, and reads the vectors in their order.
 
 use schemas::{EmbeddingRequest, Usage, embedding::Vector};
 use serde::Deserialize;
@@ -36,7 +36,7 @@ pub(super) fn body(endpoint: &Endpoint, call: &Call, request: &EmbeddingRequest)
     Ok(body)
 }
 
-/// What a reply says.
+/// Reads a reply.
 pub(super) fn read(endpoint: &Endpoint, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
     let reply: Reply = serde_json::from_slice(body).map_err(|error| {
         failure::of_reply(endpoint, body, &format!("sent what is not a list of embeddings: {error}"))

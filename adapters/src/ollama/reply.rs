@@ -1,4 +1,4 @@
-//! What the lines of an answer mean, and a whole one: they have the same shape. The last line is the one that is `done`.
+//! Reads Ollama's answers, whole or line by line: both have the same shape. The last line is the one that is `done`.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ struct Reply {
     #[serde(default)]
     done: bool,
     done_reason: Option<String>,
-    /// Absent where the whole question was still in memory.
+    /// Absent if the whole question was still in Ollama's memory.
     #[serde(default, deserialize_with = "counts::count")]
     prompt_eval_count: Option<u64>,
     #[serde(default, deserialize_with = "counts::count")]
@@ -57,9 +57,9 @@ struct Function {
 pub(super) struct Lines {
     endpoint: Arc<Endpoint>,
     answer: Answer,
-    /// What ids of calls begin with that Ollama gives none.
+    /// Goes into the ids of calls to which Ollama gives none.
     key: String,
-    /// Tokens read and written, as the last line has them.
+    /// Tokens read and written, from the last line.
     used: (Option<u64>, Option<u64>),
 }
 
@@ -111,7 +111,7 @@ impl Lines {
         })
     }
 
-    /// Calls of tools end with `stop` like all else.
+    /// Ollama ends tool calls with `stop`, like everything else.
     fn reason(&self, word: Option<&str>, last: &ChatDelta) -> Result<FinishReason, Error> {
         match word {
             Some("length") => Ok(FinishReason::Length),

@@ -1,4 +1,4 @@
-//! The body of a chat: what OpenAI's fields are called at Ollama. The table of [`super`] is what this file does.
+//! Translates OpenAI's fields into the body of a chat, by the table of [`super`].
 
 use serde_json::{Map, Value, json};
 
@@ -20,7 +20,7 @@ const OPTIONS: [&str; 8] = [
     "repeat_penalty",
 ];
 
-/// Ollama's own fields, for what OpenAI has no word for.
+/// Ollama's own fields, for which OpenAI has no equivalent.
 const OWN: [&str; 2] = ["keep_alive", "think"];
 
 const TRANSLATED: [&str; 20] = [

@@ -1,4 +1,4 @@
-//! `POST chat/completions`: the body, and what its chunks and its whole reply mean.
+//! `POST chat/completions`: makes the body, and reads chunks and whole replies.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +17,10 @@ use crate::{
     failure,
 };
 
-/// The longest id of a call of a tool that the API takes.
+/// The longest tool call id that the API takes.
 const TOOL_ID_CHARS_MAX: usize = 40;
 
-/// The body, with those of `fields` that it does not have itself. Of a stream the usage is always asked for, whether the client wants to see it or not.
+/// The body, with the `fields` that it lacks. A stream always asks for usage, even if the client does not.
 pub(super) fn body(ask: &Ask, payload: Value, fields: &BTreeMap<String, Value>) -> Map<String, Value> {
     let mut body = outgoing(payload, &ask.model);
     for (field, value) in fields {
@@ -37,14 +37,14 @@ pub(super) fn body(ask: &Ask, payload: Value, fields: &BTreeMap<String, Value>) 
     body
 }
 
-/// `id`, or a short one in its place where the API would not take it.
+/// `id`, or a short one in its place if the API would not take it.
 pub(super) fn short(id: &str) -> String {
     let mut id = id.to_owned();
     shorten(&mut id);
     id
 }
 
-/// Gives calls of tools that come from elsewhere, such as Gemini's with their signatures, ids that the API takes.
+/// Gives tool calls from elsewhere, such as Gemini's with their signatures, ids that the API takes.
 fn shorten_ids(body: &mut Map<String, Value>) {
     let messages = body.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten();
     for message in messages {

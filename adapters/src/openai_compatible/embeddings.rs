@@ -1,4 +1,4 @@
-//! `POST embeddings`: the body, and the vectors in the order of the inputs.
+//! `POST embeddings`: makes the body, and reads the vectors in the order of the inputs.
 
 use schemas::embedding::Vector;
 use serde_json::Value;
@@ -16,14 +16,14 @@ pub(super) fn body(call: &Call) -> Value {
     Value::Object(body)
 }
 
-/// What a reply says.
+/// Reads a reply.
 pub(super) fn read(endpoint: &Endpoint, ask: Ask, body: &[u8]) -> Result<Finished, Error> {
     let reply: EmbeddingReply = serde_json::from_slice(body).map_err(|error| {
         failure::of_reply(endpoint, body, &format!("sent what is not a list of embeddings: {error}"))
     })?;
     let mut embeddings = vec![Vector::default(); ask.inputs];
     for (position, item) in reply.data.into_iter().enumerate() {
-        // A place beyond the inputs leaves another one empty, or is one vector too many.
+        // An index beyond the inputs leaves another place empty, or is one vector too many.
         match embeddings.get_mut(item.index.unwrap_or(position)) {
             Some(place) if place.0.is_empty() => *place = item.embedding,
             _ => return Err(endpoint.nonsense("sent an embedding that was not asked for")),

@@ -1,5 +1,5 @@
-//! Ways in for tests and fuzzers: what reads a provider's reply, fed with bytes in place of a connection. They decide
-//! nothing, and stand in no program.
+//! Entry points for tests and fuzzers: they feed the readers of a provider's reply with bytes instead of a connection.
+//! They decide nothing, and no program includes them.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -19,13 +19,13 @@ use crate::{
     failure, http, sse,
 };
 
-/// The key of the provider that replies; no error may show it, whatever the provider says.
+/// The provider's key; no error may show it, whatever the provider says.
 pub const KEY: &str = "sk-canary-0123456789";
 
-/// How many texts the embeddings were asked for.
+/// How many texts the request for embeddings has.
 pub const INPUTS: usize = 2;
 
-/// The time that a call has; what is in memory needs none of it.
+/// How long a call may take; replies from memory need none of it.
 const CALL_TIME: Duration = Duration::from_secs(60);
 
 /// A provider that replies with the bytes of a test.
@@ -38,7 +38,7 @@ impl Replies {
     /// A provider with a key.
     ///
     /// # Errors
-    /// None that a caller could mend: its own configuration is not understood.
+    /// None that a caller could fix: its own configuration is wrong.
     pub fn new() -> Result<Self, ConfigError> {
         let table = json!({"kind": "openai_compatible", "base_url": "https://api.test/v1", "models": {}, "api_key": KEY});
         let config =
@@ -49,7 +49,7 @@ impl Replies {
         Ok(Self { endpoint: Arc::new(Endpoint::new("p", &config, &MANNERS, client, |_| None)?) })
     }
 
-    /// What a chat brings whose reply is a stream of these chunks. Must be called within a runtime with a clock.
+    /// The events of a chat whose reply is a stream of these chunks. Must be called within a runtime with a clock.
     pub async fn streamed(&self, chunks: Vec<Bytes>) -> Vec<Result<Progress, Error>> {
         let ask = Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
         let frames = sse::read(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)));
@@ -57,23 +57,23 @@ impl Replies {
         deadline::bound(progressed, Instant::now() + CALL_TIME, "p").collect().await
     }
 
-    /// What a chat brings whose reply is this body.
+    /// The events of a chat whose reply is this body.
     #[must_use]
     pub fn whole(&self, body: &[u8]) -> Vec<Result<Progress, Error>> {
         let ask = Ask::new(&call(Action::ChatCompletion, json!({"stream": true, "messages": []})));
         of_body(&self.endpoint, &ask, Chunks::new(&self.endpoint), body)
     }
 
-    /// What [`INPUTS`] texts are answered with this body.
+    /// The answer to a request for [`INPUTS`] embeddings whose reply is this body.
     ///
     /// # Errors
-    /// When the body is no such answer.
+    /// If the body is no such answer.
     pub fn embeddings(&self, body: &[u8]) -> Result<Finished, Error> {
         let call = call(Action::EmbeddingQuery, json!({"model": "m", "input": vec!["text"; INPUTS]}));
         embeddings::read(&self.endpoint, vectors::Ask::new("p", &call)?.0, body)
     }
 
-    /// The error of a reply that refuses.
+    /// The error of a reply that refuses the call.
     #[must_use]
     pub fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
         failure::of_status(&self.endpoint, status, headers, body)

@@ -1,4 +1,4 @@
-//! `POST images/generations`: the images inside the reply, or at URLs that are fetched at once.
+//! `POST images/generations`: takes the images from the reply, or fetches them at once from URLs in it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     Call, Error, Finished, Progress, Progressed, counts, endpoint::Endpoint, failure, files, http, limits,
 };
 
-/// What a reply says beside its images, and is passed on.
+/// The fields of a reply, beside its images, that are passed on.
 const DETAILS: [&str; 5] = ["created", "background", "output_format", "quality", "size"];
 
 #[derive(Debug, Deserialize)]
@@ -41,8 +41,8 @@ struct UsageReply {
     output_tokens: Option<u64>,
 }
 
-/// The body. Images come whole: half-made ones (`stream`, `partial_images`) have nobody who would see them. A URL is not
-/// asked for: it would only have to be fetched.
+/// The body. Images come whole: nobody would see partial ones (`stream`, `partial_images`). It asks for no URLs, which
+/// would only have to be fetched.
 pub(super) fn body(call: &Call) -> Value {
     let mut body = outgoing(call.payload.clone(), &call.model);
     ["stream", "partial_images"].iter().for_each(|field| drop(body.remove(*field)));
@@ -52,7 +52,7 @@ pub(super) fn body(call: &Call) -> Value {
     Value::Object(body)
 }
 
-/// What the reply brings.
+/// The events of a reply.
 pub(super) fn progress(endpoint: Arc<Endpoint>, call: Arc<Call>, response: Response) -> Progressed {
     let begun = limits::begun(response.headers());
     let brought = async move {
@@ -73,7 +73,7 @@ async fn read(endpoint: &Endpoint, response: Response) -> Result<Reply, Error> {
     if reply.data.is_empty() { Err(endpoint.nonsense("sent no image")) } else { Ok(reply) }
 }
 
-/// The images one after the other, then what is said of them.
+/// The images one after the other, then `Finished`.
 fn images(endpoint: Arc<Endpoint>, call: Arc<Call>, reply: Reply) -> Progressed {
     let finished = finished(&call, &reply);
     let media_type = reply.other.get("output_format").and_then(Value::as_str).map(|format| match format {

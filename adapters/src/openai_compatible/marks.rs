@@ -1,10 +1,10 @@
-//! Marks of Anthropic's cache in the payload of a chat, which few servers of this kind know and many refuse.
+//! Removes Anthropic's cache marks from a chat's payload: few servers of this kind know them, and many refuse them.
 
 use serde_json::{Map, Value};
 
 const MARK: &str = "cache_control";
 
-/// Takes them out, wherever they may stand: they ask for nothing that changes the answer.
+/// Removes the marks wherever they may be: they do not change the answer.
 pub(super) fn remove(body: &mut Map<String, Value>) {
     body.remove(MARK);
     each(body.get_mut("tools"), |_| {});
@@ -14,7 +14,7 @@ pub(super) fn remove(body: &mut Map<String, Value>) {
     });
 }
 
-/// Takes the mark off each object of a list, and does the rest with it.
+/// Removes the mark from each object of a list, and calls `rest` with the object.
 fn each(list: Option<&mut Value>, rest: impl Fn(&mut Map<String, Value>)) {
     let objects = list.and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut);
     for object in objects {

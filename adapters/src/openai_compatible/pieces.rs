@@ -1,4 +1,4 @@
-//! How the choices of a chunk become deltas, whatever the server's habits: no empty delta, tool calls by index, the id
+//! Turns the choices of a chunk into deltas, whatever the server's habits: no empty delta, tool calls by index, the id
 //! and the name of a call once.
 
 use schemas::{
@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::wire::{ChatReply, Choice, Function, ToolCall, UsageReply};
 use crate::chat::Answer;
 
-/// The most tool calls in one answer; the same bound as of the strictest client library.
+/// The most tool calls in one answer; the same bound as in the strictest client library.
 const TOOL_CALLS_MAX: u32 = 128;
 
-/// Takes one chunk, or a whole reply, into `answer` and returns what it adds. The error says what is wrong with it.
+/// Adds one chunk, or a whole reply, to `answer` and returns the deltas that it adds. The error says what is wrong.
 pub(super) fn absorb(answer: &mut Answer, reply: ChatReply) -> Result<Vec<ChatDelta>, String> {
     if let Some(usage) = reply.usage.as_ref().and_then(UsageReply::of_chat) {
         answer.used(usage);
@@ -46,7 +46,7 @@ fn delta(answer: &Answer, choice: Choice) -> Result<ChatDelta, String> {
     })
 }
 
-/// The pieces of tool calls in one chunk. `known` are those that began in earlier chunks.
+/// The pieces of tool calls in one chunk. `known` holds the calls that began in earlier chunks.
 fn tool_calls(
     known: &[schemas::chat::ToolCall],
     pieces: Option<Vec<ToolCall>>,
@@ -67,7 +67,7 @@ fn tool_calls(
             (None, Some(id)) => {
                 known.iter().position(|call| call.id == *id).map_or(count, |position| position as u32)
             }
-            // A piece without index and id goes on with the last call, or is the first.
+            // A piece without index and id continues the last call, or begins the first.
             (None, None) => count.saturating_sub(1),
         };
         if index >= TOOL_CALLS_MAX {
@@ -98,11 +98,11 @@ fn arguments(value: Value) -> String {
     }
 }
 
-/// The words of many servers for five reasons. A word that is not known is an end like any other; words for a failure
-/// at the provider are errors, so that half an answer is never taken for a whole one.
+/// Maps the words of many servers to five reasons. An unknown word is a normal end; a word for a failure at the
+/// provider is an error, so that half an answer never counts as a whole one.
 fn finish_reason(word: &str) -> Result<Option<FinishReason>, String> {
     match word {
-        // Sent instead of null by some servers while the answer goes on.
+        // Some servers send this instead of null while the answer goes on.
         "" => Ok(None),
         "length" | "max_tokens" | "model_context_window_exceeded" => Ok(Some(FinishReason::Length)),
         "tool_calls" | "tool_use" => Ok(Some(FinishReason::ToolCalls)),

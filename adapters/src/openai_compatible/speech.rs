@@ -1,4 +1,4 @@
-//! `POST audio/speech`: the text goes out as it came, and the sound comes back as it is made.
+//! `POST audio/speech`: sends the text as it came, and passes the sound on as it is made.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::outgoing;
 use crate::{Call, Error, Finished, Progress, Progressed, endpoint::Endpoint, failure, files, http, limits};
 
-/// The body. Sound in events would only be sound in base64: `stream_format` is left out.
+/// The body, without `stream_format`: sound in events would only be sound in base64.
 pub(super) fn body(call: &Call) -> Value {
     let mut body = outgoing(call.payload.clone(), &call.model);
     body.remove("stream_format");
     Value::Object(body)
 }
 
-/// What the reply brings.
+/// The events of a reply.
 pub(super) fn progress(endpoint: &Arc<Endpoint>, call: &Call, response: Response) -> Progressed {
     let started = limits::begun(response.headers());
     let media =
@@ -29,7 +29,7 @@ pub(super) fn progress(endpoint: &Arc<Endpoint>, call: &Call, response: Response
     started.chain(files::pieces(Arc::clone(endpoint), 0, response)).chain(stream::iter([finished])).boxed()
 }
 
-/// The error of a reply that is none, though its status is good.
+/// The error of a reply that has a success status but is no sound.
 async fn no_sound(endpoint: Arc<Endpoint>, response: Response) -> Result<Progress, Error> {
     let body = http::read_error(response).await;
     Err(failure::of_reply(&endpoint, &body, "sent text where speech was to come"))

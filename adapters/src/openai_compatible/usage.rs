@@ -1,4 +1,4 @@
-//! What a call used, as the provider reports it.
+//! Reads a call's usage as the provider reports it.
 
 use schemas::Usage;
 
@@ -20,12 +20,12 @@ impl From<&UsageReply> for Usage {
 }
 
 impl UsageReply {
-    /// What a chat used, where both sides of it are told.
+    /// A chat's usage, if the provider reports both input and output.
     pub(super) fn of_chat(&self) -> Option<Usage> {
         (self.asked().is_some() && self.completion_tokens.is_some()).then(|| self.into())
     }
 
-    /// What a question for vectors used, where that is told.
+    /// The usage of a request for vectors, if the provider reports it.
     pub(super) fn of_vectors(&self) -> Option<Usage> {
         self.asked().is_some().then(|| self.into())
     }

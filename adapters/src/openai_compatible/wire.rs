@@ -1,5 +1,5 @@
-//! The shapes of replies, as loose as the servers are: unknown fields are passed over, and what may be absent somewhere
-//! may be absent (or null) here.
+//! The shapes of replies, as loose as the servers are: unknown fields are ignored, and a field that some reply may lack
+//! may be absent or null here.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ pub(super) struct ChatReply {
     pub(super) choices: Option<Vec<Choice>>,
     #[serde(default, deserialize_with = "counts::part")]
     pub(super) usage: Option<UsageReply>,
-    /// `error` where the whole is an error in an older form.
+    /// `error` if the whole reply is an error in an older form.
     pub(super) object: Option<String>,
     /// What went wrong after the answer began.
     pub(super) error: Option<Value>,
 }
 
 impl ChatReply {
-    /// Whether it is no answer at all; [`super::failure::in_reply`] reads it then.
+    /// Whether it is an error and no answer; [`crate::failure::in_reply`] reads it then.
     pub(super) fn is_error(&self) -> bool {
         self.error.is_some() || (self.choices.is_none() && self.object.as_deref() == Some("error"))
     }
@@ -42,7 +42,7 @@ pub(super) struct Choice {
     pub(super) logprobs: Option<Logprobs>,
 }
 
-/// How likely tokens were.
+/// Log probabilities of tokens.
 #[derive(Debug, Deserialize)]
 pub(super) struct Logprobs {
     pub(super) content: Option<Vec<Value>>,
@@ -54,7 +54,7 @@ pub(super) struct Piece {
     pub(super) content: Option<Content>,
     /// z.ai, DeepSeek, older vLLM.
     pub(super) reasoning_content: Option<String>,
-    /// Ollama, OpenRouter, newer vLLM; where both are given they say the same.
+    /// Ollama, OpenRouter, newer vLLM; if both are given, they say the same.
     pub(super) reasoning: Option<String>,
     pub(super) refusal: Option<String>,
     pub(super) tool_calls: Option<Vec<ToolCall>>,
@@ -73,7 +73,7 @@ pub(super) struct ToolCall {
     pub(super) custom: Option<Function>,
 }
 
-/// What is called.
+/// The called function.
 #[derive(Debug, Deserialize)]
 pub(super) struct Function {
     pub(super) name: Option<String>,
@@ -82,7 +82,7 @@ pub(super) struct Function {
     pub(super) arguments: Option<Value>,
 }
 
-/// What was used.
+/// The usage.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct UsageReply {
     #[serde(default, deserialize_with = "counts::count")]
@@ -97,21 +97,21 @@ pub(super) struct UsageReply {
     pub(super) completion_tokens_details: Option<CompletionDetails>,
 }
 
-/// Of what was read.
+/// Details of the input tokens.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct PromptDetails {
     #[serde(default, deserialize_with = "counts::count")]
     pub(super) cached_tokens: Option<u64>,
 }
 
-/// Of what was written.
+/// Details of the output tokens.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct CompletionDetails {
     #[serde(default, deserialize_with = "counts::count")]
     pub(super) reasoning_tokens: Option<u64>,
 }
 
-/// The reply to a question for embeddings.
+/// The reply to a request for embeddings.
 #[derive(Debug, Deserialize)]
 pub(super) struct EmbeddingReply {
     pub(super) data: Vec<EmbeddingItem>,
@@ -128,7 +128,7 @@ pub(super) struct EmbeddingItem {
     pub(super) embedding: Vector,
 }
 
-/// Reads a vector from numbers or from base64: servers do not always send the form that they were asked for.
+/// Reads a vector from numbers or from base64: servers do not always send the form that the request asks for.
 fn vector<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vector, D::Error> {
     struct Visitor;
     impl<'de> de::Visitor<'de> for Visitor {

@@ -1,5 +1,5 @@
-//! What a simulated model answers, delta by delta: a pure function of the payload and the seed. Produced as it is taken,
-//! so that a long answer takes no more room than its text.
+//! Makes a simulated model's answer, delta by delta: a pure function of the payload and the seed. Deltas are made on
+//! demand, so that a long answer takes no more room than its text.
 
 use schemas::{
     ChatDelta, ChatRequest, Error,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{seed::Seed, settings::OUTPUT_TOKENS_MAX, tool_call, words};
 
-/// The pieces in which the arguments of a tool call come, in bytes.
+/// The size of a piece of a tool call's arguments, in bytes.
 const ARGUMENTS_BYTES: usize = 8;
 
 /// All choices of one answer, taken in turns, as servers send them.
@@ -33,9 +33,9 @@ pub(super) struct Step {
 struct Choice {
     index: u32,
     body: Body,
-    /// Bytes of the text, or of the arguments of the present call, that were taken.
+    /// How many bytes of the text, or of the current call's arguments, are taken.
     taken: usize,
-    /// The present call, and whether its name was told.
+    /// The current call; `named`: whether its name has gone out.
     call: usize,
     named: bool,
     tokens: u32,
@@ -86,13 +86,13 @@ fn body(
     let mut spoken =
         request.messages.iter().zip(texts).map(|(message, text)| (message.role, text.as_str())).rev();
     let (mut role, mut said) = spoken.next().unwrap_or((Role::User, ""));
-    // A conversation that ends with the beginning of the answer wants the rest of it.
+    // If the conversation ends with the beginning of the answer, the client wants the rest of it.
     let mut begun = "";
     if role == Role::Assistant {
         begun = said;
         (role, said) = spoken.next().unwrap_or((Role::User, ""));
     }
-    // Only what a person says starts a call; a tool's answer is the end of one, not the start of the next.
+    // Only a user's message starts a call; a tool's result ends one and starts no other.
     let functions = if role == Role::User { tool_call::chosen(payload, said) } else { Vec::new() };
     if !functions.is_empty() {
         let call = |function: &Value| ToolCall {
@@ -121,7 +121,7 @@ fn body(
     Body::Text(text[..end].to_owned())
 }
 
-/// The answer where JSON is asked for: made up by the schema, or what was said in an object.
+/// The answer if the request asks for JSON: made up from the schema, or an object with the last message.
 fn form(payload: &Value, said: &str) -> Option<String> {
     let format = payload.get("response_format")?;
     match format.get("type")?.as_str()? {

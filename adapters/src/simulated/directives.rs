@@ -1,4 +1,4 @@
-//! What one call is to meet: the model's settings, and over them what the payload's `simulate` asks for.
+//! How one call behaves: by the model's settings, and over them by the payload's `simulate`.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) struct Directives {
     pub(super) tokens_per_second: Option<f64>,
     pub(super) tokens: Option<u32>,
     pub(super) seed: Option<u64>,
-    /// Of the model alone: a request must not be able to take a thread from all others.
+    /// From the model alone: a request must not be able to take a thread from all others.
     #[serde(skip)]
     pub(super) spin_after_tokens: Option<u32>,
 }
@@ -38,7 +38,7 @@ pub(super) enum Failure {
 }
 
 impl Directives {
-    /// Those of `payload` over those of `model`.
+    /// The directives of `payload` over the settings of `model`.
     pub(super) fn read(model: &ModelConfig, payload: &Value) -> Result<Self, schemas::Error> {
         let mut directives = match payload.get("simulate") {
             Some(wishes) => codec::view::<Self>(wishes, "payload.simulate")?,

@@ -1,5 +1,5 @@
-//! Unit vectors from texts. Each word moves a few places up or down, by its hash: the same text gives the same vector,
-//! and texts that share words are near each other.
+//! Makes unit vectors from texts. Each word moves a few places up or down, by its hash: the same text gives the same
+//! vector, and texts that share words are near each other.
 
 use schemas::{
     EmbeddingOutput,
@@ -8,7 +8,7 @@ use schemas::{
 
 use super::seed::Seed;
 
-/// How many numbers a vector has where nobody says.
+/// How many numbers a vector has if neither the request nor the model says.
 pub(super) const DIMENSIONS: u32 = 256;
 
 /// How many places one word moves. Few, so that a long text costs little whatever the dimensions.
@@ -47,7 +47,7 @@ fn vector(hashes: &mut dyn Iterator<Item = Seed>, dimensions: u32, words: &mut u
     }
     let length = sums.iter().map(|number| number * number).sum::<f32>().sqrt();
     if length == 0.0 {
-        // No word at all, or all moves undone: still a unit vector.
+        // No word at all, or all moves cancelled out: still a unit vector.
         sums[0] = 1.0;
         return Vector(sums);
     }

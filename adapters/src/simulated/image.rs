@@ -1,16 +1,16 @@
-//! A picture by a seed: a mirrored pattern in two colours, as a PNG that is stored and not compressed.
+//! Paints a picture from a seed: a mirrored pattern in two colours, as a PNG without compression.
 
 use super::seed::Seed;
 
-/// How wide and how high a picture is where nobody says, in pixels.
+/// The width and height of a picture if the request sets none, in pixels.
 pub(super) const SIDE: u32 = 256;
-/// The longest side that is painted; a larger wish is met with this.
+/// The longest side; a larger one is cut to this.
 pub(super) const SIDE_MAX: u32 = 1024;
 
-/// The pattern has so many fields a side.
+/// The number of fields on each side of the pattern.
 const FIELDS: u32 = 8;
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// One byte a pixel, which is a place in the palette.
+/// One byte per pixel: an index into the palette.
 const FORMAT: [u8; 5] = [8, 3, 0, 0, 0];
 /// The longest stored block of a zlib stream.
 const BLOCK_BYTES_MAX: usize = 65_535;
@@ -21,7 +21,7 @@ pub(super) fn png(width: u32, height: u32, seed: Seed) -> Vec<u8> {
     let palette: Vec<u8> = (0..6).map(|_| palette.below(256) as u8).collect();
     let mut rows = Vec::with_capacity((width as usize + 1) * height as usize);
     for y in 0..height {
-        // Each row says how it is filtered: not at all.
+        // Each row begins with its filter: none.
         rows.push(0);
         rows.extend((0..width).map(|x| field(pattern, x * FIELDS / width, y * FIELDS / height)));
     }

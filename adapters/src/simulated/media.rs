@@ -1,4 +1,4 @@
-//! Files, piece by piece: what is painted and spoken, at its pace, with the failure or the stall that was asked for. A piece
+//! Plays pictures and speech piece by piece, at their pace, with the failure or stall that the call asks for. A piece
 //! counts as a token.
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Call, Error, FilePiece, Finished, Progress};
 
-/// The bytes of a piece of a picture.
+/// The size of a piece of a picture, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// What was made: the pieces of all files, and the end.
@@ -76,7 +76,7 @@ pub(super) fn played(
     let items = pieces.map(Progress::File).chain([Progress::Finished(Box::new(finished))]);
     let numbered = stream::iter((0_u32..).zip(items)).then(move |(number, item)| {
         let is_end = matches!(item, Progress::Finished(_));
-        // What was to happen after more pieces than there are happens at the end.
+        // A failure that is set beyond the last piece happens at the end.
         let failed = failure.take_if(|_| number >= after || is_end);
         async move {
             let delay = if number == 0 { first_token } else { per_token };
@@ -97,7 +97,7 @@ fn finished(call: &Call, usage: Usage, details: serde_json::Value) -> Finished {
     Finished { output, usage, model: call.model.clone() }
 }
 
-/// Width and height, within what is painted.
+/// Width and height, within the limits of what is painted.
 fn size(text: Option<&str>) -> (u32, u32) {
     let side = |side: &str| side.parse().ok().map(|pixels: u32| pixels.clamp(1, SIDE_MAX));
     let sides = text.and_then(|text| text.split_once('x'));

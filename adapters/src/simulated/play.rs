@@ -1,4 +1,4 @@
-//! Plays an answer at its pace, with the failure or the stall that was asked for. Without a pace it never waits.
+//! Plays an answer at its pace, with the failure or stall that the call asks for. Without a pace it never waits.
 
 use std::{hint, time::Duration};
 
@@ -15,9 +15,9 @@ use crate::{Call, Error, Finished, Progress};
 /// How fast tokens come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// To the first token.
+    /// The delay before the first token.
     pub(super) first_token: Duration,
-    /// To each token after it.
+    /// The delay before each token after it.
     pub(super) per_token: Duration,
 }
 
@@ -31,7 +31,7 @@ impl From<&Directives> for Pace {
     }
 }
 
-/// One answer that is being given.
+/// One answer in progress.
 #[derive(Debug)]
 pub(super) struct Play {
     answer: Answer,
@@ -41,7 +41,7 @@ pub(super) struct Play {
     failure: Option<(u32, Error)>,
     /// After how many tokens nothing more comes.
     stall: Option<u32>,
-    /// After how many tokens it never gives its thread back.
+    /// After how many tokens it spins and never yields.
     spin: Option<u32>,
     model: String,
     output: ChatOutput,
@@ -72,7 +72,7 @@ impl Play {
         })
     }
 
-    /// The end alone, when a stream would have come to it.
+    /// Only the end, at the time when a stream would come to it.
     pub(super) async fn whole(mut self) -> Result<Progress, Error> {
         loop {
             match self.next().await {
@@ -84,7 +84,7 @@ impl Play {
 
     async fn next(&mut self) -> Result<Progress, Error> {
         let Some(Step { position, delta }) = self.answer.next() else {
-            // What was to happen after more tokens than there are happens now.
+            // A failure or stall that is set beyond the last token happens now.
             self.meet(u32::MAX).await?;
             return Ok(Progress::Finished(Box::new(self.finished())));
         };
@@ -103,7 +103,7 @@ impl Play {
         }
     }
 
-    /// Fails, stalls or spins, if that was to happen by now.
+    /// Fails, stalls or spins, if that is due by now.
     async fn meet(&mut self, position: u32) -> Result<(), Error> {
         while self.spin.is_some_and(|spin| position >= spin) {
             hint::spin_loop();

@@ -1,4 +1,4 @@
-//! Randomness that is the same on every machine and in every version: FNV-1a to take things in, SplitMix64 to give
+//! Random numbers that are the same on every machine and in every version: FNV-1a takes inputs in, SplitMix64 gives
 //! numbers out. A crate's generator may change its numbers with its version, and with them every recorded answer.
 
 /// The prime of 64-bit FNV-1a.
@@ -7,7 +7,7 @@ const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 /// The step of SplitMix64: 2⁶⁴ divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A state of randomness. Copies give the same numbers.
+/// The state of the generator. Copies give the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seed(u64);
 

@@ -1,4 +1,4 @@
-//! The check of a simulated provider's configuration, and the bounds that a request's own wishes share with it.
+//! Checks a simulated provider's configuration; a request's `simulate` shares the bounds.
 
 use schemas::Action;
 
@@ -7,10 +7,10 @@ use crate::{ConfigError, ModelConfig, ProviderConfig, registry::refuse};
 /// The longest delay before the first token: longer than any deadline in use.
 pub(super) const FIRST_TOKEN_MS_MAX: u64 = 3_600_000;
 
-/// The slowest and the fastest pace. Beyond the fastest there is no pace to tell from none.
+/// The slowest and the fastest pace. A faster one is no different from none.
 pub(super) const TOKENS_PER_SECOND: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
 
-/// The longest answer, all choices together. A request may ask for its length, so it must not be able to ask for all memory.
+/// The longest answer, all choices together. A request may set the length, but must not be able to claim all memory.
 pub(super) const OUTPUT_TOKENS_MAX: u32 = 100_000;
 
 /// The longest vector; the longest in use elsewhere have 4096 numbers.

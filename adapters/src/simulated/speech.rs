@@ -1,23 +1,23 @@
-//! Speech of a sort: a tone for each character, as a WAV that says its length before it is made.
+//! Makes simulated speech: a tone for each character, as a WAV that states its length before it is made.
 
 use std::f64::consts::TAU;
 
 use super::seed::Seed;
 
-/// Samples a second.
+/// Samples per second.
 const RATE: u32 = 16_000;
-/// So long is a character.
+/// The length of a character.
 const CHARACTER_MS: u32 = 60;
 const CHARACTER_SAMPLES: u32 = RATE / 1000 * CHARACTER_MS;
-/// So many characters are spoken at most: half a minute.
+/// The most characters to speak: half a minute.
 const CHARACTERS_MAX: usize = 500;
 const SAMPLE_BYTES: u32 = 2;
-/// The tones: so many, from the lowest on, in Hz.
+/// The number of tones, and the lowest one in Hz.
 const TONES: usize = 24;
 const LOWEST_HZ: f64 = 220.0;
 const LOUDNESS: f64 = 8_000.0;
 
-/// A text that is spoken.
+/// A text to speak.
 #[derive(Debug)]
 pub(super) struct Speech {
     characters: Vec<char>,
@@ -34,13 +34,13 @@ impl Speech {
         self.characters.len() as u64 * u64::from(CHARACTER_MS)
     }
 
-    /// The head of the WAV.
+    /// The header of the WAV.
     pub(super) fn head(&self) -> Vec<u8> {
         let bytes = self.characters.len() as u32 * CHARACTER_SAMPLES * SAMPLE_BYTES;
         let mut head = b"RIFF".to_vec();
         head.extend((bytes + 36).to_le_bytes());
         head.extend(b"WAVEfmt ");
-        // 16 bytes follow: PCM, one channel, samples and bytes a second, bytes and bits a sample.
+        // 16 bytes follow: PCM, one channel, samples and bytes per second, bytes and bits per sample.
         head.extend(16_u32.to_le_bytes());
         head.extend([1_u16.to_le_bytes(), 1_u16.to_le_bytes()].concat());
         head.extend([RATE.to_le_bytes(), (RATE * SAMPLE_BYTES).to_le_bytes()].concat());
@@ -50,20 +50,20 @@ impl Speech {
         head
     }
 
-    /// The samples, a character each.
+    /// The samples, one item per character.
     pub(super) fn samples(self) -> impl Iterator<Item = Vec<u8>> {
         let Self { characters, seed } = self;
         characters.into_iter().map(move |character| tone(character, seed))
     }
 }
 
-/// Silence where there is no letter; the same tone for the same letter.
+/// The same tone for the same letter; silence for anything but letters and digits.
 fn tone(character: char, seed: Seed) -> Vec<u8> {
     let place = seed.with(u64::from(u32::from(character))).below(TONES);
     let hertz = LOWEST_HZ * (place as f64 / 12.0).exp2();
     let loudness = if character.is_alphanumeric() { LOUDNESS } else { 0.0 };
     let sample = |number: u32| {
-        // It swells and fades, so that nothing clicks.
+        // The tone swells and fades, so that nothing clicks.
         let swell = (TAU / 2.0 * f64::from(number) / f64::from(CHARACTER_SAMPLES)).sin();
         (loudness * swell * (TAU * hertz * f64::from(number) / f64::from(RATE)).sin()) as i16
     };

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-/// How deep made-up arguments go; deeper parts are left empty, so that a schema of itself comes to an end.
+/// How deep made-up arguments go; deeper parts stay empty, so that a recursive schema comes to an end.
 const DEPTH_MAX: usize = 4;
 
-/// The tools to call: the one that `tool_choice` demands, else those that `message` names after the word `call`, in the
-/// order in which it names them; one at most where the payload says `parallel_tool_calls: false`.
+/// The tools to call: the one that `tool_choice` demands, else those that `message` names after the word `call`, in
+/// that order; at most one if the payload says `parallel_tool_calls: false`.
 pub(super) fn chosen<'a>(payload: &'a Value, message: &str) -> Vec<&'a Value> {
     let tools = payload.get("tools").and_then(Value::as_array).into_iter().flatten();
     let functions: Vec<_> = tools.filter_map(|tool| tool.get("function")).collect();

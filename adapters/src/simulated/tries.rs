@@ -1,12 +1,11 @@
-//! Counts the calls of each request, so that a failure can be over after some. Bounded: what was counted long ago is
-//! forgotten.
+//! Counts the calls of each request, so that a failure can stop after some. Bounded: it forgets the oldest requests.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
-/// The most requests that are remembered; at some hundred bytes each, a few megabytes.
+/// The most requests to remember; at some hundred bytes each, a few megabytes.
 const REQUESTS_MAX: usize = 10_000;
 
 /// The calls of each request so far.
@@ -23,7 +22,7 @@ struct Counts {
 impl Tries {
     /// Which call of `key` this is, from 1.
     pub(super) fn count(&self, key: &str) -> u32 {
-        // Counting cannot be interrupted half-way, so a poisoned lock guards sound counts.
+        // No panic can interrupt counting half-way, so a poisoned lock guards sound counts.
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(calls) = counts.calls.get_mut(key) {
             *calls += 1;

@@ -1,11 +1,11 @@
-//! Text and its tokens. A token is a word with the white space before it, so that tokens joined are the text again.
+//! Makes text and cuts it into tokens. A token is a word with the white space before it: joined, they are the text.
 
 use super::seed::Seed;
 
 /// The longest token. A text without any white space must still come in pieces.
 const TOKEN_BYTES_MAX: usize = 32;
 
-/// What made-up text is made of.
+/// The words of made-up text.
 const WORDS: [&str; 40] = [
     "a", "all", "and", "answer", "as", "before", "but", "carries", "each", "electron", "even", "every",
     "first", "from", "gives", "has", "in", "into", "is", "it", "light", "many", "more", "no", "node", "not",
@@ -16,7 +16,7 @@ const WORDS: [&str; 40] = [
 /// Words in a made-up sentence.
 const SENTENCE_WORDS: u32 = 12;
 
-/// The first token of `text`, which is empty only where `text` is.
+/// The first token of `text`; empty only if `text` is.
 pub(super) fn first_token(text: &str) -> &str {
     let start = text.len() - text.trim_start().len();
     let end = text[start..].find(char::is_whitespace).map_or(text.len(), |length| start + length);

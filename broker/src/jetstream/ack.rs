@@ -1,4 +1,4 @@
-//! The reply subject of a delivery: what it tells about the message, and how the message is settled on it.
+//! The reply subject of a delivery: what it says about the message, and how the message is settled on it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, Lease, Settle, Settlement};
 /// A confirmation takes a millisecond; after this it was lost, and the lease may be too.
 const CONFIRM_MAX: Duration = Duration::from_secs(2);
 
-/// What a reply subject tells.
+/// What a reply subject says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Delivery {
     deliveries: u32,
@@ -22,7 +22,7 @@ struct Delivery {
     pending: u64,
 }
 
-/// A lease on a message that was delivered in `session`; none if it is not a delivery of a stream.
+/// A lease on a message that was delivered in `session`; none if the message is not a stream's delivery.
 pub(super) fn lease(
     connection: &Arc<Connection>,
     session: u64,
@@ -44,8 +44,8 @@ pub(super) fn lease(
     Some(lease)
 }
 
-/// `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>`, in newer servers
-/// with domain and account after `ACK`, and more at the end.
+/// `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer sequence>.<nanoseconds>.<pending>`; newer servers add
+/// domain and account after `ACK`, and more at the end.
 fn parse(subject: &str) -> Option<Delivery> {
     let mut tokens = subject.strip_prefix("$JS.ACK.")?.split('.');
     let skipped = if subject.split('.').count() >= 11 { 4 } else { 2 };
@@ -62,7 +62,7 @@ fn parse(subject: &str) -> Option<Delivery> {
 struct Reply {
     connection: Arc<Connection>,
     way: Arc<Way>,
-    /// In which it was delivered.
+    /// The session in which it was delivered.
     session: u64,
     sequence: u64,
     subject: Subject,
@@ -72,13 +72,13 @@ struct Reply {
 impl Settle for Reply {
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
         match settlement {
-            // What is lost of these is delivered again. Without a connection the client keeps a few for the next one.
+            // If one is lost, the message is redelivered. Without a connection the client keeps a few for the next one.
             Settlement::Ack => self.done().await,
             Settlement::RetryAfter(delay) if delay.is_zero() => self.tell(Bytes::from_static(b"-NAK")).await,
             Settlement::RetryAfter(delay) => {
                 self.tell(format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into()).await
             }
-            // Who relies on these must know that they arrived.
+            // Callers that rely on these must know that they arrived.
             Settlement::Reject => self.confirm(Bytes::from_static(b"+TERM")).await,
             Settlement::Renew => self.confirm(Bytes::from_static(b"+WPI")).await,
         }
@@ -86,8 +86,8 @@ impl Settle for Reply {
 }
 
 impl Reply {
-    /// Removes the message, or acknowledges it. A server that has come back may have another message in its place, which it
-    /// would not let be acknowledged by this delivery.
+    /// Removes the message, or acks it. After a reconnect the server may have another message under this sequence,
+    /// which a removal would hit and this ack would not.
     async fn done(&self) -> Result<(), Error> {
         let is_same = self.connection.number() == self.session;
         if is_same && self.way.remove(&self.connection, self.sequence).await? {

@@ -1,4 +1,4 @@
-//! Where the broker is. The credentials of a URL are taken out of it here, so that no error, log or banner can show them.
+//! Where the broker is. Takes the credentials out of the URL, so that no error, log or banner can show them.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use async_nats::{ConnectOptions, ServerAddr};
 
 use crate::{Error, ErrorKind};
 
-/// One or more servers of one cluster, and who we are to them.
+/// One or more servers of one cluster, and our credentials.
 pub(super) struct Address {
     servers: Vec<ServerAddr>,
     user: Option<String>,
@@ -14,7 +14,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Parses URLs joined by commas. The credentials of the first that has some are used for all.
+    /// Parses URLs joined by commas. The first credentials found are used for all.
     pub(super) fn parse(urls: &str) -> Result<Self, Error> {
         let mut address = Self { servers: Vec::new(), user: None, password: None };
         for url in urls.split(',').map(str::trim).filter(|url| !url.is_empty()) {
@@ -27,7 +27,7 @@ impl Address {
     }
 
     fn add(&mut self, text: &str) -> Result<(), Error> {
-        // The words of the parser may hold the text, so they are not kept.
+        // The parser's message may hold the text, so it is not kept.
         let invalid = || {
             Error::new(ErrorKind::Invalid, "the broker url is not one: give one like nats://127.0.0.1:4222")
         };
@@ -47,7 +47,7 @@ impl Address {
         &self.servers
     }
 
-    /// Adds the credentials to `options`: a user and a password, or, alone, a token.
+    /// Adds the credentials to `options`: a user and a password, or a token if there is no password.
     pub(super) fn sign(&self, options: ConnectOptions) -> ConnectOptions {
         match (&self.user, &self.password) {
             (Some(user), Some(password)) => options.user_and_password(user.clone(), password.clone()),

@@ -11,13 +11,13 @@ use crate::{Error, ErrorKind};
 /// The API answers in a millisecond; after this the server is frozen or gone.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// An error as the server tells it. The words vary, the codes do not.
+/// An error as the server reports it. The words vary, the codes do not.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ApiError {
-    /// As of HTTP.
+    /// An HTTP status.
     #[serde(default)]
     code: u16,
-    /// The exact one.
+    /// The exact code.
     #[serde(default)]
     err_code: u16,
     #[serde(default)]
@@ -30,14 +30,14 @@ struct Envelope {
 }
 
 impl ApiError {
-    /// What it means to us; `what` says what was being done.
+    /// Converts it into our error; `what` says what was being done.
     pub(super) fn into_error(self, what: &str) -> Error {
         let Self { code, err_code, description } = self;
         let kind = match err_code {
-            // The one case in which only the words tell: a subject that holds its one message, and a full stream.
+            // Only the words distinguish these two: a subject that already holds its one message, and a full stream.
             10077 if description.contains("per subject") => ErrorKind::Exists,
             10077 | 10002 | 10023 | 10026 | 10028 | 10047 => ErrorKind::Full,
-            // JetStream is off, has no leader at the moment, or still clears away a consumer of that name: nothing is full.
+            // JetStream is off, has no leader just now, or is still removing a consumer of that name: nothing is full.
             10008 | 10012 | 10039 | 10076 => ErrorKind::Disconnected,
             10071 | 10164 => ErrorKind::WrongRevision,
             10014 | 10037 | 10043 | 10059 => ErrorKind::NotFound,
@@ -62,7 +62,7 @@ pub(super) async fn call<T: DeserializeOwned>(
     call_raw(connection, subject, payload.into()).await
 }
 
-/// The same with a question that is JSON already.
+/// The same with a question that is already JSON.
 pub(super) async fn call_raw<T: DeserializeOwned>(
     connection: &Connection,
     subject: &str,
@@ -79,7 +79,7 @@ pub(super) async fn call_raw<T: DeserializeOwned>(
     }
 }
 
-/// A question or an answer that is not what it should be.
+/// The error for a question or an answer that is not what it should be.
 pub(super) fn unreadable(subject: &str, error: serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid, format!("cannot read what the broker answers on {subject}"))
         .with_source(error)

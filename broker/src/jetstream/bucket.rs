@@ -1,4 +1,4 @@
-//! A key-value bucket, laid out as every NATS client lays one out: stream `KV_<name>`, one message a key.
+//! A key-value bucket in the layout of every NATS client: stream `KV_<name>`, one message per key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     message::{LAST_OF_SUBJECT, MESSAGE_ID},
 };
 
-/// Marks a message that says that its key has no value.
+/// Marks a message which says that its key has no value.
 const OPERATION: &str = "KV-Operation";
 /// How long a repeated write is recognised.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -32,7 +32,7 @@ pub(super) struct KeyValue {
 }
 
 impl KeyValue {
-    /// Opens a bucket; makes it where it is missing.
+    /// Opens a bucket; creates it if it is missing.
     pub(super) async fn open(
         connection: Arc<Connection>,
         spec: &BucketSpec,
@@ -43,7 +43,7 @@ impl KeyValue {
         Ok(bucket)
     }
 
-    /// An existing one stays as it is: its owner may have set it up otherwise.
+    /// Creates a missing bucket. An existing one stays as it is: its owner may have configured it differently.
     async fn make(&self) -> Result<(), Error> {
         let stream = self.stream();
         match streams::info(&self.connection, &stream).await {
@@ -87,10 +87,10 @@ impl KeyValue {
         read::last(&self.connection, &self.stream(), &self.subject(key)).await
     }
 
-    /// Writes one message. A bucket in memory is gone after a restart of the server: then it is made anew.
+    /// Writes one message. If a server restart has wiped a bucket in memory, creates the bucket again.
     async fn write(&self, key: &str, value: Bytes, headers: &[(&str, &str)]) -> Result<u64, Error> {
         let mut map = HeaderMap::new();
-        // Its own id lets a write be repeated when its answer was lost.
+        // With an id of its own, the write can be repeated if its answer was lost.
         wire::add(&mut map, MESSAGE_ID, &Uuid::now_v7().simple().to_string())?;
         for (name, value) in headers {
             wire::add(&mut map, name, value)?;
@@ -111,7 +111,7 @@ impl KeyValue {
 #[async_trait]
 impl Bucket for KeyValue {
     async fn get(&self, key: &str) -> Result<Option<(Bytes, u64)>, Error> {
-        // A bucket in memory that went with its server is empty.
+        // A bucket in memory that went with its server counts as empty.
         let last = match self.last(key).await {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             other => other?,

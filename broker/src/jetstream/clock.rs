@@ -1,4 +1,4 @@
-//! The server's time of day, as it says in its answers, moved on by a clock that nobody sets.
+//! The server's time of day, taken from its answers and advanced by a clock that nobody sets.
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 pub(super) struct Clock(Mutex<Option<(Timestamp, Instant)>>);
 
 impl Clock {
-    /// The server has just said this; older ones say nothing.
+    /// Notes the time that the server has just said; older servers say none.
     pub(super) fn hear(&self, said: Option<Timestamp>) {
         if let Some(said) = said {
             *self.0.lock() = Some((said, Instant::now()));
         }
     }
 
-    /// Its time now; that of this machine until it has said one.
+    /// The server's time now; this machine's time until the server has said one.
     pub(super) fn now(&self) -> Timestamp {
         let known = *self.0.lock();
         known.map_or_else(Timestamp::now, |(said, at)| said.checked_add(at.elapsed()).unwrap_or(said))

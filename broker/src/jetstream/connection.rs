@@ -1,5 +1,5 @@
-//! The one connection of a handle: refused to a server that cannot do what the contract needs, kept by the client, and
-//! given messages in bounded time.
+//! The one connection of a handle: refuses a server that cannot do what the contract needs, leaves reconnecting to the
+//! client, and hands it messages in bounded time.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -28,17 +28,17 @@ use super::{
 };
 use crate::{Error, ErrorKind, Link};
 
-/// The oldest server that gives all of it: 2.11 has the batched reads that a replay is made of. Older ones take new
-/// settings silently and ignore them.
+/// The oldest server that will do: 2.11 has the batched reads on which a replay relies. Older ones silently accept new
+/// settings and ignore them.
 const SERVER_MIN: (u32, u32) = (2, 11);
-/// The first that allows a stream a thousand consumers, unless the stream says otherwise.
+/// The first version that limits a stream to a thousand consumers unless the stream says otherwise.
 const LIMITS_CONSUMERS: (u32, u32) = (2, 15);
-/// How long the event of a connection may come after the connection.
+/// How long after a connection its event may come.
 const EVENT_MAX: Duration = Duration::from_secs(5);
-/// How long a message waits to be taken by the client. It does not take one only while the connection is down and its
-/// buffer full.
+/// How long to wait for the client to take a message. It takes none only while the connection is down and its buffer
+/// full.
 pub(super) const TAKE_MAX: Duration = Duration::from_secs(1);
-/// How long the last messages may take to leave at the end.
+/// How long the last messages may take to leave on close.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// A connected client and what belongs to it.
@@ -66,7 +66,7 @@ impl Connection {
         let (near, server) = (Arc::default(), OnceLock::new());
         let (clock, ways) = (Clock::default(), Ways::default());
         let connection = Self { client, address, follower, requests, near, server, clock, ways };
-        // The event of the connection may come after the connection.
+        // The connection's event may come after the connection.
         connection.up_within(EVENT_MAX).await?;
         connection.check().await?;
         Ok(Arc::new(connection))
@@ -82,7 +82,7 @@ impl Connection {
         &self.clock
     }
 
-    /// How streams are told that messages are done.
+    /// How to tell streams that messages are done.
     pub(super) const fn ways(&self) -> &Ways {
         &self.ways
     }
@@ -92,7 +92,7 @@ impl Connection {
         &self.requests
     }
 
-    /// Who listens in this process.
+    /// The subscriptions in this process.
     pub(super) const fn near(&self) -> &Arc<Near> {
         &self.near
     }
@@ -102,27 +102,27 @@ impl Connection {
         &self.address
     }
 
-    /// What the server said of itself when it was checked.
+    /// What the server said about itself when it was checked.
     pub(super) fn server(&self) -> ServerInfo {
         self.server.get().cloned().unwrap_or_else(|| self.client.server_info())
     }
 
-    /// Which connection this is.
+    /// The number of the current connection.
     pub(super) fn number(&self) -> u64 {
         self.follower.number()
     }
 
-    /// The connection as it stands, and every change.
+    /// The state of the connection, and every change.
     pub(super) fn session(&self) -> watch::Receiver<Session> {
         self.follower.session()
     }
 
-    /// The part of it that others may see.
+    /// The public part of that state.
     pub(super) fn link(&self) -> watch::Receiver<Link> {
         self.follower.link()
     }
 
-    /// Waits until it stands, and says which one it is. Endless, unless the handle is closed.
+    /// Waits until the connection is up and returns its session. Waits for ever, unless the handle is closed.
     pub(super) async fn up(&self) -> Result<Session, Error> {
         let mut session = self.session();
         let standing = session.wait_for(|session| session.closed || session.link == Link::Up).await;
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Waits until it stands, but not for longer than `within`.
+    /// Waits until the connection is up, but no longer than `within`.
     pub(super) async fn up_within(&self, within: Duration) -> Result<Session, Error> {
         let session = self.follower.current();
         if session.link == Link::Up && !session.closed {
@@ -141,7 +141,7 @@ impl Connection {
         timeout(within, self.up()).await.unwrap_or_else(|_| Err(self.down()))
     }
 
-    /// Fails at once when it does not stand.
+    /// Fails at once if the connection is down.
     pub(super) fn must_be_up(&self) -> Result<(), Error> {
         let session = self.follower.current();
         match session.link {
@@ -183,12 +183,12 @@ impl Connection {
             tracing::warn!(broker = %self.address, "the last messages to the broker did not leave in time");
         }
         self.follower.close();
-        // It fails only for a client that is closed, or that waits for a connection and has nobody to tell.
+        // It fails only if the client is closed, or waits for a connection and has nobody to tell.
         let _ = timeout(TAKE_MAX, self.client.drain()).await;
         self.near.close();
     }
 
-    /// Whether the server allows a stream few consumers where it does not name a number.
+    /// Whether the server limits a stream's consumers if the stream names no number.
     pub(super) fn limits_consumers(&self) -> bool {
         version(&self.server().version).is_some_and(|version| version >= LIMITS_CONSUMERS)
     }
@@ -223,7 +223,7 @@ impl Connection {
             }
             _ => error,
         })?;
-        // Empty until here, and set once.
+        // Empty until here, and set only once.
         let _ = self.server.set(server);
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! A durable consumer: asks only for what its caller can take now, and heals itself when connection, consumer or server
-//! go. (The client's own message stream loses count of small batches and then stands still for half a minute.)
+//! A durable consumer: asks only for what its caller can take now, and heals itself if connection, consumer or server
+//! go. (The client's own message stream loses count of small batches and then stalls for half a minute.)
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -25,28 +25,28 @@ use super::{
 };
 use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
 
-/// How long making a consumer waits for a connection, or for a server that is not ready to make it.
+/// How long creating a consumer waits for a connection, or for a server that is not ready to create it.
 const MAKE_MAX: Duration = Duration::from_secs(2);
-/// How long to wait before a consumer is made again that the broker could not make just now.
+/// How long to wait before retrying, if the broker could not create the consumer just now.
 const MAKE_AGAIN: Duration = Duration::from_millis(20);
-/// Half of what the inbox holds: what does not fit there is lost until its lease ends.
+/// Half of what the inbox holds: a message that does not fit there is lost until its lease ends.
 const PULL_MAX: usize = SUBSCRIPTION_MESSAGES / 2;
-/// How long one pull stands at most: so soon a frozen server is noticed, whatever the patience.
+/// How long one pull stands at most: a frozen server is noticed this soon, whatever the patience.
 const PULL_STANDS: Duration = Duration::from_secs(5);
-/// How long what was still delivered may take to come in when a consumer is closed.
+/// How long the last deliveries may take to arrive when a consumer is closed.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// One of those who share a durable consumer.
+/// One of the handles that share a durable consumer.
 pub(super) struct PullConsumer {
     connection: Arc<Connection>,
     keeper: Arc<Keeper>,
     spec: ConsumerSpec,
     sessions: watch::Receiver<Session>,
-    /// The session in which the broker was last seen to have the consumer.
+    /// The session in which the broker was last known to have the consumer.
     made_in: Option<u64>,
     /// None before the first pull and after trouble.
     inbox: Option<Inbox>,
-    /// Delivered, and not returned to the caller yet: after a pull that was dropped.
+    /// Delivered, but not returned to the caller yet: after a dropped pull.
     ready: VecDeque<Lease>,
     leftovers: Leftovers,
     way: Arc<Way>,
@@ -54,7 +54,7 @@ pub(super) struct PullConsumer {
 }
 
 impl PullConsumer {
-    /// Opens the consumer `spec`; makes it where it is missing.
+    /// Opens the consumer `spec`; creates it if it is missing.
     pub(super) async fn open(
         connection: Arc<Connection>,
         keeper: Arc<Keeper>,
@@ -70,7 +70,7 @@ impl PullConsumer {
         Ok(consumer)
     }
 
-    /// Makes sure that the broker has the consumer, and the stream under it where that is ours.
+    /// Makes sure that the broker has the consumer, and its stream if the keeper keeps it.
     async fn make(&self) -> Result<(), Error> {
         let deadline = Instant::now() + MAKE_MAX;
         loop {
@@ -85,7 +85,7 @@ impl PullConsumer {
         }
     }
 
-    /// Makes sure that there is an inbox of this session.
+    /// Makes sure that there is an inbox of the current session.
     async fn open_inbox(&mut self, patience: Duration) -> Result<&mut Inbox, Error> {
         let session = self.connection.up_within(patience).await?.number;
         let inbox = match self.inbox.take() {
@@ -101,7 +101,7 @@ impl PullConsumer {
         Ok(self.inbox.insert(inbox))
     }
 
-    /// Asks, where nothing is owed any more on an earlier question.
+    /// Asks, unless messages are still owed on an earlier question.
     async fn ask(&mut self, max: usize, deadline: Instant) -> Result<(), Error> {
         let patience = deadline.saturating_duration_since(Instant::now());
         if self.open_inbox(patience).await?.outstanding() > 0 {
@@ -116,7 +116,7 @@ impl PullConsumer {
         while let Some(inbox) = self.inbox.as_mut().filter(|inbox| inbox.outstanding() > 0) {
             let silent_at = inbox.silent_at();
             tokio::select! {
-                // In this order: after a pause of our own process a message that waits is no silence.
+                // In this order: after a pause of our own process, a waiting message is not silence.
                 biased;
                 message = inbox.next() => self.take(message)?,
                 _ = self.sessions.changed() => return Ok(()),
@@ -154,7 +154,7 @@ impl PullConsumer {
         }
     }
 
-    /// Sees to what the stream holds and the broker gives to nobody: made anew, the consumer is given all of it.
+    /// Re-creates the consumer if the stream holds a message that the broker gives to nobody: it then gets everything.
     async fn look_for_leftovers(&mut self) -> Result<(), Error> {
         let Some(sequence) = self.leftovers.found(&self.connection, &self.spec).await? else { return Ok(()) };
         let ConsumerSpec { stream, name, .. } = &self.spec;
@@ -165,7 +165,7 @@ impl PullConsumer {
         Ok(())
     }
 
-    /// Starts afresh after trouble: the first in a call is mended at once, the next is the caller's to wait out.
+    /// Starts afresh after trouble: mends the first in a call at once, and leaves the next to the caller to wait out.
     fn mend(&mut self, trouble: Trouble, earlier: &mut bool) -> Result<(), Error> {
         let ConsumerSpec { stream, name, .. } = &self.spec;
         self.inbox = None;
@@ -207,7 +207,7 @@ impl Consumer for PullConsumer {
             }
             match self.ask(max, deadline).await {
                 Ok(()) => asked = true,
-                // The connection was lost again meanwhile: wait for the next one.
+                // The connection was lost again: wait for the next one.
                 Err(error) if error.kind() == ErrorKind::Disconnected && !mended => {
                     mended = true;
                     continue;
@@ -220,7 +220,7 @@ impl Consumer for PullConsumer {
             } else if self.ready.is_empty()
                 && let Err(error) = self.look_for_leftovers().await
             {
-                // What is left over can wait; a broker that is out of reach shows at the next question.
+                // Leftovers can wait; if the broker is out of reach, the next question shows it.
                 tracing::debug!(consumer = %self.spec.name, %error, "not looked for what is left over");
             }
         }
@@ -247,7 +247,7 @@ impl Consumer for PullConsumer {
     }
 }
 
-/// Makes the durable consumer, or brings an existing one to `spec`.
+/// Creates the durable consumer, or updates an existing one to `spec`.
 async fn make(connection: &Connection, spec: &ConsumerSpec) -> Result<(), Error> {
     let ConsumerSpec { stream, name, filter, ack_wait, ack_pending_max, idle_max } = spec;
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -263,7 +263,7 @@ async fn make(connection: &Connection, spec: &ConsumerSpec) -> Result<(), Error>
             "ack_wait": nanoseconds(*ack_wait),
             "inactive_threshold": idle_max.map(nanoseconds),
             "max_ack_pending": ack_pending_max,
-            // Whoever takes a message for the last time parks it; the broker would only let it lie.
+            // The worker that takes a message for the last time parks it; the broker would only let it lie.
             "max_deliver": -1,
         },
     });

@@ -1,4 +1,4 @@
-//! Who we are to the server, by a file: a NATS credentials file, or the seed of an nkey. Nothing of either is ever shown.
+//! Our credentials from a file: a NATS credentials file, or the seed of an nkey. Nothing of either is ever shown.
 
 use std::path::Path;
 
@@ -7,22 +7,22 @@ use nkeys::KeyPair;
 
 use crate::{Error, ErrorKind};
 
-/// How the seed of a user begins.
+/// How a user's seed begins.
 const USER_SEED: &str = "SU";
 
-/// Where a user with this public nkey gets its answers, as the first token of a subject: nobody else asks under it.
+/// The first token of the subjects on which a user with this public nkey gets its answers: nobody else asks under it.
 pub fn inbox_of(public_key: &str) -> String {
     format!("_INBOX_{public_key}")
 }
 
-/// Adds to `options` what the file says.
+/// Adds the file's credentials to `options`.
 pub(super) async fn sign(options: ConnectOptions, file: &Path) -> Result<ConnectOptions, Error> {
     let unusable = |error: std::io::Error| {
         let what = format!("cannot use the credentials file {}", file.display());
         Error::new(ErrorKind::Invalid, what).with_source(error)
     };
     let text = tokio::fs::read_to_string(file).await.map_err(unusable)?;
-    // The words of the parsers may hold what they read.
+    // The parsers' messages may hold what they read.
     let invalid = || {
         let what = format!(
             "{} holds no NATS credentials: expected a credentials file, or the seed of an nkey (`SU…`)",
@@ -39,7 +39,7 @@ pub(super) async fn sign(options: ConnectOptions, file: &Path) -> Result<Connect
     }
 }
 
-/// The seed, where the file holds nothing else but remarks.
+/// The seed, if the file holds nothing else but comments.
 fn seed(text: &str) -> Option<&str> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.next().filter(|line| line.starts_with(USER_SEED) && lines.next().is_none())

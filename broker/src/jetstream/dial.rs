@@ -1,4 +1,4 @@
-//! Making the first connection, with patience; and the settings by which the client keeps it.
+//! Makes the first connection, with patience, and sets how the client keeps it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,17 +8,17 @@ use tokio::time::{Instant, sleep};
 use super::{Config, address::Address, credentials, link::Follower};
 use crate::{Error, ErrorKind};
 
-/// A frozen server is noticed after three of these; the client's own minute would make it three minutes.
+/// A frozen server is noticed after three pings; at the client's own interval, a minute, that would take three minutes.
 const PING_EVERY: Duration = Duration::from_secs(5);
-/// One attempt to connect.
+/// The timeout of one connection attempt.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
-/// Between two attempts: the first again at once, and never long, because a restart takes a fifth of a second.
+/// The pause between two attempts: at first almost none, and never long, because a restart takes a fifth of a second.
 const RETRY_MS_MIN: u64 = 5;
 const RETRY_MS_MAX: u64 = 1_000;
-/// Messages that a subscription holds for its reader. The most that a consumer asks for must fit twice; more is lost.
+/// Messages that a subscription holds for its reader: twice the most that a consumer asks for must fit, more is lost.
 pub(super) const SUBSCRIPTION_MESSAGES: usize = 16_384;
 
-/// Connects, trying for as long as the configuration says; what is refused is not tried again.
+/// Connects, trying for as long as the configuration says; a refusal is not retried.
 pub(super) async fn connect(
     config: &Config,
     address: &Address,
@@ -60,7 +60,7 @@ async fn options(
     let options = address
         .sign(ConnectOptions::new())
         .name(&config.name)
-        // What we say is heard here without the server.
+        // This process hears its own messages without the server.
         .no_echo()
         .ping_interval(PING_EVERY)
         .connection_timeout(ATTEMPT_MAX)
@@ -76,7 +76,7 @@ async fn options(
     }
 }
 
-/// Doubling, with jitter, so that all who lost one server do not come back in one moment.
+/// Exponential, with jitter, so that all clients that lost one server do not come back in one moment.
 fn retry_after(attempt: usize) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
     let ceiling = (RETRY_MS_MIN << doublings).min(RETRY_MS_MAX);

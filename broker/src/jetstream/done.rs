@@ -1,6 +1,6 @@
-//! How a work queue is told that a message is done. At each acknowledgement nats-server (2.15.1) goes through all consumers
-//! of the stream, whether another wants the message, about half a microsecond each. To remove a message it asks none, and settles
-//! its delivery as well: so where there are many consumers, what is done is removed.
+//! How a work queue is told that a message is done. On each ack nats-server (2.15.1) checks whether any other consumer
+//! of the stream wants the message, about half a microsecond per consumer. A removal asks no consumer and settles the
+//! delivery as well, so if there are many consumers, a done message is removed.
 
 use std::{
     collections::HashMap,
@@ -17,31 +17,31 @@ use serde_json::Value;
 use super::{api, connection::Connection};
 use crate::{Error, ErrorKind};
 
-/// With fewer consumers an acknowledgement is believed to cost less than a removal, which is a question in JSON. Reckoned.
+/// With fewer consumers an ack is believed to cost less than a removal, which is a question in JSON. Estimated.
 const MANY: usize = 32;
 
-/// What is known of the streams.
+/// The ways of all streams.
 #[derive(Debug, Default)]
 pub(super) struct Ways(Mutex<HashMap<String, Arc<Way>>>);
 
-/// How it is said of the messages of one stream.
+/// How the server is told that messages of one stream are done.
 #[derive(Debug)]
 pub(super) struct Way {
     subject: String,
     now: AtomicU8,
 }
 
-/// By an acknowledgement.
+/// By an ack.
 const ACK: u8 = 0;
 /// By a removal, if the server allows it.
 const TRY: u8 = 1;
 /// By a removal.
 const REMOVE: u8 = 2;
-/// By an acknowledgement, however many consumers there are: the server allows nothing else.
+/// By an ack, however many consumers there are: the server allows nothing else.
 const ACK_ALWAYS: u8 = 3;
 
 impl Ways {
-    /// That of `stream`.
+    /// The way of `stream`.
     pub(super) fn of(&self, stream: &str) -> Arc<Way> {
         let mut ways = self.0.lock();
         let new =
@@ -49,11 +49,11 @@ impl Ways {
         Arc::clone(ways.entry(stream.to_owned()).or_insert_with(new))
     }
 
-    /// The server tells that `stream` has so many consumers, and that it may be removed from.
+    /// Notes how many consumers `stream` has, and whether messages may be removed from it.
     pub(super) fn hear(&self, stream: &str, consumers: usize, is_removable: bool) {
         let way = self.of(stream);
         let (from, to) = if is_removable && consumers >= MANY { (ACK, TRY) } else { (TRY, ACK) };
-        // It stays what it is where it was neither.
+        // If it was in neither state, it stays as it is.
         let _ = way.now.compare_exchange(from, to, Relaxed, Relaxed);
         if to == ACK {
             let _ = way.now.compare_exchange(REMOVE, ACK, Relaxed, Relaxed);
@@ -62,7 +62,7 @@ impl Ways {
 }
 
 impl Way {
-    /// Removes what is done where that is the way; says whether it did. What is lost of this is delivered again.
+    /// Removes a done message, if that is the way; returns whether it did. A lost removal means redelivery.
     pub(super) async fn remove(&self, connection: &Connection, sequence: u64) -> Result<bool, Error> {
         let question = || Bytes::from(format!(r#"{{"seq":{sequence},"no_erase":true}}"#));
         match self.now.load(Relaxed) {
@@ -84,8 +84,8 @@ impl Way {
         }
     }
 
-    /// A removal failed. Whoever may acknowledge may not always remove; of all else, such as a message that somebody else was
-    /// done with before, the next may be tried again.
+    /// A removal failed. A client that may ack may not always remove. After any other failure, such as a message that
+    /// another client settled first, the next removal may be tried again.
     fn give_up(&self, error: &Error) {
         let way = if error.kind() == ErrorKind::Denied {
             tracing::warn!(%error, "each acknowledgement costs the broker more than it need");

@@ -1,4 +1,4 @@
-//! Where the pulls of one consumer are answered, and how many messages are still owed on the last of them.
+//! Where the pulls of one consumer are answered, and how many messages the last of them is still owed.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{ConsumerSpec, Error};
 
-/// How long the last deliveries may take to come in when a pull is taken back.
+/// How long the last deliveries may take to arrive when a pull is taken back.
 const TAKE_BACK_MAX: Duration = Duration::from_secs(1);
 
 /// One inbox; a pull does not outlive its session.
@@ -26,7 +26,7 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// A new one. Its subject is new too, so that no pull that survived an earlier one is answered twice.
+    /// Opens a new inbox. Its subject is new too, so that no pull that survived an earlier inbox is answered twice.
     pub(super) async fn open(connection: &Connection, session: u64) -> Result<Self, Error> {
         let subject = connection.client().new_inbox();
         let messages = connection.listen(&subject).await?;
@@ -38,7 +38,7 @@ impl Inbox {
         self.session
     }
 
-    /// Asked for, neither delivered nor refused.
+    /// Messages asked for that are neither delivered nor refused yet.
     pub(super) const fn outstanding(&self) -> usize {
         self.outstanding
     }
@@ -68,7 +68,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// The next message; none when the client has closed.
+    /// The next message; none if the client has closed.
     pub(super) async fn next(&mut self) -> Option<Message> {
         self.messages.next().await
     }
@@ -78,7 +78,7 @@ impl Inbox {
         self.messages.next().now_or_never()
     }
 
-    /// Keeps the count. Returns the message if it is one of the stream.
+    /// Keeps the count. Returns the message if it came from the stream.
     pub(super) fn note(&mut self, message: Message) -> Result<Option<Message>, Trouble> {
         match Heard::of(&message)? {
             Heard::Delivery => {
@@ -91,9 +91,9 @@ impl Inbox {
         Ok(None)
     }
 
-    /// Ends the pull; what was still delivered on it can be read from the returned stream, which ends.
+    /// Ends the pull. The returned stream yields what was still delivered on it, and then ends.
     pub(super) async fn take_back(mut self) -> Subscriber {
-        // It fails only for a client that is closed, whose inbox has ended.
+        // It fails only if the client is closed, and then its inbox has ended.
         let _ = timeout(TAKE_BACK_MAX, self.messages.drain()).await;
         self.messages
     }

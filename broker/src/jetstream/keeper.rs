@@ -1,5 +1,5 @@
-//! Makes streams anew that are missing: those in memory do not survive a restart of their server, and any can be deleted
-//! by hand under a live connection. Never touches a stream that nobody here asked for.
+//! Re-creates missing streams: those in memory do not survive a restart of their server, and any can be deleted by hand
+//! under a live connection. Never touches a stream that nobody here asked for.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{Error, ErrorKind, Link, StreamSpec, subject::Pattern};
 
 /// The pause after a failure: a server that has just come back may not be ready.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// A stream is looked after no more often than this, however many miss it: somebody who keeps deleting it must not
+/// A stream is checked no more often than this, however many callers miss it: somebody who keeps deleting it must not
 /// make this a loop.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long one who misses a stream waits for it: two questions to the broker, and one more asked before him.
+/// How long a caller that misses a stream waits for it: two questions to the broker, and one of an earlier caller.
 const MEND_MAX: Duration = Duration::from_secs(5);
-/// How many may wait for a stream. They come from operations that wait, and the rest waits for its place in here.
+/// How many callers may wait for the keeper. Each is an operation that waits anyway; more wait for a place here.
 const CALLS_MAX: usize = 64;
 
 /// Remembers the streams that must be there.
@@ -29,11 +29,11 @@ const CALLS_MAX: usize = 64;
 pub(super) struct Keeper {
     kept: Arc<Mutex<Vec<StreamSpec>>>,
     calls: mpsc::Sender<Call>,
-    // Without it a missing stream would stay missing; it ends only with the connection.
+    // Without this task a missing stream would stay missing; it ends only with the connection.
     _task: AbortOnDropHandle<()>,
 }
 
-/// Somebody misses a stream.
+/// A caller misses a stream.
 #[derive(Debug)]
 struct Call {
     stream: String,
@@ -49,14 +49,14 @@ impl Keeper {
         Self { kept, calls, _task: AbortOnDropHandle::new(tokio::spawn(rounds.run(called))) }
     }
 
-    /// Looks after these too.
+    /// Looks after these streams too.
     pub(super) fn keep(&self, streams: &[StreamSpec]) {
         let mut kept = self.kept.lock();
         kept.retain(|known| streams.iter().all(|stream| stream.name != known.name));
         kept.extend_from_slice(streams);
     }
 
-    /// Runs `operation` on `stream`, and once more after the stream was found missing and made anew.
+    /// Runs `operation` on `stream`, and once more if the stream was missing and has been re-created.
     pub(super) async fn healing<T, F>(
         &self,
         stream: &str,
@@ -74,21 +74,21 @@ impl Keeper {
         }
     }
 
-    /// The kept stream that takes `subject`.
+    /// The kept stream that captures `subject`.
     pub(super) fn stream_of(&self, subject: &str) -> Option<String> {
         let takes =
             |pattern: &String| Pattern::parse(pattern).is_some_and(|pattern| pattern.matches(subject));
         self.kept.lock().iter().find(|spec| spec.subjects.iter().any(takes)).map(|spec| spec.name.clone())
     }
 
-    /// Has `stream` looked after without waiting: whether it is missing is not known.
+    /// Has `stream` checked without waiting: it may or may not be missing.
     pub(super) fn suspect(&self, stream: &str) {
         let (done, _) = oneshot::channel();
-        // It fails where enough others wait for the same keeper.
+        // It fails if enough callers wait for the keeper already.
         let _ = self.calls.try_send(Call { stream: stream.to_owned(), done });
     }
 
-    /// Waits until `stream` has been looked after.
+    /// Waits until `stream` has been checked.
     pub(super) async fn mend(&self, stream: &str) -> Result<(), Error> {
         let (done, mended) = oneshot::channel();
         let call = Call { stream: stream.to_owned(), done };
@@ -110,7 +110,7 @@ impl Keeper {
     }
 }
 
-/// The one who makes streams anew: one at a time, whoever asks.
+/// The task that re-creates streams: one at a time, whoever asks.
 struct Rounds {
     connection: Arc<Connection>,
     kept: Arc<Mutex<Vec<StreamSpec>>>,
@@ -118,7 +118,7 @@ struct Rounds {
     looks: HashMap<String, Look>,
 }
 
-/// When a stream was last looked after on demand, and what came of it.
+/// When a stream was last checked on demand, and the result.
 struct Look {
     at: Instant,
     failed: Option<(ErrorKind, String)>,
@@ -127,7 +127,7 @@ struct Look {
 impl Rounds {
     async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
         let mut sessions = self.connection.session();
-        // The session that is standing now is the one in which streams are made by whoever asks for them.
+        // In the session that is up now, callers create the streams that they ask for.
         let mut seen = sessions.borrow_and_update().number;
         loop {
             let next = async {
@@ -142,7 +142,7 @@ impl Rounds {
                 },
                 call = calls.recv() => match call {
                     Some(Call { stream, done }) => {
-                        // It fails only when the one who asked has gone.
+                        // It fails only if the caller has gone.
                         let _ = done.send(self.look_after(&stream).await);
                     }
                     None => return,
@@ -151,14 +151,14 @@ impl Rounds {
         }
     }
 
-    /// Whether all streams are there, after a new connection.
+    /// Checks all streams after a new connection; returns whether they are all there.
     async fn restore(&self) -> bool {
         let specs = self.kept.lock().clone();
         let mut are_there = true;
         for spec in &specs {
             match self.ensure(spec).await {
                 Ok(()) => {}
-                // No time will mend this; those who use the stream will meet the same error.
+                // Time will not mend this; operations on the stream will fail with the same error.
                 Err(error) if error.kind() == ErrorKind::Invalid => {
                     tracing::error!(stream = %spec.name, %error, "a stream is not what it must be");
                 }
@@ -174,7 +174,7 @@ impl Rounds {
         are_there
     }
 
-    /// Makes sure of one stream for somebody who misses it. What a look has just shown holds for all who ask soon after.
+    /// Makes sure of one stream for a caller that misses it. The result holds for all callers that ask soon after.
     async fn look_after(&mut self, stream: &str) -> Result<(), Error> {
         let Some(spec) = self.kept.lock().iter().find(|spec| spec.name == stream).cloned() else {
             return Err(Error::new(ErrorKind::NotFound, format!("stream {stream} is none of ours")));
@@ -192,8 +192,8 @@ impl Rounds {
     }
 
     async fn ensure(&self, spec: &StreamSpec) -> Result<(), Error> {
-        // An acknowledgement names its message by the sequence: one that comes late, for a message of the stream that
-        // was, must not meet a message of the new stream. Microseconds are ahead of whatever was counted in messages.
+        // An ack names its message by the sequence: a late one, for a message of the old stream, must not meet a
+        // message of the new stream. Microseconds are ahead of any count of messages.
         let first = u64::try_from(Timestamp::now().as_microsecond()).ok();
         if room::fit(&self.connection, std::slice::from_ref(spec), self.replicas, first).await? {
             let stream = &spec.name;

@@ -1,5 +1,4 @@
-//! Whether we are connected, as the client's events tell it, and what else they tell: lost messages, missing
-//! permissions.
+//! Whether we are connected, and what else the client's events say: lost messages, missing permissions.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -14,17 +13,17 @@ use tokio::{
 use super::request::Waiting;
 use crate::Link;
 
-/// One log line for all messages dropped in so long: the client tells of each one.
+/// One log line for all messages dropped in this time: the client reports each one.
 const DROP_LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// One connection after the other, counted: what was asked of an earlier one is not answered by this one.
+/// One connection after the other, numbered: a question on an earlier one is not answered on this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Session {
-    /// How often a connection has been made.
+    /// How many connections have been made.
     pub(super) number: u64,
-    /// Whether it stands.
+    /// Whether the connection is up.
     pub(super) link: Link,
-    /// The handle is closed: no other will be made.
+    /// The handle is closed: there will be no other connection.
     pub(super) closed: bool,
 }
 
@@ -64,28 +63,28 @@ impl Follower {
         }
     }
 
-    /// Names the client, once it is there.
+    /// Sets the client, once it exists.
     pub(super) fn follow(&self, client: &Arc<Client>) {
-        // It is called once; a second client would be ignored.
+        // Called once; a second client would be ignored.
         let _ = self.client.set(Arc::downgrade(client));
     }
 
-    /// How often a connection has been made.
+    /// How many connections have been made.
     pub(super) fn number(&self) -> u64 {
         self.session.borrow().number
     }
 
-    /// The connection as it stands, and every change.
+    /// The state of the connection, and every change.
     pub(super) fn session(&self) -> watch::Receiver<Session> {
         self.session.subscribe()
     }
 
-    /// The connection as it stands.
+    /// The state of the connection.
     pub(super) fn current(&self) -> Session {
         *self.session.borrow()
     }
 
-    /// The part of it that others may see.
+    /// The public part of that state.
     pub(super) fn link(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
     }
@@ -96,7 +95,7 @@ impl Follower {
         self.down();
     }
 
-    /// Takes note of an event.
+    /// Handles an event.
     pub(super) fn on(&self, event: &Event) {
         match event {
             Event::Connected => self.up(),
@@ -111,7 +110,7 @@ impl Follower {
         }
     }
 
-    /// The client drops events when many wait, as after many lost messages: its state tells what was missed.
+    /// The client drops events if many wait, as after many lost messages; its state shows what was missed.
     fn catch_up(&self) {
         let Some(client) = self.client.get().and_then(Weak::upgrade) else { return };
         let is_up = self.session.borrow().link == Link::Up;
@@ -142,7 +141,7 @@ impl Follower {
         if fell {
             self.link.send_replace(since);
         }
-        // Their answers went with the connection.
+        // The answers to open questions went with the connection.
         self.waiting.forget_all();
     }
 
@@ -156,7 +155,7 @@ impl Follower {
         }
     }
 
-    /// A forbidden publish is answered by an event only: without this the publisher would wait for its time-out.
+    /// The server reports a forbidden publish by an event only: without this the publisher would wait for its timeout.
     fn refused(&self, words: &str) {
         tracing::warn!(error = %words, "the broker refused");
         let publish = words.split_once("Permissions Violation for Publish to \"");

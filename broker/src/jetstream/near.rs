@@ -1,5 +1,5 @@
-//! What this process says to itself: handed over here, at once. The server is told to send none of it back, which spares it a
-//! message for each and us the way there and back.
+//! Hands this process's messages to its own subscribers, at once. The server is told not to echo them, which spares it
+//! a message each and us the round trip.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -30,16 +30,16 @@ struct Listener {
     messages: mpsc::Sender<Message>,
 }
 
-/// One of them; dropping it takes it off the list.
+/// The place of one listener; dropping it removes the listener.
 struct Place {
     near: Arc<Near>,
     number: u64,
 }
 
 impl Near {
-    /// What is told from now on, on subjects of `pattern`. Ends when the connection is closed.
+    /// The messages sent from now on, on subjects of `pattern`. Ends when the connection is closed.
     pub(super) fn listen(self: &Arc<Self>, pattern: Pattern) -> impl Stream<Item = Message> + Send + use<> {
-        // As many as wait for a reader of what comes from the server.
+        // As many as a subscription holds of what comes from the server.
         let (messages, mut receiver) = mpsc::channel(SUBSCRIPTION_MESSAGES);
         let listeners = &mut *self.0.write();
         listeners.made += 1;
@@ -47,31 +47,31 @@ impl Near {
         listeners.index.insert(&pattern, place.number);
         listeners.all.insert(place.number, Listener { pattern, messages });
         stream::poll_fn(move |context| {
-            // It stays on the list for as long as it is read.
+            // The listener stays on the list for as long as it is read.
             let _ = &place;
             receiver.poll_recv(context)
         })
     }
 
-    /// Whether anybody listens to `subject`.
+    /// Whether anybody in this process listens to `subject`.
     pub(super) fn is_heard(&self, subject: &str) -> bool {
         !self.0.read().on(subject).is_empty()
     }
 
-    /// Gives `message` to whoever listens. Who is behind by a full queue does not get it, as from the server.
+    /// Gives `message` to all listeners. One whose queue is full does not get it, as with messages from the server.
     pub(super) fn tell(&self, message: Message) {
         let listeners = self.0.read();
         let numbers = listeners.on(&message.subject);
         let found: Vec<_> = numbers.iter().filter_map(|number| listeners.all.get(number)).collect();
         let Some((last, others)) = found.split_last() else { return };
-        // The only errors are that it is full, or that nobody reads any more.
+        // It fails only if the queue is full, or nobody reads any more.
         for listener in others {
             let _ = listener.messages.try_send(message.clone());
         }
         let _ = last.messages.try_send(message);
     }
 
-    /// Ends all that listen.
+    /// Ends all listeners.
     pub(super) fn close(&self) {
         *self.0.write() = Listeners::default();
     }

@@ -1,4 +1,4 @@
-//! Storing a message: sent with its id, acknowledged, repeated when nothing is known of it.
+//! Stores a message: sends it with its id, waits for the ack, and repeats it if the result is unknown.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{Error, ErrorKind, Publication, Receipt, message::MESSAGE_ID};
 
-/// An acknowledgement takes a millisecond, a second under a flood; after this it was lost.
+/// An ack takes a millisecond, a second under a flood; after this it was lost.
 const ACK_MAX: Duration = Duration::from_secs(2);
-/// How often a message with an id is sent in all. A restart of the server takes one attempt.
+/// How often a message with an id is sent in all. A restart of the server costs one attempt.
 const ATTEMPTS: u32 = 3;
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ struct Ack {
     duplicate: bool,
 }
 
-/// Publishes, and repeats what has an id.
+/// Publishes, and retries a message that has an id.
 pub(super) async fn publish(connection: &Connection, publication: &Publication) -> Result<Receipt, Error> {
     let Publication { message, id } = publication;
     let headers = || {
@@ -40,7 +40,7 @@ pub(super) async fn publish(connection: &Connection, publication: &Publication) 
     store(connection, &message.subject, headers, &message.payload, id.is_some()).await
 }
 
-/// Sends a message. `repeatable` says that the broker recognises a repeat, by these headers.
+/// Sends a message. `repeatable` says that the broker recognises a repeat by these headers.
 pub(super) async fn store(
     connection: &Connection,
     subject: &str,
@@ -50,7 +50,7 @@ pub(super) async fn store(
 ) -> Result<Receipt, Error> {
     let mut attempt = 1;
     loop {
-        // Nothing was sent if this fails, and to wait longer is for the caller to decide.
+        // If this fails, nothing was sent; whether to wait longer is for the caller to decide.
         connection.up_within(ACK_MAX).await?;
         let error = match attempt_once(connection, subject, headers()?, payload.clone()).await {
             Ok(receipt) => return Ok(receipt),

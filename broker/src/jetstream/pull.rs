@@ -9,29 +9,29 @@ pub(super) enum Heard {
     Delivery,
     /// A sign of life.
     Heartbeat,
-    /// A pull has ended: there is nothing more, or its time is over.
+    /// A pull has ended: there is nothing more, or its time is up.
     Ended,
 }
 
-/// Why pulls must be started afresh.
+/// Why pulls must start afresh.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Trouble {
-    /// Also when nobody answers for it.
+    /// Also if nobody answers for the consumer.
     #[error("the consumer is gone")]
     Gone,
-    /// It restarts, or another of its cluster leads.
+    /// The server restarts, or its cluster has a new leader.
     #[error("the server dropped the pulls")]
     Lost,
-    /// It is frozen, or has forgotten the pulls.
+    /// The server is frozen, or has forgotten the pulls.
     #[error("the server gave no sign of life")]
     Silent,
-    /// It would refuse the next one as well.
+    /// The server would refuse the next pull as well.
     #[error("the server will not have it: {0}")]
     Refused(String),
 }
 
 impl Heard {
-    /// Tells what `message` is.
+    /// Classifies `message`.
     pub(super) fn of(message: &Message) -> Result<Self, Trouble> {
         let Some(status) = message.status else { return Ok(Self::Delivery) };
         let description = message.description.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Reading a stream back without a consumer: nothing is left behind at the broker, and a page costs one round trip.
+//! Reads a stream back without a consumer: it leaves nothing behind at the broker, and a page costs one round trip.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{Error, ErrorKind, Replay, Stored};
 
-/// Messages of one page: far below what a subscription holds.
+/// Messages per page: far fewer than a subscription holds.
 const PAGE_MESSAGES: usize = 256;
-/// Bytes of one page, so that large messages do not fill the memory.
+/// Bytes per page, so that large messages do not fill the memory.
 const PAGE_BYTES: usize = 16 << 20;
 
 /// The last message of `stream` on exactly `subject`.
@@ -72,10 +72,10 @@ pub(super) async fn remove(connection: &Connection, stream: &str, sequence: u64)
     api::call::<Value>(connection, &format!("STREAM.MSG.DELETE.{stream}"), &question).await.map(drop)
 }
 
-/// Removes the oldest messages. A purge goes up to a sequence, so of a stream with gaps it removes fewer than `count`.
+/// Removes the oldest messages. A purge goes up to a sequence, so with gaps it removes fewer than `count`.
 pub(super) async fn trim(connection: &Connection, stream: &str, count: u64) -> Result<(), Error> {
     let state = streams::info(connection, stream).await?.state;
-    // Beyond its end a purge would leave out sequences.
+    // Beyond the end a purge would skip sequences.
     let up_to = state.first_seq.saturating_add(count).min(state.last_seq.saturating_add(1));
     let question = json!({ "seq": up_to });
     api::call::<Value>(connection, &format!("STREAM.PURGE.{stream}"), &question).await.map(drop)
@@ -87,7 +87,7 @@ pub(super) async fn purge(connection: &Connection, stream: &str, subject: &str) 
     api::call::<Value>(connection, &format!("STREAM.PURGE.{stream}"), &question).await.map(drop)
 }
 
-/// The messages from `from` on that match `pattern`, up to the end as it is now.
+/// The messages from `from` on that match `pattern`, up to the stream's current end.
 pub(super) async fn replay(
     connection: &Arc<Connection>,
     stream: &str,
@@ -114,7 +114,7 @@ struct Reader {
     connection: Arc<Connection>,
     stream: String,
     pattern: String,
-    /// The sequence from which the next page is asked for; past `end` there is none.
+    /// The sequence at which the next page starts; past `end` there is none.
     next: u64,
     end: u64,
     page: VecDeque<Stored>,
@@ -129,7 +129,7 @@ impl Reader {
         Ok(self.page.pop_front().filter(|stored| stored.sequence <= self.end))
     }
 
-    /// One page, empty at the end. It comes as separate messages, and a last one without content.
+    /// Reads one page; empty at the end. It comes as separate messages, the last one without content.
     async fn read_page(&self) -> Result<VecDeque<Stored>, Error> {
         let Self { connection, stream, pattern, next, .. } = self;
         let inbox = connection.client().new_inbox();
@@ -161,7 +161,7 @@ impl Reader {
     }
 }
 
-/// Nobody answers for a stream that does not exist, or cannot be read past the API.
+/// Nobody answers for a stream that does not exist or does not allow direct reads.
 fn no_stream(stream: &str) -> impl Fn(Error) -> Error {
     move |error| match error.kind() {
         ErrorKind::NotFound => {

@@ -1,4 +1,4 @@
-//! Questions to the broker and their answers. The client's own requests leave an entry behind for each that is never
+//! Questions to the broker and their answers. The client's own requests leak an entry for each question that is never
 //! answered; these do not, and they end at once when the connection does.
 
 use std::{
@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::wire::publish;
 use crate::{Error, ErrorKind};
 
-/// Who waits for which answer.
+/// The askers that wait for answers.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     next: AtomicU64,
@@ -41,11 +41,11 @@ pub(super) struct Requests {
     client: Arc<Client>,
     inbox: String,
     waiting: Arc<Waiting>,
-    // Without it no question is answered; it ends only with the client.
+    // Without this task no question is answered; it ends only with the client.
     _reader: AbortOnDropHandle<()>,
 }
 
-/// Takes an asker off the list, however the wait ends.
+/// Removes an asker from the list, however its wait ends.
 struct Place<'a> {
     waiting: &'a Waiting,
     number: u64,
@@ -62,8 +62,8 @@ impl Requests {
         Ok(Self { client, inbox, waiting, _reader: reader })
     }
 
-    /// Sends a question and waits for its answer. Nobody there is `NotFound`; no answer in time leaves open whether
-    /// the question arrived.
+    /// Sends a question and waits for its answer. If nobody is there, the error is `NotFound`; if no answer comes in
+    /// time, the question may or may not have arrived.
     pub(super) async fn ask(
         &self,
         subject: &str,
@@ -99,14 +99,14 @@ impl Waiting {
         self.askers.clear();
     }
 
-    /// Ends the waits for answers on `subject`, which may not be published to.
+    /// Ends the waits for answers on `subject`, to which we may not publish.
     pub(super) fn deny(&self, subject: &str) {
         let denied: Vec<u64> =
             self.askers.iter().filter(|asker| asker.subject == subject).map(|asker| *asker.key()).collect();
         for number in denied {
             if let Some((_, asker)) = self.askers.remove(&number) {
                 let what = format!("the broker's permissions forbid us to publish to {subject}");
-                // It fails only when the asker has gone.
+                // It fails only if the asker has gone.
                 let _ = asker.answer.send(Err(Error::new(ErrorKind::Denied, what)));
             }
         }
@@ -129,7 +129,7 @@ async fn hand_out(mut answers: Subscriber, waiting: Arc<Waiting>) {
     while let Some(message) = answers.next().await {
         let number = message.subject.rsplit_once('.').and_then(|(_, number)| number.parse::<u64>().ok());
         if let Some((_, asker)) = number.and_then(|number| waiting.askers.remove(&number)) {
-            // It fails only when the asker has gone.
+            // It fails only if the asker has gone.
             let _ = asker.answer.send(Ok(message));
         }
     }

@@ -1,16 +1,16 @@
-//! Streams in the room that the server has. What a stream may hold is set aside for it when it is made, and a server with a
-//! small disk refuses: then all streams that are missing are made by the same part smaller. Those that are there keep what
-//! they have, and grow to what they are set to hold where there is room.
+//! Fits streams into the server's storage. A server sets aside a stream's limit when the stream is created, and one
+//! with a small disk refuses: then all missing streams are created smaller by the same factor. Existing streams keep
+//! what they have, and grow to their configured limit if there is room.
 
 use super::{connection::Connection, streams};
 use crate::{Error, ErrorKind, Storage, StreamSpec};
 
-/// A stream is never made smaller than this for want of room: with less it would be full at once.
+/// No stream is created smaller than this for want of room: with less it would be full at once.
 const BYTES_MIN: u64 = 16 << 20;
-/// The smallest part that is tried: one in so many.
+/// The smallest share to try: one part in this many.
 const PARTS_MAX: u64 = 128;
 
-/// Makes sure of all `wanted` streams; says whether any had to be made. One that is made counts its messages from `first`.
+/// Makes sure of all `wanted` streams; returns whether any was missing. A new one counts its messages from `first`.
 pub(super) async fn fit(
     connection: &Connection,
     wanted: &[StreamSpec],
@@ -25,7 +25,7 @@ pub(super) async fn fit(
             Err(error) => return Err(error),
         }
     }
-    // Before any other takes the room to grow.
+    // Before any existing stream takes the room to grow.
     for storage in [Storage::File, Storage::Memory] {
         let missing: Vec<_> = missing.iter().filter(|spec| spec.storage == storage).collect();
         make(connection, &missing, replicas, first).await?;
@@ -36,7 +36,7 @@ pub(super) async fn fit(
     Ok(!missing.is_empty())
 }
 
-/// Makes streams as large as there is room for.
+/// Creates streams as large as there is room for.
 async fn make(
     connection: &Connection,
     missing: &[&&StreamSpec],
@@ -62,7 +62,7 @@ async fn make(
     }
 }
 
-/// Makes streams with one part in `parts` of their bytes; those of a larger part, made a moment ago, become as small.
+/// Creates streams with one part in `parts` of their bytes; any just created with a larger part shrink to it.
 async fn make_parts(
     connection: &Connection,
     missing: &[&&StreamSpec],

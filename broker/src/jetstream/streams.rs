@@ -1,4 +1,4 @@
-//! Streams: made where they are missing, brought to our limits, and refused when they promise less than the contract.
+//! Creates missing streams, brings others to our limits, and refuses those that promise less than the contract.
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::{api, connection::Connection};
 use crate::{Bells, Error, ErrorKind, Retention, Storage, StreamSpec};
 
-/// How many consumers a stream may have: each lane has one. Servers from 2.15 on allow a thousand where a stream does not
-/// say, and take "without limit" for that; earlier ones set no limit, and cannot change it afterwards.
+/// How many consumers a stream may have: each lane has one. Servers from 2.15 on allow a thousand if a stream names no
+/// number, and read "without limit" as that; earlier ones set no limit, and cannot change it afterwards.
 const CONSUMERS_MAX: i32 = 1_000_000;
 
-/// What we read of a stream.
+/// The fields that we read of a stream.
 #[derive(Deserialize)]
 pub(super) struct Info {
     config: Config,
@@ -23,7 +23,7 @@ pub(super) struct Info {
 }
 
 impl Info {
-    /// Whether it holds only what is still to be done.
+    /// Whether the stream holds only what is still to be done.
     pub(super) fn is_work_queue(&self) -> bool {
         self.config.retention == RetentionPolicy::WorkQueue
     }
@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) last_seq: u64,
 }
 
-/// One page of the subjects of a stream.
+/// One page of a stream's subjects.
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
@@ -50,7 +50,7 @@ struct Page {
 
 #[derive(Default, Deserialize)]
 struct Cluster {
-    /// None where the server is alone.
+    /// None if the server is not in a cluster.
     name: Option<String>,
 }
 
@@ -66,8 +66,8 @@ struct Held {
     subjects: Option<BTreeMap<String, u64>>,
 }
 
-/// Makes sure that one stream exists and holds what `spec` promises; says whether it had to be made. One that is made
-/// counts its messages from `first`, or from 1.
+/// Makes sure that one stream exists and holds what `spec` promises; returns whether it was created. A new one counts
+/// its messages from `first`, or from 1.
 pub(super) async fn ensure(
     connection: &Connection,
     spec: &StreamSpec,
@@ -81,7 +81,7 @@ pub(super) async fn ensure(
             let config = Config { first_sequence: first, ..config_of(spec, replicas) };
             match create(connection, config).await {
                 Ok(()) => return Ok(true),
-                // Another process may have been faster: then it is verified like any other.
+                // Another process may have been faster: then its stream is verified like any other.
                 Err(error) => info(connection, name).await.map_err(|_| cannot_make(spec, error))?.config,
             }
         }
@@ -101,7 +101,7 @@ pub(super) async fn ensure(
     Ok(false)
 }
 
-/// Makes a stream; where the account may not have so many consumers, with as many as it may.
+/// Creates a stream; if the account does not allow that many consumers, with as many as it allows.
 async fn create(connection: &Connection, config: Config) -> Result<(), Error> {
     let subject = format!("STREAM.CREATE.{}", config.name);
     let wanted = with_consumers(connection, config.clone());
@@ -113,7 +113,7 @@ async fn create(connection: &Connection, config: Config) -> Result<(), Error> {
     }
 }
 
-/// `config` with room for all lanes, where the server has a limit and the stream names none.
+/// `config` with room for all lanes, if the server has a limit and the stream names none.
 fn with_consumers(connection: &Connection, config: Config) -> Config {
     let is_unnamed = config.max_consumers <= 0 && connection.limits_consumers();
     Config { max_consumers: if is_unnamed { CONSUMERS_MAX } else { config.max_consumers }, ..config }
@@ -128,14 +128,14 @@ async fn update(connection: &Connection, wanted: &Config, existing: &Config) -> 
     Ok(())
 }
 
-/// What a stream is and holds.
+/// A stream's configuration and state.
 pub(super) async fn info(connection: &Connection, stream: &str) -> Result<Info, Error> {
     let info: Info = api::call(connection, &format!("STREAM.INFO.{stream}"), &json!({})).await?;
     connection.clock().hear(info.ts);
     Ok(info)
 }
 
-/// The subjects that match `pattern` and hold messages. The server tells so many at once and no more.
+/// The subjects that match `pattern` and hold messages. The server returns only so many at once.
 pub(super) async fn subjects(
     connection: &Connection,
     stream: &str,
@@ -146,7 +146,7 @@ pub(super) async fn subjects(
         let question = json!({"subjects_filter": pattern, "offset": subjects.len()});
         let page: Page = api::call(connection, &format!("STREAM.INFO.{stream}"), &question).await?;
         connection.clock().hear(page.ts);
-        // What followers make of a removal was not tried.
+        // How followers handle a removal was not tried.
         let is_removable = page.config.retention == RetentionPolicy::WorkQueue && page.cluster.name.is_none();
         connection.ways().hear(stream, page.state.consumer_count, is_removable);
         let told = page.state.subjects.unwrap_or_default();
@@ -171,7 +171,7 @@ fn cannot_make(spec: &StreamSpec, error: Error) -> Error {
     Error::new(error.kind(), format!("cannot make stream {}: {mend}", spec.name)).with_source(error)
 }
 
-/// The stream as we make it.
+/// The configuration with which we create the stream.
 pub(super) fn config_of(spec: &StreamSpec, replicas: usize) -> Config {
     let config = Config {
         name: spec.name.clone(),
@@ -191,11 +191,11 @@ pub(super) fn config_of(spec: &StreamSpec, replicas: usize) -> Config {
     updated(spec, &config, replicas)
 }
 
-/// `existing` with what can be changed as `spec` says.
+/// `existing`, with everything that can be changed set as `spec` says.
 fn updated(spec: &StreamSpec, existing: &Config, replicas: usize) -> Config {
     let limit = |value: Option<u64>| value.map_or(-1, |value| i64::try_from(value).unwrap_or(i64::MAX));
     let age = spec.age_max.unwrap_or_default();
-    // The server refuses to know an id for longer than its message.
+    // The server refuses to remember an id for longer than its message.
     let bounded = |window: Duration| if age.is_zero() { window } else { window.min(age) };
     let republish = |bells: &Bells| Republish {
         source: bells.from.clone(),
@@ -211,13 +211,13 @@ fn updated(spec: &StreamSpec, existing: &Config, replicas: usize) -> Config {
         discard: if spec.discard_old { DiscardPolicy::Old } else { DiscardPolicy::New },
         duplicate_window: bounded(existing.duplicate_window.max(spec.duplicate_window)),
         num_replicas: existing.num_replicas.max(replicas),
-        // Reads go past the API's queue.
+        // Direct reads bypass the API's queue.
         allow_direct: true,
         ..existing.clone()
     }
 }
 
-/// Whether an existing stream promises at least what `spec` does. It belongs to somebody, so it is not changed here.
+/// Checks that an existing stream promises at least what `spec` does. It has an owner, so it stays as it is.
 fn verify(spec: &StreamSpec, existing: &Config) -> Result<(), Error> {
     let name = &spec.name;
     let needed = config_of(spec, existing.num_replicas);

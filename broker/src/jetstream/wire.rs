@@ -1,4 +1,4 @@
-//! Between our messages and those of the NATS client.
+//! Converts between our messages and those of the NATS client, and hands them to it.
 
 use async_nats::{Client, HeaderMap, HeaderName, PublishErrorKind, Subject, header::HeaderValue};
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Error, ErrorKind, Headers, Message, Stored};
 
-/// What the broker adds to a message that is read back; the rest was there when it was published.
+/// The headers that the broker adds to a message read back; the others were published with it.
 const ADDED: [&str; 6] = [
     "Nats-Stream",
     "Nats-Subject",
@@ -17,7 +17,7 @@ const ADDED: [&str; 6] = [
     "Nats-Last-Sequence",
 ];
 
-/// Hands a message to the client. A client without a connection takes a few and then none, so this has a deadline;
+/// Hands a message to the client. Without a connection the client takes a few and then none, so this has a deadline;
 /// what it took goes out when the connection is back.
 pub(super) async fn publish(
     client: &Client,
@@ -55,7 +55,7 @@ pub(super) async fn publish(
     }
 }
 
-/// Our headers as the client's.
+/// Converts our headers to the client's.
 pub(super) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter() {
@@ -64,7 +64,7 @@ pub(super) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
     Ok(map)
 }
 
-/// Adds one header, in place of an earlier value.
+/// Adds one header, replacing an earlier value.
 pub(super) fn add(map: &mut HeaderMap, name: &str, value: &str) -> Result<(), Error> {
     let invalid = || Error::new(ErrorKind::Invalid, format!("header {name:?} cannot be sent"));
     let name: HeaderName = name.parse().map_err(|_| invalid())?;
@@ -96,7 +96,7 @@ pub(super) fn stored(message: async_nats::Message) -> Result<Stored, Error> {
     Ok(Stored { message, sequence, stored_at })
 }
 
-/// Sorted, because the client keeps them in no order.
+/// Sorted, because the client keeps headers in no order.
 fn from_map(map: &HeaderMap, without: &[&str]) -> Headers {
     let mut pairs: Vec<(&str, &str)> = map
         .iter()

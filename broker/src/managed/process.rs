@@ -1,4 +1,4 @@
-//! One `nats-server` process: starts it, and says where it listens. Never decides when to start it again.
+//! One `nats-server` process: starts it and says where it listens. Never decides when to restart it.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ use crate::{Error, ErrorKind};
 
 /// A server with a large store reads it before it listens: a million messages took 1.5 s.
 const START_SECONDS_MAX: u64 = 30;
-/// How often the ports file is looked for. The server writes it without telling anybody; usually within 10 ms.
+/// How often to look for the ports file. The server writes it without notice, usually within 10 ms.
 const LOOK_EVERY_MS: u64 = 2;
 /// How long a server may take to close its files after SIGTERM; it took 1.4 ms when idle.
 const STOP_SECONDS_MAX: u64 = 10;
-/// How much of what a server said before it died is repeated in the error.
+/// How much of a dead server's last output the error repeats.
 const LAST_WORDS_BYTES_MAX: usize = 600;
 
 /// What one server is started with.
@@ -32,17 +32,17 @@ pub(crate) struct Setup {
     pub(crate) binary: PathBuf,
     /// Where its configuration, its store and its output are.
     pub(crate) dir: PathBuf,
-    /// The port on the loopback interface; a free one where there is none.
+    /// The port on the loopback interface; a free one if there is none.
     pub(crate) port: Option<u16>,
     /// The largest message, in bytes.
     pub(crate) message_bytes_max: usize,
-    /// Its configuration, but for where it listens and what it takes.
+    /// Its configuration, except for its address and its largest message.
     pub(crate) settings: String,
-    /// Whether it gets a process group of its own, so that the terminal's Ctrl-C is not for it.
+    /// Whether it gets a process group of its own, so that Ctrl-C in the terminal does not reach it.
     pub(crate) own_group: bool,
 }
 
-/// A running server. It is killed when this is dropped.
+/// A running server, killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -58,7 +58,7 @@ struct Ports {
 }
 
 impl Setup {
-    /// The configuration file. Its path is also the mark by which a process is known to be ours.
+    /// The configuration file. Its path also identifies a process as ours.
     pub(crate) fn config_file(&self) -> PathBuf {
         self.dir.join("nats-server.conf")
     }
@@ -130,7 +130,7 @@ impl Process {
         self.child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string())
     }
 
-    /// Asks it to end, and kills it when it does not.
+    /// Asks it to end, and kills it if it does not.
     pub(crate) async fn stop(&mut self) {
         self.signal(Signal::TERM);
         if timeout(Duration::from_secs(STOP_SECONDS_MAX), self.child.wait()).await.is_err() {
@@ -141,11 +141,11 @@ impl Process {
 
     /// Kills it as a crash would, and waits until it is gone.
     pub(crate) async fn kill(&mut self) {
-        // It fails only for a child that has ended already, which is what is wanted.
+        // It fails only if the child has ended already, which is what is wanted.
         let _ = self.child.kill().await;
     }
 
-    /// Sends it a signal, unless it has ended: the id of a child that was not waited for is not given to another.
+    /// Sends it a signal, unless it has ended: the id of a child that was not waited for is not reused.
     pub(crate) fn signal(&self, signal: Signal) {
         if self.child.id().is_some()
             && let Err(error) = kill_process(self.pid, signal)
@@ -179,7 +179,7 @@ impl Process {
     }
 }
 
-/// Writes the configuration and clears the ports files of earlier processes, whose ids may come again.
+/// Writes the configuration and removes the ports files of earlier processes, whose ids may recur.
 fn prepare(setup: &Setup) -> std::io::Result<fs::File> {
     let ports = setup.ports_dir();
     if ports.exists() {
@@ -197,7 +197,7 @@ fn port_of(ports_file: &[u8]) -> Option<u16> {
 }
 
 fn last_words(setup: &Setup) -> String {
-    // A fault in its configuration goes to its output, everything later to its log.
+    // The server writes a fault in its configuration to its output, everything later to its log.
     let output = fs::read_to_string(setup.output_file()).ok().filter(|said| !said.trim().is_empty());
     let said = output.or_else(|| fs::read_to_string(setup.log_file()).ok()).unwrap_or_default();
     let start = said.len().saturating_sub(LAST_WORDS_BYTES_MAX);

@@ -1,5 +1,5 @@
-//! A server left behind by a Dynode that was killed: recognised by its id and its command line, and ended. Never ends a
-//! process that is not surely ours.
+//! Ends a server that a killed Dynode left behind, recognised by its id and its command line. Never ends a process that
+//! is not surely ours.
 
 use std::{fs, io::ErrorKind::NotFound, path::PathBuf, time::Duration};
 
@@ -11,9 +11,9 @@ use crate::{Error, ErrorKind};
 
 /// How long it may take to end by itself before it is killed.
 const POLITE_SECONDS_MAX: u64 = 10;
-/// How long a killed process may take to be gone.
+/// How long a killed process may take to disappear.
 const KILLED_SECONDS_MAX: u64 = 5;
-/// How often it is looked for: the end of a process that is not our child is told to nobody.
+/// How often to look for it: nobody reports the end of a process that is not our child.
 const LOOK_EVERY_MS: u64 = 10;
 
 /// Ends the server that an earlier Dynode left on the same directory. The caller holds the directory's lock.
@@ -33,14 +33,14 @@ pub(super) async fn end(setup: &Setup) -> Result<(), Error> {
     Ok(())
 }
 
-/// Notes the server that runs, for the Dynode that comes after a sudden death of this one.
+/// Notes the running server, for the next Dynode if this one dies suddenly.
 pub(super) fn remember(setup: &Setup, pid: Pid) {
     if let Err(error) = fs::write(pid_file(setup), pid.to_string()) {
         tracing::warn!(%error, "cannot note the process id of nats-server");
     }
 }
 
-/// No server runs.
+/// Removes the note: no server runs.
 pub(super) fn forget(setup: &Setup) {
     match fs::remove_file(pid_file(setup)) {
         Err(error) if error.kind() != NotFound => {
@@ -59,7 +59,7 @@ fn remembered(setup: &Setup) -> Option<Pid> {
 }
 
 async fn ended_by(setup: &Setup, pid: Pid, signal: Signal, seconds_max: u64) -> bool {
-    // It fails only for one that is gone, which the loop sees.
+    // It fails only if the process is gone, which the loop sees.
     let _ = kill_process(pid, signal);
     let deadline = Instant::now() + Duration::from_secs(seconds_max);
     while is_ours(setup, pid) {
@@ -71,7 +71,7 @@ async fn ended_by(setup: &Setup, pid: Pid, signal: Signal, seconds_max: u64) -> 
     true
 }
 
-/// Whether `pid` runs and was started with our configuration file: ids are given again, paths of ours are not.
+/// Whether `pid` runs and was started with our configuration file: ids are reused, our paths are not.
 fn is_ours(setup: &Setup, pid: Pid) -> bool {
     let config = setup.config_file().display().to_string();
     test_kill_process(pid).is_ok() && command_line(pid).is_some_and(|line| line.contains(&config))
@@ -79,7 +79,7 @@ fn is_ours(setup: &Setup, pid: Pid) -> bool {
 
 #[cfg(target_os = "linux")]
 fn command_line(pid: Pid) -> Option<String> {
-    // Empty for a process that has ended and was not waited for.
+    // Empty for a zombie process.
     let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     Some(String::from_utf8_lossy(&words).into_owned())
 }

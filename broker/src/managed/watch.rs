@@ -14,10 +14,10 @@ use super::{
     stale,
 };
 
-/// The pause before a restart: none to notice after one death, and not a busy loop when every start fails.
+/// The pause before a restart: not noticeable after one death, and no busy loop if every start fails.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// A server that ran this long was well: the next death is a new matter.
+/// A server that ran this long was healthy: the next death starts a new backoff.
 const WELL_AFTER: Duration = Duration::from_secs(60);
 
 /// The process that runs now.
@@ -28,12 +28,12 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// `process` runs.
+    /// Notes that `process` runs.
     pub(super) fn new(process: &Process) -> Self {
         Self { port: process.port, pid: Mutex::new(Some(process.pid())) }
     }
 
-    /// The port it listens on, whatever process it is.
+    /// The port it listens on, whatever process runs.
     pub(super) const fn port(&self) -> u16 {
         self.port
     }
@@ -50,7 +50,7 @@ impl Current {
     /// Kills it at once, without waiting.
     pub(super) fn kill(&self) {
         if let Some(pid) = self.pid.lock().take() {
-            // It fails only for one that has ended by itself.
+            // It fails only if the process has ended by itself.
             let _ = kill_process(pid, Signal::KILL);
         }
     }

@@ -17,11 +17,11 @@ pub(super) struct Values {
     values: BTreeMap<String, Value>,
     revision: u64,
     sync: Sync,
-    // What was on the disk at the last sync, and has changed since.
+    // What was on the disk at the last sync and has changed since.
     synced: Option<Synced>,
 }
 
-/// What has changed since a sync, as it was then.
+/// What has changed since a sync, with the values from then.
 #[derive(Debug)]
 struct Synced {
     number: u128,
@@ -31,20 +31,20 @@ struct Synced {
 
 #[derive(Debug, Clone)]
 struct Value {
-    // None once deleted: a revision is never used twice.
+    // None once deleted, so that no revision is used twice.
     bytes: Option<Bytes>,
     revision: u64,
     since: Instant,
 }
 
 impl Values {
-    /// An empty bucket; one in files is on the disk at the times of `sync`.
+    /// An empty bucket. If it is in files, `sync` says when they are on the disk.
     pub(super) const fn new(spec: &BucketSpec, sync: Sync) -> Self {
         let BucketSpec { age_max, storage, .. } = *spec;
         Self { age_max, storage, values: BTreeMap::new(), revision: 0, sync, synced: None }
     }
 
-    /// The process of the broker has ended. A bucket in memory begins anew, revisions included.
+    /// The broker's process has ended. A bucket in memory starts again empty, revisions included.
     pub(super) fn crash(&mut self) {
         if self.storage == Storage::Memory {
             self.values.clear();
@@ -52,7 +52,7 @@ impl Values {
         }
     }
 
-    /// The power has gone: everything is as it was at the last sync. Returns how many values differ.
+    /// The power has failed: everything is as it was at the last sync. Returns how many values had changed.
     pub(super) fn lose_tail(&mut self, now: Instant) -> u64 {
         self.note_sync(now);
         let Some(Synced { revision, before, .. }) = self.synced.take() else { return 0 };
@@ -67,7 +67,7 @@ impl Values {
         changed
     }
 
-    /// Takes note of a sync since the last change.
+    /// Notes a sync since the last change.
     fn note_sync(&mut self, now: Instant) {
         let number = self.sync.number(now).filter(|_| self.storage == Storage::File);
         if self.synced.as_ref().map(|synced| synced.number) != number {
@@ -198,7 +198,7 @@ impl Bucket for Opened {
     }
 }
 
-/// Whether a bucket may be called so.
+/// Whether `name` is a valid bucket name.
 pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }

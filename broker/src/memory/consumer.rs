@@ -1,5 +1,5 @@
-//! The state of a durable consumer: what waits, what is leased and until when. Pure: it takes `now`, and only sequence
-//! numbers, never messages, pass through it.
+//! The state of a durable consumer: what waits, what is leased and until when. Pure: callers pass in `now` and sequence
+//! numbers, never messages.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -13,7 +13,7 @@ use super::{hold::Hold, log::Reader};
 use crate::subject::Pattern;
 use crate::{ConsumerSpec, Settlement};
 
-/// What stands for "never" where a duration would overflow the clock: 30 years.
+/// Stands for "never" if a duration would overflow the clock: 30 years.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// A durable consumer, shared by all handles of its name.
@@ -24,7 +24,7 @@ pub(super) struct Consumer {
     pub(super) reader: Reader,
     /// Rung when there may be something to pull.
     pub(super) bell: Arc<Notify>,
-    // Never delivered yet, oldest first; once something was held, only mostly so.
+    // Never delivered, oldest first; once a message was held back, only mostly so.
     ready: VecDeque<u64>,
     held: Hold<u64>,
     mixed: bool,
@@ -32,18 +32,18 @@ pub(super) struct Consumer {
     deadlines: BTreeSet<(Instant, u64)>,
     // Lapsed or given back, in that order. An entry whose lease has been settled since is skipped.
     again: VecDeque<u64>,
-    // Deleted, until somebody makes it anew.
+    // Deleted, until a caller re-creates it.
     gone: bool,
-    // What has changed since the last sync, and since it was last written down.
+    // What has changed since the last sync, and since the last write.
     synced: Past,
     written: Past,
 }
 
-/// What has changed since some time, as it was then: leased, or (inner `None`) never delivered. `None` if nothing is
-/// tracked.
+/// The messages that have changed since some time, each with its state from then: leased, or (inner `None`) never
+/// delivered. `None` if nothing is tracked.
 type Past = Option<BTreeMap<u64, Option<Out>>>;
 
-/// A message that has been delivered and is not settled.
+/// A message that is delivered and not settled.
 #[derive(Debug, Clone, Copy)]
 struct Out {
     deliveries: u32,
@@ -51,19 +51,19 @@ struct Out {
     deadline: Option<Instant>,
 }
 
-/// What the settlement of a lease means for its message.
+/// What settling a lease means for its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// It was settled before: nothing changed.
+    /// It was settled before: nothing changes.
     Already,
-    /// It stays.
+    /// The message stays.
     Kept,
-    /// This consumer is done with it.
+    /// This consumer is done with the message.
     Done,
 }
 
 impl Consumer {
-    /// A consumer of `spec` with the stored messages that wait for it.
+    /// A consumer of `spec` whose `backlog` is the stored messages that wait for it.
     pub(super) fn new(spec: ConsumerSpec, filter: Pattern, backlog: impl Iterator<Item = u64>) -> Self {
         Self {
             reader: Reader::Consumer { stream: spec.stream.as_str().into(), name: spec.name.as_str().into() },
@@ -87,20 +87,20 @@ impl Consumer {
         self.gone
     }
 
-    /// Deletes it: everything that it knew is forgotten.
+    /// Deletes it: it forgets everything that it knew.
     pub(super) fn delete(&mut self) {
         let (spec, filter, bell) = (self.spec.clone(), self.filter.clone(), Arc::clone(&self.bell));
         *self = Self { gone: true, bell, ..Self::new(spec, filter, std::iter::empty()) };
         self.bell.notify_waiters();
     }
 
-    /// Makes it anew from `made`, for all who know it.
+    /// Re-creates it from `made`, for all handles that know it.
     pub(super) fn replace(&mut self, made: Self) {
         *self = Self { bell: Arc::clone(&self.bell), ..made };
         self.bell.notify_waiters();
     }
 
-    /// Ends all leases on what `is_it`; returns how many.
+    /// Ends the leases on all messages for which `is_it` holds; returns how many.
     pub(super) fn end_leases(&mut self, is_it: impl Fn(u64) -> bool) -> u64 {
         let out: Vec<(Instant, u64)> =
             self.deadlines.iter().filter(|(_, sequence)| is_it(*sequence)).copied().collect();
@@ -114,18 +114,18 @@ impl Consumer {
         out.len() as u64
     }
 
-    /// What it knows is on the disk as it is now.
+    /// Notes that its current state is on the disk.
     pub(super) fn note_sync(&mut self) {
         self.synced = Some(BTreeMap::new());
         self.note_write();
     }
 
-    /// What it knows has been written as it is now.
+    /// Notes that its current state has been written.
     pub(super) fn note_write(&mut self) {
         self.written = Some(BTreeMap::new());
     }
 
-    /// Makes everything about the messages that are there as it was at the last sync; returns which had changed.
+    /// Reverts the messages that are still there to their state at the last sync; returns which had changed.
     pub(super) fn undo_unsynced(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<u64> {
         let past = self.synced.take();
         let changed = past.iter().flat_map(BTreeMap::keys).copied().collect();
@@ -134,7 +134,7 @@ impl Consumer {
         changed
     }
 
-    /// Makes everything about the messages that are there as it was last written; returns which had changed.
+    /// Reverts the messages that are still there to their state at the last write; returns which had changed.
     pub(super) fn undo_unwritten(&mut self, is_there: impl Fn(u64) -> bool) -> Vec<u64> {
         let Some(past) = self.written.take() else { return Vec::new() };
         let changed = past.keys().copied().collect();
@@ -161,25 +161,25 @@ impl Consumer {
         }
     }
 
-    /// Whether it has something to do with a message that it has not settled.
+    /// Whether the message is leased, waits or is held back here.
     pub(super) fn knows(&self, sequence: u64) -> bool {
         self.out.contains_key(&sequence)
             || self.position(sequence).is_some()
             || self.held.any(|held| *held == sequence)
     }
 
-    /// A message that was delivered or had left waits as if it had never been delivered.
+    /// Makes a message that was delivered, or had left, wait as if it had never been delivered.
     pub(super) fn wait_again(&mut self, sequence: u64) {
         let index = self.ready.partition_point(|have| *have < sequence);
         self.ready.insert(index, sequence);
     }
 
-    /// A message of this consumer's has been stored; a fault may hold it back until `due`.
+    /// A message for this consumer has been stored; a fault may hold it back until `due`.
     pub(super) fn arrive(&mut self, sequence: u64, subject: &str, due: Option<Instant>, now: Instant) {
         if due.is_some() || self.held.holds(subject) {
             self.held.push(due.unwrap_or(now), subject, sequence);
             self.mixed = true;
-            // Whoever waits has to learn of a new, perhaps earlier, time to look.
+            // Waiting pulls have to learn of a new, perhaps earlier, time to look.
             self.bell.notify_waiters();
         } else {
             self.ready.push_back(sequence);
@@ -187,8 +187,8 @@ impl Consumer {
         }
     }
 
-    /// Leases the next message; returns its sequence and how often it has been delivered, this time included. What
-    /// comes again goes before what is new, and, as in JetStream, whatever the number of leases.
+    /// Leases the next message; returns its sequence and how often it has been delivered, this time included.
+    /// Redeliveries go before new messages and, as in JetStream, ignore the limit on leases.
     pub(super) fn lease(&mut self, now: Instant) -> Option<(u64, u32)> {
         while let Some(sequence) = self.again.pop_front() {
             if let Some(Out { deliveries, deadline: None }) = self.out.get(&sequence).copied() {
@@ -202,14 +202,14 @@ impl Consumer {
         Some(self.lend(sequence, 1, now))
     }
 
-    /// The message was delivered once more, whatever becomes of its lease.
+    /// Counts one more delivery of the message, whatever becomes of its lease.
     pub(super) fn count_again(&mut self, sequence: u64) {
         if let Some(out) = self.out.get_mut(&sequence) {
             out.deliveries = out.deliveries.saturating_add(1);
         }
     }
 
-    /// Moves on what time has moved on; returns how many leases have lapsed.
+    /// Applies what time has changed; returns how many leases have lapsed.
     pub(super) fn advance(&mut self, now: Instant) -> u64 {
         let mut lapsed = 0;
         while let Some(&(deadline, sequence)) = self.deadlines.first()
@@ -225,7 +225,7 @@ impl Consumer {
         lapsed
     }
 
-    /// Settles a lease. Whose it is plays no part: as in JetStream, there is no fence.
+    /// Settles a lease, whoever holds it: as in JetStream, there is no fence.
     pub(super) fn settle(&mut self, sequence: u64, settlement: Settlement, now: Instant) -> Settled {
         let Some(out) = self.out.get(&sequence).copied() else { return Settled::Already };
         match settlement {
@@ -233,7 +233,7 @@ impl Consumer {
                 self.forget_lease(sequence);
                 return Settled::Done;
             }
-            // One that already waits to be delivered again does so, whatever else a former holder says.
+            // A message that already waits for redelivery keeps waiting, whatever else a former holder says.
             _ if out.deadline.is_none() => {}
             Settlement::Renew => self.lend_until(sequence, out.deliveries, after(now, self.spec.ack_wait)),
             Settlement::RetryAfter(Duration::ZERO) => {
@@ -247,14 +247,14 @@ impl Consumer {
             }
             Settlement::RetryAfter(delay) => {
                 self.lend_until(sequence, out.deliveries, after(now, delay));
-                // Whoever waits sleeps until the earliest time it knew of, and this may be an earlier one.
+                // Waiting pulls sleep until the earliest time they knew of, and this may be an earlier one.
                 self.bell.notify_waiters();
             }
         }
         Settled::Kept
     }
 
-    /// A message of this consumer's has left the stream.
+    /// A message for this consumer has left the stream.
     pub(super) fn forget(&mut self, sequence: u64) {
         if self.forget_lease(sequence) {
             return;
@@ -282,8 +282,8 @@ impl Consumer {
             || (!self.ready.is_empty() && self.out.len() < self.spec.ack_pending_max as usize)
     }
 
-    /// When to look again if nothing rings before. Never later than `ack_wait` from now: so no lease that is taken in
-    /// the meantime lapses unnoticed, without every lease waking everybody who waits.
+    /// When to look again if the bell does not ring before. Never later than `ack_wait` from now, so that no lease
+    /// taken meanwhile lapses unnoticed, without every lease waking all waiting pulls.
     pub(super) fn wake_at(&self, now: Instant) -> Instant {
         let known =
             self.deadlines.first().map(|(deadline, _)| *deadline).into_iter().chain(self.held.next_due());
@@ -318,7 +318,7 @@ impl Consumer {
         self.deadlines.insert((deadline, sequence));
     }
 
-    /// A lease has run out: its message waits to be delivered again.
+    /// A lease has run out: its message waits for redelivery.
     fn lapse(&mut self, sequence: u64) {
         if let Some(out) = self.out.get_mut(&sequence) {
             out.deadline = None;
@@ -326,7 +326,7 @@ impl Consumer {
         }
     }
 
-    /// Remembers how it is with a message, before that changes for the first time since then.
+    /// Records a message's state before its first change since the last sync, and since the last write.
     fn touch(&mut self, sequence: u64) {
         for past in [&mut self.synced, &mut self.written].into_iter().flatten() {
             past.entry(sequence).or_insert_with(|| self.out.get(&sequence).copied());
@@ -342,7 +342,7 @@ impl Consumer {
         if let Some(deadline) = out.deadline {
             self.deadlines.remove(&(deadline, sequence));
         }
-        // A place has become free.
+        // A lease has become free.
         if !self.ready.is_empty() {
             self.bell.notify_one();
         }
@@ -357,7 +357,7 @@ impl Consumer {
     }
 }
 
-/// `delay` after `now`, or as good as never.
+/// `delay` after `now`, or practically never.
 fn after(now: Instant, delay: Duration) -> Instant {
     now.checked_add(delay).unwrap_or_else(|| now + NEVER)
 }

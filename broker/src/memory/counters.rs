@@ -1,11 +1,11 @@
-//! How often each thing happened in a memory broker. Only ever grows.
+//! How often each thing happened in a memory broker. The counters only grow.
 
 /// The counters of one broker, since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Messages that a stream stored.
     pub published: u64,
-    /// Repeats that were recognised.
+    /// Repeats that a stream recognised.
     pub repeated: u64,
     /// Messages that a stream, or a fault, refused.
     pub refused: u64,
@@ -25,7 +25,7 @@ pub struct Counters {
     pub lapsed: u64,
     /// Messages that left a stream by age or by limit.
     pub discarded: u64,
-    /// Messages that a subscriber's full queue did not take.
+    /// Messages that did not fit in a subscriber's queue.
     pub overflowed: u64,
     /// Deliveries that a fault dropped.
     pub dropped: u64,
@@ -39,14 +39,14 @@ pub struct Counters {
     pub acks_lost: u64,
     /// Settlements that a fault lost.
     pub settlements_lost: u64,
-    /// Settlements that a fault held up.
+    /// Settlements that a fault delayed.
     pub settlements_late: u64,
     /// How often the link went down.
     pub disconnects: u64,
-    /// Acknowledged messages that went with the power.
+    /// Acknowledged messages lost in a power failure.
     pub unsynced: u64,
-    /// Messages that had left their stream and came back with the power.
+    /// Messages that had left their stream and came back in a power failure.
     pub restored: u64,
-    /// Messages that went with their stream: it was in memory, or was deleted.
+    /// Messages lost with their stream, which was in memory or was deleted.
     pub wiped: u64,
 }

@@ -1,4 +1,4 @@
-//! What surrounds the messages of a memory broker: faults going in, counters and log coming out.
+//! The surroundings of a memory broker's messages: faults go in, counters and log come out.
 
 use tokio::time::Instant;
 
@@ -15,21 +15,21 @@ pub(super) struct Effects {
     pub(super) faults: Faults,
     pub(super) counters: Counters,
     pub(super) log: Log,
-    /// What the last power failure or kill has undone.
+    /// What the last power failure or kill undid.
     pub(super) undone: Vec<Undone>,
 }
 
-/// A message that a power failure has put back to how it was at the last sync, although what happened since had been
-/// acknowledged; or a kill to how it was last written.
+/// A message that a power failure reverted to the last sync, or a kill to the last write, although what had happened
+/// since was acknowledged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Undone {
     /// The message.
     pub message: Message,
-    /// What has been undone.
+    /// What was undone.
     pub what: Undoing,
 }
 
-/// What of a message a power failure has undone.
+/// What was undone of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undoing {
     /// That it was stored: it is gone.
@@ -40,7 +40,7 @@ pub enum Undoing {
     Delivered,
 }
 
-/// How often one delivery arrives.
+/// How many times one delivery arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     Never,
@@ -55,12 +55,12 @@ impl Effects {
         Self { faults: Faults::new(seams), counters: Counters::default(), log, undone: Vec::new() }
     }
 
-    /// A power failure has undone this of `message`.
+    /// Notes that this of `message` was undone.
     pub(super) fn undo(&mut self, message: &Message, what: Undoing) {
         self.undone.push(Undone { message: message.clone(), what });
     }
 
-    /// How much later than `now` a message sets out to `reader`.
+    /// When a message sets out to its reader, if a fault delays it.
     pub(super) fn due(
         &mut self,
         message: &Message,
@@ -74,7 +74,7 @@ impl Effects {
         Some(now + delay)
     }
 
-    /// How often a delivery that sets out now arrives.
+    /// How many times a delivery that sets out now arrives.
     pub(super) fn arrival(
         &mut self,
         message: &Message,
@@ -98,14 +98,14 @@ impl Effects {
         }
     }
 
-    /// A message has been refused.
+    /// Counts and logs a refused message.
     pub(super) fn refused(&mut self, message: &Message, refusal: Error, now: Instant) -> Error {
         self.counters.refused += 1;
         self.log.record(now, || Event::Refused(Name::of(message, None), refusal.kind()));
         refusal
     }
 
-    /// A message has reached its reader, for the `deliveries`th time.
+    /// Counts and logs that a message has reached its reader, for the `deliveries`th time.
     pub(super) fn delivered(
         &mut self,
         message: &Message,

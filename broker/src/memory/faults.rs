@@ -1,4 +1,4 @@
-//! Faults on purpose: what goes wrong, with which messages, how often. Drawn from the broker's seeded randomness.
+//! Injected faults: what goes wrong, with which messages, how often. Drawn from the broker's seeded randomness.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,27 +9,27 @@ use crate::{Error, ErrorKind, Message, Seams};
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The broker refuses the message with this kind of error; a `send` is refused in silence. Where it is `Full`, whoever
-    /// listens hears it all the same, because then only the stream refuses.
+    /// The broker refuses the message with this kind of error, or silently if it is a `send`. If the kind is `Full`,
+    /// subscribers hear the message all the same, because then only the stream refuses.
     Refuse(ErrorKind),
-    /// The message is lost on its way to the broker: `publish` says `Timeout`, `send` says nothing.
+    /// The message is lost on its way to the broker: `publish` fails with `Timeout`, `send` reports nothing.
     Lose,
-    /// The message is stored, but its acknowledgement is lost: `publish` says `Timeout`.
+    /// The message is stored, but its ack is lost: `publish` fails with `Timeout`.
     LoseAck,
-    /// The message is stored, but its acknowledgement comes this much later.
+    /// The message is stored, but its ack comes this much later.
     SlowAck(Duration),
     /// Delivery takes this much longer. Within one subject the order stays.
     Delay(Duration),
-    /// Delivery takes longer by a random part of this, so that subjects overtake each other; within one the order stays.
+    /// Delivery takes longer by a random part of this: subjects overtake each other, but within one the order stays.
     Shuffle(Duration),
-    /// One delivery is lost: a subscriber never sees it, a consumer when its lease has run out.
+    /// One delivery is lost: a subscriber never sees the message, a consumer sees it when its lease has run out.
     Drop,
     /// One delivery comes twice, whatever happens to the first.
     Duplicate,
-    /// A settlement is lost on its way to the broker. Whoever acks or gives back is told that all is well; whoever renews
-    /// or rejects waits for the broker, and gets a `Timeout`.
+    /// A settlement is lost on its way to the broker. An ack or a give-back reports success; a renewal or a rejection
+    /// waits for the broker and fails with `Timeout`.
     LoseSettlement,
-    /// A settlement comes this much later, and with it all that follow on its subject.
+    /// A settlement comes this much later, and so do all that follow on its subject.
     LateSettlement(Duration),
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Place {
     Settlement,
 }
 
-/// A fault, and whom it strikes. Where several rules could strike, the one that was added first does.
+/// A fault, and whom it strikes. If several rules could strike, the one that was added first does.
 #[derive(Clone)]
 pub struct Rule {
     fault: Fault,
@@ -66,7 +66,7 @@ impl Rule {
         Self { fault, pattern, reader: None, predicate: None, times_max: u64::MAX, probability: 1.0 }
     }
 
-    /// Only on the way to (or, of settlements, from) this reader: see [`Reader::is`].
+    /// Only on the way to (or, for settlements, from) this reader: see [`Reader::is`].
     pub fn reader(mut self, reader: impl Into<String>) -> Self {
         self.reader = Some(reader.into());
         self
@@ -78,7 +78,7 @@ impl Rule {
         self
     }
 
-    /// At most so many times.
+    /// At most this many times.
     pub const fn times(mut self, times_max: u64) -> Self {
         self.times_max = times_max;
         self
@@ -151,7 +151,7 @@ impl Faults {
         Ok(id)
     }
 
-    /// Takes one rule away, or all.
+    /// Removes one rule, or all.
     pub(super) fn heal(&mut self, id: Option<RuleId>) {
         self.active.retain(|active| id.is_some_and(|id| active.id != id));
     }
@@ -166,12 +166,12 @@ impl Faults {
         self.by_class[class as usize]
     }
 
-    /// A class has made a difference once.
+    /// Counts that a class has made a difference once.
     pub(super) const fn struck(&mut self, class: FaultClass) {
         self.struck_by(class, 1);
     }
 
-    /// A class has made a difference so many times.
+    /// Counts that a class has made a difference this many times.
     pub(super) const fn struck_by(&mut self, class: FaultClass, times: u64) {
         self.by_class[class as usize] += times;
     }
@@ -208,7 +208,7 @@ impl Faults {
         None
     }
 
-    /// How much longer a fault makes the way of `message` to `reader`.
+    /// How much a fault delays `message` on its way to `reader`.
     pub(super) fn delay(&mut self, message: &Message, reader: &Reader) -> Option<Duration> {
         match self.strike(Place::Transit, message, Some(reader))? {
             Fault::Shuffle(most) => Some(most.mul_f64(self.seams.fraction())),

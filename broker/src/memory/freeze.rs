@@ -1,4 +1,4 @@
-//! A broker that is frozen: what is sent to it waits, in order, and arrives when it goes on.
+//! A frozen broker: what is sent to it waits, in order, and arrives when it is thawed.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,9 +7,9 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{class::FaultClass, settle::Settling, state::State, stream::Moment};
 use crate::{Error, ErrorKind, Message, Publication, Receipt};
 
-/// About what the sockets to a frozen server take of small messages.
+/// About as many small messages as the sockets to a frozen server take.
 const LATE_MAX: usize = 65_536;
-/// How long a publish waits for its acknowledgement, each time it is sent.
+/// How long a publish waits for its ack, each time it is sent.
 const ACK_MAX: Duration = Duration::from_secs(2);
 /// How often a publish with an id is sent in all.
 const ATTEMPTS: u32 = 3;
@@ -20,7 +20,7 @@ pub(super) struct Frozen {
     late: VecDeque<Late>,
 }
 
-/// What arrives late, and who waits for the answer, if anybody still does.
+/// What arrives late, and the caller that waits for the answer, if it still does.
 #[derive(Debug)]
 pub(super) enum Late {
     Publish(Publication, oneshot::Sender<Result<Receipt, Error>>),
@@ -40,18 +40,18 @@ impl Frozen {
 }
 
 impl State {
-    /// Keeps what is sent while the broker is frozen; gives it back if it is not.
+    /// Keeps what is sent while the broker is frozen; otherwise gives it back.
     pub(super) fn hold_back<T>(&mut self, sent: T, late: impl FnOnce(T) -> Late) -> Result<Option<T>, Error> {
         let Some(frozen) = &mut self.frozen else { return Ok(Some(sent)) };
         self.effects.faults.struck(FaultClass::Freeze);
         frozen.keep(late(sent)).map(|()| None)
     }
 
-    /// Goes on: everything that was sent arrives now.
+    /// Thaws the broker: everything that was sent arrives now.
     pub(super) fn thaw(&mut self, at: Moment) {
         let Some(Frozen { late }) = self.frozen.take() else { return };
         for late in late {
-            // An answer fails only when the one who asked has gone.
+            // An answer fails only if the caller has gone.
             match late {
                 Late::Publish(publication, answer) => {
                     let _ = answer.send(self.publish(publication, at).map(|(receipt, _)| receipt));
@@ -65,12 +65,12 @@ impl State {
     }
 }
 
-/// How long a publish waits for its acknowledgement in all.
+/// How long a publish waits for its ack in all.
 pub(super) fn patience(publication: &Publication) -> Duration {
     if publication.id.is_some() { ACK_MAX * ATTEMPTS } else { ACK_MAX }
 }
 
-/// Waits for the answer of a frozen broker. What was sent arrives whether or not anybody waits.
+/// Waits for a frozen broker's answer. What was sent arrives whether or not anybody waits.
 pub(super) async fn answer<T>(
     answer: oneshot::Receiver<Result<T, Error>>,
     within: Duration,
@@ -78,7 +78,7 @@ pub(super) async fn answer<T>(
 ) -> Result<T, Error> {
     match timeout(within, answer).await {
         Ok(Ok(answer)) => answer,
-        // The broker was killed with all that waited for it.
+        // The broker was killed with everything that waited for it.
         Ok(Err(_)) => Err(Error::new(ErrorKind::Disconnected, doing())),
         Err(_) => Err(Error::new(ErrorKind::Timeout, doing())),
     }

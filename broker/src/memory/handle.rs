@@ -1,4 +1,4 @@
-//! A connection to a world of messages in this process. Clones of one broker have a connection each, as clients have.
+//! A connection to a broker in this process. Each clone of a broker has a connection of its own, as clients have.
 
 use std::{
     sync::{
@@ -27,11 +27,11 @@ pub(super) struct World {
     pub(super) link: watch::Sender<Link>,
     pub(super) seams: Seams,
     pub(super) message_bytes_max: usize,
-    /// Rung when a frozen broker goes on, or nobody needs to wait for that any more.
+    /// Rung when a frozen broker is thawed, or when nobody needs to wait for that any more.
     pub(super) thawed: Notify,
 }
 
-/// One connection: all that was made with it ends when it is closed.
+/// One connection. Closing it ends everything that was made with it.
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
     pub(super) world: Arc<World>,
@@ -49,14 +49,14 @@ impl Handle {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Closes it, and wakes whoever waits on it.
+    /// Closes it, and wakes everybody who waits on it.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.world.state.lock().ring();
         self.world.thawed.notify_waiters();
     }
 
-    /// Waits while the broker is frozen, at most for `within`. Whether it can be reached then is for `enter` to say.
+    /// Waits while the broker is frozen, at most for `within`. `enter` then says whether it can be reached.
     pub(super) async fn thawed(&self, within: Duration, doing: impl FnOnce() -> String) -> Result<(), Error> {
         if !self.meets_frost() {
             return Ok(());
@@ -77,15 +77,15 @@ impl Handle {
         }
     }
 
-    /// Whether the broker is frozen, and that is all that is wrong.
+    /// Whether the broker is frozen, and nothing else is wrong.
     fn meets_frost(&self) -> bool {
         let state = self.world.state.lock();
         state.frozen.is_some() && !state.down.any() && !self.is_closed()
     }
 
-    /// The state, for an operation that is named by `doing`; an error if the broker cannot be reached.
+    /// The state, for the operation that `doing` names; an error if the broker cannot be reached.
     pub(super) fn enter(&self, doing: impl FnOnce() -> String) -> Result<MutexGuard<'_, State>, Error> {
-        // Locked first: the link changes under the lock, so that nothing passes after it was cut.
+        // Locked first: the link changes under the lock, so that nothing passes after a cut.
         let mut state = self.world.state.lock();
         if self.is_closed() {
             return Err(Error::new(ErrorKind::Closed, doing()));
@@ -97,7 +97,7 @@ impl Handle {
         Ok(state)
     }
 
-    /// As [`Self::enter`], for what needs streams or buckets.
+    /// As [`Self::enter`], for operations on streams or buckets.
     pub(super) fn enter_store(&self, doing: impl Fn() -> String) -> Result<MutexGuard<'_, State>, Error> {
         let mut state = self.enter(&doing)?;
         state.must_be_enabled(doing)?;

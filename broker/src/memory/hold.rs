@@ -1,14 +1,14 @@
-//! Messages that a fault holds back. They may overtake those of other subjects, never one of their own.
+//! Messages that a fault holds back. They may overtake messages on other subjects, never one on their own.
 
 use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
-/// Held items, by the time at which they are due.
+/// Held items, by the time when they are due.
 #[derive(Debug)]
 pub(super) struct Hold<T> {
     items: BTreeMap<(Instant, u64), (String, T)>,
-    // How many of a subject are held, and when the last of them is due.
+    // How many items of a subject are held, and when the last of them is due.
     subjects: HashMap<String, (usize, Instant)>,
     arrivals: u64,
 }
@@ -20,12 +20,12 @@ impl<T> Default for Hold<T> {
 }
 
 impl<T> Hold<T> {
-    /// Whether something on `subject` is held, so that what follows on it has to wait as well.
+    /// Whether something on `subject` is held, so that later items on it have to wait as well.
     pub(super) fn holds(&self, subject: &str) -> bool {
         !self.subjects.is_empty() && self.subjects.contains_key(subject)
     }
 
-    /// Holds `item` until `due`, or until the one before it on its subject is due; returns until when.
+    /// Holds `item` until `due`, or until the one before it on its subject is due; returns that time.
     pub(super) fn push(&mut self, due: Instant, subject: &str, item: T) -> Instant {
         let (count, last) = self.subjects.entry(subject.to_owned()).or_insert((0, due));
         *count += 1;
@@ -56,18 +56,18 @@ impl<T> Hold<T> {
         self.items.len()
     }
 
-    /// Lets go of all items.
+    /// Drops all items.
     pub(super) fn clear(&mut self) {
         self.items.clear();
         self.subjects.clear();
     }
 
-    /// Whether an item is held that `is_it`.
+    /// Whether `is_it` holds for a held item.
     pub(super) fn any(&self, is_it: impl Fn(&T) -> bool) -> bool {
         self.items.values().any(|(_, item)| is_it(item))
     }
 
-    /// Lets go of one item that `is_it`; returns whether there was one.
+    /// Drops one item for which `is_it` holds; returns whether there was one.
     pub(super) fn discard(&mut self, is_it: impl Fn(&T) -> bool) -> bool {
         let found = self.items.iter().find(|(_, (_, item))| is_it(item)).map(|(key, _)| *key);
         let Some((subject, _)) = found.and_then(|key| self.items.remove(&key)) else { return false };

@@ -12,7 +12,7 @@ mod text;
 /// The latest events of a memory broker: as many as [`super::Options::log_entries_max`].
 #[derive(Debug, Clone, Default)]
 pub struct Log {
-    // None where there is no log; times are told from here on.
+    // None if there is no log; the lines give times relative to this.
     origin: Option<Instant>,
     entries: VecDeque<Entry>,
     entries_max: usize,
@@ -33,13 +33,13 @@ pub struct Entry {
 pub enum Event {
     /// A stream stored it.
     Published(Name),
-    /// It was a repeat; the sequence is that of the first.
+    /// It was a repeat; the sequence is that of the first message.
     Repeated(Name),
     /// The broker did not take it.
     Refused(Name, ErrorKind),
     /// A fault lost it on its way to the broker.
     Lost(Name),
-    /// A fault lost the acknowledgement that it was stored.
+    /// A fault lost its publish ack.
     AckLost(Name),
     /// It reached a reader for the first time.
     Delivered(Name, Reader),
@@ -47,7 +47,7 @@ pub enum Event {
     Redelivered(Name, Reader, u32),
     /// It did not reach a reader.
     Dropped(Name, Reader, Cause),
-    /// A fault made a second delivery of one.
+    /// A fault delivered it twice.
     Duplicated(Name, Reader),
     /// A fault held it back.
     Delayed(Name, Reader, Duration),
@@ -55,25 +55,25 @@ pub enum Event {
     Settled(Name, Reader, Settlement),
     /// A fault lost a settlement on its way to the broker.
     SettlementLost(Name, Reader, Settlement),
-    /// A fault held up a settlement for so long.
+    /// A fault delayed a settlement by this much.
     SettlementLate(Name, Reader, Settlement, Duration),
     /// It left its stream unsettled, by age or by limit.
     Discarded(Name),
-    /// It was acknowledged, and went with the power.
+    /// It was acknowledged, and a power failure lost it.
     Unsynced(Name),
-    /// It had left its stream, and came back with the power.
+    /// It had left its stream, and a power failure brought it back.
     Restored(Name),
-    /// So many leases of a consumer ran out before their time.
+    /// This many leases of a consumer ran out before their time.
     LeasesEnded(Reader, u64),
     /// A consumer was deleted, or went with its stream.
     ConsumerGone(Reader),
-    /// A consumer that was gone was made anew.
+    /// A consumer that was gone has been re-created.
     ConsumerMade(Reader),
-    /// A stream went, with so many messages.
+    /// A stream went, with this many messages.
     StreamGone(String, u64),
-    /// A stream that was gone was made anew.
+    /// A stream that was gone has been re-created.
     StreamMade(String),
-    /// A stream forgot so many ids.
+    /// A stream forgot this many ids.
     IdsForgotten(String, u64),
     /// A fault class was switched on or off.
     Switched(FaultClass, bool),
@@ -90,7 +90,7 @@ pub enum Cause {
     Fault,
 }
 
-/// What a message is known by.
+/// What identifies a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     /// Its subject.
@@ -101,7 +101,7 @@ pub struct Name {
     pub sequence: Option<u64>,
 }
 
-/// Who reads: shown as `evt.>#3` (the third subscription of this broker) or `WORK/gpt` (a consumer of a stream).
+/// A reader, shown as `evt.>#3` (the third subscription of this broker) or `WORK/gpt` (a consumer of a stream).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reader {
     /// A subscription.
@@ -111,7 +111,7 @@ pub enum Reader {
         /// Which subscription of this broker it is, from 1.
         id: u64,
     },
-    /// A consumer, whichever of its handles.
+    /// A consumer, whichever of its handles reads.
     Consumer {
         /// Its stream.
         stream: Arc<str>,
@@ -121,12 +121,12 @@ pub enum Reader {
 }
 
 impl Log {
-    /// A log of at most `entries_max`, that begins at `origin`; none at all if the limit is 0.
+    /// A log of at most `entries_max` events that begins at `origin`; none at all if the limit is 0.
     pub(super) fn new(origin: Instant, entries_max: usize) -> Self {
         Self { origin: Some(origin), entries: VecDeque::new(), entries_max, forgotten: 0 }
     }
 
-    /// Adds an event, if there is a log; `event` is not called otherwise.
+    /// Adds an event if there is a log; otherwise `event` is not called.
     pub(super) fn record(&mut self, at: Instant, event: impl FnOnce() -> Event) {
         if self.entries_max == 0 {
             return;
@@ -148,7 +148,7 @@ impl Log {
         self.forgotten
     }
 
-    /// Everything that reached `reader`, in order. A pattern or a consumer's name alone stands for all who have it.
+    /// Everything that reached `reader`, in order. A pattern or a consumer's name alone stands for all that have it.
     pub fn deliveries<'a>(&'a self, reader: &'a str) -> impl Iterator<Item = &'a Name> {
         self.entries.iter().filter_map(move |entry| match &entry.event {
             Event::Delivered(name, by) | Event::Redelivered(name, by, _) if by.is(reader) => Some(name),

@@ -1,4 +1,4 @@
-//! The handle by which things are made to go wrong in a memory broker, and are healed.
+//! Injects faults into a memory broker, and heals them.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ use super::{
 use crate::{Error, ErrorKind, Link, subject::Pattern};
 
 impl Memory {
-    /// Adds a fault, from now on. Fails if the pattern of `rule` is none.
+    /// Adds a fault, from now on. Fails if the pattern of `rule` is invalid.
     pub fn inject(&self, rule: Rule) -> Result<RuleId, Error> {
         self.handle.world.state.lock().effects.faults.add(rule)
     }
 
-    /// Takes one fault away. What it has held back stays so until its time.
+    /// Removes one fault. Messages that it holds back stay so until their time.
     pub fn heal(&self, rule: RuleId) {
         self.handle.world.state.lock().effects.faults.heal(Some(rule));
     }
 
-    /// Takes all faults away, and switches all classes off: the broker runs, and is within reach.
+    /// Removes all faults and switches all classes off: the broker runs, and is within reach.
     pub fn heal_all(&self) {
         for class in FaultClass::ALL {
             self.switch_off(class);
@@ -40,8 +40,8 @@ impl Memory {
         self.handle.world.state.lock().effects.faults.fired(rule)
     }
 
-    /// Switches a class of faults on; one that is on is set up anew. One that does not last strikes now. Fails if the
-    /// pattern of `reach` is none.
+    /// Switches a class of faults on; if it is on already, sets it up anew. A class that does not last strikes now.
+    /// Fails if the pattern of `reach` is invalid.
     pub fn switch_on(&self, class: FaultClass, reach: &Reach) -> Result<(), Error> {
         let pattern = parse(&reach.pattern)?;
         self.switch_off(class);
@@ -53,12 +53,12 @@ impl Memory {
             state.switched.insert(class, rule);
         }
         self.relink(&mut state, now);
-        // Whoever waits finds out what has become of what it waits for.
+        // Waiting operations find out what has become of what they wait for.
         state.ring();
         Ok(())
     }
 
-    /// Switches a class of faults off. What it has held back stays so until its time; what it has lost is lost.
+    /// Switches a class of faults off. Messages that it holds back stay so until their time; lost ones stay lost.
     pub fn switch_off(&self, class: FaultClass) {
         let at = self.handle.moment();
         let mut state = self.handle.world.state.lock();
@@ -81,7 +81,7 @@ impl Memory {
         self.handle.world.thawed.notify_waiters();
     }
 
-    /// How often a class of faults has made a difference, whether it was switched on or its rules were added one by one.
+    /// How often a class of faults has made a difference, whether it was switched on or its rules were added singly.
     pub fn fired_of(&self, class: FaultClass) -> u64 {
         self.handle.world.state.lock().effects.faults.fired_of(class)
     }
@@ -91,12 +91,12 @@ impl Memory {
         FaultClass::ALL.into_iter().map(|class| (class, self.fired_of(class))).collect()
     }
 
-    /// What the last power failure or kill has undone, although it had been acknowledged.
+    /// What the last power failure or kill undid, although it had been acknowledged.
     pub fn undone(&self) -> Vec<Undone> {
         self.handle.world.state.lock().effects.undone.clone()
     }
 
-    /// Cuts every connection: operations, also those that wait, fail with `Disconnected`. Time goes on, leases lapse.
+    /// Cuts every connection: operations, waiting ones too, fail with `Disconnected`. Time goes on, leases lapse.
     pub fn disconnect(&self) {
         let now = Instant::now();
         let mut state = self.handle.world.state.lock();
@@ -104,7 +104,7 @@ impl Memory {
         self.relink(&mut state, now);
     }
 
-    /// Ends [`Self::disconnect`]. Subscriptions and consumers go on as they were.
+    /// Ends [`Self::disconnect`]. Subscriptions and consumers go on as before.
     pub fn reconnect(&self) {
         let mut state = self.handle.world.state.lock();
         state.down.cut = false;
@@ -112,7 +112,7 @@ impl Memory {
         self.relink(&mut state, Instant::now());
     }
 
-    /// Makes the link what it must be.
+    /// Brings the link up or down, as the outages require.
     fn relink(&self, state: &mut State, now: Instant) {
         let link = if state.down.any() { Link::Down(now) } else { Link::Up };
         let changed = self.handle.world.link.send_if_modified(|have| {
@@ -132,7 +132,7 @@ impl Memory {
 }
 
 impl State {
-    /// Makes a class strike from now on. Of one that is made of a rule, returns that.
+    /// Makes a class strike from now on. If the class consists of a rule, returns the rule.
     fn strike(
         &mut self,
         class: FaultClass,
@@ -159,7 +159,7 @@ impl State {
         self.effects.faults.add(Rule::new(fault, &reach.pattern).probability(reach.probability)).map(Some)
     }
 
-    /// Makes a class strike that is no matter of single messages.
+    /// Makes a class strike that does not concern single messages.
     fn strike_at_large(&mut self, class: FaultClass, reach: &Reach, pattern: &Pattern, now: Instant) {
         match class {
             FaultClass::Disconnect => self.cut(),

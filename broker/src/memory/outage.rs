@@ -1,11 +1,11 @@
-//! The whole broker in trouble: out of reach, down, frozen, switched off; and what is left of it afterwards.
+//! Outages of the whole broker: out of reach, down, frozen, switched off; and what is left of it afterwards.
 
 use tokio::time::Instant;
 
 use super::{class::FaultClass, state::State};
 use crate::{Error, ErrorKind, subject::Pattern};
 
-/// Why the link is down: it comes up when there is no reason left.
+/// Why the link is down: it comes up when no reason is left.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Down {
     pub(super) cut: bool,
@@ -21,7 +21,7 @@ impl Down {
 }
 
 impl State {
-    /// The connections are cut.
+    /// Cuts the connections.
     pub(super) fn cut(&mut self) {
         if !self.down.any() {
             self.effects.faults.struck(FaultClass::Disconnect);
@@ -29,7 +29,7 @@ impl State {
         self.down.cut = true;
     }
 
-    /// The process of the broker is killed.
+    /// Kills the broker's process.
     pub(super) fn kill(&mut self, now: Instant) {
         self.down.killed = true;
         self.effects.undone.clear();
@@ -37,7 +37,7 @@ impl State {
         self.crash(now);
     }
 
-    /// The power fails: each stream and bucket of `pattern` loses what is not on the disk, with this probability.
+    /// Fails the power: each stream and bucket of `pattern` loses what is not on the disk, with this probability.
     pub(super) fn fail_power(&mut self, pattern: &Pattern, probability: f64, now: Instant) {
         self.down.powerless = true;
         self.settle_due(now);
@@ -57,12 +57,12 @@ impl State {
         self.crash(now);
     }
 
-    /// The broker is frozen.
+    /// Freezes the broker.
     pub(super) fn freeze(&mut self) {
         self.frozen.get_or_insert_default();
     }
 
-    /// Leases on messages of `pattern` run out.
+    /// Ends the leases on messages of `pattern`.
     pub(super) fn end_leases(&mut self, pattern: &Pattern, now: Instant) {
         for stream in &mut self.streams {
             let count = stream.end_leases(pattern, now, &mut self.effects);
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// The streams that may take a message of `pattern` forget their ids.
+    /// Makes the streams that may take a message of `pattern` forget their ids.
     pub(super) fn forget_ids(&mut self, pattern: &Pattern, now: Instant) {
         for stream in self.streams.iter_mut().filter(|stream| stream.takes(pattern)) {
             let count = stream.forget_ids(now, &mut self.effects);
@@ -78,7 +78,7 @@ impl State {
         }
     }
 
-    /// The consumers that may take a message of `pattern` are deleted; while streams are off nobody can.
+    /// Deletes the consumers that may take a message of `pattern`; while streams are off, nobody can.
     pub(super) fn delete_consumers(&mut self, pattern: &Pattern, now: Instant) {
         if self.disabled {
             return;
@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// The streams that may take a message of `pattern` are deleted.
+    /// Deletes the streams that may take a message of `pattern`.
     pub(super) fn delete_streams(&mut self, pattern: &Pattern, now: Instant) {
         for stream in self.streams.iter_mut().filter(|stream| !stream.is_gone() && stream.takes(pattern)) {
             stream.delete(now, &mut self.effects);
@@ -106,10 +106,10 @@ impl State {
         Err(Error::new(ErrorKind::Disconnected, format!("{}: its streams are off", doing())))
     }
 
-    /// The process has ended: what was on its way is lost, and what it kept in memory.
+    /// The process has ended: messages on their way are lost, and so is everything in memory.
     fn crash(&mut self, now: Instant) {
         if self.frozen.take().is_some() {
-            // Killed, it is not frozen when it starts again.
+            // A killed broker is not frozen when it starts again.
             self.switched.remove(&FaultClass::Freeze);
         }
         self.late.clear();

@@ -1,4 +1,4 @@
-//! Whether a stream that exists holds what is asked of it, and whether what is asked makes sense.
+//! Checks whether an existing stream holds what is asked of it, and whether a stream's specification makes sense.
 
 use crate::subject::Pattern;
 use crate::{Storage, StreamSpec};
@@ -20,8 +20,8 @@ pub(super) fn patterns(spec: &StreamSpec) -> Result<Vec<Pattern>, String> {
     spec.subjects.iter().map(parse).collect()
 }
 
-/// What a stream of `have` becomes where `want` is asked of it: its limits follow, its promises stay. An error says which
-/// promise is weaker than is asked, and the mend.
+/// What the stream `have` becomes if `want` is asked of it: its limits follow, its promises stay. An error says which
+/// promise is weaker than asked, and the mend.
 pub(super) fn merged(have: &StreamSpec, want: &StreamSpec) -> Result<StreamSpec, String> {
     let weaker = if have.retention != want.retention {
         "retention"

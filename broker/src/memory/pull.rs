@@ -1,4 +1,4 @@
-//! Pulling from a consumer. All waiting of consumers happens in one place: here.
+//! Pulls from a consumer. All waiting on consumers happens here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{handle::Handle, settle::Settler, stream::Delivery};
 use crate::{Consumer, ConsumerSpec, Error, ErrorKind, Lease};
 
-/// After so long without a sign of life from the broker a pull gives up: twice five seconds, as on a real one.
+/// A pull gives up after this long without a sign of life from the broker: twice five seconds, as on a real one.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One handle of a consumer.
@@ -23,7 +23,7 @@ pub(super) struct Puller {
 }
 
 impl Puller {
-    /// A handle of the consumer at `place`, which is one of `spec`.
+    /// A handle of the consumer at `place`, whose specification is `spec`.
     pub(super) const fn new(
         handle: Handle,
         place: (usize, usize),
@@ -37,7 +37,7 @@ impl Puller {
         format!("pull from {}/{}", self.spec.stream, self.spec.name)
     }
 
-    /// Leases what there is now; also returns when to look again if there is nothing.
+    /// Leases what is available now; also returns when to look again if there is nothing.
     fn look(&self, credit: usize) -> Result<(Vec<Delivery>, Instant), Error> {
         let state = &mut *self.handle.enter_store(|| self.doing())?;
         let late_at = state.late.next_due();
@@ -50,7 +50,7 @@ impl Puller {
         }
         let leased = stream.lease(consumer, credit, now, &mut state.effects);
         if stream.has_more(consumer) {
-            // The next one who waits takes the rest.
+            // The next waiting pull takes the rest.
             self.bell.notify_one();
         }
         let wake_at = stream.consumers[consumer].wake_at(now);
@@ -79,7 +79,7 @@ impl Consumer for Puller {
             self.handle.thawed(SILENCE_MAX, || self.doing()).await?;
             let bell = self.bell.notified();
             tokio::pin!(bell);
-            // Listen for the bell before looking, so that none is missed. Dropping it passes a ring on to the next.
+            // Listen for the bell before looking, so that no ring is missed. Dropping this passes a ring on.
             bell.as_mut().enable();
             let (leased, wake_at) = self.look(max.max(1))?;
             if !leased.is_empty() || Instant::now() >= deadline {

@@ -22,7 +22,7 @@ impl Repeats {
         Self { window, sequences: HashMap::new(), oldest_first: VecDeque::new() }
     }
 
-    /// The sequence under which `id` was stored, if that is recent.
+    /// The sequence under which `id` was stored, if that was within the window.
     pub(super) fn find(&mut self, id: &str, now: Instant) -> Option<u64> {
         while let Some((since, id)) = self.oldest_first.front() {
             if now.duration_since(*since) < self.window {
@@ -40,7 +40,7 @@ impl Repeats {
         std::mem::take(&mut self.sequences).len() as u64
     }
 
-    /// Remembers an id that [`Self::find`] did not know. Only what was stored is remembered: a refusal burns no id.
+    /// Remembers an id that [`Self::find`] did not know. Only ids of stored messages: a refusal burns no id.
     pub(super) fn remember(&mut self, id: &str, sequence: u64, now: Instant) {
         let id: Arc<str> = id.into();
         self.sequences.insert(Arc::clone(&id), sequence);

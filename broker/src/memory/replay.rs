@@ -1,4 +1,4 @@
-//! Reading a stream back, step by step, so that a long replay never holds up who publishes.
+//! Reads a stream back, step by step, so that a long replay never blocks publishers.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::handle::Handle;
 use crate::subject::Pattern;
 use crate::{Error, Replay, Stored};
 
-/// Where a replay is.
+/// The position of a replay.
 pub(super) struct Cursor {
     pub(super) handle: Handle,
     pub(super) stream: String,
@@ -20,7 +20,7 @@ pub(super) struct Cursor {
     pub(super) to: u64,
 }
 
-/// The messages that `cursor` has before it. Ends after an error.
+/// The messages from `cursor` on. Ends after an error.
 pub(super) fn replay(cursor: Cursor) -> Replay {
     Box::pin(stream::unfold((Some(cursor), VecDeque::new()), |(mut rest, mut found)| async move {
         tokio::task::coop::consume_budget().await;

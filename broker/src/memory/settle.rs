@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{Error, ErrorKind, Message, Settle, Settlement};
 
-/// How long a renewal or a rejection waits to be confirmed.
+/// How long a renewal or a rejection waits for its confirmation.
 const CONFIRM_MAX: Duration = Duration::from_secs(2);
 
 /// One settlement.
@@ -31,7 +31,7 @@ pub(super) struct Settling {
     pub(super) settlement: Settlement,
 }
 
-/// What the one who settles hears, if it waits for that.
+/// What the settler hears, if it waits for that.
 #[derive(Debug)]
 pub(super) enum Heard {
     Now(Result<(), Error>),
@@ -41,14 +41,14 @@ pub(super) enum Heard {
 }
 
 impl Settling {
-    /// Whether the one who settles waits for a confirmation.
+    /// Whether the settler waits for a confirmation.
     const fn is_confirmed(&self) -> bool {
         matches!(self.settlement, Settlement::Renew | Settlement::Reject)
     }
 }
 
 impl State {
-    /// Settles a lease of a consumer, unless a fault loses the settlement or holds it up.
+    /// Settles a lease of a consumer, unless a fault loses or delays the settlement.
     pub(super) fn settle(&mut self, settling: Settling, now: Instant) -> Result<Heard, Error> {
         let (answer, thawed) = oneshot::channel();
         let Some(settling) = self.hold_back(settling, |settling| Late::Settle(settling, answer))? else {
@@ -69,13 +69,13 @@ impl State {
                 log.record(now, || Event::SettlementLost(name(), reader.clone(), *settlement));
                 return Ok(Heard::Never);
             }
-            // What follows a late one on its subject does not overtake it.
+            // A settlement does not overtake a late one on its subject.
             None if self.late.holds(&message.subject) => Duration::ZERO,
             None => return Ok(Heard::Now(self.carry_out(&settling, now))),
         };
         let bell = Arc::clone(&self.streams[*stream].consumers[*consumer].bell);
         let due = self.late.push(now + delay, &message.subject.clone(), settling);
-        // Whoever waits has to learn of a new, perhaps earlier, time to look.
+        // Waiting pulls have to learn of a new, perhaps earlier, time to look.
         bell.notify_waiters();
         Ok(Heard::At(due))
     }
@@ -83,7 +83,7 @@ impl State {
     /// Carries out the late settlements that have arrived by now.
     pub(super) fn settle_due(&mut self, now: Instant) {
         while let Some(settling) = self.late.pop_due(now) {
-            // The answer is for nobody: who waited for it waits until this time, and has no use for an error.
+            // Nobody reads the result: the settler waits only until this time, and has no use for an error.
             let _ = self.carry_out(&settling, now);
         }
     }
@@ -140,7 +140,7 @@ impl Settle for Settler {
         let heard = self.handle.enter(doing)?.settle(settling, Instant::now())?;
         match heard {
             Heard::Now(result) => result,
-            // Nobody waits for the others: what is lost of them is delivered again.
+            // Nobody waits for the other settlements: if one is lost, the message is redelivered.
             _ if !is_confirmed => Ok(()),
             Heard::Thawed(answer) => freeze::answer(answer, CONFIRM_MAX, doing).await,
             Heard::At(due) if due <= Instant::now() + CONFIRM_MAX => {

@@ -1,5 +1,5 @@
-//! The whole state of a memory broker: streams, subscriptions, buckets. Pure: time and randomness come from outside,
-//! and nothing in here waits.
+//! The whole state of a memory broker: streams, subscriptions, buckets. Pure: time and randomness are passed in, and
+//! nothing in here waits.
 
 use std::collections::BTreeMap;
 
@@ -38,14 +38,14 @@ pub(super) struct State {
     pub(super) down: Down,
     /// Whether streams and buckets are off.
     pub(super) disabled: bool,
-    /// What waits for a frozen broker.
+    /// What was sent to a frozen broker.
     pub(super) frozen: Option<Frozen>,
-    /// Settlements that a fault holds up.
+    /// Settlements that a fault delays.
     pub(super) late: Hold<Settling>,
     /// The rules of the fault classes that are on.
     pub(super) switched: BTreeMap<FaultClass, Option<RuleId>>,
     sync: Sync,
-    // Which stream takes a subject. Patterns of two streams never overlap, so there is at most one.
+    // Which stream captures a subject: at most one, because the patterns of two streams never overlap.
     captures: Index<usize>,
 }
 
@@ -67,7 +67,7 @@ impl State {
         }
     }
 
-    /// Makes the streams that are missing, brings the others to these limits, and refuses those of a weaker promise.
+    /// Creates missing streams, brings the others to these limits, and refuses streams with a weaker promise.
     pub(super) fn ensure(&mut self, specs: &[StreamSpec]) -> Result<(), Error> {
         for spec in specs {
             let invalid =
@@ -99,8 +99,8 @@ impl State {
         Ok(())
     }
 
-    /// Stores a message, and gives it to whoever listens. As in NATS these hear it even if the stream refuses it.
-    /// With the receipt comes the fault, if one struck that the caller has to act out.
+    /// Stores a message, and gives it to its subscribers. As in NATS they hear it even if the stream refuses it.
+    /// Returns with the receipt the fault, if one struck, that the caller has to act out.
     pub(super) fn publish(
         &mut self,
         publication: Publication,
@@ -130,15 +130,15 @@ impl State {
         Ok((receipt, fault))
     }
 
-    /// Gives a message to whoever listens, and to the stream that takes its subject, if there is one. Whether that
-    /// stores it is nothing a sender hears of.
+    /// Gives a message to its subscribers, and to the stream that captures its subject, if there is one. The sender
+    /// does not learn whether the stream stores it.
     pub(super) fn send(&mut self, message: Message, at: Moment) {
         let Ok(fault) = self.admit(&message, at) else { return };
         let Some(stream) = self.captures(&message.subject) else { return };
         if let Some(refusal) = self.refusal(fault, || format!("send to {}", message.subject)) {
             self.effects.refused(&message, refusal, at.now);
         } else if self.streams[stream].is_gone() {
-            // Nobody notices, so nobody makes it anew.
+            // Nobody notices, so nobody re-creates it.
             self.effects.log.record(at.now, || Event::Lost(Name::of(&message, None)));
         } else {
             // A refusal has been counted and logged.
@@ -146,7 +146,7 @@ impl State {
         }
     }
 
-    /// Stores a message in a stream, which rings where it has bells.
+    /// Stores a message in a stream, which rings if it has bells.
     fn store(&mut self, stream: usize, message: Message, at: Moment) -> Result<Receipt, Error> {
         let stream = &mut self.streams[stream];
         stream.revive(at.now, &mut self.effects);
@@ -169,7 +169,7 @@ impl State {
         Ok((index, stream, &mut self.effects))
     }
 
-    /// The stream `name`, unless it is deleted: who only takes away from a stream does not make it anew.
+    /// The stream `name`, unless it is deleted: a caller that only removes from a stream does not re-create it.
     pub(super) fn standing(&mut self, name: &str) -> Result<(&mut Stream, &mut Effects), Error> {
         let found = self.streams.iter_mut().find(|stream| stream.spec.name == name && !stream.is_gone());
         let stream =
@@ -177,7 +177,7 @@ impl State {
         Ok((stream, &mut self.effects))
     }
 
-    /// Makes a bucket where it is missing.
+    /// Creates a bucket if it is missing.
     pub(super) fn open_bucket(&mut self, spec: &BucketSpec) {
         let sync = self.sync;
         self.buckets.entry(spec.name.clone()).or_insert_with(|| Values::new(spec, sync));
@@ -191,7 +191,7 @@ impl State {
         }
     }
 
-    /// Lets a message in, unless a fault stops it, and gives it to whoever listens.
+    /// Lets a message in, unless a fault stops it, and gives it to its subscribers.
     fn admit(&mut self, message: &Message, at: Moment) -> Result<Option<Fault>, Error> {
         let fault = self.effects.faults.strike(Place::Publish, message, None);
         match fault {
@@ -211,7 +211,7 @@ impl State {
         Ok(fault)
     }
 
-    /// What streams say to everything now, if they refuse it.
+    /// The error with which streams refuse everything now, if they do.
     fn refusal(&mut self, fault: Option<Fault>, doing: impl FnOnce() -> String) -> Option<Error> {
         if let Err(off) = self.must_be_enabled(doing) {
             return Some(off);
@@ -219,7 +219,7 @@ impl State {
         matches!(fault, Some(Fault::Refuse(_))).then(|| Error::new(ErrorKind::Full, "a fault says so"))
     }
 
-    /// The stream that takes `subject`.
+    /// The stream that captures `subject`.
     fn captures(&self, subject: &str) -> Option<usize> {
         let mut found = Vec::new();
         self.captures.find(subject, &mut found);

@@ -1,4 +1,4 @@
-//! A stream: the messages it keeps, in order, and its consumers. Pure: time comes in with every call.
+//! A stream: the messages it keeps, in order, and its consumers. Pure: callers pass in the time.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -25,8 +25,8 @@ mod tail;
 
 use tail::Tail;
 
-/// The most messages that one step of a replay looks at, so that a long one holds the lock for well under a millisecond
-/// at a time.
+/// The most messages that one step of a replay examines, so that a long replay holds the lock for well under a
+/// millisecond at a time.
 const REPLAY_STEP_MAX: usize = 1024;
 
 /// One stream.
@@ -43,7 +43,7 @@ pub(super) struct Stream {
     // Second deliveries that a fault has made, by consumer: they come whatever happens to the first.
     doubles: BTreeMap<usize, VecDeque<Delivery>>,
     tail: Tail,
-    // Deleted, until somebody makes it anew.
+    // Deleted, until a caller re-creates it.
     gone: bool,
 }
 
@@ -57,9 +57,9 @@ struct Entry {
 /// The two clocks, read once for each operation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
-    /// What deadlines and ages go by.
+    /// For deadlines and ages.
     pub(super) now: Instant,
-    /// What people read.
+    /// For what people read.
     pub(super) wall: Timestamp,
 }
 
@@ -75,12 +75,12 @@ pub(super) struct Delivery {
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) found: Vec<Stored>,
-    /// Where to go on; `None` at the end.
+    /// Where to continue; `None` at the end.
     pub(super) next: Option<u64>,
 }
 
 impl Stream {
-    /// An empty stream of `spec`; one in files is on the disk at the times of `sync`.
+    /// An empty stream of `spec`. If it is in files, `sync` says when they are on the disk.
     pub(super) fn new(spec: StreamSpec, sync: Sync) -> Self {
         Self {
             tail: Tail::new(sync),
@@ -96,7 +96,7 @@ impl Stream {
         }
     }
 
-    /// Stores a message, unless it is a repeat, by the id in its headers, or there is no room for it.
+    /// Stores a message, unless the id in its headers marks it as a repeat, or there is no room for it.
     pub(super) fn store(
         &mut self,
         message: Message,
@@ -156,7 +156,7 @@ impl Stream {
                 Arrival::Never => continue,
                 Arrival::Once => {}
                 Arrival::Twice => {
-                    // As a server counts it: the next delivery is one more still.
+                    // As a server counts: the next delivery is one more still.
                     consumer.count_again(sequence);
                     let double = Delivery { deliveries: deliveries.saturating_add(1), ..delivery.clone() };
                     self.doubles.entry(index).or_default().push_back(double);
@@ -187,7 +187,7 @@ impl Stream {
     ) -> Settled {
         self.sync(now);
         let consumer = &mut self.consumers[index];
-        // A lease that has run out has done so whether or not somebody has pulled since.
+        // A lease that has run out is over, whether or not somebody has pulled since.
         effects.counters.lapsed += consumer.advance(now);
         let settled = consumer.settle(sequence, settlement, now);
         if settled == Settled::Done && self.spec.retention == Retention::WorkQueue {
@@ -196,7 +196,7 @@ impl Stream {
         settled
     }
 
-    /// The subjects that hold messages, each with their number, in order.
+    /// The subjects that match `pattern` and hold messages, each with its message count, sorted.
     pub(super) fn subjects(&self, pattern: &Pattern) -> Vec<(String, u64)> {
         let matching = self.subjects.iter().filter(|(subject, _)| pattern.matches(subject));
         let mut subjects: Vec<_> =
@@ -205,7 +205,7 @@ impl Stream {
         subjects
     }
 
-    /// Opens the consumer of `spec`; makes it where it is missing. Returns its number.
+    /// Opens the consumer of `spec`; creates it if it is missing. Returns its number.
     pub(super) fn open(
         &mut self,
         spec: &ConsumerSpec,
@@ -279,7 +279,7 @@ impl Stream {
         Some(self.entries.get(&sequence)?.stored(sequence))
     }
 
-    /// The next messages of `pattern` (written `subject`) from `from` to `to`.
+    /// The next messages of `pattern` (written as `subject`) from `from` to `to`.
     pub(super) fn replay(&self, subject: &str, pattern: &Pattern, from: u64, to: u64) -> Step {
         if from > to {
             return Step { found: Vec::new(), next: None };
@@ -300,9 +300,9 @@ impl Stream {
         Step { found: matching.map(|(sequence, entry)| entry.stored(*sequence)).collect(), next }
     }
 
-    /// The first message of `pattern` that was stored at `since` or later.
+    /// The sequence of the first message of `pattern` that was stored at `since` or later.
     pub(super) fn first_since(&self, pattern: &Pattern, since: Timestamp) -> Option<u64> {
-        // What is stored later has the higher sequence.
+        // A message that is stored later has a higher sequence.
         let (mut low, mut high) = (0, self.sequence_last + 1);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -327,7 +327,7 @@ impl Stream {
         self.discard(sequence)
     }
 
-    /// Removes what is on `subject`.
+    /// Removes all messages on `subject`.
     pub(super) fn purge(&mut self, subject: &str, now: Instant, effects: &mut Effects) {
         self.sync(now);
         self.expire(now, effects);
@@ -356,7 +356,7 @@ impl Stream {
         true
     }
 
-    /// Removes what is too old. Called before anything looks, so that no task has to watch the clock.
+    /// Removes messages that are too old. Called before anything looks, so that no task has to watch the clock.
     pub(super) fn expire(&mut self, now: Instant, effects: &mut Effects) {
         let Some(age_max) = self.spec.age_max else { return };
         while let Some((_, oldest)) = self.entries.first_key_value()
@@ -397,7 +397,7 @@ impl Stream {
         let bytes_max = self.spec.bytes_max.unwrap_or(u64::MAX);
         let messages_max = self.spec.messages_max.unwrap_or(u64::MAX);
         while self.bytes.saturating_add(bytes) > bytes_max || self.entries.len() as u64 >= messages_max {
-            // What is larger than the whole stream must not empty it in vain.
+            // A message larger than the whole stream must not empty it in vain.
             if !self.spec.discard_old || bytes > bytes_max || self.entries.is_empty() {
                 return refusal(ErrorKind::Full, &self.spec.name, "holds all it may");
             }

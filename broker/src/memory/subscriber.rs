@@ -1,4 +1,4 @@
-//! Core subscriptions: one bounded queue each. A full queue never holds up who sends.
+//! Core subscriptions: one bounded queue each. A full queue never blocks a sender.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,10 +21,10 @@ use crate::{Message, Subscription};
 /// What a subscriber's full queue does with one more message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
-    /// It does not take it, as a NATS client does.
+    /// It drops the message, as a NATS client does.
     #[default]
     DropNewest,
-    /// It ends the subscription after what it holds, as a NATS server does with a reader that is far too slow.
+    /// It ends the subscription after the messages it holds, as a NATS server does with a reader that is far too slow.
     Close,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Subscribers {
     made: u64,
     queue_max: usize,
     overflow: Overflow,
-    // A fault that leaves these only so much room.
+    // A fault that limits matching subscriptions to this many messages.
     squeezed: Option<(Pattern, usize)>,
 }
 
@@ -82,19 +82,19 @@ impl Subscribers {
         (self.made, bell)
     }
 
-    /// Leaves subscriptions that may hear a message of this pattern only so much room.
+    /// Limits subscriptions that may hear a message of this pattern to this many messages.
     pub(super) fn squeeze(&mut self, squeezed: Option<(Pattern, usize)>) {
         self.squeezed = squeezed;
     }
 
-    /// What was on its way to subscribers is lost.
+    /// Messages on their way to subscribers are lost.
     pub(super) fn crash(&mut self) {
         for subscriber in self.all.values_mut() {
             subscriber.held.clear();
         }
     }
 
-    /// Gives `message` to all who listen, in the order in which they subscribed.
+    /// Gives `message` to all listeners, in the order in which they subscribed.
     pub(super) fn deliver(&mut self, message: &Message, now: Instant, effects: &mut Effects) {
         let mut ids = Vec::new();
         self.index.find(&message.subject, &mut ids);
@@ -192,7 +192,7 @@ impl Listener {
         loop {
             let bell = self.bell.notified();
             tokio::pin!(bell);
-            // Listen for the bell before looking, so that none is missed.
+            // Listen for the bell before looking, so that no ring is missed.
             bell.as_mut().enable();
             let due = match self.look() {
                 Next::Message(message) => return Some(message),

@@ -1,21 +1,21 @@
-//! What is said of an object: the fields that every NATS client reads and writes, and where its pieces are.
+//! The description of an object: the fields that every NATS client reads and writes, and where its pieces are.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::PIECE_BYTES;
 
-/// Of how many pieces one has its place written down: a read begins fewer than so many pieces before its place.
+/// The place of one piece in this many is written down, so that a read begins fewer than this many pieces too early.
 pub(super) const STRIDE: u64 = 8;
-/// Under which name our note stands among the metadata.
+/// The name of our note in the metadata.
 const NOTE: &str = "note";
 
-/// An object as it is described on its own subject.
+/// An object's description, as stored on a subject of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Description {
     pub(super) name: String,
     bucket: String,
-    /// Names the write, and with it the subject of the pieces.
+    /// Identifies the write, and with it the subject of the pieces.
     pub(super) nuid: String,
     pub(super) size: u64,
     pub(super) chunks: u64,
@@ -28,7 +28,7 @@ pub(super) struct Description {
     metadata: std::collections::BTreeMap<String, String>,
     #[serde(default)]
     options: Options,
-    /// The sequences of every [`STRIDE`]th piece: ours alone, others pass it over.
+    /// The sequences of every [`STRIDE`]th piece: only we write them, other clients ignore them.
     #[serde(default)]
     pub(super) places: Vec<u64>,
 }
@@ -38,7 +38,7 @@ struct Options {
     max_chunk_size: Option<u64>,
 }
 
-/// The parts of a description that a write has found out.
+/// The parts of a description that the write determines.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
     pub(super) nuid: String,
@@ -66,13 +66,13 @@ impl Description {
         }
     }
 
-    /// How long each piece is but the last; objects of other clients may have pieces of another length.
+    /// The length of each piece except the last; objects of other clients may have another piece length.
     pub(super) fn piece_bytes(&self) -> u64 {
         self.options.max_chunk_size.filter(|bytes| *bytes > 0).unwrap_or(PIECE_BYTES as u64)
     }
 }
 
-/// What is said of an object.
+/// What is known about an object.
 #[derive(Debug, Clone)]
 pub struct ObjectInfo {
     pub(super) description: Description,
@@ -89,7 +89,7 @@ impl ObjectInfo {
         self.description.size
     }
 
-    /// What its writer noted; empty where nothing was.
+    /// Its writer's note; empty if there is none.
     pub fn note(&self) -> &str {
         self.description.metadata.get(NOTE).map_or("", String::as_str)
     }

@@ -1,4 +1,4 @@
-//! Reads an object, piece after piece, from any place in it.
+//! Reads an object, piece after piece, from any offset.
 
 use std::ops::Range;
 
@@ -15,22 +15,22 @@ pub(super) struct Reader {
     objects: Objects,
     key: String,
     subject: String,
-    /// From which sequence on the next piece is looked for.
+    /// The sequence from which to look for the next piece.
     sequence: u64,
-    /// Bytes to pass over, and bytes still to be given.
+    /// Bytes to skip, and bytes still to return.
     skip: u64,
     left: u64,
 }
 
 impl Reader {
-    /// Reads these bytes; beyond the end there is nothing.
+    /// Reads these bytes, as far as the object has them.
     pub(super) fn new(objects: Objects, description: &Description, bytes: Range<u64>) -> Self {
         let end = bytes.end.min(description.size);
         let from = bytes.start.min(end);
         let stride_bytes = description.piece_bytes().saturating_mul(STRIDE);
         let stride = from / stride_bytes;
         let place = usize::try_from(stride).ok().and_then(|stride| description.places.get(stride));
-        // Without a place, as in an object of another client, it is read from its start.
+        // Without a place, as in another client's object, it is read from its start.
         let (sequence, passed) = place.map_or((1, 0), |place| (*place, stride * stride_bytes));
         Self {
             key: description.name.clone(),

@@ -1,4 +1,4 @@
-//! Writes an object: cut into pieces, hashed and counted as it comes, and seen only once it is kept.
+//! Writes an object: cuts it into pieces, hashes and counts it as it comes, and shows it only once it is kept.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE};
 use bytes::{Bytes, BytesMut};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Error, ErrorKind, Headers, Message, Publication};
 
-/// An object being written. Dropped, it takes what it has written away again.
+/// An object being written. Dropping it removes what it has written.
 #[derive(Debug)]
 pub struct ObjectWriter {
     objects: Objects,
@@ -23,7 +23,7 @@ pub struct ObjectWriter {
     kept: bool,
 }
 
-/// An object of which all bytes are written, still without a name.
+/// An object whose bytes are all written, still without a name.
 #[derive(Debug)]
 pub struct Sealed {
     writer: ObjectWriter,
@@ -49,7 +49,7 @@ impl ObjectWriter {
         self.size
     }
 
-    /// Appends. Returns when the broker has acknowledged what made a piece full; after an error the object is lost.
+    /// Appends. Returns when the broker has acknowledged each piece that became full; an error loses the object.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.size += bytes.len() as u64;
         self.hasher.update(bytes);
@@ -91,7 +91,7 @@ impl Drop for ObjectWriter {
             return;
         }
         let (objects, nuid) = (self.objects.clone(), std::mem::take(&mut self.nuid));
-        // Without a runtime, or if this fails, the pieces lie unseen until they age out.
+        // Without a runtime, or if this fails, the pieces stay unseen until they age out.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = objects.purge(&nuid).await {
@@ -113,8 +113,8 @@ impl Sealed {
         &self.digest
     }
 
-    /// From now on it is the object `key`, with a note that comes back word for word. Returns as well whether it has taken
-    /// the place of an earlier one.
+    /// Makes it the object `key`, with a note that readers get back verbatim. Also returns whether it replaced an
+    /// earlier object.
     pub async fn keep(self, key: &str, note: String) -> Result<(ObjectInfo, bool), Error> {
         let Self { mut writer, digest } = self;
         let objects = writer.objects.clone();
@@ -136,7 +136,7 @@ impl Sealed {
             headers: Headers::new(),
             payload: payload.into(),
         };
-        // Whoever is cut off here, or hears nothing, does not know whether the broker has stored it: its pieces stay.
+        // If we are cut off here, or get no answer, we do not know whether the broker has stored it: the pieces stay.
         writer.kept = true;
         if let Err(error) =
             objects.broker.publish(Publication { message, id: Some(writer.nuid.clone()) }).await

@@ -1,6 +1,6 @@
-//! The floor: the hops of a durable request done bare. Two processes' work in one: whatever is published is taken from one
-//! work queue and put into the next, taken from that and put where outcomes are, each hop acked only after the broker has
-//! acked the publish after it. Nothing is decoded, decided or governed: what is left is what the broker costs.
+//! The floor: the bare hops of a durable request, the work of two processes in one. The first hop takes messages from
+//! one work queue and puts them into the next, the second puts them where outcomes are; each acks only after the broker
+//! has acked its publish. Nothing is decoded, decided or governed: what remains is the cost of the broker.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,33 +16,33 @@ use futures_util::TryStreamExt;
 
 /// Where requests are published.
 pub(crate) const REQUESTS: &str = "bare.req";
-/// Where the first hop puts them.
+/// Where the first hop puts requests.
 const WORK: &str = "bare.work";
 /// Where outcomes are.
 const OUTCOMES: &str = "bare.res";
 /// The streams behind them.
 const STREAMS: [&str; 3] = ["BARE_REQ", "BARE_WORK", "BARE_RES"];
-/// Messages that one hop has under way at once; enough for the broker to be the limit.
+/// How many messages one hop processes at once; enough for the broker to be the limit.
 const AT_ONCE: usize = 512;
-/// How many are pulled at once. Small pulls stall.
+/// How many messages one pull takes. Small pulls stall.
 const BATCH: usize = 500;
 /// How long an ack may take.
 const ACK_MAX: Duration = Duration::from_secs(10);
-/// As the engine's queues.
+/// As in the engine's queues.
 const LEASE: Duration = Duration::from_secs(20);
 const WINDOW: Duration = Duration::from_secs(120);
 const BYTES_MAX: i64 = 1 << 30;
 
-/// Carries until it is dropped; `ready` is called when it does.
+/// Carries messages until dropped; calls `ready` once it has started.
 ///
 /// # Errors
-/// When the broker refuses, or is lost.
+/// If the broker refuses, or is lost.
 pub async fn carry(url: &str, ready: impl FnOnce()) -> io::Result<()> {
     let first = connect(url).await?;
     for stream in STREAMS {
         first.get_or_create_stream(config(stream)).await.map_err(io::Error::other)?;
     }
-    // Each with a connection of its own, as the engine's stages have one of another than the gateway.
+    // One connection per hop, as the gateway and the engine's stages have their own.
     let second = connect(url).await?;
     let first = hop(&first, STREAMS[0], |id| format!("{WORK}.{id}")).await?;
     let second = hop(&second, STREAMS[1], |id| format!("{OUTCOMES}.{id}")).await?;
@@ -50,16 +50,16 @@ pub async fn carry(url: &str, ready: impl FnOnce()) -> io::Result<()> {
     tokio::try_join!(first, second).map(drop)
 }
 
-/// Where all outcomes are heard.
+/// The subject of all outcomes.
 pub(crate) fn outcomes() -> String {
     format!("{OUTCOMES}.>")
 }
 
-/// Takes its streams from a broker that is not ours.
+/// Deletes its streams from a broker that is not ours.
 pub(crate) async fn clean(url: &str) -> io::Result<()> {
     let stream = connect(url).await?;
     for name in STREAMS {
-        // One that is not there is as good.
+        // A missing stream is fine as well.
         let _ = stream.delete_stream(name).await;
     }
     Ok(())
@@ -82,7 +82,7 @@ fn config(name: &str) -> Config {
         name: name.to_owned(),
         subjects: vec![subject],
         retention: if keeps { RetentionPolicy::Limits } else { RetentionPolicy::WorkQueue },
-        // As the engine's: the first outcome stands, a second is refused by the broker.
+        // As in the engine: the first outcome stands, and the broker refuses a second.
         max_messages_per_subject: if keeps { 1 } else { -1 },
         discard_new_per_subject: keeps,
         discard: DiscardPolicy::New,

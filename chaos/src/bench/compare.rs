@@ -1,4 +1,4 @@
-//! Two runs beside each other: what became worse, by more than is borne and by more than the rounds differ among themselves.
+//! Compares two runs: what became worse by more than the tolerance and by more than the rounds differ among themselves.
 
 use std::collections::BTreeMap;
 
@@ -7,48 +7,48 @@ use super::{
     figure::{Better, Figure, Metric, Side},
 };
 
-/// What became of one figure.
+/// How one figure changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// Worse by more than is borne, in every round.
+    /// Worse by more than the tolerance, in every round.
     Worse,
-    /// Worse by more than is borne in the middle, but the rounds of the two runs overlap: it may be chance.
+    /// The median is worse by more than the tolerance, but the rounds of the runs overlap: it may be chance.
     Unsure,
-    /// Within what is borne.
+    /// Within the tolerance.
     Same,
-    /// Better by more than that.
+    /// Better by more than the tolerance.
     Improved,
 }
 
 /// One figure in both runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Scenario and load.
+    /// The scenario and the load.
     pub name: String,
-    /// What is compared.
+    /// The metric.
     pub metric: Metric,
     /// The median of the first run.
     pub before: f64,
-    /// The median of the second.
+    /// The median of the second run.
     pub after: f64,
-    /// What that is.
+    /// How it changed.
     pub change: Change,
 }
 
 /// A comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// Every figure that both have.
+    /// Every figure that both runs have.
     pub lines: Vec<Line>,
-    /// Points of the first run that the second has not.
+    /// Points of the first run that the second lacks.
     pub missing: Vec<String>,
-    /// Facts that differ: figures of unlike machines say nothing about the program.
+    /// Facts that differ: figures of different machines say nothing about the program.
     pub differences: Vec<String>,
 }
 
-/// Facts that must be alike.
+/// Facts that must be equal.
 const ALIKE: [&str; 6] = ["cores", "processor", "memory", "kernel", "broker", "nats-server"];
-/// What is compared: what users feel and pay.
+/// The metrics to compare: what users notice and pay for.
 const COMPARED: [Metric; 13] = [
     Metric::Rate,
     Metric::P50Ms,
@@ -65,7 +65,7 @@ const COMPARED: [Metric; 13] = [
     Metric::GrowthKib,
 ];
 
-/// Compares the engine of two runs; `tolerance` is the share by which a figure may become worse.
+/// Compares the engine in two runs; `tolerance` is the share by which a figure may become worse.
 #[must_use]
 pub fn compare(before: &Outcome, after: &Outcome, tolerance: f64) -> Comparison {
     let after_points = points(after);
@@ -92,7 +92,7 @@ pub fn compare(before: &Outcome, after: &Outcome, tolerance: f64) -> Comparison 
 }
 
 impl Comparison {
-    /// How many figures changed so.
+    /// How many figures changed in this way.
     #[must_use]
     pub fn count(&self, change: Change) -> usize {
         self.lines.iter().filter(|line| line.change == change).count()
@@ -114,7 +114,7 @@ fn pairs<'a>(before: &'a Point, after: &'a Point) -> impl Iterator<Item = (Metri
 }
 
 fn change(better: Better, before: &Figure, after: &Figure, tolerance: f64) -> Change {
-    // As if less were better.
+    // Makes less always better.
     let sign = if better == Better::Higher { -1.0 } else { 1.0 };
     let bears = tolerance * before.median.abs();
     let worse_by = sign * (after.median - before.median);

@@ -1,26 +1,26 @@
-//! Where a run ran: the machine, the versions, and the settings under which less is promised than could be. A figure
-//! without these says nothing.
+//! Describes where a run took place: the machine, the versions, and the settings that promise less than is possible. A
+//! figure without these says nothing.
 
 use std::{fs, thread};
 
 use serde::{Deserialize, Serialize};
 
-/// Where a run ran.
+/// Where a run took place.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
-    /// What is known of it, by name: `cores`, `processor`, `memory`, `kernel`, `dynode`, `nats-server`.
+    /// Facts by name: `cores`, `processor`, `memory`, `kernel`, `dynode`, `nats-server`.
     pub facts: Vec<(String, String)>,
-    /// Settings under which less is promised, each with what that means.
+    /// Settings that promise less, each with its consequence.
     pub weakened: Vec<(String, String)>,
-    /// What makes the figures worse, or less certain, than they need be.
+    /// What makes the figures worse, or less certain, than necessary.
     pub warnings: Vec<String>,
 }
 
-/// Another process that computes for so long, in cores, disturbs what is measured.
+/// If other processes use more cores than this, they disturb the measurement.
 pub(super) const DISTURBED_CORES: f64 = 0.25;
 
 impl Environment {
-    /// What can be seen of this machine.
+    /// The visible facts about this machine.
     pub(super) fn here() -> Self {
         let mut facts = Vec::new();
         let mut fact = |name: &str, value: Option<String>| {
@@ -46,12 +46,12 @@ impl Environment {
         here
     }
 
-    /// One more fact.
+    /// Adds a fact.
     pub(super) fn know(&mut self, name: &str, value: impl Into<String>) {
         self.facts.push((name.to_owned(), value.into()));
     }
 
-    /// What is known under this name.
+    /// The fact with this name.
     #[must_use]
     pub fn fact(&self, name: &str) -> Option<&str> {
         self.facts.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
@@ -62,7 +62,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-/// The value behind `name:` in a file of such lines.
+/// The value after `name:` in a file of such lines.
 fn field(path: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;

@@ -1,18 +1,18 @@
-//! The figures of a run: what was measured, of whom, in which unit, and how several rounds of it are one figure. Pure.
+//! The figures of a run: metrics, sides and units, and how several rounds become one figure. Pure.
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// Whom a figure is about. All of them are measured in the same run, by the same generator.
+/// The side that a figure describes. The same generator measures all sides in the same run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// The provider alone, without an engine: what generator and provider cost by themselves.
+    /// The provider alone, without an engine: the cost of generator and provider by themselves.
     Direct,
     /// The engine, with everything behind it.
     Engine,
-    /// The same hops over the same broker, done bare: no engine, nothing decided.
+    /// The same bare hops over the same broker: no engine, nothing decided.
     Floor,
 }
 
@@ -26,13 +26,13 @@ impl fmt::Display for Side {
     }
 }
 
-/// What is measured. The unit is the end of its name.
+/// A metric. Its name ends in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// Requests that were answered in a second.
+    /// Requests answered per second.
     Rate,
-    /// Half of the requests took no longer, from when they were to be sent, in milliseconds.
+    /// Half of the requests took no longer, from when they were due, in milliseconds.
     P50Ms,
     /// Nine tenths took no longer.
     P90Ms,
@@ -40,59 +40,59 @@ pub enum Metric {
     P99Ms,
     /// All but a thousandth took no longer.
     P999Ms,
-    /// The time to the first chunk of a stream: the half.
+    /// The median time to the first chunk of a stream.
     FirstP50Ms,
-    /// All but a hundredth of them.
+    /// All but a hundredth of the first chunks took no longer.
     FirstP99Ms,
-    /// Chunks that came in a second.
+    /// Chunks received per second.
     ChunkRate,
-    /// From when the provider sent a chunk to when the client saw it: the half.
+    /// The median time from when the provider sent a chunk to when the client saw it.
     ChunkP50Ms,
-    /// All but a hundredth of them.
+    /// All but a hundredth of the chunks took no longer.
     ChunkP99Ms,
-    /// Between two chunks at the client: all but a hundredth.
+    /// All but a hundredth of the gaps between chunks at the client were no longer.
     GapP99Ms,
-    /// CPU of engine and broker together for a request, in milliseconds.
+    /// CPU of engine and broker together per request, in milliseconds.
     CpuMs,
-    /// CPU of engine and broker together for a chunk, in microseconds.
+    /// CPU of engine and broker together per chunk, in microseconds.
     CpuChunkUs,
-    /// Of that, the broker's for a request.
+    /// The broker's share of that, per request.
     BrokerCpuMs,
-    /// CPU of the load generator for a request: it shares the machine with what it measures.
+    /// CPU of the load generator per request: it shares the machine with the system under test.
     LoadCpuMs,
-    /// Cores that were busy with something else meanwhile: what disturbs a measurement.
+    /// Cores that other processes kept busy, which disturbs a measurement.
     ElsewhereCores,
-    /// The memory of the engine's processes, in MiB.
+    /// Memory of the engine's processes, in MiB.
     EngineMib,
-    /// The memory of the broker, in MiB.
+    /// Memory of the broker, in MiB.
     BrokerMib,
-    /// What one idle WebSocket takes of the engine's memory, in KiB.
+    /// Engine memory per idle WebSocket, in KiB.
     SocketKib,
-    /// From the start of the process until it takes requests, in milliseconds.
+    /// From the start of the process until it accepts requests, in milliseconds.
     ReadyMs,
     /// From the start of the process to its first answer, in milliseconds.
     FirstAnswerMs,
-    /// How fast the memory of the engine grows, in KiB a minute.
+    /// How fast the engine's memory grows, in KiB per minute.
     GrowthKib,
     /// Requests that failed, or were not answered in time.
     Failed,
-    /// How late the generator itself began the slowest hundredth of the requests, in milliseconds.
+    /// How late the generator itself started the slowest hundredth of the requests, in milliseconds.
     LateP99Ms,
 }
 
-/// What is better.
+/// Which direction is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
-    /// More of it.
+    /// Higher.
     Higher,
-    /// Less of it.
+    /// Lower.
     Lower,
-    /// It tells of the measurement, and is neither.
+    /// Neither: it describes the measurement.
     Neither,
 }
 
 impl Metric {
-    /// Its name at the head of a column.
+    /// Its column head.
     #[must_use]
     pub const fn head(self) -> &'static str {
         match self {
@@ -123,7 +123,7 @@ impl Metric {
         }
     }
 
-    /// Which way is better.
+    /// Which direction is better.
     #[must_use]
     pub const fn better(self) -> Better {
         match self {
@@ -133,7 +133,7 @@ impl Metric {
         }
     }
 
-    /// Whether a difference to the direct way is what a reader wants: a time that both have.
+    /// Whether the report shows its difference to the direct side: a time that both have.
     #[must_use]
     pub const fn is_time(self) -> bool {
         matches!(
@@ -151,21 +151,21 @@ impl Metric {
     }
 }
 
-/// One figure: its rounds, the one in the middle, and how far they lie apart.
+/// One figure: its rounds, their median, and their spread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// The one in the middle; of an even number, the mean of the two.
+    /// The median; for an even number of rounds, the mean of the middle two.
     pub median: f64,
-    /// The least of the rounds.
+    /// The lowest round.
     pub low: f64,
-    /// The most of them.
+    /// The highest round.
     pub high: f64,
-    /// All of them, in order.
+    /// All rounds, in order.
     pub rounds: Vec<f64>,
 }
 
 impl Figure {
-    /// The figure of these rounds; `None` of none, or of what is no number.
+    /// The figure of these rounds; `None` if there are none or one is not finite.
     #[must_use]
     pub fn of(rounds: Vec<f64>) -> Option<Self> {
         if rounds.iter().any(|round| !round.is_finite()) {
@@ -182,14 +182,14 @@ impl Figure {
         Some(Self { median, low, high, rounds })
     }
 
-    /// How far the rounds lie apart, as a share of the median; 0 where that is 0.
+    /// The spread of the rounds as a share of the median; 0 if the median is 0.
     #[must_use]
     pub fn spread(&self) -> f64 {
         if self.median == 0.0 { 0.0 } else { (self.high - self.low) / self.median.abs() }
     }
 }
 
-/// What was measured of one side in one round.
+/// The metrics of one side in one round.
 pub(crate) type Round = BTreeMap<Metric, f64>;
 
 /// All figures of one side.
@@ -197,16 +197,16 @@ pub(crate) type Round = BTreeMap<Metric, f64>;
 pub struct Figures {
     /// The figures.
     pub metrics: BTreeMap<Metric, Figure>,
-    /// Latencies of all rounds together: the share of requests that took no longer, and how long, in milliseconds.
+    /// The latencies of all rounds: the share of requests that took no longer, and how long, in milliseconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub curve: Vec<(f64, f64)>,
-    /// Why requests failed, and how often.
+    /// The reasons for failures, with their counts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
 }
 
 impl Figures {
-    /// The rounds of one side as figures. A metric that a round has not is left out of that round only.
+    /// The rounds of one side as figures. A metric that a round lacks is left out of that round only.
     pub(crate) fn of(rounds: &[Round]) -> Self {
         let mut by_metric = BTreeMap::<Metric, Vec<f64>>::new();
         for (metric, value) in rounds.iter().flatten() {
@@ -217,7 +217,7 @@ impl Figures {
         Self { metrics: figures.collect(), ..Self::default() }
     }
 
-    /// The median of a metric, where it was measured.
+    /// The median of a metric, if it was measured.
     #[must_use]
     pub fn median(&self, metric: Metric) -> Option<f64> {
         self.metrics.get(&metric).map(|figure| figure.median)

@@ -1,5 +1,5 @@
-//! The load: callers that ask for the same again and again, in a closed loop or at a steady rate. It shares the machine
-//! with what it measures, so that a request costs it as little as can be: one thread, one lock, prepared bytes.
+//! The load: callers that repeat the same request, in a closed loop or at a steady rate. It shares the machine with the
+//! system under test, so each request costs as little as possible: one thread, one lock, prepared bytes.
 
 pub(crate) mod ask;
 pub(crate) mod bus;
@@ -25,25 +25,25 @@ use self::{
 };
 use super::scenario::{Case, Load};
 
-/// How much longer than the window requests may take that were to be sent within it. Those that take longer have failed.
+/// How long after the window a request that was due within it may still take. Slower ones have failed.
 const GRACE: Duration = Duration::from_secs(10);
-/// What those have failed of.
+/// The reason of those failures.
 const UNANSWERED: &str = "not answered in time";
 
-/// Why a request failed, in a few words: the same for the same reason.
+/// Why a request failed, in a few words: equal for equal reasons.
 pub(crate) type Failure = String;
 
-/// Who asks. One at a time; the next is asked when this one has been answered.
+/// A caller. It sends one request at a time, the next once this one is answered.
 pub(crate) trait Caller: Send + 'static {
-    /// Asks once, to the end of the answer, and notes what comes on the way.
+    /// Sends one request, reads the whole answer, and notes what it sees on the way.
     fn call(&mut self, notes: &mut Notes) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// How many callers a load needs: of an open one, as many as could be under way when all is slow.
+/// How many callers a load needs: for an open load, as many as could be busy if all is slow.
 pub(crate) const fn callers(load: Load) -> u32 {
     match load {
         Load::Closed(at_once) => at_once,
-        // A second's worth, or what a quick machine can still hold open.
+        // One second's worth, or as many as a fast machine can keep open.
         Load::Open(rate) => match rate {
             0..64 => 64,
             64..1_000 => rate,
@@ -52,7 +52,7 @@ pub(crate) const fn callers(load: Load) -> u32 {
     }
 }
 
-/// Has the callers ask until the end of the window, and says what was seen within it.
+/// Runs the callers until the end of the window, and returns what they saw within it.
 pub(crate) async fn drive<C: Caller>(callers: Vec<C>, case: Case, window: Window) -> Tally {
     let tally = Arc::new(Mutex::new(Tally::new()));
     match case.load {
@@ -63,15 +63,15 @@ pub(crate) async fn drive<C: Caller>(callers: Vec<C>, case: Case, window: Window
     seen.clone()
 }
 
-/// Counts what has ended within the window. Callers begin spread over the time that an answer takes: those that begin
-/// together would speak in step for ever, as no users do.
+/// Counts what ended within the window. The callers' starts are spread over the duration of an answer: if they started
+/// together they would stay in step for ever, as no users do.
 async fn closed<C: Caller>(callers: Vec<C>, takes: Duration, window: Window, tally: &Arc<Mutex<Tally>>) {
     let mut tasks = JoinSet::new();
     let (began, all) = (Instant::now(), u32::try_from(callers.len()).unwrap_or(u32::MAX).max(1));
     for (number, mut caller) in (0_u32..).zip(callers) {
         let tally = Arc::clone(tally);
         let begins = began + takes / all * number;
-        // Its death shows as a missing answer.
+        // If it dies, its answer is missing.
         tasks.spawn(async move {
             let mut notes = Notes::default();
             if begins > began {
@@ -94,8 +94,8 @@ async fn closed<C: Caller>(callers: Vec<C>, takes: Duration, window: Window, tal
     settle(tasks, window).await;
 }
 
-/// Counts what was to be sent within the window, however long it takes: whoever leaves out what is still under way at the
-/// end leaves out the slowest.
+/// Counts the requests that were due within the window, however long they take: leaving out those still running at the
+/// end would leave out the slowest.
 async fn open<C: Caller>(callers: Vec<C>, rate: f64, window: Window, tally: &Arc<Mutex<Tally>>) {
     let began = Instant::now();
     let schedule = Schedule::new(began, window.until, rate);
@@ -106,7 +106,7 @@ async fn open<C: Caller>(callers: Vec<C>, rate: f64, window: Window, tally: &Arc
         let (tally, arrivals) = (Arc::clone(tally), Arc::clone(&arrivals));
         tasks.spawn(async move {
             let mut notes = Notes::default();
-            // Bound apart, so that the next caller can wait while this one asks.
+            // `next` releases the lock, so that the next caller can wait while this one sends.
             while let Some(due) = next(&arrivals).await {
                 let late = due.elapsed();
                 notes.clear();
@@ -140,7 +140,7 @@ fn count(tally: &mut Tally, answered: Result<(), Failure>, due: Instant, now: In
     }
 }
 
-/// Waits for those under way, for a while.
+/// Waits a while for the running requests.
 async fn settle(mut tasks: JoinSet<()>, window: Window) {
     let end = window.until + GRACE;
     while let Ok(Some(_)) = timeout_at(end, tasks.join_next()).await {}

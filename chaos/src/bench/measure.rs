@@ -1,4 +1,4 @@
-//! What processes cost meanwhile: CPU and memory by role, from /proc, and what else was busy on the machine.
+//! Measures what processes use: CPU and memory by role, from /proc, and what else is busy on the machine.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -8,15 +8,15 @@ use tokio::time::sleep_until;
 use super::load::tally::Window;
 use crate::run::rig::workers::{computed, resident_bytes};
 
-/// The unit of times in `/proc/stat`: the same on every Linux of our days.
+/// The unit of times in `/proc/stat`: the same on every current Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// What the broker's process is called.
+/// The name of the broker's process.
 const BROKER: &str = "nats-server";
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
-    /// The engine, with all its processes but the broker; the bare pipeline, where that stands in its place.
+    /// The engine: all its processes but the broker; for the floor, the bare pipeline in its place.
     Engine,
     /// The broker.
     Broker,
@@ -26,23 +26,23 @@ pub(super) enum Role {
     Load,
 }
 
-/// What was spent within a window.
+/// What was used within a window.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cost {
     /// The CPU of each role.
     pub(super) cpu: BTreeMap<Role, Duration>,
     /// The memory of each role at the end, in bytes.
     pub(super) resident: BTreeMap<Role, f64>,
-    /// Cores that were busy with something else.
+    /// Cores that other processes kept busy.
     pub(super) elsewhere: f64,
 }
 
-/// Whose cost is measured: the roots of process trees.
+/// The roots of the process trees to measure.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter(pub(super) Vec<(Role, Pid)>);
 
 impl Meter {
-    /// What is spent within the window; returns at its end. `None` where there is no /proc.
+    /// What is used within the window; returns at its end. `None` without /proc.
     pub(super) async fn over(&self, window: Window) -> Option<Cost> {
         sleep_until(window.from).await;
         let pids = self.pids();
@@ -76,7 +76,7 @@ impl Meter {
         sums
     }
 
-    /// All processes of the trees. A server that an engine started is the broker; everything is counted once.
+    /// All processes of the trees, each once. A nats-server that an engine started counts as the broker.
     fn pids(&self) -> Vec<(Role, Pid)> {
         let table = table();
         let mut found = Vec::<(Role, Pid)>::new();
@@ -86,10 +86,10 @@ impl Meter {
                 if found.iter().any(|(_, have)| *have == pid) {
                     continue;
                 }
-                // One that has ended costs nothing, and is not measured as such.
+                // A process that has ended uses nothing, and is not measured.
                 let Some((_, name)) = table.get(&pid.as_raw_nonzero().get()) else { continue };
                 found.push((if name == BROKER { Role::Broker } else { *role }, pid));
-                // This process has started all the others.
+                // This process started the others: skip its children.
                 if *role != Role::Load {
                     let children =
                         table.iter().filter(|(_, (parent, _))| *parent == pid.as_raw_nonzero().get());
@@ -106,7 +106,7 @@ pub(super) fn this() -> Pid {
     getpid()
 }
 
-/// All processes: their parents and their names.
+/// All processes, with their parents and names.
 fn table() -> BTreeMap<i32, (i32, String)> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -114,20 +114,20 @@ fn table() -> BTreeMap<i32, (i32, String)> {
         .collect()
 }
 
-/// `pid (name) state parent …`; the name may hold anything, a bracket as well.
+/// `pid (name) state parent …`; the name may hold anything, even a bracket.
 fn parse(stat: &str) -> Option<(i32, String)> {
     let (head, fields) = stat.rsplit_once(") ")?;
     let (_, name) = head.split_once('(')?;
     Some((fields.split(' ').nth(1)?.parse().ok()?, name.to_owned()))
 }
 
-/// How long the cores of the machine have been busy altogether, in seconds.
+/// The total busy time of the machine's cores, in seconds.
 fn busy() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     busy_of(stat.lines().next()?)
 }
 
-/// `cpu  user nice system idle iowait irq softirq steal …`: all but the two of waiting.
+/// `cpu  user nice system idle iowait irq softirq steal …`: all but idle and iowait.
 fn busy_of(line: &str) -> Option<f64> {
     let ticks: Vec<f64> =
         line.split_whitespace().skip(1).take(8).filter_map(|tick| tick.parse().ok()).collect();

@@ -1,4 +1,4 @@
-//! What a whole run has found, as it is written to its JSON file and read again by a comparison.
+//! The result of a whole run, as written to its JSON file and read by a comparison.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ pub const FORMAT: u32 = 1;
 /// A run of `dynode bench`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The version of this form; [`FORMAT`].
+    /// The version of the format; [`FORMAT`].
     pub format: u32,
-    /// When it began, for people.
+    /// When it started, for people.
     pub began: String,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
-    /// The command that runs all of it again.
+    /// The command that repeats the run.
     pub command: String,
-    /// Where it ran.
+    /// Where it took place.
     pub environment: Environment,
     /// What was measured, in order.
     pub scenarios: Vec<Tested>,
@@ -31,14 +31,14 @@ pub struct Outcome {
     pub skipped: Vec<Skipped>,
 }
 
-/// One scenario that was measured.
+/// A measured scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
     /// Its name.
     pub name: String,
-    /// What it does, in a sentence.
+    /// What it measures, in a sentence.
     pub about: String,
-    /// Under each load.
+    /// The figures for each load.
     pub points: Vec<Point>,
 }
 
@@ -47,9 +47,9 @@ pub struct Tested {
 pub struct Point {
     /// The load, in words: `64 connections`.
     pub load: String,
-    /// What was measured of each side.
+    /// The figures of each side.
     pub sides: BTreeMap<Side, Figures>,
-    /// What a reader must know of these figures: the machine was busy, the system could not keep up.
+    /// What a reader must know about these figures: the machine was busy, the system could not keep up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! How a scenario is measured: one file a kind.
+//! Measures a scenario: one file per kind.
 
 mod backlog;
 mod calls;
@@ -16,16 +16,16 @@ use super::{
 };
 use crate::run::Board;
 
-/// What became of a scenario.
+/// The result of a scenario.
 #[derive(Debug)]
 pub(super) enum End {
-    /// It was measured, but for what was left out.
+    /// It was measured, except for the skipped parts.
     Tested(Vec<Point>, Vec<Skipped>),
-    /// It cannot be measured here, and why.
+    /// It cannot be measured here, for this reason.
     Skipped(String),
 }
 
-/// Measures one scenario, with an engine of its own.
+/// Measures one scenario, with its own engine.
 pub(super) async fn play(stage: &Stage<'_>, scenario: &Scenario, board: &mut Board) -> io::Result<End> {
     if let Some(why) = missing(stage, scenario) {
         return Ok(End::Skipped(why));
@@ -67,7 +67,7 @@ pub(super) async fn play(stage: &Stage<'_>, scenario: &Scenario, board: &mut Boa
     played.map(|points| End::Tested(points, left_out))
 }
 
-/// What a scenario needs and is not there.
+/// What a scenario needs and lacks here.
 fn missing(stage: &Stage<'_>, scenario: &Scenario) -> Option<String> {
     let works = scenario.works();
     match &stage.options.system {
@@ -84,7 +84,7 @@ fn missing(stage: &Stage<'_>, scenario: &Scenario) -> Option<String> {
     }
 }
 
-/// How many connections the load opens. The bus is one.
+/// How many connections the load opens. The bus needs one.
 const fn connections(case: Case) -> u32 {
     match (case.work, case.load) {
         (Work::Publish { .. }, _) => 1,

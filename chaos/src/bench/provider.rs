@@ -1,5 +1,5 @@
-//! The provider of a benchmark: answers prepared bytes at the pace that the name of the model says, and thinks nothing. One
-//! thread, since it shares the machine with what is measured. `dynode chaos provider` is the one with manners and faults.
+//! The provider of a benchmark: sends prepared bytes at the pace in the model's name, and computes nothing. It has one
+//! thread, since it shares the machine with the system under test. `dynode chaos provider` has manners and faults.
 
 mod body;
 mod prepared;
@@ -19,16 +19,16 @@ use tokio::{
 
 use self::{body::Body, prepared::Prepared};
 
-/// Models that are remembered; a name too many is answered all the same.
+/// How many models are cached; further ones are answered all the same.
 const MODELS_MAX: usize = 64;
 
-/// What was prepared, by the name of the model.
+/// The prepared answers, by model name.
 type Shelf = Rc<RefCell<HashMap<Bytes, Rc<Prepared>>>>;
 
-/// Serves on `listener` for ever, on the thread that calls it.
+/// Serves on `listener` for ever, on the calling thread.
 ///
 /// # Errors
-/// When the listener fails.
+/// If the listener fails.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
     let shelf = Shelf::default();
     LocalSet::new()
@@ -37,7 +37,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
                 let (stream, _) = listener.accept().await?;
                 let shelf = Rc::clone(&shelf);
                 stream.set_nodelay(true)?;
-                // It ends with its connection; nobody needs to know why.
+                // It ends with its connection, for whatever reason.
                 tokio::task::spawn_local(async move {
                     let service = service_fn(move |request| answer(Rc::clone(&shelf), request));
                     let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -68,14 +68,14 @@ async fn answer(shelf: Shelf, request: Request<Incoming>) -> Result<Response<Bod
     Ok(response)
 }
 
-/// A time-out of nothing would still cost a turn of the runtime.
+/// A zero sleep would still cost a turn of the runtime.
 async fn wait(until: Instant, delay: Duration) {
     if !delay.is_zero() {
         sleep_until(until).await;
     }
 }
 
-/// What was prepared for the model that is asked for.
+/// The prepared answer of the requested model.
 fn take(shelf: &Shelf, asked: &Bytes) -> Option<Rc<Prepared>> {
     let model = model(asked)?;
     if let Some(prepared) = shelf.borrow().get(model) {
@@ -89,7 +89,7 @@ fn take(shelf: &Shelf, asked: &Bytes) -> Option<Rc<Prepared>> {
     Some(prepared)
 }
 
-/// The model in the body of a request, without reading the rest.
+/// The model in the body of a request; does not parse the rest.
 fn model(asked: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = br#""model":""#;
     let rest = asked.get(memchr::memmem::find(asked, KEY)? + KEY.len()..)?;

@@ -1,4 +1,4 @@
-//! What a run tells people: pure text from its figures. Nothing here measures.
+//! Formats the figures of a run for people, as pure text. Nothing here measures.
 
 mod curve;
 mod html;

@@ -1,5 +1,5 @@
-//! What a benchmark runs on: the provider, the engine with its broker, and the bare pipeline, each a process of its own, in
-//! a directory of the run. An engine is of one scenario only, so that none finds what another has left behind.
+//! Starts what a benchmark runs on: the provider, the engine with its broker, and the bare pipeline, each as its own
+//! process in the run's directory. Each scenario gets its own engine, so that none finds what another left behind.
 
 mod engine;
 mod process;
@@ -23,12 +23,12 @@ pub(super) use process::Process;
 
 use crate::run::rig::service::{Launch, free_port};
 
-/// How long something may take to come up.
+/// How long a process may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
-/// How often it is looked; nobody tells.
+/// How often to poll; there is no notification.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What carries the messages of an engine of our own.
+/// The broker of our own engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carrier {
     /// The engine's own memory.
@@ -37,22 +37,22 @@ pub enum Carrier {
     Managed {
         /// The program.
         server: PathBuf,
-        /// How often it writes its files through to the disk, in milliseconds; 0 is before each acknowledgement.
+        /// How often it syncs its files to disk, in milliseconds; 0 syncs before each acknowledgement.
         sync_ms: u32,
     },
-    /// Servers that run already.
+    /// Servers that are already running.
     Given(String),
 }
 
 impl Carrier {
-    /// Whether requests can be published to it from outside.
+    /// Whether requests can be published to it from outside the engine.
     #[must_use]
     pub const fn is_bus(&self) -> bool {
         !matches!(self, Self::Memory)
     }
 }
 
-/// Starts the provider at a free port, or where an engine that is given looks for it.
+/// Starts the provider on a free port, or where a given engine expects it.
 pub(super) async fn provider(
     dynode: &Path,
     dir: &Path,
@@ -99,7 +99,7 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-/// Whether the server at `at` says that it takes requests.
+/// Whether the server at `at` reports ready.
 async fn is_ready(at: SocketAddr) -> bool {
     const GOOD: &[u8] = b"HTTP/1.1 200";
     let ask = async {

@@ -1,99 +1,99 @@
-//! What a scenario is: data. Which requests, how many at once or how many a second, and nothing about how they are sent.
+//! A scenario, as data: which requests, and how many at once or per second, but not how they are sent.
 
 use std::{fmt, time::Duration};
 
-/// One thing that is measured.
+/// One scenario.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// Its name, by which it is asked for.
+    /// Its name on the command line.
     pub name: &'static str,
     /// What it measures, in a sentence.
     pub about: &'static str,
-    /// How.
+    /// Its kind.
     pub kind: Kind,
 }
 
-/// How it is measured.
+/// How to measure.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// Requests are answered for a while, under one load after the other.
+    /// Send requests for a while, under one load after the other.
     Calls(&'static [Case]),
-    /// WebSockets are opened and left alone: so many, one after the other.
+    /// Open WebSockets and leave them idle: each of these counts in turn.
     Sockets(&'static [u32]),
-    /// Requests are published as fast as the broker takes them, and worked off.
+    /// Publish requests as fast as the broker takes them, and let the engine work them off.
     Backlog,
-    /// So many outcomes are kept already, one number after the other, while requests are answered.
+    /// Answer requests with this many outcomes already kept: each of these counts in turn.
     Retained(&'static [u32], Case),
-    /// The engine is started, as often as there are rounds.
+    /// Start the engine, once per round.
     Start,
-    /// One load, for long; see what becomes of the memory.
+    /// Run one load for long, and watch the memory.
     Soak(Case),
 }
 
 /// Requests of one kind under one load.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// What is asked.
+    /// The request.
     pub work: Work,
-    /// How often.
+    /// The load.
     pub load: Load,
 }
 
-/// What is asked, and how its provider answers.
+/// A request, and how its provider answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// A chat that is not streamed; the provider takes so long.
+    /// A chat that is not streamed.
     Chat {
-        /// Until its answer, in milliseconds.
+        /// How long the provider takes, in milliseconds.
         delay_ms: u32,
     },
-    /// The same, of a provider that answers at once, by an operator's key for others.
+    /// A chat that the provider answers at once, sent with an operator's key on behalf of others.
     ChatFor {
-        /// Requests belong to so many tenants in turn.
+        /// How many tenants the requests belong to, in turn.
         tenants: u32,
     },
     /// A streamed chat.
     Stream {
-        /// Until the first chunk, in milliseconds.
+        /// The time to the first chunk, in milliseconds.
         first_ms: u32,
         /// How many chunks.
         chunks: u32,
-        /// Between two, in milliseconds.
+        /// Between two chunks, in milliseconds.
         gap_ms: u32,
     },
     /// Vectors of 1,536 numbers.
     Embeddings {
-        /// How many texts a request.
+        /// How many texts per request.
         batch: u32,
     },
-    /// A chat that is published on the bus, to its outcome there.
+    /// A chat published on the bus, until its outcome there.
     Publish {
-        /// Requests belong to so many tenants in turn.
+        /// How many tenants the requests belong to, in turn.
         tenants: u32,
     },
-    /// A chat on a WebSocket, one at a time on each, streamed.
+    /// A streamed chat on a WebSocket, one at a time per socket.
     Socket {
         /// How many chunks.
         chunks: u32,
     },
 }
 
-/// How often it is asked.
+/// How often to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// So many are under way at once: the next is sent when one is answered. It tells what can be done at most.
+    /// This many at once: the next is sent when one is answered. Shows the highest throughput.
     Closed(u32),
-    /// So many are sent a second, whatever becomes of those before. It tells how long users wait.
+    /// This many per second, whatever becomes of earlier ones. Shows how long users wait.
     Open(u32),
 }
 
 impl Case {
-    /// So many at once.
+    /// This many at once.
     pub(super) const fn closed(work: Work, at_once: u32) -> Self {
         Self { work, load: Load::Closed(at_once) }
     }
 
-    /// So many a second.
+    /// This many per second.
     pub(super) const fn open(work: Work, rate: u32) -> Self {
         Self { work, load: Load::Open(rate) }
     }
@@ -117,7 +117,7 @@ impl fmt::Display for Case {
 }
 
 impl Work {
-    /// The name of a model of the simulated provider that answers so.
+    /// The name of the simulated provider's model that answers like this.
     #[must_use]
     pub fn model(self) -> String {
         match self {
@@ -129,7 +129,7 @@ impl Work {
         }
     }
 
-    /// How many chunks an answer has; 0 where it is whole.
+    /// How many chunks an answer has; 0 if it is not streamed.
     #[must_use]
     pub const fn chunks(self) -> u32 {
         match self {
@@ -138,7 +138,7 @@ impl Work {
         }
     }
 
-    /// How long its provider takes, all in all.
+    /// How long its provider takes in total.
     #[must_use]
     pub fn takes(self) -> Duration {
         let ms = match self {
@@ -149,7 +149,7 @@ impl Work {
         Duration::from_millis(ms.into())
     }
 
-    /// Whether it goes over the bus, which a broker in the engine's own memory has not.
+    /// Whether it goes over the bus, which a broker in the engine's own memory does not have.
     #[must_use]
     pub const fn needs_bus(self) -> bool {
         matches!(self, Self::Publish { .. })
@@ -163,7 +163,7 @@ impl Work {
 }
 
 impl Scenario {
-    /// Everything that is asked in it.
+    /// All requests of the scenario.
     pub(super) fn works(&self) -> Vec<Work> {
         match self.kind {
             Kind::Calls(cases) => cases.iter().map(|case| case.work).collect(),

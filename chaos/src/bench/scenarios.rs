@@ -1,4 +1,4 @@
-//! All scenarios, by name: one small file a family, all of one grammar.
+//! All scenarios, by name: one small file per family, all in one grammar.
 
 mod bus;
 mod chat;
@@ -10,7 +10,7 @@ mod streams;
 
 use super::scenario::Scenario;
 
-/// All of them, in the order in which they are measured.
+/// All scenarios, in the order in which they are measured.
 pub const ALL: &[&Scenario] = &[
     &chat::CHAT,
     &chat::CHAT_60MS,
@@ -31,7 +31,7 @@ pub const ALL: &[&Scenario] = &[
     &long::SOAK,
 ];
 
-/// What is measured where nothing is asked for: the main figures, in about a minute.
+/// The default selection: the main figures, in about a minute.
 pub const QUICK: &[&Scenario] =
     &[&chat::QUICK, &chat::QUICK_60MS, &streams::QUICK, &bus::QUICK, &long::START];
 

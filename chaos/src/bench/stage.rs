@@ -1,4 +1,4 @@
-//! What all scenarios of a run share: the options, the provider, and how an engine, or what stands in its place, is come by.
+//! What all scenarios of a run share: the options, the provider, and how to get an engine or its substitute.
 
 use std::{io, net::SocketAddr};
 
@@ -12,27 +12,27 @@ use super::{
     scenario::Work,
 };
 
-/// What is there for the whole run.
+/// What lasts for the whole run.
 #[derive(Debug)]
 pub(super) struct Stage<'a> {
     pub(super) options: &'a Options,
-    /// So many connections there may be.
+    /// How many connections are possible.
     pub(super) connections_max: u64,
-    /// The simulated provider, where it is needed.
+    /// The simulated provider, if it is needed.
     provider: Option<(Process, SocketAddr)>,
 }
 
 /// The engine of one scenario.
 #[derive(Debug)]
 pub(super) enum Subject {
-    /// One of our own, and the bare pipeline beside it where the floor is measured.
+    /// Our own, with the bare pipeline beside it if the floor is measured.
     Own(Box<Engine>, Option<Box<Process>>),
-    /// One that is given.
+    /// A given one.
     Given,
 }
 
 impl<'a> Stage<'a> {
-    /// Starts what is there for the whole run.
+    /// Starts what lasts for the whole run.
     pub(super) async fn set(options: &'a Options, connections_max: u64) -> io::Result<Self> {
         let place = match &options.system {
             System::Own(_) => Some(None),
@@ -45,7 +45,7 @@ impl<'a> Stage<'a> {
         Ok(Self { options, connections_max, provider })
     }
 
-    /// Where the simulated provider is, where there is one.
+    /// The address of the simulated provider, if there is one.
     pub(super) fn provider_at(&self) -> Option<SocketAddr> {
         self.provider.as_ref().map(|(_, at)| *at)
     }
@@ -73,12 +73,12 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Who costs something while a side is measured.
+    /// Meters the processes that work while a side is measured.
     pub(super) fn meter(&self, subject: &Subject, side: Side) -> Meter {
         let mut roots = vec![(Role::Load, Some(this()))];
         roots.push((Role::Provider, self.provider.as_ref().and_then(|(process, _)| process.pid())));
         match subject {
-            // The engine has nothing to do then.
+            // The engine is idle then.
             _ if side == Side::Direct => {}
             Subject::Own(engine, bare) if side == Side::Floor => {
                 roots.push((Role::Engine, bare.as_ref().and_then(|bare| bare.pid())));
@@ -99,7 +99,7 @@ impl<'a> Stage<'a> {
 }
 
 impl Subject {
-    /// Ends what is ours.
+    /// Ends what we started.
     pub(super) async fn stop(self) {
         let Self::Own(engine, bare) = self else { return };
         if let Some(mut bare) = bare {

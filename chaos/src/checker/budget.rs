@@ -1,4 +1,4 @@
-//! I10: the recorded use of a request covers what its provider put on the bill, and stands once in the ledger.
+//! I10: the recorded usage of a request covers what its provider billed, and stands in the ledger once.
 
 use schemas::Status;
 
@@ -10,7 +10,7 @@ use crate::history::Key;
 
 pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     check_bills(index, inquiry);
-    // Who reads no ledger after a run cannot miss anything there.
+    // If nobody read the ledger after the run, no entry can be missing.
     if index.requests.values().any(|request| !request.ledgered.is_empty()) {
         for (key, request) in &index.requests {
             check_ledger(key, request, inquiry);
@@ -18,7 +18,7 @@ pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// The one outcome has one entry, which speaks of the same calls.
+/// The one outcome has one ledger entry, with the same calls and tokens.
 fn check_ledger(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
     let [record] = request.recorded.as_slice() else { return };
     if record.calls == 0 && request.ledgered.is_empty() {
@@ -52,8 +52,8 @@ fn check_bills(index: &Index<'_>, inquiry: &mut Inquiry) {
         let Some(last) = answered.last() else { continue };
         inquiry.checked();
         let bills = answered.iter().filter_map(|call| call.answer).map(|answer| answer.tokens);
-        // A worker that died with a whole answer in its hands could not record it; the outcome is that of one call, and
-        // it is not known of which.
+        // A worker that died holding a whole answer could not record it; the outcome covers one call, and nothing tells
+        // which.
         let billed: u64 = if answered.len() > 1 && index.is_disturbed_before(last.at.line) {
             bills.min().unwrap_or(0)
         } else {

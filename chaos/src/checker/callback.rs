@@ -1,5 +1,5 @@
-//! I11: who asked for a callback gets one that is taken, or finds it parked; each try has the same id, a valid signature
-//! and the outcome that is recorded.
+//! I11: every requested callback is taken or found parked; each try has the same id, a valid signature and the recorded
+//! outcome.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// Taken, or parked. A request without an outcome has nothing to call back; that is I1's.
+/// A callback must be taken or parked. A request without an outcome has nothing to call back; I1 covers that.
 fn missing(key: &Key, request: &Request<'_>, asked: usize, inquiry: &mut Inquiry) {
     let Some(record) = request.recorded.first() else { return };
     let taken = request.callbacks.iter().any(|callback| (200..300).contains(&callback.replied));
@@ -51,7 +51,7 @@ fn missing(key: &Key, request: &Request<'_>, asked: usize, inquiry: &mut Inquiry
     inquiry.broken(key, "missing", sentence, [asked].into_iter().chain(tried).chain([record.at.line]));
 }
 
-/// What was refused after its acceptance may have named no callback that can be used.
+/// A request refused after its acceptance may have named no usable callback.
 fn is_refused(record: &Record<'_>) -> bool {
     record.status == Status::Failed && record.calls == 0 && record.code == Some(ErrorCode::InvalidRequest)
 }

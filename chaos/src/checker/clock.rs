@@ -1,4 +1,4 @@
-//! I16: a jump of the wall clock moves no time-out: what expires does so at its deadline, and a silence is given its time.
+//! I16: a jump of the wall clock moves no timeout: a request expires at its deadline, and a silence gets its full time.
 
 use schemas::Status;
 
@@ -38,7 +38,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
 
 /// Expiring early is wrong whatever the clock did.
 fn expired_early(key: &Key, request: &Request<'_>, bounds: &Bounds, jump: Option<At>, inquiry: &mut Inquiry) {
-    // A sending whose answer was lost may have been stored: then the deadline runs from there, and not from its repeat.
+    // A send whose answer was lost may have been stored: the deadline then runs from it, not from its repeat.
     let Some(send) = request.sends.iter().find(|send| !send.is_refused()) else { return };
     let expired =
         request.ends().into_iter().find(|(_, status, _)| *status == Status::Expired).map(|(at, ..)| at);
@@ -55,7 +55,7 @@ fn expired_early(key: &Key, request: &Request<'_>, bounds: &Bounds, jump: Option
     }
 }
 
-/// A silence that lasted across the jump was not cut short by it.
+/// A jump must not cut short a silence that lasts across it.
 fn silences(index: &Index<'_>, bounds: &Bounds, jump: At, inquiry: &mut Inquiry) {
     let Some(allowed) = bounds.silence_min_ms else { return };
     for call in &index.calls {
@@ -81,7 +81,7 @@ fn silences(index: &Index<'_>, bounds: &Bounds, jump: At, inquiry: &mut Inquiry)
     }
 }
 
-/// Other reasons to give a call up: the end of its request, by a cancel or its deadline, the end of a process, another
+/// Other reasons to give up a call: the end of its request, by a cancel or its deadline, the end of a process, another
 /// fault.
 fn is_excused(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, gone: At) -> bool {
     let request = call.request.and_then(|key| index.requests.get(key));
@@ -92,7 +92,7 @@ fn is_excused(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, gone: At) -> 
     });
     let mut deaths = index.processes.iter().filter_map(|process| process.ended).map(|(at, _)| at.ms);
     let began = call.at.ms;
-    // A provider's own faults are what makes it silent.
+    // The provider's own faults make it silent, so they excuse nothing.
     let expected = |fault: &Fault<'_>| {
         fault.class.starts_with("clock") || fault.class.starts_with("provider") || fault.target == "provider"
     };

@@ -1,4 +1,4 @@
-//! I14: a process that is asked to go takes no new work, goes in time and in order, and what it hands back is not charged.
+//! I14: a process told to drain starts no new work and exits with 0 in time; what it hands back costs no attempt.
 
 use schemas::{ErrorCode, Status};
 
@@ -25,7 +25,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
 
 fn exits(index: &Index<'_>, bounds: &Bounds, process: &Process<'_>, asked: At, inquiry: &mut Inquiry) {
     let due = asked.ms + bounds.drain_ms + bounds.skew_ms;
-    // A second signal, or a kill, ends it at once, and says nothing of the drain.
+    // A second signal or a kill ends the process at once and says nothing about the drain.
     let disturbed = process.signals.iter().any(|(at, _)| *at > asked && at.ms <= due);
     if disturbed || (process.ended.is_none() && index.over_ms() < due) {
         return;
@@ -55,7 +55,7 @@ fn is_exit_0(how: &str) -> bool {
     how.starts_with("exit") && how.rsplit([' ', ':']).next() == Some("0")
 }
 
-/// Calls do not say which process makes them: this can be told only while all that work are on their way out.
+/// Calls do not name the process that makes them: this can be checked only while every working process is leaving.
 fn takes_nothing_new(
     index: &Index<'_>,
     bounds: &Bounds,
@@ -74,7 +74,7 @@ fn takes_nothing_new(
                 .iter()
                 .any(|(at, signal)| *signal == Signal::Drain && at.ms + bounds.skew_ms <= call.at.ms)
         };
-        // A request that already runs may be tried again; a new one may not be begun.
+        // The engine may try a running request again; it may not begin a new one.
         let begun = call
             .request
             .and_then(|key| index.requests.get(key))
@@ -87,8 +87,8 @@ fn takes_nothing_new(
     }
 }
 
-/// What this drain alone handed back must not be given up before it has had as many attempts without it. Each makes a call
-/// at least.
+/// The engine must not give up work that only this drain handed back before it has had all its attempts besides. Each
+/// attempt makes at least one call.
 fn charges_nothing(
     index: &Index<'_>,
     bounds: &Bounds,
@@ -114,7 +114,7 @@ fn charges_nothing(
             index.processes.iter().any(|process| handed_back_at(bounds, process, call).is_some())
         };
         let charged = index.calls_of(request).filter(|call| !free(call)).count() as u64;
-        // Numbers beyond that tell of deliveries, or of a time, that nobody remembers.
+        // Higher numbers stem from deliveries, or from a time, that nobody remembers.
         let last = request.frames().into_iter().map(|(.., frame)| u64::from(frame.attempt)).max();
         let is_remembered = last.is_some_and(|last| last <= bounds.attempts_max * DELIVERIES_PER_ATTEMPT);
         if given_up && charged < bounds.attempts_max && is_remembered {
@@ -127,7 +127,7 @@ fn charges_nothing(
     }
 }
 
-/// When a call was left because its process had been asked to go, if it was.
+/// When the process left a call because it had been told to drain, if it did.
 fn handed_back_at(bounds: &Bounds, process: &Process<'_>, call: &Call<'_>) -> Option<At> {
     let gone = call.answer.filter(|answer| answer.caller_gone)?.at;
     let until = process.ended.map_or(u64::MAX, |(ended, _)| ended.ms.saturating_add(bounds.skew_ms));
@@ -135,7 +135,7 @@ fn handed_back_at(bounds: &Bounds, process: &Process<'_>, call: &Call<'_>) -> Op
     (gone.ms <= until && process.signals.iter().any(asked)).then_some(gone)
 }
 
-/// Whether nothing but this drain can have ended a call in this time, or kept from the broker what became of it.
+/// Whether only this drain can have ended a call in this time, or hidden from the broker what became of the call.
 fn is_alone(index: &Index<'_>, process: &Process<'_>, from_ms: u64, until_ms: u64) -> bool {
     let is_harmless = |fault: &Fault<'_>| {
         let elsewhere = ["gateway", "clients"].iter().any(|of| fault.class.starts_with(of));

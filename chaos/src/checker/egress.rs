@@ -1,4 +1,4 @@
-//! I17: the engine goes to no address that is denied, whoever asks for it.
+//! I17: the engine goes to no denied address, whoever asks for it.
 
 use super::{Bounds, Inquiry, index::Index};
 use crate::history::Fact;

@@ -1,4 +1,4 @@
-//! What a checker found, and what follows from it: findings with their proof, and one verdict for each guarantee.
+//! What a checker found: findings with their proof, and one verdict for each guarantee.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::history::Key;
 /// One breach, with its proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it breaks.
+    /// The guarantee that it breaks.
     pub guarantee: Guarantee,
-    /// Whose request it befell, where it befell one.
+    /// The request that it befell, if it befell one.
     pub request: Option<Key>,
-    /// The way of breaking, in a word or two: `lost_middle`. Each checker lists its own.
+    /// How it breaks the guarantee, in a word or two: `lost_middle`. Each checker lists its own kinds.
     pub kind: &'static str,
     /// What happened, for people.
     pub sentence: String,
@@ -22,7 +22,7 @@ pub struct Finding {
     pub lines: Vec<usize>,
 }
 
-/// What a history says of one guarantee.
+/// What a history says about one guarantee.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
@@ -33,7 +33,7 @@ pub enum Verdict {
     },
     /// It was broken.
     Broken {
-        /// How, at least one.
+        /// The breaches, at least one.
         findings: Vec<Finding>,
     },
     /// Nothing in the history put it to the test, so nothing is known.

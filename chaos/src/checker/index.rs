@@ -1,4 +1,4 @@
-//! A history sorted once by what it is about: requests, calls, processes, phases. It judges nothing.
+//! Sorts a history once, by requests, calls, processes and phases. It judges nothing.
 
 mod request;
 
@@ -16,7 +16,7 @@ pub(crate) use request::{Answer, Frame, Request, Sending, Step};
 pub(crate) struct Index<'a> {
     /// The history itself.
     pub(crate) entries: &'a [Entry],
-    /// What is said of each request.
+    /// What the history says about each request.
     pub(crate) requests: BTreeMap<&'a Key, Request<'a>>,
     /// All calls, in the order in which they began.
     pub(crate) calls: Vec<Call<'a>>,
@@ -24,7 +24,7 @@ pub(crate) struct Index<'a> {
     pub(crate) processes: Vec<Process<'a>>,
     /// All faults, in the order in which they began.
     pub(crate) faults: Vec<Fault<'a>>,
-    /// What still waits after the run, by stream.
+    /// How many messages still wait after the run, by stream.
     pub(crate) waiting: BTreeMap<&'a str, (At, u64)>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct At {
     pub(crate) ms: u64,
 }
 
-/// One call of the provider.
+/// One call to the provider.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) at: At,
@@ -65,7 +65,7 @@ impl Call<'_> {
         })
     }
 
-    /// Whether the provider only asked to come later: such a call costs no try.
+    /// Whether the provider only told the caller to come later: such a call is no try.
     pub(crate) fn is_throttled(&self) -> bool {
         self.answer.is_some_and(|answer| matches!(answer.status, Some(429 | 529)))
     }
@@ -88,7 +88,7 @@ impl Process<'_> {
     }
 }
 
-/// A fault from its beginning to its healing; without one it was on to the end.
+/// A fault from its beginning to its healing; if it never healed, it lasted to the end.
 #[derive(Debug)]
 pub(crate) struct Fault<'a> {
     pub(crate) class: &'a str,
@@ -98,19 +98,19 @@ pub(crate) struct Fault<'a> {
 }
 
 impl Fault<'_> {
-    /// Whether it strikes only those whom the engine calls: no work is delivered again for it.
+    /// Whether it strikes only what the engine calls: the broker redelivers no work because of it.
     pub(crate) fn leaves_the_engine_alone(&self) -> bool {
         let of_others = |whose| self.class.starts_with(whose) && !self.class.ends_with("kills");
         of_others("provider") || of_others("target")
     }
 
-    /// Whether it strikes messages of the broker that say nothing of work and its attempts.
+    /// Whether it strikes only messages that say nothing about work and its attempts.
     pub(crate) fn strikes_only_beside_the_work(&self) -> bool {
         [".cb.", ".hb.", ".res.", ".req."].iter().any(|kind| self.target.contains(kind))
             && !["power failure", "restart", "disable"].iter().any(|class| self.class.ends_with(class))
     }
 
-    /// Whether an attempt may not see what was told of those before it: the broker does not have it, or not yet, since it
+    /// Whether an attempt may miss what earlier attempts published: the broker does not have it, or not yet, because it
     /// delivers the same work twice at one moment.
     pub(crate) fn hides_events(&self) -> bool {
         let of_all = ["power failure", "restart", "link down", "cut off", "disconnect", "duplicate", "lapse"];
@@ -155,7 +155,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// The requests that somebody was told are accepted, with the line that told it first, in that order.
+    /// The requests that somebody was told are accepted, each with the first line that tells it, in that order.
     pub(crate) fn accepted(&self) -> Vec<(At, &'a Key, &Request<'a>)> {
         let told =
             self.requests.iter().filter_map(|(key, request)| Some((request.accepted()?, *key, request)));
@@ -181,7 +181,7 @@ impl<'a> Index<'a> {
         self.entries.iter().enumerate().map(|(line, entry)| (At { line, ms: entry.at_ms }, &entry.fact))
     }
 
-    /// The time of the last line of the run itself; what is read from the broker afterwards does not count.
+    /// The time of the last line of the run itself; facts read from the broker afterwards do not count.
     pub(crate) fn over_ms(&self) -> u64 {
         let last = || self.entries.last().map_or(0, |entry| entry.at_ms);
         self.phase(Phase::Over).map_or_else(last, |at| at.ms)
@@ -195,15 +195,15 @@ impl<'a> Index<'a> {
         self.requests.values().filter(is_open).count() as u64
     }
 
-    /// How many messages of requests still wait for their end; callbacks are none.
+    /// How many messages of requests still wait; callbacks do not count.
     pub(crate) fn waiting_requests(&self) -> u64 {
         let callbacks = |stream: &str| stream.to_ascii_uppercase().ends_with("_CB");
         let requests = self.waiting.iter().filter(|(stream, _)| !callbacks(stream));
         requests.map(|(_, (_, messages))| messages).sum()
     }
 
-    /// When the end of a request was seen too late, if it was: by a reader that waited for it before `due_ms` and kept up
-    /// with its provider, where nobody saw it in time. Slow readers and late callbacks tell nothing of the engine.
+    /// When a reader saw the end of a request too late, if nobody saw it in time: a reader that waited for it before
+    /// `due_ms` and kept up with its provider. Slow readers and late callbacks say nothing about the engine.
     pub(crate) fn late_end(&self, request: &Request<'a>, due_ms: u64, skew_ms: u64) -> Option<At> {
         let answers = self.calls_of(request).filter_map(|call| call.answer);
         let spoken_ms = answers.map(|answer| answer.at.ms + skew_ms).max().unwrap_or(u64::MAX);
@@ -213,8 +213,8 @@ impl<'a> Index<'a> {
         request.readers.values().find_map(|steps| request::late_end(steps, due_ms, spoken_ms))
     }
 
-    /// For how long of a time a provider could take no more calls: as many as there are slots were under way, or those that
-    /// had begun take up its rate. Calls do not say which engine makes them.
+    /// For how much of this time a provider could take no more calls: its slots were all in use, or earlier calls used
+    /// up its rate. Calls do not say which engine makes them.
     pub(crate) fn full_ms(&self, bounds: &Bounds, from_ms: u64, until_ms: u64) -> u64 {
         let mut steps = Vec::new();
         let mut add = |begun_ms: u64, ended_ms: u64, full, of| {
@@ -247,7 +247,7 @@ impl<'a> Index<'a> {
         full_ms
     }
 
-    /// Whether no fault but those that `excepted` names was on at any moment of a time.
+    /// Whether no fault was on at any moment of this time, apart from those that `excepted` accepts.
     pub(crate) fn is_calm(&self, from_ms: u64, until_ms: u64, excepted: impl Fn(&Fault<'a>) -> bool) -> bool {
         let overlaps =
             |fault: &Fault<'_>| fault.from.ms <= until_ms && fault.until_ms.is_none_or(|ms| ms >= from_ms);

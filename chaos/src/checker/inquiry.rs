@@ -1,4 +1,4 @@
-//! What a checker writes into while it looks: how much it has looked at, and what it found.
+//! Collects what a checker reports: how much it has looked at, and what it found.
 
 use super::{Finding, Verdict};
 use crate::Guarantee;
@@ -17,12 +17,12 @@ impl Inquiry {
         Self { guarantee, checked: 0, findings: Vec::new() }
     }
 
-    /// One more thing puts the guarantee to the test.
+    /// Counts one more thing that puts the guarantee to the test.
     pub(super) const fn checked(&mut self) {
         self.checked += 1;
     }
 
-    /// It is broken; `lines` prove it, in the order of the story.
+    /// Records a breach; `lines` prove it, in the order of the story.
     pub(super) fn broken<'k>(
         &mut self,
         request: impl Into<Option<&'k Key>>,

@@ -1,4 +1,4 @@
-//! I2: nothing is told of a request that nobody sent.
+//! I2: nothing is told about a request that nobody sent.
 
 use super::{
     Bounds, Inquiry,
@@ -18,7 +18,7 @@ pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// Everything that the engine, the provider or a receiver tells of it: kind, words, line.
+/// Everything that the engine, the provider or a receiver tells about it: kind, words, line.
 fn told(index: &Index<'_>, request: &Request<'_>) -> Vec<(&'static str, &'static str, usize)> {
     let frames = request.frames();
     let accepted = request.stray.iter().filter(|(_, answer)| *answer == Answer::Accepted);

@@ -1,5 +1,5 @@
-//! I6: nobody sees the bytes of another request. Every prompt carries its own marker, which the simulated providers
-//! repeat; here each text is searched for the markers of others.
+//! I6: nobody sees bytes of another request. Every prompt carries its own marker, which the simulated providers repeat;
+//! the check searches each text for markers of others.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// Every text that was seen as its own. A marker may be cut in two by frames, so those of an attempt are put together.
+/// Every text seen as the request's own. Frames may cut a marker in two, so the pieces of an attempt are joined.
 fn texts(request: &Request<'_>) -> Vec<(String, String, Vec<usize>)> {
     let mut texts = Vec::new();
     let mut streams: BTreeMap<_, (String, Vec<usize>)> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! How long requests took, from their sending to the first sight of their end. It belongs to no guarantee: liveness and
-//! the report read it.
+//! Measures how long requests took, from their send to the first sight of their end. It belongs to no guarantee:
+//! liveness and the report read it.
 
 use super::index::Index;
 
@@ -22,7 +22,7 @@ pub(crate) fn points(index: &Index<'_>) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-/// The value below which `percent` of `sorted` lie (the nearest rank); 0 where there are none.
+/// The value below which `percent` of `sorted` lie (the nearest rank); 0 if there are none.
 pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or(0)

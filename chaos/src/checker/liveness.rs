@@ -1,5 +1,4 @@
-//! I15: when the faults are over, everything that was accepted comes to its end within the bound, and the engine is as
-//! quick as before.
+//! I15: once the faults are over, every accepted request ends within the bound, and the engine is as quick as before.
 
 use super::{
     Bounds, Inquiry,
@@ -8,7 +7,7 @@ use super::{
 };
 use crate::history::Phase;
 
-/// Fewer requests than this have no p99 worth comparing.
+/// The p99 of fewer requests than this is not worth comparing.
 const REQUESTS_MIN: usize = 20;
 
 pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {

@@ -1,16 +1,16 @@
-//! I1: what was accepted has exactly one recorded outcome, in time. Loss is told apart by where in the order of acceptance
-//! it lies, since each place has another cause; it never counts what may still be waiting.
+//! I1: every accepted request has exactly one recorded outcome, in time. The kind of a loss says where it lies in the
+//! order of acceptance, since each place has another cause; requests that may still be waiting never count as lost.
 
 use super::{
     Bounds, Inquiry,
     index::{At, Call, Fault, Index, Request, Sending},
 };
 
-/// Everything accepted before the first survivor is gone: a store started over.
+/// Everything accepted before the first survivor is gone: the store started over.
 const PREFIX: &str = "lost_prefix";
-/// Survivors before it and after it: the worst, nothing explains it but a fault of the engine.
+/// Survivors before it and after it: the worst kind, since only a fault of the engine explains it.
 const MIDDLE: &str = "lost_middle";
-/// Everything accepted after the last survivor is gone: an end that was not written to the disk.
+/// Everything accepted after the last survivor is gone: the last writes never reached the disk.
 const TAIL: &str = "lost_tail";
 
 pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
@@ -66,7 +66,7 @@ fn unheard<'i, 'a>(
     })
 }
 
-/// When the end of running work was due, and when it came, where it came too late although nothing was wrong.
+/// When running work was due to end and when it ended, if that was too late although nothing was wrong.
 fn unpunctual(
     index: &Index<'_>,
     bounds: &Bounds,
@@ -92,7 +92,7 @@ fn lost(index: &Index<'_>, inquiry: &mut Inquiry) {
     let lost: Vec<_> = (0..accepted.len()).filter(|place| !survives(place)).collect();
     accepted.iter().for_each(|_| inquiry.checked());
     let waiting = index.waiting_requests();
-    // What still waits is late, not lost: that is I15's.
+    // Requests that still wait are late, not lost: I15 covers them.
     if lost.len() as u64 <= waiting {
         return;
     }

@@ -1,4 +1,4 @@
-//! I7: what is bounded stays within its bound, whenever it was measured.
+//! I7: everything bounded stays within its bound whenever it is measured.
 
 use super::{Bounds, Inquiry, index::Index};
 use crate::history::Fact;
@@ -8,7 +8,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
         let Fact::Measured { gauge, value, cap } = fact else { continue };
         let Some(cap) = cap.or_else(|| bounds.caps.get(gauge).copied()) else { continue };
         inquiry.checked();
-        // A measurement that is no number proves nothing, so it does not pass for a good one.
+        // NaN proves nothing, so it does not pass for a good value.
         if value.is_nan() || *value > cap {
             inquiry.broken(None, "over_the_cap", format!("{gauge} was {value}; its cap is {cap}"), [at.line]);
         }

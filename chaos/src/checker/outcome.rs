@@ -1,4 +1,4 @@
-//! I3: all who were told the end of a request were told the same one, and an id in use is not given to another request.
+//! I3: everyone who was told the end of a request was told the same one, and no other request is given an id in use.
 
 use schemas::Status;
 
@@ -33,7 +33,7 @@ pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// Everybody who was told how it ended.
+/// Every end that somebody was told, with its line.
 fn statuses(request: &Request<'_>) -> Vec<(Status, usize)> {
     let frames = request.ends().into_iter().map(|(at, status, _)| (status, at.line));
     let callbacks =
@@ -42,7 +42,7 @@ fn statuses(request: &Request<'_>) -> Vec<(Status, usize)> {
     frames.chain(callbacks).chain(recorded).collect()
 }
 
-/// Everybody who was told the whole answer.
+/// Every whole answer that somebody was told, with its line.
 fn texts<'a>(request: &Request<'a>) -> Vec<(&'a str, usize)> {
     let good = |status: Status| status == Status::Succeeded;
     let frames = request.ends().into_iter().filter(|(_, status, _)| good(*status));
@@ -56,14 +56,14 @@ fn differing<T: PartialEq + Copy>(told: &[(T, usize)]) -> Option<(T, T)> {
     told.iter().find(|(other, _)| *other != first).map(|(other, _)| (first, *other))
 }
 
-/// The first line that tells the one, and the first that tells the other.
+/// The first line that tells `one`, and the first that tells `other`.
 fn lines_of<T: PartialEq>(told: &[(T, usize)], one: T, other: T) -> Vec<usize> {
     let line = |wanted: &T| told.iter().find(|(what, _)| what == wanted).map(|(_, line)| *line);
     line(&one).into_iter().chain(line(&other)).collect()
 }
 
-/// Whether another request came by the bus, so that a door knows which of the two runs only when one begins, and this
-/// client had gone by then.
+/// Whether another request came over the bus, so that a door learns which of the two runs only when one begins, and
+/// this client had left by then.
 fn left_before_it_was_told(request: &Request<'_>, send: &Sending<'_>) -> bool {
     let by_bus = |other: &Sending<'_>| other.door == Door::Bus && other.fingerprint != send.fingerprint;
     let steps = send.by.strip_prefix("client ").and_then(|reader| request.readers.get(reader));
@@ -74,8 +74,8 @@ fn left_before_it_was_told(request: &Request<'_>, send: &Sending<'_>) -> bool {
     request.sends.iter().any(by_bus) && steps.is_some_and(|steps| !saw_it_begin(steps))
 }
 
-/// Two requests under one id: a door may accept only one, or takes back its word. (On the bus the ack says nothing of the
-/// id.)
+/// Two requests under one id: a door may accept only one, or must take back its word. (On the bus the ack says nothing
+/// about the id.)
 fn conflict(key: &Key, request: &Request<'_>, inquiry: &mut Inquiry) {
     if request.fingerprints().len() < 2 {
         return;

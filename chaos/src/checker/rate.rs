@@ -1,4 +1,4 @@
-//! I9: in no window start more calls than a model's limit allows, and none before the time that its provider named.
+//! I9: no more calls of a model start in any window than its limit allows, and none before the time its provider named.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::{
     index::{Call, Index},
 };
 
-/// A Retry-After is counted in whole milliseconds on both sides.
+/// Both sides count a Retry-After in whole milliseconds.
 const ROUNDING_MS: u64 = 2;
 
 pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
@@ -54,7 +54,7 @@ fn windows(model: &str, calls: &[&Call<'_>], rate: Rate, skew_ms: u64, inquiry: 
     }
 }
 
-/// Whoever was told when to return, and, once word has spread, whoever calls the same model.
+/// A Retry-After binds the request that got it and, once word has spread, every caller of the same model.
 fn retry_after(index: &Index<'_>, bounds: &Bounds, told: &Call<'_>, inquiry: &mut Inquiry) {
     let Some(answer) = told.answer else { return };
     let Some(wait_ms) = answer.retry_after_ms else { return };

@@ -1,4 +1,4 @@
-//! I8: a refusal comes at once and says when to return, and what was refused never runs.
+//! I8: a refusal comes at once and says when to return, and a refused request never runs.
 
 use schemas::{ErrorCode, Status};
 
@@ -14,7 +14,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
             let Some((at, Answer::Refused { code, retry_after_ms })) = send.answer else { continue };
             inquiry.checked();
             let lines = [send.at.line, at.line];
-            // A refused publish on the bus is the broker's answer, which has no place for a time.
+            // On the bus the broker refuses the publish, and its answer has no place for a time.
             let says_when = retry_after_ms.is_some() || send.door == Door::Bus;
             if matches!(code, ErrorCode::Overloaded | ErrorCode::RateLimited) && !says_when {
                 let sentence = format!("it was refused as `{code}` and not told when to return");
@@ -31,7 +31,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// Whether it ran after its refusal and before anybody sent it again; what another sending of it started is no breach.
+/// Whether it ran after its refusal and before anybody sent it again; a run that another send started is no breach.
 fn ran(index: &Index<'_>, key: &Key, request: &Request<'_>, refused: At, inquiry: &mut Inquiry) {
     let refused_earlier = |send: &Sending<'_>| send.is_refused() || send.at > refused;
     if !request.sends.iter().all(refused_earlier) {
@@ -52,7 +52,7 @@ fn ran(index: &Index<'_>, key: &Key, request: &Request<'_>, refused: At, inquiry
     }
 }
 
-/// A refusal that the classifier wrote down: a failure of which no provider knows.
+/// A refusal that the classifier recorded: a failure that no provider knows about.
 fn is_recorded_refusal(record: &Record<'_>) -> bool {
     record.status != Status::Succeeded && record.code.is_some() && record.calls == 0
 }

@@ -1,4 +1,4 @@
-//! I12: what stands still is ended within its bound and its work goes on elsewhere; what is only slow is let alone.
+//! I12: stalled work is ended within its bound and continues elsewhere; slow work is left alone.
 
 use super::{
     Bounds, Inquiry,
@@ -32,8 +32,8 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// Where nothing has struck the engine since the request was sent, its work is in one pair of hands: no call begins while
-/// the one before it is answered, however slowly.
+/// If nothing has struck the engine since the request was sent, only one worker has its work: no call begins while the
+/// provider still answers the one before it, however slowly.
 fn taken_over(
     index: &Index<'_>,
     bounds: &Bounds,
@@ -66,7 +66,7 @@ pub(super) fn is_supervised(bounds: &Bounds, process: &Process<'_>) -> bool {
     bounds.supervised.iter().any(|role| process.role.starts_with(role.as_str()))
 }
 
-/// It must be ended, unless the harness let it go on (or ended it) before that.
+/// The stopped process must be ended, unless the harness resumed or ended it before that.
 fn stopped(
     index: &Index<'_>,
     bounds: &Bounds,
@@ -102,7 +102,7 @@ fn slow(process: &Process<'_>, at: At, next: Option<At>, inquiry: &mut Inquiry) 
     }
 }
 
-/// A provider that falls silent: its call must be given up, and the request go on.
+/// If a provider falls silent, the engine must give up the call and continue the request.
 fn silent(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, inquiry: &mut Inquiry) {
     let Some(silent) = call.silent else { return };
     let due = silent.ms + bounds.silence_ms + bounds.skew_ms;
@@ -122,7 +122,7 @@ fn silent(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, inquiry: &mut Inq
     }
 }
 
-/// The calls that ended with a process: whoever it was that waited for them, the requests go on.
+/// The calls that ended with a process: whichever process waited for them, their requests must go on.
 fn abandoned(index: &Index<'_>, bounds: &Bounds, death: At, inquiry: &mut Inquiry) {
     for call in &index.calls {
         let Some(answer) = call.answer.filter(|answer| answer.caller_gone) else { continue };
@@ -135,14 +135,14 @@ fn abandoned(index: &Index<'_>, bounds: &Bounds, death: At, inquiry: &mut Inquir
     }
 }
 
-/// After a call was given up, its request is called anew or comes to its end.
+/// After the engine has given up a call, it makes a new one for the request, or the request ends.
 fn goes_on(index: &Index<'_>, bounds: &Bounds, call: &Call<'_>, gone: Answered, inquiry: &mut Inquiry) {
     let Some(key) = call.request else { return };
     let due = gone.at.ms + bounds.redelivery_ms + bounds.skew_ms;
     let signs = index.facts().skip(call.at.line + 1).filter(|(_, fact)| is_sign_of_life(fact, key));
     let next = signs.map(|(at, _)| at).find(|at| *at > gone.at || is_end(index, *at));
     let watched = index.requests.get(key).is_some_and(|request| request.is_watched());
-    // An end that nobody read leaves no time; only its record says that there was one.
+    // An end that nobody read has no time; only its record says that there was one.
     let unseen = next.is_none() && (!watched || index.over_ms() < due);
     let is_late = |next: At| next.ms > due && next.ms > due + index.full_ms(bounds, gone.at.ms, next.ms);
     if !unseen && next.is_none_or(is_late) {

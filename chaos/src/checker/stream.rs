@@ -1,5 +1,5 @@
-//! I5: what each reader saw is one stream: in order, without a gap that it was not told of, without a repeat, with one end
-//! at the end, and the text that is recorded.
+//! I5: what each reader saw is one stream: in order, without an unreported gap, without a repeat, with one end at the
+//! end, and with the recorded text.
 
 use schemas::Status;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::history::Key;
 
-/// That an attempt runs is known to the others so soon after its call.
+/// How soon after its call the other workers know that an attempt runs.
 const TOLD_MS: u64 = 150;
 
 pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
@@ -34,7 +34,7 @@ pub(super) fn check(index: &Index<'_>, _: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// Whether somebody deleted the consumer of work before the first attempt had told that it runs.
+/// Whether somebody deleted the consumer of work before the first attempt had announced that it runs.
 fn may_share(index: &Index<'_>, request: &Request<'_>) -> bool {
     let Some(sent_ms) = request.sends.first().map(|send| send.at.ms) else { return false };
     let called_ms = index.calls_of(request).next().map_or(sent_ms, |call| call.at.ms);
@@ -49,15 +49,15 @@ fn may_share(index: &Index<'_>, request: &Request<'_>) -> bool {
 struct View<'a> {
     key: &'a Key,
     reader: &'a str,
-    /// Whether two attempts may have one number.
+    /// Whether two attempts may share one number.
     may_share: bool,
-    /// The last frame that it has.
+    /// The last frame that it saw.
     last: Option<(u32, u64, At)>,
     /// It has just come back.
     resumed: bool,
     /// It was told that frames are missing.
     told: bool,
-    /// The pieces of the answer: where they stood, and their text.
+    /// The pieces of the answer: their places and their texts.
     parts: Vec<(u32, u64, &'a str)>,
     /// Whether all pieces of the answer are there.
     whole: bool,
@@ -78,18 +78,18 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Frames after `after` are forgotten: the reader says that it does not have them.
+    /// Forgets frames after `after`: the reader says that it does not have them.
     fn comes_back(&mut self, at: At, after: Option<(u32, u64)>) {
         let has = |attempt, seq| after.is_some_and(|after| (attempt, seq) <= after);
         self.parts.retain(|(attempt, seq, _)| has(*attempt, *seq));
-        // A reader that claims a frame which it never showed has seen it elsewhere; its text is not known here.
+        // A reader that claims a frame it never showed has seen it elsewhere; its text is not known here.
         let known = self.last.is_some_and(|(attempt, seq, _)| after <= Some((attempt, seq)));
         self.whole = after.is_none() || (self.whole && known);
         self.last = after.map(|(attempt, seq)| (attempt, seq, at));
         (self.resumed, self.told, self.end) = (true, false, None);
     }
 
-    /// Whether the frame may stand here.
+    /// Checks whether the frame may stand here.
     fn place(&mut self, at: At, frame: &Frame<'a>, inquiry: &mut Inquiry) {
         let reader = self.reader;
         if let Some((end, _)) = self.end {
@@ -98,7 +98,7 @@ impl<'a> View<'a> {
             return inquiry.broken(self.key, kind, sentence, [end.line, at.line]);
         }
         let Some((attempt, seq, before)) = self.last else {
-            // Attempt 0 is before the first; a refusal may stand there alone.
+            // Attempt 0 comes before the first attempt; a refusal may stand there alone.
             if frame.first > 0 && frame.attempt > 0 && !self.is_told(frame) {
                 let sentence = format!("{reader} began at {}; frames before it are missing", place(frame));
                 inquiry.broken(self.key, "gap", sentence, [at.line]);
@@ -106,7 +106,7 @@ impl<'a> View<'a> {
             return;
         };
         let lines = [before.line, at.line];
-        // Who comes back with everything is told the end again.
+        // A reader that resumes with everything is told the end again.
         let repeated_end =
             self.resumed && frame.status.is_some() && (frame.attempt, frame.last) == (attempt, seq);
         let expected = if frame.attempt == attempt { seq + 1 } else { 0 };

@@ -1,4 +1,4 @@
-//! I13: a process that dies is replaced within its bound, and one that dies over and over is not started for ever.
+//! I13: a process that dies is replaced within its bound, and one that keeps dying is not restarted for ever.
 
 use super::{
     Bounds, Inquiry,
@@ -11,7 +11,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     for (place, process) in index.processes.iter().enumerate() {
         let Some((death, how)) = process.ended.filter(|_| is_supervised(bounds, process)) else { continue };
         let due = death.ms + bounds.replace_ms + bounds.skew_ms;
-        // Who was asked to go is not missed, and at the end of the run nobody is.
+        // Nobody misses a process that was told to drain, nor any process at the end of the run.
         if was_asked_to_go(process) || is_resting(index, bounds, process, death) || index.over_ms() < due {
             continue;
         }
@@ -45,12 +45,12 @@ fn deaths(index: &Index<'_>, bounds: &Bounds, role: &str, until: At) -> Vec<At> 
     deaths.filter(|at| at.ms >= from && *at <= until).collect()
 }
 
-/// After too many deaths its supervisor may let it rest and raise an alarm.
+/// After too many deaths the supervisor may let the role rest and raise an alarm.
 fn is_resting(index: &Index<'_>, bounds: &Bounds, process: &Process<'_>, death: At) -> bool {
     deaths(index, bounds, process.role, death).len() >= bounds.restarts_max
 }
 
-/// Whoever has died too often must not be started once more at once.
+/// A role that has died too often must not be restarted at once.
 fn storms(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     for process in index.processes.iter().filter(|process| is_supervised(bounds, process)) {
         let deaths = deaths(index, bounds, process.role, process.begun);

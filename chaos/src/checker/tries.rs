@@ -1,5 +1,5 @@
-//! I4: a provider is called for a request no more often than tries and redeliveries allow, each time under the same
-//! idempotency key, which no other request has. A call that was only told to come later is no try.
+//! I4: a provider is called for a request no more often than tries and redeliveries allow, each time with the same
+//! idempotency key, which no other request has. A call that the provider only told to come later is no try.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::history::{Key, Signal};
 
-/// So many deliveries are taken for one attempt, where it is not known how many of them began.
+/// How many deliveries count as one attempt if nobody knows how many of them began.
 pub(super) const DELIVERIES_PER_ATTEMPT: u64 = 4;
 
 pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
@@ -41,7 +41,7 @@ pub(super) fn check(index: &Index<'_>, bounds: &Bounds, inquiry: &mut Inquiry) {
     }
 }
 
-/// The calls of each model that count, by their lines.
+/// The lines of the calls that count, by model.
 fn tries<'a>(calls: &[&Call<'a>]) -> BTreeMap<&'a str, Vec<usize>> {
     let mut tries = BTreeMap::<_, Vec<_>>::new();
     for call in calls.iter().filter(|call| !call.is_throttled()) {
@@ -50,10 +50,10 @@ fn tries<'a>(calls: &[&Call<'a>]) -> BTreeMap<&'a str, Vec<usize>> {
     tries
 }
 
-/// What a drain hands back costs no attempt, so each drain on the way allows one more. An attempt of which the beginning is
-/// not known is told from a delivery that nobody looked at by their number alone.
+/// Work that a drain hands back costs no attempt, so each drain on the way allows one more. If nobody knows that an
+/// attempt began, only the count of deliveries tells it from a delivery that nobody looked at.
 fn allowed(index: &Index<'_>, bounds: &Bounds, attempts: u64, first: &Call<'_>, last: &Call<'_>) -> u64 {
-    // A process that was asked before may have begun the call while it went.
+    // A process told to drain earlier may have begun the call while it was leaving.
     let on_the_way = |process: &&Process<'_>| {
         let asked = process.signals.iter().find(|(_, signal)| *signal == Signal::Drain);
         let gone_ms = process.ended.map_or(u64::MAX, |(ended, _)| ended.ms);

@@ -1,4 +1,4 @@
-//! The differences that are allowed: where, on which handles, and why. Whatever is not here is a failure.
+//! The allowed differences: where, on which handles, and why. Any other difference is a failure.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub struct Allowed {
     pub at: &'static [&'static str],
     /// Why.
     pub why: &'static str,
-    /// What the two sides may be there.
+    /// What the two sides may be at these places.
     #[serde(skip)]
     fits: fn(&Difference) -> bool,
 }
@@ -185,7 +185,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
 ];
 
-/// Whether an answer that began anew is told in full there, and not here.
+/// Whether the WebSocket tells in full an answer that began anew, and this handle does not.
 fn is_taken_back(difference: &Difference) -> bool {
     match difference.at.as_str() {
         "/end" => difference.reference == "succeeded" && difference.here == "failed",
@@ -195,7 +195,7 @@ fn is_taken_back(difference: &Difference) -> bool {
     }
 }
 
-/// Whether both sides say something of one field.
+/// Whether both messages are about one field.
 fn is_of_the_same_field(difference: &Difference) -> bool {
     let field = |message: &Value| Some(message.as_str()?.split_once(": ")?.0.to_owned());
     field(&difference.reference).is_some_and(|told| field(&difference.here) == Some(told))
@@ -205,7 +205,7 @@ fn nothing_here(difference: &Difference) -> bool {
     difference.here.is_null()
 }
 
-/// Why `difference` is allowed, where it is: the number of the rule.
+/// The number of the rule that allows `difference`, if one does.
 pub(super) fn find(case: &Case, handle: Handle, difference: &Difference) -> Option<usize> {
     let at = of_one(&difference.at);
     ALLOWED.iter().position(|rule| {
@@ -216,7 +216,7 @@ pub(super) fn find(case: &Case, handle: Handle, difference: &Difference) -> Opti
     })
 }
 
-/// The place within one request, where a case has several.
+/// The place within one request, if a case has several.
 fn of_one(at: &str) -> &str {
     let several = at.strip_prefix("/all/").and_then(|rest| rest.find('/').map(|end| &rest[end..]));
     let named = ["/first", "/again", "/ours", "/others"].iter().find_map(|name| at.strip_prefix(name));

@@ -1,5 +1,5 @@
-//! What one case is: what is asked for, what its sender does, how it must end, and through which handles it cannot go. All of
-//! them stand in `cases.toml`.
+//! What one case is: what it asks for, what its sender does, how it must end, and which handles have no form for it.
+//! `cases.toml` holds all cases.
 
 use std::collections::BTreeMap;
 
@@ -40,38 +40,38 @@ pub enum Area {
     Idempotency,
 }
 
-/// What is done with a request. Counts are pieces of its answer.
+/// What a sender does with a request. Counts are pieces of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Deed {
-    /// It is asked, and read to its end.
+    /// Asks, and reads to the end.
     #[default]
     Ask,
-    /// It is cancelled after so many.
+    /// Cancels after this many.
     Cancel(u32),
-    /// Its reader goes away after so many.
+    /// Goes away after this many.
     Leave(u32),
-    /// The connection is cut after so many, and its reader comes back.
+    /// Cuts the connection after this many, and comes back.
     Cut(u32),
-    /// Its reader pauses for so many milliseconds after each event.
+    /// Pauses for this many milliseconds after each event.
     Slowly(u64),
-    /// It is sent again under its id after its end.
+    /// Sends it again under its id after its end.
     Again,
-    /// Another payload is sent under its id after its end.
+    /// Sends another payload under its id after its end.
     Other,
     /// Every handle asks under one and the same id.
     OneId,
-    /// So many are asked at once, each of them with its number for `{n}`.
+    /// Asks this many at once, each with its number for `{n}`.
     Crowd(usize),
-    /// It is asked by a key that has met its limit for the minute.
+    /// Asks with a key that has used up its limit for the minute.
     Hurried,
-    /// It is asked while no more of its tenant may wait for its pool.
+    /// Asks while no more requests of its tenant may wait for its pool.
     Jammed,
-    /// Two tenants ask under one id, each with a number of its own for `{n}`.
+    /// Two tenants ask under one id, each with its own number for `{n}`.
     Tenants,
-    /// The health of the server is asked for.
+    /// Asks for the server's health.
     Health,
-    /// The signals of a pool that is jammed are listened to.
+    /// Listens to the signals of a jammed pool.
     Signals,
 }
 
@@ -83,9 +83,9 @@ pub(super) struct Case {
     pub(super) said: Said,
     pub(super) deed: Deed,
     pub(super) who: Name,
-    /// How it must end on the WebSocket: what is wrong everywhere alike is not right.
+    /// How it must end on the WebSocket: handles that agree may all be wrong.
     pub(super) end: String,
-    /// Whether it needs an engine whose settings and providers are ours.
+    /// Whether it needs an engine with our own settings and providers.
     pub(super) own: bool,
     /// The handles that have no form for it, and why.
     not_on: BTreeMap<Kin, String>,
@@ -138,7 +138,7 @@ pub(super) fn table() -> Result<Vec<Case>, toml::de::Error> {
 }
 
 impl Case {
-    /// Why it is not asked through `handle`, where it is not.
+    /// Why it is not asked through `handle`, if it is not.
     pub(super) fn left_out(&self, handle: Handle) -> Option<String> {
         let kin = match handle {
             Handle::Socket | Handle::SocketPacked => return handle.lacks(&self.said),
@@ -153,7 +153,7 @@ impl Case {
 }
 
 impl Area {
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
@@ -236,7 +236,7 @@ fn tools(names: Value) -> Value {
     names.as_array().into_iter().flatten().map(tool).collect()
 }
 
-/// With long texts, long lists and deep nesting in the place of the words for them.
+/// Writes out long texts, long lists and deep nesting in place of the words for them.
 fn written_out(value: Value) -> Value {
     let times = |fields: &Map<String, Value>| {
         fields.get("times").and_then(Value::as_u64).and_then(|times| usize::try_from(times).ok())
@@ -259,7 +259,7 @@ fn written_out(value: Value) -> Value {
     }
 }
 
-/// With a number in the place of `{n}`.
+/// Puts a number in place of `{n}`.
 pub(super) fn numbered(value: Value, number: usize) -> Value {
     match value {
         Value::String(text) => text.replace("{n}", &number.to_string()).into(),

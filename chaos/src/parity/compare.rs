@@ -1,15 +1,15 @@
-//! Two documents beside each other: where they differ first, and where else.
+//! Compares two documents: where they differ first, and where else.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// How far two numbers may be from each other.
+/// How far apart two numbers may be.
 const NUMBERS_APART_MAX: f64 = 1e-6;
 /// The part in which neighbours may be joined: the pieces of a stream.
 const JOINED: &str = "/pieces/";
-/// The most differences that are told of one pair; the first is the one to read.
+/// The most differences reported for one pair; the first is the one to read.
 const DIFFERENCES_MAX: usize = 20;
 
 /// One place at which they differ.
@@ -17,13 +17,13 @@ const DIFFERENCES_MAX: usize = 20;
 pub struct Difference {
     /// Where, as a JSON pointer.
     pub at: String,
-    /// What is there on the WebSocket; null where nothing is.
+    /// What the WebSocket has there; null if nothing.
     pub reference: Value,
-    /// What is there on this handle.
+    /// What this handle has there.
     pub here: Value,
 }
 
-/// Where `here` is not as `reference`, in the order of the document.
+/// Where `here` differs from `reference`, in the order of the document.
 pub(super) fn differences(reference: &Value, here: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", reference, here, &mut found);
@@ -61,8 +61,8 @@ fn compare(at: &str, reference: &Value, here: &Value, found: &mut Vec<Difference
     }
 }
 
-/// Whether two lists of pieces, each a text and of how many it is made, are the same but for pieces that are joined: where
-/// only one side has an end, the other's piece about it is not known to be a single one.
+/// Whether two lists of pieces (a text, and how many it joins) are equal apart from joined pieces: where only one side
+/// has an end, the other side's piece around it must not be known to be a single one.
 fn are_joined(left: &[Value], right: &[Value]) -> bool {
     let (Some(left), Some(right)) = (pieces(left), pieces(right)) else { return left == right };
     let whole =
@@ -74,7 +74,7 @@ fn pieces(list: &[Value]) -> Option<Vec<(String, Option<u64>)>> {
     list.iter().map(|piece| serde_json::from_value(piece.clone()).ok()).collect()
 }
 
-/// Whether each end of `these` is one of `those`, or inside of one of them that may be joined.
+/// Whether each end of `these` is an end of `those`, or inside one of them that may be joined.
 fn may_end(these: &[(String, Option<u64>)], those: &[(String, Option<u64>)]) -> bool {
     let mut spans = those.iter().scan(0, |end, (text, joined)| {
         *end += text.len();

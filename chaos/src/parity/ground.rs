@@ -1,4 +1,4 @@
-//! What all handles stand on: where Dynode is, whether its broker can be reached, and what requests are called.
+//! What all handles share: Dynode's address, its broker if it can be reached, and the ids of requests.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::handle::{Bus, Handle, Who};
 
-/// The tenant of a gateway that nobody has told another.
+/// The tenant of a gateway that is not told another.
 pub(super) const USUAL: &str = "default";
 
 /// Who asks.
@@ -33,30 +33,30 @@ pub(super) enum Name {
     Revoked,
     /// Somebody without a key.
     Nobody,
-    /// Whoever makes the keys.
+    /// The operator who makes the keys.
     Admin,
 }
 
-/// Where it is asked.
+/// Where the handles ask.
 #[derive(Debug)]
 pub(super) struct Ground {
-    /// A client without certificates: what it talks to is beside it.
+    /// A client without certificates: the server that it talks to is beside it.
     pub(super) http: reqwest::Client,
     /// The gateway, `HOST:PORT`.
     pub(super) at: String,
-    /// The broker, where it can be reached.
+    /// The broker, if it can be reached.
     pub(super) bus: Option<Bus>,
-    /// Whether its settings are known.
+    /// Whether the engine's settings are known.
     pub(super) is_own: bool,
-    /// Who may ask: whoever asks where nothing else is said, and others where there are some.
+    /// Who may ask: the usual one, and others if there are any.
     whos: BTreeMap<Name, Who>,
-    /// The beginning of every id: a deployment that is given remembers the ids of earlier runs.
+    /// The beginning of every id: a given deployment remembers the ids of earlier runs.
     run: u32,
     number: AtomicU64,
 }
 
 impl Ground {
-    /// One that `key` opens, where it needs one.
+    /// A ground that `key` opens, if it needs one.
     pub(super) fn new(at: String, bus: Option<Bus>, is_own: bool, key: Option<Secret>) -> io::Result<Self> {
         let http = crate::run::load::http_client()?;
         let mut ground = Self {
@@ -72,7 +72,7 @@ impl Ground {
         Ok(ground)
     }
 
-    /// `name` is somebody of `tenant` who has this key.
+    /// Registers `name`: somebody of `tenant` who has this key.
     pub(super) fn knows(&mut self, name: Name, tenant: &str, key: Option<Secret>) -> io::Result<()> {
         let tenant = Tenant::new(tenant).map_err(io::Error::other)?;
         self.whos.insert(name, Who { tenant, key });
@@ -84,17 +84,17 @@ impl Ground {
         format!("http://{}{path}", self.at)
     }
 
-    /// The broker, for who cannot do without.
+    /// The broker, for callers that cannot do without.
     pub(super) fn bus(&self) -> io::Result<&Bus> {
         self.bus.as_ref().ok_or_else(|| io::Error::other("there is no connection to the broker"))
     }
 
-    /// Whoever `name` is; where nobody of that name is known, who asks usually.
+    /// Whoever is called `name`; the usual one if nobody is.
     pub(super) fn who(&self, name: Name) -> Who {
         self.whos.get(&name).unwrap_or(&self.whos[&Name::Usual]).clone()
     }
 
-    /// A new id, which says in every log how it was asked.
+    /// A new id, which shows in every log which handle asked.
     pub(super) fn id(&self, handle: Handle) -> RequestId {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let text = format!("parity-{:08x}-{number}-{}", self.run, handle.word());

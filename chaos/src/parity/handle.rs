@@ -1,4 +1,4 @@
-//! The handles on Dynode: what they are called, and what all of them are asked with. One file each; none of them knows what
+//! The handles on Dynode: their names, and what each of them is given to ask. One file each; none of them knows what
 //! another has shown.
 
 mod bus;
@@ -24,7 +24,7 @@ use super::{ground::Ground, shown::Shown};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Handle {
-    /// The WebSocket, in text frames: what all others are compared with.
+    /// The WebSocket, in text frames: the reference for all others.
     Socket,
     /// The WebSocket, in binary frames.
     SocketPacked,
@@ -34,7 +34,7 @@ pub enum Handle {
     Responses,
     /// HTTP in the form of Anthropic's Messages API.
     Messages,
-    /// HTTP in our own form.
+    /// HTTP in Dynode's own form.
     Requests,
     /// The same with MessagePack bodies.
     RequestsPacked,
@@ -49,7 +49,7 @@ pub enum Handle {
 pub(super) struct Asked {
     /// Its id.
     pub(super) id: RequestId,
-    /// What is said.
+    /// What it says.
     pub(super) said: Said,
     /// What its sender does while it is answered.
     pub(super) plan: Plan,
@@ -57,39 +57,39 @@ pub(super) struct Asked {
     pub(super) who: Who,
 }
 
-/// What is said.
+/// What a request says.
 #[derive(Debug, Clone)]
 pub(super) enum Said {
     /// A request: action, payload and options, without an id.
     Request(Value),
-    /// A text that is none.
+    /// A text that is no request.
     Text(String),
 }
 
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(super) struct Who {
-    /// The tenant, which the bus says in its subjects.
+    /// The tenant, which the bus names in its subjects.
     pub(super) tenant: Tenant,
     /// The key, by which the doors know the tenant.
     pub(super) key: Option<Secret>,
 }
 
-/// What a sender does while it is answered. Counts are pieces of the answer.
+/// What a sender does during the answer. Counts are pieces of the answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Plan {
-    /// It cancels after so many.
+    /// It cancels after this many.
     pub(super) cancel_after: Option<u32>,
-    /// It goes away after so many, without a word.
+    /// It goes away after this many, without a word.
     pub(super) leave_after: Option<u32>,
-    /// Its connection is cut after so many, and it comes back.
+    /// Its connection is cut after this many, and it comes back.
     pub(super) cut_after: Option<u32>,
     /// It pauses after each event.
     pub(super) pause: Duration,
 }
 
 impl Handle {
-    /// All of them; the first is what the others are compared with.
+    /// All of them; the first is the reference.
     pub const ALL: [Self; 9] = [
         Self::Socket,
         Self::SocketPacked,
@@ -102,7 +102,7 @@ impl Handle {
         Self::BusPacked,
     ];
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -118,7 +118,7 @@ impl Handle {
         }
     }
 
-    /// The word for it in ids.
+    /// Its word in ids.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Socket => "ws",
@@ -138,12 +138,12 @@ impl Handle {
         matches!(self, Self::Bus | Self::BusPacked)
     }
 
-    /// Whether it speaks another's API, which tells the answer and little of the way to it.
+    /// Whether it speaks another vendor's API, which tells the answer and little of the way to it.
     pub(super) const fn is_of_others(self) -> bool {
         matches!(self, Self::OpenAi | Self::Responses | Self::Messages)
     }
 
-    /// How it writes.
+    /// The format that it writes.
     pub(super) const fn format(self) -> Format {
         match self {
             Self::SocketPacked | Self::RequestsPacked | Self::BusPacked => Format::MessagePack,
@@ -152,7 +152,7 @@ impl Handle {
         }
     }
 
-    /// Why `said` cannot be said through it, where it cannot.
+    /// Why it has no form for `said`, if it has none.
     pub(super) fn lacks(self, said: &Said) -> Option<String> {
         match (self, said) {
             (Self::OpenAi, Said::Request(request)) => openai::lacks(request),
@@ -165,7 +165,7 @@ impl Handle {
         }
     }
 
-    /// Asks all of `asked` at once, on one connection where the handle has connections, and reads to their ends.
+    /// Asks all of `asked` at once, on one connection if the handle has connections, and reads to their ends.
     ///
     /// # Errors
     /// When there is no connection.
@@ -180,7 +180,7 @@ impl Handle {
         }
     }
 
-    /// What is recorded of a request once it has ended: null where nothing is.
+    /// The record of a request once it has ended; null if there is none.
     ///
     /// # Errors
     /// When the record cannot be read.
@@ -191,7 +191,7 @@ impl Handle {
         }
     }
 
-    /// How the server is, by this handle.
+    /// The server's health, as this handle tells it.
     ///
     /// # Errors
     /// When there is no answer.
@@ -223,12 +223,12 @@ impl Asked {
 }
 
 impl Plan {
-    /// Whether the connection is to be cut now.
+    /// Whether to cut the connection now.
     fn cuts(&mut self, shown: &Shown) -> bool {
         self.cut_after.take_if(|after| shown.deltas() >= *after).is_some()
     }
 
-    /// Whether it goes away now, and what is to be told of that.
+    /// Whether the sender goes away now; if it does, `shown` ends with that.
     fn leaves(&mut self, shown: &mut Shown) -> bool {
         let leaves = self.leave_after.take_if(|after| shown.deltas() >= *after).is_some();
         if leaves {
@@ -237,7 +237,7 @@ impl Plan {
         leaves
     }
 
-    /// Whether it is to be cancelled now.
+    /// Whether to cancel now.
     fn cancels(&mut self, shown: &Shown) -> bool {
         self.cancel_after.take_if(|after| shown.deltas() >= *after).is_some()
     }

@@ -1,5 +1,5 @@
-//! A pool that is jammed: its one slot is taken by a slow answer, and as many of the tenant wait behind it as may. What the
-//! handles tell of that, and of its end.
+//! Jams a pool: a slow answer takes its one slot, and as many of the tenant wait behind it as may. Shows what the
+//! handles tell about that, and about its end.
 
 use std::{io, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
     rig::{JAMMED_POOL, TENANT_QUEUE_MAX},
 };
 
-/// How often a change is looked for that nobody tells.
+/// How often to look for a change that nobody announces.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a signal may take: some heartbeats.
 const SIGNAL_MAX: Duration = Duration::from_secs(15);
@@ -29,7 +29,7 @@ pub(super) struct Jam {
 impl Jam {
     /// Jams it.
     pub(super) async fn make(ground: &Ground) -> io::Result<Self> {
-        // How long one takes is known only after one has ended.
+        // Dynode knows how long a request takes only after one has ended.
         let quick = hand_in(ground, &json!({"tokens": 10, "tokens_per_second": 40})).await?;
         until(ground, &quick, StatusCode::OK, "").await?;
         let slow = json!({"tokens": 200, "tokens_per_second": 4});
@@ -41,7 +41,7 @@ impl Jam {
         Ok(Self { ids })
     }
 
-    /// Cancels all that jams it, from the last to the first, so that none of them begins.
+    /// Cancels everything that jams it, from the last to the first, so that no waiting request begins.
     pub(super) async fn clear(self, ground: &Ground) -> io::Result<()> {
         for id in self.ids.iter().rev() {
             let request = ground.http.delete(ground.url(&format!("/v1/requests/{id}")));
@@ -68,7 +68,7 @@ async fn hand_in(ground: &Ground, simulate: &Value) -> io::Result<RequestId> {
     }
 }
 
-/// Waits until a request is so.
+/// Waits until a request has this status and state.
 async fn until(ground: &Ground, id: &RequestId, wanted: StatusCode, state: &str) -> io::Result<()> {
     loop {
         let request = ground.http.get(ground.url(&format!("/v1/requests/{id}")));
@@ -82,7 +82,7 @@ async fn until(ground: &Ground, id: &RequestId, wanted: StatusCode, state: &str)
     }
 }
 
-/// What a handle tells of a jam and of its end.
+/// What a handle tells about a jam and its end.
 pub(super) async fn signals(ground: &Ground, handle: Handle) -> io::Result<Value> {
     let mut ear = Ear::open(ground, handle).await?;
     let jam = Jam::make(ground).await?;
@@ -98,10 +98,10 @@ pub(super) async fn signals(ground: &Ground, handle: Handle) -> io::Result<Value
     Ok(json!({"end": end, "pause": pause, "resume": resume}))
 }
 
-/// Whoever listens for signals.
+/// A listener for signals.
 enum Ear {
     Socket(Box<Socket>),
-    /// Nobody tells an HTTP client: it asks.
+    /// Nobody tells an HTTP client: it polls.
     Status,
     Bus(async_nats::Subscriber),
 }
@@ -118,7 +118,7 @@ impl Ear {
         })
     }
 
-    /// The next signal of the pool that says `state`: what is told beside it.
+    /// Waits for the next signal of the pool that says `state`; returns what it tells.
     async fn hear(&mut self, ground: &Ground, state: &str) -> io::Result<Value> {
         loop {
             let signal = match self {
@@ -144,7 +144,7 @@ impl Ear {
     }
 }
 
-/// What `/v1/status` says of the pool, in the words of a signal.
+/// What `/v1/status` says about the pool, in the words of a signal.
 async fn status(ground: &Ground) -> io::Result<Value> {
     let request = signed(ground.http.get(ground.url("/v1/status")), &ground.who(Name::Usual));
     let body: Value =

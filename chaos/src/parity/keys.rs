@@ -1,4 +1,4 @@
-//! The keys of those who ask: made over HTTP, as an operator makes them.
+//! Makes the keys of everybody who asks, over HTTP, as an operator makes them.
 
 use std::io;
 
@@ -11,12 +11,12 @@ use super::{
     handle::Who,
 };
 
-/// The tenant beside the usual one.
+/// The tenant besides the usual one.
 const OTHER: &str = "other";
-/// A key as keys look, that nobody has made: its checksum is right, so that it is looked for.
+/// A key that looks right but was never made: its checksum is right, so that the gateway looks it up.
 const NEVER_MADE: &str = "dyn_live_0123456789_0123456789abcdefghijABCDEFGHIJ01000000";
 
-/// Makes a key for everybody. The first is a superadmin's, and from then on everybody needs one.
+/// Makes a key for everybody. The first is a superadmin's; from then on everybody needs one.
 pub(super) async fn make(ground: &mut Ground) -> io::Result<()> {
     let (admin, _) = create(ground, None, &json!({"name": "parity", "role": "superadmin"})).await?;
     let wishes = [
@@ -41,7 +41,7 @@ pub(super) async fn make(ground: &mut Ground) -> io::Result<()> {
     ground.knows(Name::Admin, USUAL, Some(admin))
 }
 
-/// Somebody who may ask once in a minute; and the id of the key, which stands in what is told of its limit.
+/// Somebody who may ask once a minute; and the key's id, which appears in messages about its limit.
 pub(super) async fn hurried(ground: &Ground) -> io::Result<(Who, String)> {
     let usual = ground.who(Name::Usual);
     let wish = json!({"tenant": usual.tenant, "requests_per_minute": 1});

@@ -1,4 +1,4 @@
-//! How long the handles take: the same small chat, one after the other, from its sending to its end.
+//! Measures how long the handles take: the same small chat, one after the other, from its send to its end.
 
 use std::{io, time::Duration};
 
@@ -20,15 +20,15 @@ const TIMES: usize = 25;
 pub struct Latency {
     /// Which.
     pub handle: Handle,
-    /// Half of the answers took no longer.
+    /// Half of the answers took at most this long.
     pub p50_ms: f64,
-    /// All but a twentieth took no longer.
+    /// All but a twentieth took at most this long.
     pub p95_ms: f64,
-    /// Of so many.
+    /// How many answers were measured.
     pub requests: usize,
 }
 
-/// Measures all of them, in turns, so that what the machine does meanwhile meets all alike.
+/// Measures all handles in turns, so that other work of the machine affects all alike.
 pub(super) async fn all(ground: &Ground, handles: &[Handle]) -> io::Result<Vec<Latency>> {
     let payload =
         json!({"model": "sim-fast", "messages": [{"role": "user", "content": "hi"}], "stream": false});

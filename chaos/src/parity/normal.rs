@@ -1,4 +1,4 @@
-//! What is made alike before it is compared: all of it is here, and [`RULES`] tells it in the report.
+//! Before the comparison, makes alike what cannot be equal; [`RULES`] lists all of it in the report.
 
 use reqwest::header::HeaderMap;
 use schemas::{ChatOutput, Error, Outcome, Output, error::TABLE};
@@ -36,7 +36,7 @@ pub(super) const RULES: [(&str, &str); 10] = [
     ("numbers", "equal within 1e-6"),
 ];
 
-/// An error, as the socket and the bus tell it.
+/// An error, as the WebSocket and the bus tell it.
 pub(super) fn error(error: &Error) -> Value {
     let row = error.code.row();
     let (param, message) = relative(error.param.as_deref(), &error.message);
@@ -50,7 +50,7 @@ pub(super) fn error(error: &Error) -> Value {
     value
 }
 
-/// An error, as an HTTP answer tells it; and what is wrong with the answer itself.
+/// An error, as an HTTP answer tells it, and what is wrong with the answer itself.
 pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &Value) -> (Value, Vec<String>) {
     let mut faults = Vec::new();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -68,19 +68,19 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &Value) -> (Value,
     (error, faults)
 }
 
-/// An error object inside of a stream, where neither a status nor headers can tell more.
+/// An error object inside a stream, which has neither a status nor headers to tell more.
 pub(super) fn in_stream(body: &Value) -> Value {
     let error = &body["error"];
     object(&error["code"], &error["type"], &error["param"], &error["message"])
 }
 
-/// The same of the Messages API.
+/// The same for the Messages API.
 pub(super) fn refusal_of_messages(status: u16, headers: &HeaderMap, body: &Value) -> (Value, Vec<String>) {
     let (mut error, faults) = refusal(status, headers, &json!({"error": in_stream_of_messages(body)}));
     if let Some(row) = TABLE.iter().find(|row| error["code"] == row.name) {
         match status {
             of_this_api if of_this_api == row.anthropic_status => error["http"] = row.http_status.into(),
-            // What the others answer is wrong here.
+            // The status of the other doors is wrong here.
             of_others if of_others == row.http_status => error["http"] = Value::Null,
             _ => {}
         }
@@ -88,7 +88,7 @@ pub(super) fn refusal_of_messages(status: u16, headers: &HeaderMap, body: &Value
     (error, faults)
 }
 
-/// The same of the Messages API.
+/// The same for the Messages API.
 pub(super) fn in_stream_of_messages(body: &Value) -> Value {
     let (error, details) = (&body["error"], &body["error"]["details"]);
     let row =
@@ -103,7 +103,7 @@ pub(super) fn object(code: &Value, kind: &Value, param: &Value, message: &Value)
     json!({"code": code, "type": kind, "param": param, "message": message})
 }
 
-/// An error about a field that its API calls otherwise than chats do: `names` has both.
+/// An error about a field that this API names differently from chats: `names` has both.
 pub(super) fn renamed(mut error: Value, names: &[(&str, &str)]) -> Value {
     let Some(param) = error["param"].as_str().map(str::to_owned) else { return error };
     let chat = names.iter().find_map(|(name, chat)| {
@@ -118,7 +118,7 @@ pub(super) fn renamed(mut error: Value, names: &[(&str, &str)]) -> Value {
     error
 }
 
-/// Paths that begin where the payload does.
+/// Makes paths relative to the payload.
 fn relative(param: Option<&str>, message: &str) -> (Option<String>, String) {
     let short = |path: &str| path.strip_prefix("payload.").unwrap_or(path).to_owned();
     match param {
@@ -155,7 +155,7 @@ fn choice(answer: &ChatOutput) -> Value {
     })
 }
 
-/// What is recorded of a request.
+/// The record of a request.
 pub(super) fn record(outcome: &Outcome) -> Value {
     let mut value = serde_json::to_value(outcome).unwrap_or_default();
     if let Some(answer) = &outcome.output {
@@ -181,7 +181,7 @@ fn error_of(attempt: &Value) -> Option<Value> {
     serde_json::from_value(attempt.get("error")?.clone()).ok().map(|why: Error| error(&why))
 }
 
-/// Writes `<id>` in the place of the request's id.
+/// Writes `<id>` in place of the request's id.
 pub(super) fn nameless(value: Value, id: &str) -> Value {
     match value {
         Value::String(text) if text.contains(id) => text.replace(id, "<id>").into(),

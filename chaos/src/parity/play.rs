@@ -1,4 +1,4 @@
-//! One case through one handle: what its sender does, and what is seen of it.
+//! Plays one case through one handle: what its sender does, and what it sees.
 
 use std::{io, time::Duration};
 
@@ -14,9 +14,9 @@ use super::{
     shown::Shown,
 };
 
-/// How long one case may take on one handle: what waits longer is wrong.
+/// How long one case may take on one handle; longer is a failure.
 const CASE_MAX: Duration = Duration::from_secs(30);
-/// How often a record is looked for that comes with the end, or a moment later.
+/// How often to look for a record, which comes with the end or a moment later.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What was seen, and how long it took.
@@ -26,7 +26,7 @@ pub(super) struct Played {
     pub(super) took: Duration,
 }
 
-/// Plays `case` through `handle`. What fails on the way is part of what is seen.
+/// Plays `case` through `handle`. A failure on the way is part of what is seen.
 pub(super) async fn play(ground: &Ground, case: &Case, handle: Handle, shared: &RequestId) -> Played {
     let began = Instant::now();
     let seen = match timeout(CASE_MAX, Box::pin(seen(ground, case, handle, shared))).await {
@@ -76,17 +76,17 @@ fn asked(ground: &Ground, case: &Case, handle: Handle) -> Asked {
     Asked { id: ground.id(handle), said: case.said.clone(), plan, who: ground.who(case.who) }
 }
 
-/// Asks one, and looks at its record afterwards.
+/// Asks one request, then reads its record.
 async fn one(ground: &Ground, handle: Handle, asked: &Asked) -> io::Result<Value> {
     let shown = handle.converse(ground, std::slice::from_ref(asked)).await?.pop();
     whole(ground, handle, asked, shown.unwrap_or_default()).await
 }
 
-/// What was shown, with what is recorded.
+/// What was shown, together with the record.
 async fn whole(ground: &Ground, handle: Handle, asked: &Asked, mut shown: Shown) -> io::Result<Value> {
     let record = record(ground, handle, asked, &shown).await?;
     if handle.is_of_others() {
-        // One form for what was refused and what has failed: the record tells them apart.
+        // These APIs show a refusal and a failure alike: the record tells them apart.
         shown.failed_as(record["status"].as_str());
     }
     let mut seen = shown.into_value();
@@ -94,7 +94,7 @@ async fn whole(ground: &Ground, handle: Handle, asked: &Asked, mut shown: Shown)
     Ok(normal::nameless(seen, asked.id.as_str()))
 }
 
-/// The record. Where the reader was gone before the end, or its API could not tell it, the end is waited for.
+/// The record. If the reader left before the end, or its API could not tell the end, waits for it.
 async fn record(ground: &Ground, handle: Handle, asked: &Asked, shown: &Shown) -> io::Result<Value> {
     loop {
         let record = handle.record(ground, asked).await?;
@@ -114,7 +114,7 @@ fn other(asked: &Asked) -> Asked {
     other
 }
 
-/// Two requests by a key that may ask once in a minute: the second is what is looked at.
+/// Two requests with a key that may ask once a minute: only the second counts.
 async fn hurried(ground: &Ground, handle: Handle, asked: &Asked) -> io::Result<Value> {
     let (who, key) = keys::hurried(ground).await?;
     let (first, second) =
@@ -123,7 +123,7 @@ async fn hurried(ground: &Ground, handle: Handle, asked: &Asked) -> io::Result<V
     Ok(normal::nameless(one(ground, handle, &second).await?, &key))
 }
 
-/// Two tenants under one id: each has an answer of its own, and one sees nothing of the other's.
+/// Two tenants under one id: each has its own answer and sees nothing of the other's.
 async fn tenants(ground: &Ground, handle: Handle, asked: &Asked) -> io::Result<Value> {
     let of = |who: Name, number: usize| {
         let said = match &asked.said {
@@ -139,7 +139,7 @@ async fn tenants(ground: &Ground, handle: Handle, asked: &Asked) -> io::Result<V
     Ok(json!({"ours": first, "fence": fence, "others": second, "end": second["end"]}))
 }
 
-/// So many at once, each with its number in its text.
+/// Asks `count` requests at once, each with its number in its text.
 async fn crowd(ground: &Ground, handle: Handle, asked: &Asked, count: usize) -> io::Result<Value> {
     let one_of = |number: usize| {
         let said = match &asked.said {

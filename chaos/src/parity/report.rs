@@ -1,5 +1,5 @@
-//! What parity found: one value, and three ways to show it. Whether a difference is allowed was decided before; here it is
-//! counted and told.
+//! What parity found: one value, shown in three ways. Whether a difference is allowed was decided before; this file
+//! only counts and tells it.
 
 mod text;
 
@@ -20,7 +20,7 @@ use super::{
     rig::System,
 };
 
-/// The whole of it.
+/// The whole report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// What was tested.
@@ -33,52 +33,52 @@ pub struct Report {
     pub cases: Vec<Judged>,
     /// How long each handle takes.
     pub latencies: Vec<Latency>,
-    /// The allowed differences, and in how many comparisons each was met.
+    /// The allowed differences, each with the number of comparisons that met it.
     pub allowed: Vec<(&'static Allowed, usize)>,
 }
 
-/// What came of one case.
+/// The result of one case.
 #[derive(Debug, Serialize)]
 pub struct Judged {
-    /// What it is about.
+    /// Its area.
     pub area: Area,
     /// Its name.
     pub name: String,
-    /// Why it was not played, where it was not.
+    /// Why it was not played, if it was not.
     pub skipped: Option<String>,
     /// What is wrong on the WebSocket itself.
     pub wrong: Option<String>,
-    /// The other handles beside it.
+    /// The other handles, each compared with the WebSocket.
     pub beside: Vec<Beside>,
     /// How long each handle took, in milliseconds.
     pub took_ms: Vec<(Handle, u64)>,
 }
 
-/// One handle beside the WebSocket.
+/// One handle compared with the WebSocket.
 #[derive(Debug, Serialize)]
 pub struct Beside {
     /// Which.
     pub handle: Handle,
-    /// What came of it.
+    /// The result.
     pub verdict: Verdict,
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing differs.
     Equal,
-    /// Only what may differ differs: the numbers of the rules.
+    /// Only allowed differences: the numbers of their rules.
     Allowed(Vec<usize>),
-    /// What must not differ differs.
+    /// Differences that are not allowed.
     Differs(Vec<Difference>),
-    /// It has no form on this handle, and why.
+    /// The case has no form on this handle, and why.
     LeftOut(String),
 }
 
 impl Judged {
-    /// One that was not played.
+    /// A case that was not played.
     pub(super) fn skipped(case: &Case, why: &str) -> Self {
         Self { skipped: Some(why.to_owned()), ..Self::of(case) }
     }
@@ -122,21 +122,21 @@ impl Judged {
         self.beside.push(Beside { handle, verdict });
     }
 
-    /// Whether all that was compared is equal, but for what may differ.
+    /// Whether everything compared is equal, apart from allowed differences.
     #[must_use]
     pub fn is_equal(&self) -> bool {
         let differs = |beside: &Beside| matches!(beside.verdict, Verdict::Differs(_));
         self.wrong.is_none() && !self.beside.iter().any(differs)
     }
 
-    /// How many comparisons were made, and how many of them found nothing that may not be.
+    /// How many comparisons found nothing wrong, and how many were made.
     fn score(&self) -> (usize, usize) {
         let compared = |beside: &&Beside| !matches!(beside.verdict, Verdict::LeftOut(_));
         let all = self.beside.iter().filter(compared).count();
         let differ =
             self.beside.iter().filter(|beside| matches!(beside.verdict, Verdict::Differs(_))).count();
         match self.wrong {
-            // Where the reference is wrong, nothing was compared with what is right.
+            // If the reference is wrong, nothing was compared with what is right.
             Some(_) => (0, all),
             None => (all - differ, all),
         }
@@ -172,13 +172,13 @@ impl Report {
         Self { system, took_ms: milliseconds(took), handles, cases, latencies, allowed }
     }
 
-    /// Whether all is equal, and there was something to compare.
+    /// Whether everything is equal, and there was something to compare.
     #[must_use]
     pub fn is_equal(&self) -> bool {
         self.cases.iter().all(Judged::is_equal) && self.cases.iter().any(|case| !case.beside.is_empty())
     }
 
-    /// Each area with its cases: how many comparisons were made, and how many are equal.
+    /// Each area: how many cases, how many equal comparisons, how many comparisons.
     fn areas(&self) -> Vec<(Area, usize, usize, usize)> {
         let mut areas: Vec<(Area, usize, usize, usize)> = Vec::new();
         for case in self.cases.iter().filter(|case| case.skipped.is_none()) {
@@ -193,7 +193,7 @@ impl Report {
         areas
     }
 
-    /// Why handles were left out, and of how many comparisons: the longest lists first.
+    /// Why each handle was left out, and of how many comparisons, the most first.
     fn left_out(&self) -> Vec<(Handle, &str, usize)> {
         let mut reasons: Vec<(Handle, &str, usize)> = Vec::new();
         for beside in self.cases.iter().flat_map(|case| &case.beside) {
@@ -208,7 +208,7 @@ impl Report {
     }
 }
 
-/// What a handle did against its own protocol, however deep it is told.
+/// A handle's breach of its own protocol, however deep in what was seen.
 fn fault(seen: &Value) -> Option<String> {
     match seen {
         Value::Object(fields) => fields.iter().find_map(|(name, field)| match (name.as_str(), field) {

@@ -1,4 +1,4 @@
-//! What parity is tested on: an engine of its own with a broker and a provider beside it, or a deployment that runs already.
+//! What parity tests: an engine of its own with a broker and a provider beside it, or a running deployment.
 
 use std::{
     fs, io,
@@ -25,12 +25,12 @@ pub(super) const JAMMED_POOL: &str = "narrow";
 /// How many requests of one tenant may wait for one pool.
 pub(super) const TENANT_QUEUE_MAX: usize = 16;
 
-/// What is tested.
+/// What to test.
 #[derive(Debug, Clone)]
 pub enum System {
-    /// An engine that is started for it. Without a nats-server it has its broker inside, which no bus leads to.
+    /// An engine started for the test. Without a nats-server its broker is inside it, where no bus handle reaches it.
     Own {
-        /// This program, which is started as the engine.
+        /// This program, to be started as the engine.
         dynode: PathBuf,
         /// The nats-server.
         nats_server: Option<PathBuf>,
@@ -39,25 +39,25 @@ pub enum System {
     Given {
         /// Its gateway, `HOST:PORT`.
         gateway: String,
-        /// Its broker, where the bus is to be tested.
+        /// Its broker, if the bus is to be tested.
         nats: Option<Secret>,
-        /// The key that its doors want, where they want one.
+        /// The key for its doors, if they need one.
         key: Option<Secret>,
     },
 }
 
-/// What is started, and where it can be asked.
+/// The started services, and where to ask.
 #[derive(Debug)]
 pub(super) struct Rig {
     pub(super) ground: Ground,
     _services: Vec<Service>,
-    // Its death is a provider that answers nothing: the cases show it.
+    // If it dies, the provider answers nothing, and the cases show that.
     _provider: Option<AbortOnDropHandle<()>>,
     _book: Option<Book>,
 }
 
 impl Rig {
-    /// Starts what is to be started, with its files in `dir`, and returns when it takes requests.
+    /// Starts what the system needs, with its files in `dir`, and returns when it takes requests.
     pub(super) async fn start(system: &System, dir: &Path) -> io::Result<Self> {
         match system {
             System::Own { dynode, nats_server } => own(dynode, nats_server.as_deref(), dir).await,
@@ -116,8 +116,8 @@ async fn loopback() -> io::Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, free_port().await?).into())
 }
 
-/// Small limits and short clocks. Nothing is tried twice, so that no budget of retries makes the second handle's answer
-/// another than the first's; and every failing model is one of its own, so that no breaker does.
+/// Small limits and short clocks. Nothing is retried, so that no budget of retries makes the second handle's answer
+/// differ from the first's; and every failing case has its own model, so that no breaker does.
 fn settings(provider: SocketAddr) -> String {
     let mut text = format!(
         r#"
@@ -170,7 +170,7 @@ api_key = "none is asked for"
     text
 }
 
-/// Models that fail as their requests ask for.
+/// Models that fail as their requests ask.
 const FLAKY: [&str; 6] = ["failing", "away", "away-too", "breaking", "mute", "silent"];
 /// Models of the simulated provider over HTTP: its name for each says how it behaves.
 const UPSTREAM: [(&str, &str); 9] = [

@@ -1,5 +1,5 @@
-//! What a handle shows of one request, piece by piece, in a form that is the same for all handles: the parts that are
-//! compared, and what the handle did against its own protocol.
+//! What a handle shows of one request, piece by piece, in the same form for all handles: the parts to compare, and
+//! where the handle broke its own protocol.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use super::normal;
 /// What was shown so far.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
-    /// The names of the events, neighbours of one name told once.
+    /// The names of the events; equal neighbours count once.
     events: Vec<String>,
-    /// Who was told to answer: `provider/model`.
+    /// Who answers, as `running` events tell it: `provider/model`.
     running: Vec<String>,
-    /// The pieces of text, by choice; each with how many were joined in it, where that is told.
+    /// The pieces of text, by choice; each with how many were joined into it, if the handle tells.
     pieces: BTreeMap<u32, Vec<(String, Option<u64>)>>,
     /// The pieces of tool calls, by choice and call.
     calls: BTreeMap<String, Vec<String>>,
@@ -23,14 +23,14 @@ pub(super) struct Shown {
     streamed: ChatOutput,
     /// How many pieces with text or calls came.
     deltas: u32,
-    /// The last place that was seen.
+    /// The last place seen.
     last: Option<(u32, u64)>,
     faults: Vec<String>,
     end: Option<Value>,
 }
 
 impl Shown {
-    /// An event comes. What is not after the last is dropped, as the contract tells readers to.
+    /// An event comes. One that is not after the last is dropped, as the contract requires of readers.
     pub(super) fn hears(&mut self, event: &Event) {
         let place = (event.attempt, event.seq);
         if self.last.is_some_and(|last| place <= last) {
@@ -43,7 +43,7 @@ impl Shown {
             self.fault(format!("a gap before {}-{}", event.attempt, event.first_seq()));
         }
         self.last = Some(place);
-        // A refusal stands where `queued` would: it tells of no request.
+        // A refusal stands where `queued` would, but no request exists.
         if place != (0, 0) || !matches!(event.body, EventBody::Fail { .. }) {
             self.names(event.body.name());
         }
@@ -66,7 +66,7 @@ impl Shown {
         }
     }
 
-    /// A piece of a chat answer comes; `joined` is of how many it is made, where the handle tells.
+    /// A piece of a chat answer comes; `joined` is how many pieces it was made of, if the handle tells.
     pub(super) fn absorbs(&mut self, delta: &ChatDelta, joined: Option<u64>) {
         self.streamed.absorb(delta);
         if !delta.delta.is_empty() {
@@ -88,7 +88,7 @@ impl Shown {
         self.succeeds(&done.output, Some(&done.usage));
     }
 
-    /// The answer, as it was told at the end; and what it used, where that was told.
+    /// The answer as told at the end, and its usage if that was told.
     pub(super) fn succeeds(&mut self, output: &Output, usage: Option<&Usage>) {
         self.ends(json!({"end": "succeeded", "output": normal::output(output), "usage": usage}));
     }
@@ -106,7 +106,7 @@ impl Shown {
         }
     }
 
-    /// The text that was streamed is the answer: for a handle that tells it in pieces only.
+    /// The streamed text is the answer: for a handle that tells the answer only in pieces.
     pub(super) fn ends_as_streamed(&mut self, usage: Option<&Usage>) {
         let output = Output::Chat(self.streamed.clone());
         self.succeeds(&output, usage);
@@ -136,14 +136,14 @@ impl Shown {
         self.end.is_some()
     }
 
-    /// Whether a record is sure to come, be it later than the end that was shown: its reader went away, or had seen some of
-    /// the answer, as one whose API cannot take back what it has told when the answer begins anew.
+    /// Whether a record is sure to come, perhaps later than the end that was shown: the reader went away, or had seen
+    /// some of the answer, and its API may be unable to take that back when the answer begins anew.
     pub(super) fn has_a_record(&self) -> bool {
         self.deltas > 0 || self.end.as_ref().is_some_and(|end| end["end"] == "left")
     }
 
-    /// The word for the end of a request that failed, by its record: an error that is not recorded was a refusal, unless
-    /// something of the answer had been told before.
+    /// Names the end of a failed request by its record: an error without a record was a refusal, unless the handle had
+    /// told part of the answer before.
     pub(super) fn failed_as(&mut self, status: Option<&str>) {
         let untold = if self.deltas > 0 { "failed" } else { "refused" };
         let end = status.filter(|status| *status != "succeeded").unwrap_or(untold);
@@ -154,7 +154,7 @@ impl Shown {
         }
     }
 
-    /// All of it, as it is compared.
+    /// All of it, in the form to compare.
     pub(super) fn into_value(self) -> Value {
         let mut value = json!({
             "events": self.events, "running": self.running, "pieces": self.pieces, "calls": self.calls,
@@ -171,7 +171,7 @@ impl Shown {
     }
 }
 
-/// A refusal of a frame that has no id.
+/// A refusal of a frame without an id.
 pub(super) fn refused(error: &Error) -> Shown {
     let mut shown = Shown::default();
     shown.fails("refused", normal::error(error));

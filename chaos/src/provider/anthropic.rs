@@ -1,8 +1,8 @@
 //! Anthropic's Messages API: `POST /v1/messages` and `POST /v1/messages/count_tokens`, in both of its versions.
-//! It is as strict as the real one: members that it does not know, and conversations that do not fit together, are refused.
+//! It is as strict as the real one: it refuses unknown members and conversations that do not fit together.
 //!
-//! It answers with words as many as the behaviour says, or, where tools are offered and no result of one is there yet,
-//! with a call of the first of them (or of the one `tool_choice` names). Where thinking is asked for, it comes first.
+//! It answers with as many words as the behaviour says or, if tools are offered and no tool result is there yet,
+//! with a call of the first tool (or the one that `tool_choice` names). If thinking is asked for, it comes first.
 
 mod conversation;
 mod message;
@@ -37,7 +37,7 @@ pub(super) const MALFORMED_EVENT: &[u8] =
 pub(super) const FAILURE_EVENT: &str = "event: error\n\
     data: {\"type\":\"error\",\"error\":{\"details\":null,\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
 
-/// What the rate-limit headers say where no `rpm` is set: the figures of a large account, never used up.
+/// What the rate-limit headers say if no `rpm` is set: the figures of a large account, never used up.
 const ROOMY_REQUESTS: u32 = 4_000;
 const ROOMY_TOKENS: u32 = 2_000_000;
 
@@ -51,10 +51,10 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// The one that the headers name.
+    /// The version that the headers name.
     ///
     /// # Errors
-    /// When they name none, or one that there is not.
+    /// When they name none, or an unknown one.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         match headers.get(VERSION).map(HeaderValue::as_bytes) {
             Some(b"2023-06-01") => Ok(Self::Earlier),
@@ -68,7 +68,7 @@ impl Version {
     }
 }
 
-/// From what was asked to the message, whole or streamed.
+/// Answers a call with the message, whole or streamed.
 pub(super) fn compose(ask: &Ask, version: Result<Version, ApiError>) -> Result<Answer, ApiError> {
     let request = MessageRequest::read(&ask.body, version?)?;
     let reply = reply(ask, &request);
@@ -100,13 +100,13 @@ fn reply(ask: &Ask, request: &MessageRequest<'_>) -> Reply {
     }
 }
 
-/// From what was asked to how many tokens it has.
+/// Answers a call with the number of tokens that it has.
 pub(super) fn count(ask: &Ask, version: Result<Version, ApiError>) -> Result<Answer, ApiError> {
     let tokens = request::count(&ask.body, version?)?;
     Ok(Answer::Whole { body: json!({"input_tokens": tokens}).to_string().into(), tokens: 1, billed: 0 })
 }
 
-/// Puts the headers on a response that every response of the API carries.
+/// Puts on a response the headers that every response of the API carries.
 pub(super) fn stamp(headers: &mut HeaderMap, id: &str, standing: Option<Standing>) {
     let mut set = |name: &str, value: Option<HeaderValue>| {
         if let (Ok(name), Some(value)) = (HeaderName::try_from(name), value) {
@@ -128,7 +128,7 @@ pub(super) fn stamp(headers: &mut HeaderMap, id: &str, standing: Option<Standing
     }
 }
 
-/// The whole second at which `wait` is over: not before it.
+/// The first whole second at which `wait` is over.
 fn moment_after(wait: Duration) -> Option<HeaderValue> {
     let over = Timestamp::now().checked_add(wait).ok()?;
     let second = over.as_second().checked_add(i64::from(over.subsec_nanosecond() > 0))?;

@@ -1,5 +1,5 @@
-//! What the simulated provider does with a call, and the one text that says so, in a model's name, in the
-//! `x-sim` header and in the configuration alike. Parsing never panics, whatever the text.
+//! What the simulated provider does with a call, and the grammar that says so in a model's name, in the
+//! `x-sim` header and in the configuration. Parsing never panics, whatever the text.
 //!
 //! ```text
 //! model      = "sim" [ "-" DURATION ] [ ":" settings ]       sim   sim-60ms   sim:first=60ms,gap=10ms
@@ -21,7 +21,7 @@
 //!            | "cut-after=" COUNT     COUNT chunks, then the connection closes
 //!            | "reset-after=" COUNT   COUNT chunks, then the connection is reset
 //!            | "truncate"             the body ends in the middle of its JSON
-//!            | "malformed"            JSON that is none; in a stream, the second chunk
+//!            | "malformed"            invalid JSON; in a stream, the second chunk
 //!            | "error-after=" COUNT   COUNT chunks, then an error event and the end (not streamed: 500)
 //!            | "no-usage"             the answer lacks its `usage`
 //!            | "no-done"              the stream lacks its `[DONE]`
@@ -34,31 +34,31 @@
 //!            | "none"                 no fault
 //! DURATION   = digits ( "ms" | "s" | "m" )
 //! ```
-//! Chunks are counted from 0 and include the one that announces the role; of Anthropic's API they are its events, a ping
-//! included, and `[DONE]` is its `message_stop`; of the Responses API they are its events, and `[DONE]` is the one that tells
-//! of the end. An answer that is not streamed has no
-//! chunks: there a stall comes after the headers, a cut and a reset after half of the body.
+//! Chunks are counted from 0 and include the one that announces the role. For Anthropic's API they are its events, a
+//! ping included, and `[DONE]` is its `message_stop`; for the Responses API they are its events, and `[DONE]` is the
+//! one that tells the end. An answer that is not streamed has no chunks: a stall comes after its headers, a cut and a
+//! reset after half of its body.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Tokens of one answer at most; with it the longest stream stays below 4 MiB.
+/// The most tokens of one answer; with it the longest stream stays below 4 MiB.
 pub const MAX_TOKENS: u32 = 16_384;
 
-/// Calls a minute at most, which bounds what one window has to remember.
+/// The most calls a minute, which bounds what one window has to remember.
 pub const MAX_RPM: u32 = 100_000;
 
-/// No wait of a simulator needs to be longer, and none may overflow a sum.
+/// The longest duration: no simulator needs to wait longer, and no sum may overflow.
 pub const MAX_DURATION: Duration = Duration::from_secs(3_600);
 
-/// Characters of a wrong setting that an error repeats.
+/// How many characters of a wrong setting an error repeats.
 const MAX_QUOTED_CHARS: usize = 60;
 
 /// How a call is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behaviour {
-    /// From the arrival to the first token (or to a refusal by a fault).
+    /// From arrival to the first token (or to a refusal by a fault).
     pub first_token: Duration,
     /// Between two tokens.
     pub gap: Duration,
@@ -110,7 +110,7 @@ pub struct GrammarError {
 }
 
 impl Behaviour {
-    /// This behaviour with the settings of `text` laid over it; those it does not name stay.
+    /// This behaviour with the settings of `text` laid over it; the others stay.
     ///
     /// # Errors
     /// When a setting is unknown or its value out of range.
@@ -127,11 +127,11 @@ impl Behaviour {
         Ok(self)
     }
 
-    /// This behaviour with what the name of a model says laid over it; `None` when the name is not the
+    /// This behaviour with the settings in a model's name laid over it; `None` if the name is not the
     /// simulator's.
     ///
     /// # Errors
-    /// When the name is the simulator's and what follows is not in the grammar.
+    /// When the name is the simulator's and the rest of it is not in the grammar.
     pub fn of_model(mut self, model: &str) -> Result<Option<Self>, GrammarError> {
         let Some(rest) = model.strip_prefix("sim") else { return Ok(None) };
         let (suffix, settings) = rest.split_once(':').unwrap_or((rest, ""));
@@ -292,7 +292,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     if duration <= MAX_DURATION { Ok(duration) } else { Err("a duration is at most an hour") }
 }
 
-/// Reads a duration, or a bare number of seconds as the header `Retry-After` has it.
+/// Reads a duration, or a bare number of seconds as in the `Retry-After` header.
 pub(crate) fn seconds_or_duration(text: &str) -> Result<Duration, &'static str> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         duration(&format!("{text}s"))

@@ -1,4 +1,4 @@
-//! What arrived at the simulated provider and how it ended, so that a test can assert the provider's side.
+//! Records what arrived at the simulated provider and how it ended, so that a test can assert the provider's side.
 //! It never holds a credential, only a fingerprint that tells two apart.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::witness::Witness;
 use crate::fingerprint::fingerprint;
 use crate::journal::{EntryNumber, Journal};
 
-/// Characters kept of a header that is logged; a longer one is no key that anybody sends.
+/// How many characters of a header are logged; nobody sends a key that is longer.
 const MAX_HEADER_CHARS: usize = 256;
 
 /// One call to the simulated provider.
@@ -30,13 +30,13 @@ pub struct Call {
     pub sim_key: Option<String>,
     /// Its `traceparent`.
     pub traceparent: Option<String>,
-    /// A fingerprint of its `authorization`, or the header that its API has for a key: the start of the SHA-256, in hexadecimal digits.
+    /// A fingerprint of its `authorization` or its API's own key header: the first hexadecimal digits of the SHA-256.
     pub authorization: Option<String>,
     /// Whether it asked for a stream.
     pub stream: bool,
     /// The fault that hit it, in the words of the grammar.
     pub fault: Option<String>,
-    /// The status it was answered with; none yet, or none at all.
+    /// The status of its answer; none if there is none yet, or none at all.
     pub status: Option<u16>,
     /// Chunks of its stream that were sent, once it has ended. A drip counts none.
     pub chunks: u32,
@@ -54,7 +54,7 @@ pub enum CallOutcome {
     Answered,
     /// With an error.
     Refused,
-    /// With 429, because it came sooner than its `rpm` allows.
+    /// With 429, because it came too soon for its `rpm`.
     RateLimited,
     /// The simulator broke the answer off, as a fault told it to.
     Broken,
@@ -85,18 +85,18 @@ impl Call {
     }
 }
 
-/// A call under way. Dropped without an end, it means that the client went away.
+/// A call under way. If it is dropped without an end, the client went away.
 #[derive(Debug)]
 pub(super) struct OpenCall {
     calls: Journal<Call>,
     number: EntryNumber,
     ended: bool,
     witness: Option<Witness>,
-    /// Whether it answers piece by piece: only of such a call can be told that it stands still.
+    /// Whether it answers piece by piece: only such a call can be seen to stand still.
     pub(super) streams: bool,
-    /// Tokens that a whole answer puts on the bill.
+    /// Tokens that a whole answer bills.
     pub(super) billed: u32,
-    /// When it allows the next call, where it says so.
+    /// When it allows the next call, if it says so.
     pub(super) retry_after: Option<Duration>,
     pub(super) chunks: u32,
 }

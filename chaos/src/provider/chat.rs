@@ -1,6 +1,6 @@
-//! `POST /v1/chat/completions`: what is answered, as one body or as a script of chunks.
-//! It answers with words as many as the behaviour says, or, where tools are offered and no result of one is
-//! there yet, with a call of the first of them (or of the one `tool_choice` names).
+//! `POST /v1/chat/completions`: composes the answer, as one body or as a script of chunks.
+//! It answers with as many words as the behaviour says or, if tools are offered and no tool result is
+//! there yet, with a call of the first tool (or the one that `tool_choice` names).
 
 mod completion;
 mod request;
@@ -21,21 +21,21 @@ use script::Chunks;
 /// The `system_fingerprint` of every answer.
 const FINGERPRINT: &str = "fp_sim";
 
-/// What the one message of the answer is.
+/// The one message of the answer.
 enum Reply {
     Text {
         tokens: u32,
         finish: &'static str,
-        /// What the first token begins with: the marker of the request, so that its bytes are known wherever they turn up.
+        /// The beginning of the first token: the request's marker, by which its bytes are recognised anywhere.
         opening: String,
-        /// How many rivals of each token are told, where it is told how likely they are.
+        /// How many rivals of each token to tell, if the answer tells how likely tokens are.
         logprobs: Option<u32>,
     },
     Tool(ToolCall),
 }
 
 impl Reply {
-    /// The tokens it is made of, which is the chunks its body has.
+    /// How many tokens it has: one for each chunk of its body.
     fn tokens(&self) -> u32 {
         match self {
             Self::Text { tokens, .. } => *tokens,
@@ -43,7 +43,7 @@ impl Reply {
         }
     }
 
-    /// How likely the token at `index` was, where that is told.
+    /// How likely the token at `index` was, if the answer tells that.
     fn logprob(&self, index: u32) -> Option<Value> {
         let Self::Text { opening, logprobs: Some(rivals), .. } = self else { return None };
         let token = text::token(index);
@@ -65,7 +65,7 @@ impl Reply {
     }
 }
 
-/// From what was asked to the completion, whole or streamed.
+/// Answers a call with the completion, whole or streamed.
 pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let request = ChatRequest::read(&ask.body)?;
     let reply = match request.tool {
@@ -97,7 +97,7 @@ pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     Ok(Answer::Whole { body, tokens, billed })
 }
 
-/// The marker of the request in its prompt and a space; nothing where there is none.
+/// The request's marker from its prompt and a space; empty if there is none.
 fn opening(body: &Value) -> String {
     let texts = body.get("messages").and_then(Value::as_array).into_iter().flatten();
     let texts = texts.filter_map(|message| message.get("content").and_then(Value::as_str));

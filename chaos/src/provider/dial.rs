@@ -1,4 +1,4 @@
-//! The dial on a simulated provider: how calls are answered that say nothing themselves, changed while it serves.
+//! The dial on a simulated provider: changes, while it serves, how it answers calls that say nothing themselves.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ impl Dial {
         Self { sim: Arc::clone(sim) }
     }
 
-    /// From the next call on, calls are answered like this, where neither model nor header says otherwise.
+    /// Answers calls like this from the next one on, if neither model nor header says otherwise.
     pub fn set(&self, behaviour: Behaviour) {
         self.sim.turn(behaviour);
     }
 
-    /// How many calls were hit by a fault so far.
+    /// How many calls a fault has hit so far.
     #[must_use]
     pub fn struck(&self) -> u64 {
         self.sim.struck()

@@ -1,5 +1,5 @@
-//! The APIs that are simulated, and what differs between them beside the questions themselves: where the credential is,
-//! what every response carries, how a refusal looks, and the bytes of a stream that are not the answer's.
+//! The simulated APIs, and how they differ besides the questions themselves: where the credential is, what every
+//! response carries, how a refusal looks, and which bytes of a stream are not the answer's.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::errors::ApiError;
 use super::limits::Standing;
 use super::{anthropic, gemini, ollama, openai, responses};
 
-/// Whose API a call speaks.
+/// The API that a call speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     OpenAi,
-    /// OpenAI's too, but for its streams.
+    /// OpenAI's too, apart from its streams.
     Responses,
     Anthropic,
     Gemini,
@@ -25,18 +25,18 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Of a request to a path that both have.
+    /// The dialect of a request to a path that OpenAI and Anthropic share.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         if headers.contains_key(anthropic::VERSION) { Self::Anthropic } else { Self::OpenAi }
     }
 
-    /// Of a path that only one of them has.
+    /// The dialect of a path that only one API has.
     pub(super) fn of_path(path: &str) -> Option<Self> {
         let of = |prefix, dialect| path.starts_with(prefix).then_some(dialect);
         of("/v1beta/", Self::Gemini).or_else(|| of("/api/", Self::Ollama))
     }
 
-    /// What the caller says that it is, as an `authorization` header has it.
+    /// The caller's credential, in the form of an `authorization` header.
     pub(super) fn credential(self, headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
         let key = match self {
             Self::Anthropic => headers.get("x-api-key"),
@@ -44,18 +44,18 @@ impl Dialect {
             Self::OpenAi | Self::Responses | Self::Ollama => None,
         };
         match key {
-            // Where both are sent this one counts.
+            // If both are sent, this one counts.
             Some(key) => Some([b"Bearer ", key.as_bytes()].concat().into()),
             None => headers.get(AUTHORIZATION).map(|value| value.as_bytes().into()),
         }
     }
 
-    /// Whether a body asks for a stream, where its path does not say it.
+    /// Whether a body asks for a stream, if its path does not say so.
     pub(super) fn streams(self, body: &Value) -> bool {
         body.get("stream").and_then(Value::as_bool).unwrap_or(self == Self::Ollama)
     }
 
-    /// What a stream is.
+    /// The media type of a stream.
     pub(super) const fn stream_type(self) -> &'static str {
         match self {
             Self::OpenAi | Self::Responses | Self::Anthropic => "text/event-stream; charset=utf-8",
@@ -74,7 +74,7 @@ impl Dialect {
         }
     }
 
-    /// Puts the headers on a response that every response of the API carries.
+    /// Puts on a response the headers that every response of the API carries.
     pub(super) fn stamp(
         self,
         headers: &mut HeaderMap,
@@ -86,7 +86,7 @@ impl Dialect {
             Self::OpenAi | Self::Responses => openai::stamp(headers, id, elapsed, standing),
             Self::Anthropic => anthropic::stamp(headers, id, standing),
             Self::Gemini => gemini::stamp(headers, elapsed),
-            // A server of one's own says nothing of itself.
+            // A self-hosted server says nothing about itself.
             Self::Ollama => {}
         }
     }

@@ -1,4 +1,4 @@
-//! `POST /v1/embeddings`: unit vectors that depend on nothing but the input, as floats or as base64.
+//! `POST /v1/embeddings`: unit vectors that depend only on the input, as floats or as base64.
 
 use axum::http::StatusCode;
 use base64::Engine;
@@ -12,13 +12,13 @@ use super::errors::ApiError;
 use super::exchange::{Answer, Ask};
 use super::fields::{estimate_tokens, number, present};
 
-/// Inputs of one request, as the API has it.
+/// The most inputs of one request, as in the API.
 const MAX_INPUTS: usize = 2_048;
 
-/// A vector's length at most: that of the largest model of the API.
+/// The greatest length of a vector: that of the API's largest model.
 const MAX_DIMENSIONS: u32 = 3_072;
 
-/// From what was asked to one vector for each input, in their order.
+/// Answers a call with one vector for each input, in their order.
 pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let inputs = inputs(&ask.body)?;
     let dimensions = number(&ask.body, "dimensions", 1, MAX_DIMENSIONS)?.unwrap_or(ask.dimensions);

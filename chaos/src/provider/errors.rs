@@ -101,7 +101,7 @@ impl ApiError {
         Self::invalid(format!("Unknown parameter: '{param}'.")).param(param).code("unknown_parameter")
     }
 
-    /// Of the Responses API, about what chat completions name `param`.
+    /// The Responses API's refusal of what chat completions call `param`.
     pub(super) fn moved_parameter(param: &str, now: &str) -> Self {
         let message = format!(
             "Unsupported parameter: '{param}'. In the Responses API, this parameter has moved to '{now}'."
@@ -109,7 +109,7 @@ impl ApiError {
         Self::invalid(message).param(param).code("unsupported_parameter")
     }
 
-    /// There is no response of that id.
+    /// There is no response with that id.
     pub(super) fn no_response(id: &str) -> Self {
         Self::invalid(format!("Previous response with id '{id}' not found."))
             .param("previous_response_id")
@@ -187,7 +187,7 @@ impl ApiError {
         Self { code, ..Self::new(status, kind, message) }
     }
 
-    /// The body, which a stream that breaks carries in an event of its own.
+    /// The body; a stream that breaks carries it in an event of its own.
     pub(super) fn body(&self) -> Value {
         json!({"error": {
             "message": self.message,
@@ -203,7 +203,7 @@ impl IntoResponse for ApiError {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(wait) = self.retry_after {
-            // Rounded up: who comes back a moment too early is refused again.
+            // Rounded up: a caller that returns a moment too early is refused again.
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000) as u64));
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000) as u64));
         }

@@ -1,5 +1,5 @@
-//! One call from its arrival to its answer: read, let in, composed, played. Every call under way is in the log,
-//! and leaves it with an outcome, however it ends.
+//! Carries one call from its arrival to its answer: reads it, admits it, composes the answer and plays it. Every
+//! call under way is in the log, and leaves it with an outcome, however it ends.
 
 use std::sync::Arc;
 
@@ -23,22 +23,22 @@ use super::sim::Sim;
 use super::witness::Witness;
 use crate::connections::Line;
 
-/// Where a request came: whose API, and which part of it.
+/// Where a request came in: whose API, and which part of it.
 pub(super) struct Door {
     pub(super) dialect: Dialect,
     pub(super) path: &'static str,
-    /// The model, and whether a stream is wanted, where the path says it and not the body.
+    /// The model, and whether a stream is wanted, if the path says so and not the body.
     pub(super) named: Option<(String, bool)>,
 }
 
 impl Door {
-    /// One whose requests name their model in the body.
+    /// A door whose requests name their model in the body.
     pub(super) const fn new(dialect: Dialect, path: &'static str) -> Self {
         Self { dialect, path, named: None }
     }
 }
 
-/// A request as it came.
+/// A request as it arrived.
 #[derive(FromRequest)]
 #[from_request(state(Arc<Sim>))]
 pub(super) struct Arrival {
@@ -48,7 +48,7 @@ pub(super) struct Arrival {
     body: Result<Bytes, BytesRejection>,
 }
 
-/// A request that was understood so far as all actions have it in common.
+/// A request, read as far as all actions have it in common.
 pub(super) struct Ask {
     pub(super) dialect: Dialect,
     pub(super) model: String,
@@ -63,7 +63,7 @@ pub(super) struct Ask {
     pub(super) dimensions: u32,
 }
 
-/// What a call is answered with, before pace and fault.
+/// The answer to a call, before pace and fault.
 pub(super) enum Answer {
     /// One JSON body, which takes as long as its tokens do.
     Whole { body: Bytes, tokens: u32, billed: u32 },
@@ -71,32 +71,32 @@ pub(super) enum Answer {
     Stream { script: Box<dyn Script>, billed: u32 },
 }
 
-/// An answer in chunks, in the order that its API has. When they go out, and whether all of them do, is for the playback
-/// to say; the mark of the end is the dialect's.
+/// An answer in chunks, in the API's order. The playback decides when they go out, and whether all of them do; the
+/// dialect adds the mark of the end.
 pub(super) trait Script: Send {
     /// How many chunks it has in all.
     fn chunks(&self) -> u32;
 
     fn is_done(&self) -> bool;
 
-    /// Whether the next chunk is a token that comes a gap after the one before it.
+    /// Whether the next chunk is a token that comes one gap after the one before it.
     fn next_is_paced(&self) -> bool;
 
     /// Writes the next chunk as one event.
     fn write_next(&mut self, out: &mut BytesMut);
 
-    /// How the stream says that it fails, where that depends on how far it has come; else it is the dialect's.
+    /// How the stream tells that it fails, if that depends on how far it has come; otherwise the dialect tells it.
     fn failure(&self) -> Option<String> {
         None
     }
 
-    /// What the chunks make up where they are the bytes of a file, which has no events and no marks.
+    /// The media type, if the chunks are the bytes of a file, which has no events and no marks.
     fn media_type(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// Answers one call. `compose` is what the action is about: from what was asked to what is answered.
+/// Answers one call. `compose` is the action itself: it turns what was asked into the answer.
 pub(super) async fn exchange(
     sim: &Sim,
     door: Door,
@@ -172,7 +172,7 @@ fn ask(sim: &Sim, door: &Door, arrival: &Arrival, id: &str, call: &mut Call) -> 
     })
 }
 
-/// Lets the call in, and settles which fault hits it. A call that turns out invalid has used up its turn, as
+/// Admits the call, and settles which fault hits it. A call that turns out invalid has used up its turn, as
 /// with the real API.
 fn admit(
     sim: &Sim,

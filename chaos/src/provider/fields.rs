@@ -1,5 +1,5 @@
-//! Reading the members of a request's body, with the complaints of the OpenAI API about them.
-//! An absent member and one that is null mean the same.
+//! Reads the members of a request's body, with the OpenAI API's complaints about them.
+//! An absent member and a null one mean the same.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ pub(super) fn present<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
     body.get(name).filter(|value| !value.is_null())
 }
 
-/// A member that may be left out and is false then.
+/// A member that is false if it is left out.
 pub(super) fn flag(body: &Value, name: &str) -> Result<bool, ApiError> {
     let Some(value) = present(body, name) else { return Ok(false) };
     value.as_bool().ok_or_else(|| ApiError::wrong_type(name, "a boolean", value))
@@ -39,8 +39,8 @@ pub(super) fn list<'a>(body: &'a Value, name: &str) -> Result<&'a [Value], ApiEr
         .ok_or_else(|| ApiError::wrong_type(name, "an array of objects", value))
 }
 
-/// Tokens of a text by the rule of thumb of four bytes to a token. Usage has to be plausible and the same each
-/// time; nobody is billed by it.
+/// Estimates the tokens of a text by the rule of thumb of four bytes to a token. Usage has to be plausible and the
+/// same each time; nobody is billed by it.
 pub(super) fn estimate_tokens(text: &str) -> u32 {
     u32::try_from(text.len().div_ceil(4)).unwrap_or(u32::MAX)
 }

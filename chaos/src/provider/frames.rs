@@ -1,4 +1,4 @@
-//! A stream that is written before it is played: for answers whose chunks have little in common.
+//! A stream that is written before it is played, for answers whose chunks have little in common.
 
 use std::collections::VecDeque;
 
@@ -24,7 +24,7 @@ impl Frames {
         Self { rest: VecDeque::new(), chunks: 0, media_type: Some(media_type) }
     }
 
-    /// One chunk more; `paced` where it is a token that comes a gap after the one before it.
+    /// Adds a chunk; `paced` if it is a token that comes one gap after the one before it.
     pub(super) fn push(&mut self, chunk: impl Into<Bytes>, paced: bool) {
         self.rest.push_back((chunk.into(), paced));
         self.chunks = self.chunks.saturating_add(1);

@@ -1,9 +1,9 @@
 //! Google's Gemini API: `POST /v1beta/models/{model}:{method}`, or under `/v1`, for `generateContent`,
-//! `streamGenerateContent`, `countTokens`, `embedContent` and `batchEmbedContents`. It is as strict as the real one: unknown
-//! fields, calls of tools without their results and calls without the signature of their thoughts are refused.
+//! `streamGenerateContent`, `countTokens`, `embedContent` and `batchEmbedContents`. It is as strict as the real one: it
+//! refuses unknown fields, tool calls without results and calls without the signature of their thoughts.
 //!
-//! It answers with words as many as the behaviour says, or, where tools are declared and no result of one is there yet,
-//! with a call of the first of them (or of the first that is allowed). Where thoughts are asked for, they come first.
+//! It answers with as many words as the behaviour says or, if tools are declared and no tool result is there yet, with
+//! a call of the first tool (or the first that is allowed). If thoughts are asked for, they come first.
 
 mod answer;
 mod embeddings;
@@ -35,10 +35,10 @@ pub(super) const MALFORMED_EVENT: &[u8] =
 pub(super) const FAILURE: &str = "{\n  \"error\": {\n    \"code\": 503,\n    \
     \"message\": \"The model is overloaded. Please try again later.\",\n    \"status\": \"UNAVAILABLE\"\n  }\n}\n";
 
-/// What vouches for the thoughts that led to a call.
+/// The signature of the thoughts that led to a call.
 const SIGNATURE: &str = "c2ltdWxhdGVkIHRob3VnaHRz";
 
-/// Answers `models/{model}:{method}`, whichever version stands before it.
+/// Answers `models/{model}:{method}`, whatever version stands before it.
 pub(super) async fn call(
     State(sim): State<Arc<Sim>>,
     Path(name): Path<String>,
@@ -87,7 +87,7 @@ fn compose(ask: &Ask, method: Method) -> Result<Answer, ApiError> {
     }
 }
 
-/// Puts the headers on a response that every response of the API carries. It tells neither limits nor an id.
+/// Puts on a response the headers that every response of the API carries. They tell neither limits nor an id.
 pub(super) fn stamp(headers: &mut HeaderMap, elapsed: Duration) {
     headers.insert(VARY, HeaderValue::from_static("Origin, X-Origin, Referer"));
     if let Ok(timing) = HeaderValue::try_from(format!("gfet4t7; dur={}", elapsed.as_millis())) {

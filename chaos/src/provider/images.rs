@@ -1,4 +1,4 @@
-//! `POST /v1/images/generations`: small images that depend on nothing but the prompt, inside the reply or at a URL.
+//! `POST /v1/images/generations`: small images that depend only on the prompt, inside the reply or at a URL.
 
 mod png;
 
@@ -16,13 +16,13 @@ use super::errors::ApiError;
 use super::exchange::{Answer, Ask};
 use super::fields::{estimate_tokens, number, present};
 
-/// Images of one request, as the API has it.
+/// The most images of one request, as in the API.
 const MAX_IMAGES: u32 = 10;
 
 /// What an image costs, in tokens of the output.
 const IMAGE_TOKENS: u32 = 272;
 
-/// From what was asked to as many images; `host` is where those with a URL are to be fetched.
+/// Answers a call with as many images as it asks for; `host` serves those that are fetched by URL.
 pub(super) fn compose(ask: &Ask, host: &str) -> Result<Answer, ApiError> {
     let prompt = match present(&ask.body, "prompt") {
         Some(Value::String(prompt)) if !prompt.is_empty() => prompt,
@@ -64,7 +64,7 @@ pub(super) fn compose(ask: &Ask, host: &str) -> Result<Answer, ApiError> {
     Ok(Answer::Whole { body: body.to_string().into(), tokens: ask.behaviour.tokens, billed: total })
 }
 
-/// An image at its URL: its name is its colour.
+/// Serves an image at its URL: its name is its colour.
 pub(super) async fn file(Path(name): Path<String>) -> Response {
     let colour = name.strip_suffix(".png").filter(|name| name.len() == 6);
     match colour.and_then(|colour| u32::from_str_radix(colour, 16).ok()) {

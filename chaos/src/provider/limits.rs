@@ -1,5 +1,5 @@
-//! The counts the simulator keeps between calls: requests a minute for a model, and how often a fault has hit.
-//! It is told the time and never reads a clock.
+//! The counts that the simulator keeps between calls: requests a minute for a model, and how often a fault has hit.
+//! Its callers tell it the time; it never reads a clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -31,14 +31,14 @@ impl SlidingWindow {
     /// Admits one more call at `now`.
     ///
     /// # Errors
-    /// The wait until one would be admitted, when `limit` calls were within the last minute.
+    /// The wait until the next call is admitted, if `limit` calls were within the last minute.
     pub(super) fn admit(&mut self, limit: u32, now: Instant) -> Result<Standing, Duration> {
         while self.admitted.front().is_some_and(|at| *at + WINDOW <= now) {
             self.admitted.pop_front();
         }
         let used = u32::try_from(self.admitted.len()).unwrap_or(u32::MAX);
         if used >= limit {
-            // The limit may have been lowered since, so the one that has to leave need not be the oldest.
+            // The limit may have been lowered since, so the call that has to leave need not be the oldest.
             let leaves = self.admitted.get((used - limit) as usize).map_or(now, |at| *at + WINDOW);
             return Err(leaves - now);
         }
@@ -61,7 +61,7 @@ impl<V> Default for Named<V> {
 }
 
 impl<V: Default> Named<V> {
-    /// The value of `name`, which is new when the name is, or has been forgotten.
+    /// The value of `name`; a new one if the name is new or was forgotten.
     pub(super) fn of(&mut self, name: &str) -> &mut V {
         if !self.values.contains_key(name) {
             if self.order.len() >= MAX_NAMES

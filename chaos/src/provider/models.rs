@@ -1,5 +1,5 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`: the listed models, and any name the grammar knows; in the form of the API
-//! that the request speaks.
+//! `GET /v1/models` and `GET /v1/models/{id}`: the listed models, and any name the grammar knows, in the form of the
+//! API that the request speaks.
 
 use std::sync::Arc;
 

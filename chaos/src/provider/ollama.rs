@@ -1,8 +1,8 @@
-//! Ollama's own API: `POST /api/chat` and `POST /api/embed`. It streams unless it is told not to, in lines of JSON of which
-//! the last is `done`.
+//! Ollama's own API: `POST /api/chat` and `POST /api/embed`. It streams unless it is told not to, in lines of JSON
+//! whose last one is `done`.
 //!
-//! It answers with words as many as the behaviour says, or, where tools are offered and no result of one is there yet,
-//! with a call of the first of them. Where thinking is asked for, it comes first.
+//! It answers with as many words as the behaviour says or, if tools are offered and no tool result is there yet, with a
+//! call of the first tool. If thinking is asked for, it comes first.
 
 mod request;
 
@@ -33,7 +33,7 @@ pub(super) const MALFORMED_LINE: &[u8] = b"{\"model\":\"malformed\",\"message\":
 pub(super) const FAILURE_LINE: &str =
     "{\"error\":\"an error was encountered while running the model: unexpected EOF\"}\n";
 
-/// A vector's length at most.
+/// The greatest length of a vector.
 const MAX_DIMENSIONS: u32 = 8_192;
 
 /// Answers `/api/chat`.
@@ -108,7 +108,7 @@ fn with(mut line: Value, end: &Value) -> Value {
     line
 }
 
-/// What the last line has besides; durations in nanoseconds.
+/// What the last line has in addition; durations in nanoseconds.
 fn end(said: &Said, used: Option<(u32, u32)>) -> Value {
     let reason = if matches!(said, Said::Text { is_whole: false, .. }) { "length" } else { "stop" };
     let mut end = json!({"done": true, "done_reason": reason, "total_duration": 5_000_000, "load_duration": 1_000_000,
@@ -120,7 +120,7 @@ fn end(said: &Said, used: Option<(u32, u32)>) -> Value {
     end
 }
 
-/// A call is whole, its arguments an object.
+/// A call comes whole, with its arguments as an object.
 fn called(said: &Said) -> Result<Value, ApiError> {
     let Said::Call(call) = said else { return Ok(json!([])) };
     let arguments: Value = serde_json::from_str(&call.pieces.concat())

@@ -11,11 +11,11 @@ pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
 pub(super) const MALFORMED_EVENT: &[u8] =
     b"data: {\"id\":\"malformed\",\"choices\":[{\"delta\":{\"content\":\"\n\n";
 
-/// What the rate-limit headers say where no `rpm` is set: the figures of a large account, never used up.
+/// What the rate-limit headers say if no `rpm` is set: the figures of a large account, never used up.
 const ROOMY_REQUESTS: &str = "30000";
 const ROOMY_TOKENS: &str = "150000000";
 
-/// Puts the headers on a response that every response of the API carries.
+/// Puts on a response the headers that every response of the API carries.
 pub(super) fn stamp(headers: &mut HeaderMap, id: &str, elapsed: Duration, standing: Option<Standing>) {
     let mut set = |name, value| headers.insert(HeaderName::from_static(name), value);
     if let Ok(id) = HeaderValue::try_from(format!("req_{id}")) {

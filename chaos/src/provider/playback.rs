@@ -1,5 +1,5 @@
-//! How an answer reaches the client: at the pace of its behaviour, and with its fault.
-//! It never changes what is answered, only how and how far.
+//! Plays an answer to the client, at the pace of its behaviour and with its fault.
+//! It never changes the answer, only how and how far it goes out.
 
 mod stream;
 
@@ -19,10 +19,10 @@ use super::errors::ApiError;
 use super::exchange::{Answer, Ask};
 use crate::connections::Line;
 
-/// Between two bytes of a drip whose behaviour sets no gap.
+/// The gap between two bytes of a drip whose behaviour sets none.
 const DRIP_GAP: Duration = Duration::from_secs(1);
 
-/// What a gateway in front of a provider sends when it has lost it.
+/// What a gateway in front of a provider sends when it has lost the provider.
 pub(super) const BAD_GATEWAY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
     <center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n";
 
@@ -32,7 +32,7 @@ const MALFORMED_BODY: &[u8] = br#"{"id":"malformed","choices":[}"#;
 /// How a body ends before its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
-    /// The connection stays, nothing more comes.
+    /// The connection stays, but nothing more comes.
     Silence,
     /// The connection closes.
     Close,
@@ -66,7 +66,7 @@ pub(super) async fn play(answer: Answer, ask: &Ask, mut call: OpenCall, line: Li
     }
 }
 
-/// What comes in place of an answer, when the fault is of that kind.
+/// What comes instead of an answer, if the fault is of that kind.
 fn refusal(ask: &Ask, streamed: bool) -> Option<Response> {
     let error = match ask.behaviour.fault? {
         Fault::Status(status) => StatusCode::from_u16(status).ok().map(ApiError::of_status)?,
@@ -90,7 +90,7 @@ fn whole(body: Bytes, behaviour: &Behaviour, mut call: OpenCall, line: Line) -> 
         Some(Fault::Malformed) => return at_once(Bytes::from_static(MALFORMED_BODY), &mut call),
         _ => return at_once(body, &mut call),
     };
-    // The length is that of the whole body: that is how the client can tell that something is missing.
+    // The length is that of the whole body, so that the client can tell that something is missing.
     let headers =
         [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (CONTENT_LENGTH, length.into())];
     (headers, body).into_response()
@@ -131,10 +131,10 @@ pub(super) fn drip(body: Bytes, gap: Duration, call: OpenCall) -> Body {
     }))
 }
 
-/// Ends a body early; the error is what makes the server give the connection up.
+/// Ends a body early; the error makes the server give up the connection.
 async fn break_off(ending: Ending, call: &mut OpenCall, line: &Line) -> io::Error {
     match ending {
-        // It is the client who ends this call, by going away.
+        // The client ends this call, by going away.
         Ending::Silence => {
             call.silent();
             std::future::pending::<()>().await;
@@ -142,7 +142,7 @@ async fn break_off(ending: Ending, call: &mut OpenCall, line: &Line) -> io::Erro
         Ending::Close => {}
         Ending::Reset => line.reset_on_close(),
     }
-    // The server drops what it has not yet written when a body fails, and writes when a body lets it wait.
+    // If a body fails, the server drops what it has not yet written; if a body makes it wait, it writes first.
     tokio::task::yield_now().await;
     call.end(CallOutcome::Broken, StatusCode::OK.as_u16());
     io::Error::other("the simulator was told to break off here")

@@ -1,9 +1,9 @@
-//! OpenAI's Responses API: `POST /v1/responses`, whole or as a stream of named events. It is as strict as the real one: names
-//! it does not know, those of the chat completions, and results of tools without their calls are refused. It keeps nothing: a
-//! response that an earlier one is named for is not found, as with the real API once it was deleted.
+//! OpenAI's Responses API: `POST /v1/responses`, whole or as a stream of named events. It is as strict as the real one:
+//! it refuses unknown names, the names of the chat completions, and tool results without their calls. It keeps nothing:
+//! an earlier response that a request names is not found, as with the real API once it was deleted.
 //!
-//! It answers as the chat completions do, with words or the call of a tool; JSON where `text.format` asks for it. Where
-//! `reasoning` has an effort, its item comes first, with a summary where one is asked for.
+//! It answers as the chat completions do, with words or a tool call; with JSON if `text.format` asks for it. If
+//! `reasoning` has an effort, its item comes first, with a summary if one is asked for.
 
 mod events;
 mod input;
@@ -23,7 +23,7 @@ use request::Request;
 pub(super) const MALFORMED_EVENT: &[u8] =
     b"event: response.in_progress\ndata: {\"type\":\"response.in_progress\",\"response\":{\"id\":\"\n\n";
 
-/// What a refusal says, in pieces; one token each.
+/// The words of a refusal, in pieces of one token each.
 const REFUSAL: [&str; 4] = ["I cannot", " help", " with", " that."];
 
 /// How a response ends.
@@ -35,17 +35,17 @@ enum End {
     Failed,
 }
 
-/// What is answered.
+/// The answer.
 struct Reply<'a> {
     ask: &'a Ask,
     request: &'a Request<'a>,
     said: Said,
-    /// What it says is a refusal.
+    /// Whether what it says is a refusal.
     refuses: bool,
     end: End,
 }
 
-/// From what was asked to the response, whole or streamed.
+/// Answers a call with the response, whole or streamed.
 pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let request = Request::read(&ask.body)?;
     let reply = Reply::new(ask, &request);
@@ -104,7 +104,7 @@ impl<'a> Reply<'a> {
         })
     }
 
-    /// The response while it is made.
+    /// The response while it is being made.
     fn begun(&self) -> Value {
         item::shell(self.ask, self.request)
     }
@@ -135,7 +135,7 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Why a response failed, as it says it itself.
+/// Why a response failed, in its own words.
 fn failure() -> Value {
     let message = ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR).message;
     json!({"code": "server_error", "message": message})
@@ -145,7 +145,7 @@ fn text(pieces: Vec<String>) -> Said {
     Said::Text { pieces, is_whole: true }
 }
 
-/// The first half of a text. A call is whole or is not there.
+/// The first half of a text. A call is whole or absent.
 fn half(said: Said) -> Said {
     match said {
         Said::Text { mut pieces, .. } => {

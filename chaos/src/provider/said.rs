@@ -1,4 +1,4 @@
-//! What is answered, before an API gives it its form: words, JSON where a form is asked for, or the call of a tool.
+//! The answer before an API gives it its form: words, JSON if a form is asked for, or a tool call.
 
 use serde_json::Value;
 
@@ -8,26 +8,26 @@ use super::text;
 use super::tool::{Tool, ToolCall};
 use crate::history::{key_of, marker, markers};
 
-/// What is thought before an answer where thinking is asked for, in pieces; one token each.
+/// The thoughts before an answer if thinking is asked for, in pieces of one token each.
 pub(super) const THOUGHTS: &[&str] = &["The question", " is plain", " and so is", " its answer."];
 
 /// The answer.
 pub(super) enum Said {
     /// Pieces of a text, one token each, and whether they are all of it.
     Text { pieces: Vec<String>, is_whole: bool },
-    /// A call of a tool.
+    /// A tool call.
     Call(ToolCall),
 }
 
-/// What the answer depends on, however it is asked.
+/// What the answer depends on, in whichever API.
 pub(super) struct Wish<'a> {
-    /// Every text in the question; the marker of the request is in one of them.
+    /// Every text in the question; one of them holds the request's marker.
     pub(super) texts: Vec<&'a str>,
     /// The most tokens of the answer.
     pub(super) tokens_max: Option<u32>,
-    /// The tool to call in place of an answer in words.
+    /// The tool to call instead of answering in words.
     pub(super) tool: Option<Tool<'a>>,
-    /// What the answer must look like: null where any JSON will do.
+    /// The schema of the answer; null if any JSON will do.
     pub(super) schema: Option<&'a Value>,
 }
 
@@ -61,7 +61,7 @@ impl Said {
         Self::Text { pieces: pieces.into_iter().take(most).collect(), is_whole }
     }
 
-    /// The tokens it is made of.
+    /// How many tokens it has.
     pub(super) fn tokens(&self) -> u32 {
         let pieces = match self {
             Self::Text { pieces, .. } => pieces.len(),
@@ -71,7 +71,7 @@ impl Said {
     }
 }
 
-/// The marker of the request and a space, so that its bytes are known wherever they turn up.
+/// The request's marker and a space, by which its bytes are recognised wherever they turn up.
 fn opening(texts: &[&str]) -> Option<String> {
     let key = texts.iter().flat_map(|text| markers(text)).find_map(key_of)?;
     Some(format!("{} ", marker(&key)))

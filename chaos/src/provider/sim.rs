@@ -1,5 +1,5 @@
 //! What the calls of one simulated provider share: its configuration and its counts.
-//! It decides whether a call is let in and which fault hits it; it never answers one.
+//! It decides whether to admit a call and which fault hits it; it never answers one.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ pub(super) struct Sim {
     last_id: AtomicU64,
     arrived: AtomicU64,
     struck: AtomicU64,
-    /// Of the calls that a fault with a share could hit.
+    /// How many calls a fault with a share could have hit.
     exposed: AtomicU64,
 }
 
@@ -68,7 +68,7 @@ impl Sim {
         format!("{:08x}{:016x}", self.run, self.last_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Whether this is the `authorization` that calls must carry.
+    /// Checks that this is the `authorization` that calls must carry.
     pub(super) fn authorise(&self, credential: Option<Cow<'_, [u8]>>) -> Result<(), ApiError> {
         let Some(expected) = &self.authorization else { return Ok(()) };
         let Some(sent) = credential else { return Err(ApiError::key(false)) };
@@ -76,7 +76,7 @@ impl Sim {
         if bool::from(sent.ct_eq(expected)) { Ok(()) } else { Err(ApiError::key(true)) }
     }
 
-    /// How calls to `model` are answered, or that there is no such model.
+    /// How to answer calls to `model`, or that there is no such model.
     pub(super) fn behaviour_of(&self, model: &str) -> Result<Behaviour, ApiError> {
         let usual = self.behaviour.lock().clone();
         let named = usual.clone().of_model(model);
@@ -87,13 +87,13 @@ impl Sim {
         }
     }
 
-    /// Lets a call in, or says how long it has to wait.
+    /// Admits a call, or says how long it has to wait.
     pub(super) fn admit(&self, model: &str, rpm: Option<u32>) -> Result<Option<Standing>, Duration> {
         let Some(rpm) = rpm else { return Ok(None) };
         self.windows.lock().of(model).admit(rpm, Instant::now()).map(Some)
     }
 
-    /// The fault that hits this call: that of its behaviour, unless it spares this one or has hit often enough.
+    /// The fault that hits this call: its behaviour's, unless it spares this call or has hit often enough.
     pub(super) fn fault(&self, behaviour: &Behaviour, model: &str, key: &str) -> Option<Fault> {
         let fault = behaviour.fault?;
         if !self.is_its_turn(behaviour.share) {
@@ -111,8 +111,8 @@ impl Sim {
         Some(fault)
     }
 
-    /// Whether the next call is one of the share, in percent, that a fault hits: evenly spread, not drawn, so that a short
-    /// run has its faults as well.
+    /// Whether the next call belongs to the share, in percent, that a fault hits: spread evenly, not drawn, so that a
+    /// short run has its faults too.
     fn is_its_turn(&self, share: Option<u32>) -> bool {
         let Some(share) = share else { return true };
         let before = self.exposed.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! `POST /v1/audio/speech`: a tone for each token of the behaviour, sent as it is made. WAV and raw samples can be heard;
-//! the other formats have the first bytes by which they are known, and silence.
+//! `POST /v1/audio/speech`: a tone for each token of the behaviour, sent as it is made. WAV and raw samples can be
+//! heard; the other formats have only the first bytes that identify them, and silence.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -9,10 +9,10 @@ use super::exchange::{Answer, Ask};
 use super::fields::{estimate_tokens, present};
 use super::frames::Frames;
 
-/// Characters of one text, as the API has it.
+/// The most characters of one text, as in the API.
 const MAX_CHARS: usize = 4_096;
 
-/// Samples a second: what the API's own raw samples have.
+/// Samples a second, as in the API's own raw samples.
 const RATE: u32 = 24_000;
 
 /// Samples of one token: a fiftieth of a second.
@@ -22,10 +22,10 @@ const SAMPLES: u32 = RATE / 50;
 const MP3_HEAD: [u8; 4] = [0xFF, 0xFB, 0x90, 0x64];
 const MP3_BYTES: usize = 417;
 
-/// The length that a WAV has which is still being made.
+/// The length that the head of a WAV tells while the WAV is still being made.
 const UNKNOWN_LENGTH: u32 = u32::MAX;
 
-/// From what was asked to the sound.
+/// Answers a call with the sound.
 pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let text = |name: &str| match present(&ask.body, name) {
         Some(Value::String(text)) => Ok(Some(text.as_str())),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::provider::behaviour::MAX_TOKENS;
 
-/// What the text repeats. Nothing in it needs an escape in JSON, so that it may be copied into a body as it is.
+/// The passage that the text repeats. Nothing in it needs an escape in JSON, so it can be copied into a body as it is.
 const PASSAGE: &str = "A stream of work comes in and is carried on from hand to hand, none of it lost and none of \
     it done twice, until each piece has an answer of its own.";
 

@@ -1,4 +1,4 @@
-//! The call of a tool that a model would make: its name as offered, its arguments as the schema asks for them.
+//! The tool call that a model would make: the tool's name as offered, and arguments that fit its schema.
 
 use serde_json::{Map, Value, json};
 
@@ -8,14 +8,14 @@ const PIECE_CHARS: usize = 8;
 /// How deep a schema is followed; below that an argument is null.
 const MAX_DEPTH: u32 = 8;
 
-/// A tool that was chosen from those offered.
+/// A tool chosen from those offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tool<'a> {
     pub(super) name: &'a str,
     pub(super) parameters: Option<&'a Value>,
 }
 
-/// The call as it is answered.
+/// The call, as the answer has it.
 pub(super) struct ToolCall {
     pub(super) id: String,
     pub(super) name: String,
@@ -35,7 +35,7 @@ impl ToolCall {
     }
 }
 
-/// The plainest value of a schema: what is required, and the first of what is allowed.
+/// The plainest value that fits a schema: the required members, and the first of the allowed values.
 fn example(schema: &Value, depth: u32) -> Value {
     if depth >= MAX_DEPTH {
         return Value::Null;

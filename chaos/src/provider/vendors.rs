@@ -1,9 +1,9 @@
-//! Simulated vendors of images, speech, videos, stock media and hosted models, each below a path of its own name with the
-//! paths, fields, headers, states and errors of the real one: `http://ADDRESS/ideogram/v1/ideogram-v3/generate`.
+//! Simulated vendors of images, speech, videos, stock media and hosted models, each below a path of its own name with
+//! the paths, fields, headers, states and errors of the real one: `http://ADDRESS/ideogram/v1/ideogram-v3/generate`.
 //!
-//! How a call is answered is said by its `x-sim` header in the grammar of [`super::behaviour`]; what only media can have
-//! go wrong, by its `x-sim-media` header in the grammar of [`twist`]. Faults of `x-sim` hit the calls that ask for work, never
-//! those that ask for its state or its files.
+//! The `x-sim` header of a call says how to answer it, in the grammar of [`super::behaviour`]; its `x-sim-media` header
+//! names faults that only media can have, in the grammar of [`twist`]. Faults of `x-sim` hit calls that ask for work,
+//! never calls that ask for its state or its files.
 
 mod elevenlabs;
 mod files;

@@ -1,13 +1,13 @@
-//! What the provider swears to in the history of a run: each call once when it comes and once when its side is over.
+//! What the provider testifies in the history of a run: each call once when it comes and once when its side is over.
 
 use super::calls::CallOutcome;
 use crate::history::{Fact, Key, key_of, markers};
 use crate::scribe::Scribe;
 
-/// Who the provider is in the history.
+/// The provider's name in the history.
 const NAME: &str = "provider";
 
-/// One call, as it is written down.
+/// One call, as the history has it.
 #[derive(Debug)]
 pub(super) struct Witness {
     scribe: Scribe,

@@ -1,5 +1,5 @@
-//! One connection of a client, carried to the upstream. How one end ends is told to the other as it was: a
-//! half-closed stream, a reset.
+//! Carries one client's connection to the upstream. It passes on how one end ends as it was: a half-closed
+//! stream, a reset.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::direction::Direction;
 use super::link::{Link, Orders};
 use super::side::Side;
 
-/// How long the upstream may take to accept. A client that is told sooner than by its own clock learns more.
+/// How long the upstream may take to accept. A client that is told before its own timeout learns more.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a connection has from its first moment.
@@ -20,11 +20,11 @@ pub(super) struct Birth {
     pub(super) orders: watch::Receiver<Orders>,
     /// The generation of the orders under which it was accepted.
     pub(super) born: u64,
-    /// Its own.
+    /// Its own seed.
     pub(super) seed: u64,
 }
 
-/// How a connection is left.
+/// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// Both streams ended in order.
@@ -66,7 +66,7 @@ pub(super) async fn carry(mut client: TcpStream, upstream: &str, link: &Link, bi
 async fn connect(upstream: &str) -> io::Result<TcpStream> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(upstream)).await;
     let server = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    // Small segments stay what they are.
+    // Small segments stay as they are.
     server.set_nodelay(true)?;
     Ok(server)
 }
@@ -108,7 +108,7 @@ async fn pass(
     }
 }
 
-/// Makes the close that follows a reset.
+/// Turns the close that follows into a reset.
 fn reset(stream: &TcpStream) {
     if let Err(error) = stream.set_zero_linger() {
         tracing::debug!(%error, "a connection closes without a reset");

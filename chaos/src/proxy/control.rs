@@ -1,4 +1,4 @@
-//! The control of a link over HTTP, for those who have no handle: what it does, what it did, and other faults.
+//! Controls a link over HTTP, for callers that have no handle: tells what it does and did, and sets other faults.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use super::faults::Faults;
 use super::link::{Link, State};
 use crate::connections;
 
-/// A text of faults at most: all there are, in both directions, are a tenth of it.
+/// The longest text of faults: ten times as much as all faults in both directions.
 const MAX_BODY_BYTES: usize = 4 * 1024;
 
-/// The control of one link, which has its port.
+/// The control of one link, which has bound its port.
 #[derive(Debug)]
 pub struct Control {
     listener: TcpListener,

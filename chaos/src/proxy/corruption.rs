@@ -1,16 +1,16 @@
-//! Which bytes of a direction are changed: a matter of the seed and of their place, never of how they were
+//! Decides which bytes of a direction are changed, by the seed and by their place, never by how they were
 //! read. Pure.
 
 use std::num::NonZeroU32;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-/// Changes one byte in so many, on the average.
+/// Changes one byte in `one_in`, on average.
 #[derive(Debug)]
 pub(super) struct Corruption {
     random: StdRng,
     one_in: Option<NonZeroU32>,
-    /// Bytes that pass unharmed before the next one that is changed.
+    /// How many bytes pass unharmed before the next one that is changed.
     spared: u64,
 }
 
@@ -25,7 +25,7 @@ impl Corruption {
         self.spared = self.draw();
     }
 
-    /// Changes what is to be changed of the bytes that come next, and says how many these were.
+    /// Changes the bytes that are to be changed among the next ones, and returns how many these were.
     pub(super) fn apply(&mut self, bytes: &mut [u8]) -> u64 {
         if self.one_in.is_none() {
             return 0;
@@ -44,14 +44,14 @@ impl Corruption {
         changed
     }
 
-    /// The length of a run without a hit where each byte is hit with the same probability.
+    /// The length of a run without a hit if each byte is hit with the same probability.
     fn draw(&mut self) -> u64 {
         let Some(one_in) = self.one_in else { return 0 };
         if one_in.get() == 1 {
             return 0;
         }
         let survival = 1.0 - 1.0 / f64::from(one_in.get());
-        // From above zero, whose logarithm is none. The cast saturates.
+        // Never zero, which has no logarithm. The cast saturates.
         let drawn: f64 = 1.0 - self.random.random::<f64>();
         (drawn.ln() / survival.ln()) as u64
     }

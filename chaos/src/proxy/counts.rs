@@ -1,14 +1,14 @@
-//! What happened on a link: plain numbers, counted when something was really done and never when it was only
+//! What happened on a link: plain numbers, counted when something was really done, never when it was only
 //! asked for.
 
 use serde::Serialize;
 
 use super::side::Sides;
 
-/// Everything that is counted, since the proxy began.
+/// Everything counted since the proxy began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Connections of clients that were accepted, those that were refused by a fault among them.
+    /// Connections of clients that were accepted, including those that a fault refused.
     pub accepted: u64,
     /// Connections that are open at this moment.
     pub open: u64,
@@ -35,12 +35,12 @@ pub struct Fired {
     pub slice: u64,
     /// Bytes that were changed.
     pub corrupt: u64,
-    /// Connections that had something to pass and had to wait, each once for each time the faults were set.
+    /// Connections that had something to pass and had to wait, each once for each setting of the faults.
     pub stall: u64,
     /// Bytes that were lost.
     pub swallow: u64,
     /// Streams that were ended.
     pub cut: u64,
-    /// Connections that were reset. What resets both ways is counted once, upwards.
+    /// Connections that were reset. A reset of both ways counts once, upwards.
     pub reset: u64,
 }

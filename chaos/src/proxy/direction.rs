@@ -1,5 +1,5 @@
-//! One direction of one connection: what was read and waits, and when it may go on. What waits is bounded;
-//! a full queue reads no more, which the sender notices as any TCP sender does.
+//! One direction of one connection: what was read and waits, and when it may go on. The queue is bounded;
+//! a full one reads no more, which the sender notices as any TCP sender does.
 
 use std::future::pending;
 use std::io::{self, ErrorKind};
@@ -17,10 +17,10 @@ use super::link::{Link, Orders};
 use super::queue::Queue;
 use super::side::Side;
 
-/// Bytes passed on at once under a bandwidth are what it allows in this time, so that it flows evenly.
+/// Under a bandwidth, as many bytes pass at once as it allows in this time, so that they flow evenly.
 const PACE_QUANTUM: Duration = Duration::from_millis(20);
 
-/// Reads that are taken off a connection before it closes. Who sends more than these meets a reset anyway.
+/// Reads taken off a connection before it closes. A sender that has sent more meets a reset anyway.
 const MAX_LAST_READS: usize = 64;
 
 /// One way through a connection.
@@ -31,7 +31,7 @@ pub(super) struct Direction<'a> {
     from: ReadHalf<'a>,
     to: WriteHalf<'a>,
     faults: Way,
-    /// The generation of the orders that are obeyed.
+    /// The generation of the orders that it obeys.
     generation: u64,
     cut_due: bool,
     reset_due: bool,
@@ -75,7 +75,7 @@ impl<'a> Direction<'a> {
             stalled: false,
             free_at: Instant::now(),
             corruption: Corruption::new(seed),
-            // Apart from the corruption, so that the number of reads does not matter to it.
+            // Separate from the corruption, so that the number of reads does not affect that.
             jitter: StdRng::seed_from_u64(!seed),
         }
     }
@@ -86,7 +86,7 @@ impl<'a> Direction<'a> {
             Side::Up => orders.faults.up.clone(),
             Side::Down => orders.faults.down.clone(),
         };
-        // What was ordered and healed between two looks hits all the same.
+        // A strike that was ordered and healed between two looks hits all the same.
         self.cut_due = *orders.cut.of(self.side) > self.generation || self.faults.cut_after == Some(0);
         self.reset_due = *orders.reset.of(self.side) > self.generation || self.faults.reset_after == Some(0);
         self.generation = orders.generation;
@@ -121,7 +121,7 @@ impl<'a> Direction<'a> {
         self.closed
     }
 
-    /// Takes what has arrived and will not be passed on. A socket closed with such bytes would send a reset.
+    /// Takes what has arrived and will not be passed on: a socket closed with such bytes would send a reset.
     pub(super) fn discard_rest(&mut self) {
         let mut scrap = [0; 4096];
         for _ in 0..MAX_LAST_READS {
@@ -131,7 +131,7 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// Waits for the next thing that can be done, and does it. Dropped while it waits it has done nothing.
+    /// Waits for the next thing that can be done, and does it. If dropped while it waits, it has done nothing.
     pub(super) async fn step(&mut self) -> io::Result<()> {
         if self.faults.hold == Some(Hold::Stall) && !self.closed {
             return self.stall().await;
@@ -151,7 +151,7 @@ impl<'a> Direction<'a> {
         }
     }
 
-    /// Waits until something is held up, counts that, and waits for better orders.
+    /// Waits until something is held up, counts that, and waits for new orders.
     async fn stall(&mut self) -> io::Result<()> {
         if !self.stalled {
             if self.queue.is_empty() && !self.ended {
@@ -171,8 +171,8 @@ impl<'a> Direction<'a> {
         !self.closed && !self.queue.is_empty()
     }
 
-    /// The end is lost as bytes are while they are swallowed; unlike them it is told after healing, since
-    /// otherwise the connection could never end.
+    /// While bytes are swallowed the end is lost as well; unlike them it is told after healing, since otherwise the
+    /// connection could never end.
     fn may_end(&self) -> bool {
         self.ended && !self.closed && self.queue.is_empty() && self.faults.hold.is_none()
     }
@@ -264,7 +264,7 @@ impl<'a> Direction<'a> {
         self.to.shutdown().await
     }
 
-    /// What jitter adds to the latency of what is read now.
+    /// What jitter adds to the latency of this read.
     fn extra(&mut self) -> Duration {
         let most = self.faults.jitter;
         if most.is_zero() { most } else { most.mul_f64(self.jitter.random()) }

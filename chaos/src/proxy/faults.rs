@@ -1,5 +1,5 @@
-//! What a link does to the bytes that cross it, and the one text that says so, on the command line and at the
-//! control address alike. Parsing never panics, whatever the text.
+//! What a link does to the bytes that cross it, and the grammar that says so on the command line and at the
+//! control address. Parsing never panics, whatever the text.
 //!
 //! ```text
 //! faults     = "none" | setting { "," setting }      latency=200ms,jitter=50ms      down:stall      refuse
@@ -21,8 +21,8 @@
 //! DURATION   = digits ( "ms" | "s" | "m" )
 //! BYTES      = digits [ "k" | "m" ]   times 1024, or 1024 twice; a terabyte at most
 //! ```
-//! Bytes are counted from the moment the faults were set, or from the start of a later connection. Where two
-//! settings exclude each other the later one holds.
+//! Bytes are counted from the moment the faults were set, or from the start of a later connection. If two
+//! settings exclude each other, the later one holds.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -31,10 +31,10 @@ use std::time::Duration;
 
 use crate::provider::behaviour::duration;
 
-/// Bytes of a setting at most: a terabyte is more than any link carries, and adds up without overflow.
+/// The most bytes of a setting: a terabyte is more than any link carries, and adds up without overflow.
 pub const MAX_BYTES: u64 = 1 << 40;
 
-/// Characters of a wrong setting that an error repeats.
+/// How many characters of a wrong setting an error repeats.
 const MAX_QUOTED_CHARS: usize = 60;
 
 /// What one link does, in both directions. The default does nothing.
@@ -53,23 +53,23 @@ pub struct Faults {
 pub struct Way {
     /// How much later they arrive.
     pub latency: Duration,
-    /// The most that is added to the latency, drawn anew for what is read at once.
+    /// The most that is added to the latency, drawn anew for each read.
     pub jitter: Duration,
     /// Bytes a second.
     pub bandwidth: Option<NonZeroU64>,
     /// The longest segment, in bytes.
     pub slice: Option<NonZeroU64>,
-    /// One byte in so many is changed, on the average.
+    /// One byte in this many is changed, on average.
     pub corrupt: Option<NonZeroU32>,
     /// Whether they pass at all.
     pub hold: Option<Hold>,
-    /// After so many bytes the stream ends; 0 ends it at once.
+    /// After this many bytes the stream ends; 0 ends it at once.
     pub cut_after: Option<u64>,
-    /// After so many bytes the connection is reset; 0 resets it at once.
+    /// After this many bytes the connection is reset; 0 resets it at once.
     pub reset_after: Option<u64>,
 }
 
-/// How a direction is closed without the ends being told.
+/// How a direction is blocked without the ends being told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// Bytes wait, and arrive after healing.
@@ -128,7 +128,7 @@ impl FromStr for Faults {
     }
 }
 
-/// The text that is read back as the same faults.
+/// The text that reads back as the same faults.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (up, down) = (self.up.settings(), self.down.settings());
@@ -170,7 +170,7 @@ impl Way {
         Ok(())
     }
 
-    /// Its settings in the words of the grammar, in one order.
+    /// Its settings in the words of the grammar, in a fixed order.
     fn settings(&self) -> Vec<String> {
         let time =
             |name, value: Duration| (!value.is_zero()).then(|| format!("{name}={}ms", value.as_millis()));
@@ -204,7 +204,7 @@ fn bytes(text: &str) -> Result<u64, &'static str> {
         _ => (text, 1),
     };
     let wrong = "bytes are digits, and perhaps k or m";
-    // A number of Rust may begin with a plus; one of this grammar may not.
+    // A number in Rust may begin with a plus; one of this grammar may not.
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong);
     }

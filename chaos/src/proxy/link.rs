@@ -10,7 +10,7 @@ use super::counts::Counts;
 use super::faults::Faults;
 use super::side::{Side, Sides};
 
-/// A cheap handle; clones share the link. It stays good while and after the proxy serves.
+/// A cheap handle; clones share the link. It stays valid while the proxy serves and afterwards.
 #[derive(Clone, Debug)]
 pub struct Link {
     shared: Arc<Shared>,
@@ -54,8 +54,8 @@ impl Link {
         link
     }
 
-    /// Puts these faults in the place of those that were set, for new connections and for those that exist.
-    /// A `cut` or a `reset` hits every connection that exists now, even when it is healed the next moment.
+    /// Replaces the faults that were set, for new connections and existing ones.
+    /// A `cut` or a `reset` hits every connection that exists now, even if it is healed the next moment.
     pub fn set(&self, faults: Faults) {
         tracing::info!(%faults, "faults of the link set");
         self.shared.orders.send_modify(|orders| {
@@ -96,11 +96,11 @@ impl Link {
     }
 
     /// Waits until `enough` holds, and returns the counts for which it did. It may wait for ever: the caller
-    /// knows how long is too long.
+    /// decides how long is too long.
     pub async fn wait_until(&self, mut enough: impl FnMut(&Counts) -> bool) -> Counts {
         loop {
             let mut changed = std::pin::pin!(self.shared.changed.notified());
-            // Enabled before the look, so that a change between the look and the wait is not missed.
+            // Enabled before the check, so that no change between the check and the wait is missed.
             changed.as_mut().enable();
             let counts = self.counts();
             if enough(&counts) {

@@ -1,24 +1,24 @@
 //! Bytes on their way through one direction, each read with its own time of arrival. Bounded in bytes and in
-//! reads; an empty one holds no memory.
+//! reads; an empty queue holds no memory.
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
-/// Bytes that wait at most. With it a latency of half a second still lets half a megabyte a second through.
+/// The most bytes that wait. With it a latency of half a second still lets half a megabyte a second through.
 const MAX_QUEUED_BYTES: usize = 256 * 1024;
 
-/// Reads that wait at most; one of a single byte costs sixty bytes more.
+/// The most reads that wait; a read of a single byte costs sixty bytes more.
 const MAX_QUEUED_READS: usize = 4_096;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Room below which a new buffer is begun. Reads share a buffer, so that small ones do not hold a large one each.
+/// With less room than this a new buffer begins. Reads share a buffer, so that small ones do not each hold a large one.
 const MIN_ROOM_BYTES: usize = 1024;
 
-/// What waits, oldest first.
+/// The reads that wait, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     reads: VecDeque<Read>,
@@ -42,7 +42,7 @@ impl Queue {
         self.bytes >= MAX_QUEUED_BYTES || self.reads.len() >= MAX_QUEUED_READS
     }
 
-    /// The buffer to read into, after what stands in it.
+    /// The buffer to read into, after what it holds already.
     pub(super) fn room(&mut self) -> &mut BytesMut {
         if self.buffer.capacity() - self.buffer.len() < MIN_ROOM_BYTES {
             self.buffer.reserve(READ_BYTES);
@@ -50,7 +50,7 @@ impl Queue {
         &mut self.buffer
     }
 
-    /// Takes what was read into the buffer, to arrive at `due` or after what was read before.
+    /// Queues what was read into the buffer, to arrive at `due` or after what was read before.
     pub(super) fn push(&mut self, due: Instant) {
         let bytes = self.buffer.split().freeze();
         self.bytes += bytes.len();
@@ -101,7 +101,7 @@ impl Queue {
         self.end = self.end.map(|end| end.min(latest));
     }
 
-    /// Forgets all that waits, what stands in the buffer too.
+    /// Forgets everything that waits, and what is in the buffer.
     pub(super) fn clear(&mut self) {
         self.bytes = 0;
         self.release();

@@ -21,7 +21,7 @@ pub struct Sides<T> {
 }
 
 impl<T> Sides<T> {
-    /// That of one direction.
+    /// The one of `side`.
     pub const fn of(&self, side: Side) -> &T {
         match side {
             Side::Up => &self.up,
@@ -29,7 +29,7 @@ impl<T> Sides<T> {
         }
     }
 
-    /// That of one direction, to change it.
+    /// The one of `side`, to change it.
     pub const fn of_mut(&mut self, side: Side) -> &mut T {
         match side {
             Side::Up => &mut self.up,

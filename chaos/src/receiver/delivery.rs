@@ -1,4 +1,4 @@
-//! One callback as it arrived. Headers that carry a credential are kept as fingerprints only.
+//! One callback as it arrived. Headers with credentials are kept as fingerprints only.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use crate::fingerprint::{fingerprint, of_outcome};
 use crate::history::{Fact, Key};
 use crate::scribe::Scribe;
 
-/// Who the receiver is in the history.
+/// The receiver's name in the history.
 const NAME: &str = "receiver";
 
 /// One attempt to deliver a message.
 #[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
-    /// When its body had arrived.
+    /// When its whole body had arrived.
     pub at: Timestamp,
     /// Its path and query.
     pub target: String,
@@ -40,20 +40,20 @@ pub struct Delivery {
     pub status: u16,
 }
 
-/// Whether a delivery was signed by the holder of the secret.
+/// Whether the holder of the secret signed a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignatureCheck {
     /// The receiver has no secret.
     NotChecked,
-    /// It was.
+    /// Valid.
     Valid,
-    /// It was not, and why.
+    /// Invalid, for this reason.
     Invalid(String),
 }
 
 impl Delivery {
-    /// Writes it into the history, where its body is that of a callback.
+    /// Writes it into the history, if its body is that of a callback.
     pub(super) fn write_down(&self, scribe: &Scribe) {
         #[derive(Deserialize)]
         struct Notice {

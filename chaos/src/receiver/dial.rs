@@ -1,11 +1,11 @@
-//! The dial on a callback receiver: how it replies where the URL says nothing, changed while it serves.
+//! Changes the default replies of a callback receiver while it serves.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Desk, Replies};
 
-/// A cheap handle; clones turn the same receiver.
+/// A cheap handle; clones control the same receiver.
 #[derive(Clone, Debug)]
 pub struct Dial {
     desk: Arc<Desk>,
@@ -16,12 +16,12 @@ impl Dial {
         Self { desk: Arc::clone(desk) }
     }
 
-    /// It replies like this from the next delivery on.
+    /// Sets the default replies from the next delivery on.
     pub fn set(&self, replies: Replies) {
         *self.desk.replies.lock() = replies;
     }
 
-    /// How many deliveries were refused or kept waiting so far.
+    /// How many deliveries it has refused or delayed so far.
     #[must_use]
     pub fn struck(&self) -> u64 {
         self.desk.struck.load(Ordering::Relaxed)

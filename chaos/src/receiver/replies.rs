@@ -1,5 +1,5 @@
-//! How the receiver replies, and the one text that says so, in a callback's URL and in the configuration alike.
-//! Parsing never panics, whatever the text.
+//! How the receiver replies, with one grammar for a callback's URL and for the configuration. Parsing never panics,
+//! whatever the text.
 //!
 //! ```text
 //! replies    = setting { ( "&" | "," ) setting }     /hook?fail-first=2&status=503&retry-after=1
@@ -15,22 +15,22 @@ use std::time::Duration;
 
 use crate::provider::behaviour::{duration, seconds_or_duration};
 
-/// Characters of a wrong setting that an error repeats.
+/// How many characters of a wrong setting an error quotes.
 const MAX_QUOTED_CHARS: usize = 60;
 
 /// The status of a failure that names none.
 const FAILURE_STATUS: u16 = 500;
 
-/// How attempts are replied to. The default is 200 at once.
+/// How to reply to attempts. The default is 200 at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replies {
-    /// The status replied with.
+    /// The status to reply with.
     pub status: Option<u16>,
-    /// Only the first so many attempts of a message get that status.
+    /// Only this many first attempts of a message get that status.
     pub fail_first: Option<u32>,
     /// The wait before the reply.
     pub delay: Duration,
-    /// Sent with a status that is no success.
+    /// Sent with any status that is not a success.
     pub retry_after: Option<Duration>,
 }
 
@@ -43,10 +43,10 @@ pub struct RepliesError {
 }
 
 impl Replies {
-    /// These replies with the settings of `text` laid over them.
+    /// These replies, overridden by the settings of `text`.
     ///
     /// # Errors
-    /// When a setting is unknown or its value out of range.
+    /// If a setting is unknown or its value out of range.
     pub fn with(mut self, text: &str) -> Result<Self, RepliesError> {
         for setting in text.split(['&', ',']).filter(|setting| !setting.is_empty()) {
             self.set(setting).map_err(|problem| RepliesError {
@@ -57,7 +57,7 @@ impl Replies {
         Ok(self)
     }
 
-    /// The status for the attempt of that number, from 1.
+    /// The status for attempt number `attempt`, from 1.
     #[must_use]
     pub fn status_for(&self, attempt: u32) -> u16 {
         match (self.status, self.fail_first) {

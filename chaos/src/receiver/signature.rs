@@ -1,5 +1,5 @@
-//! Checks and makes signatures of Standard Webhooks 1.0.0 with a symmetric secret. It is written from the specification
-//! and shares no line with the engine's signer, so that one cannot repeat the other's mistake.
+//! Checks and makes signatures of Standard Webhooks 1.0.0 with a symmetric secret. Written from the specification
+//! without any code of the engine's signer, so that one cannot repeat the other's mistake.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,22 +12,22 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
-/// How far a timestamp may be from now, either way, as the reference libraries have it.
+/// How far a timestamp may be from now, in either direction, as in the reference libraries.
 const TOLERANCE_SECONDS: i64 = 300;
 
-/// What a secret starts with when it is written down.
+/// The prefix of a secret in text form.
 const SECRET_PREFIX: &str = "whsec_";
 
 /// The key that sender and receiver share. It has no `Display`, and its `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct Secret(SecretSlice<u8>);
 
-/// A text that is no secret of Standard Webhooks.
+/// The text is not a Standard Webhooks secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a webhook secret is `whsec_` and the key in base64")]
 pub struct SecretError;
 
-/// Why a message is not accepted as signed.
+/// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A header is absent or not text.
@@ -39,13 +39,13 @@ pub enum Refusal {
     /// The timestamp is too far from now.
     #[error("the timestamp is {0} s from now, more than {TOLERANCE_SECONDS} s")]
     TooFar(i64),
-    /// No signature in the list is one of this secret over this message.
+    /// No signature in the list is one of this secret for this message.
     #[error("no `v1` signature matches")]
     NoMatch,
 }
 
 impl Secret {
-    /// Checks that the holder of this secret signed `body` under the headers it came with, lately.
+    /// Checks that the holder of this secret recently signed `body` with these headers.
     ///
     /// # Errors
     /// What is missing or wrong.
@@ -66,7 +66,7 @@ impl Secret {
         if accepted { Ok(()) } else { Err(Refusal::NoMatch) }
     }
 
-    /// The headers of a message that this secret signs, by their names.
+    /// The headers of a message signed with this secret, by name.
     #[must_use]
     pub fn sign(&self, id: &str, body: &[u8], now: Timestamp) -> [(&'static str, String); 3] {
         let timestamp = now.as_second().to_string();
@@ -78,7 +78,7 @@ impl Secret {
         ]
     }
 
-    /// Whether `signature` is the one of this secret; takes as long for a near miss as for a wild guess.
+    /// Whether `signature` is this secret's, in constant time: a near miss takes as long as a wild guess.
     fn signed(&self, id: &str, timestamp: &str, body: &[u8], signature: &[u8]) -> bool {
         self.mac(id, timestamp, body).verify_slice(signature).is_ok()
     }

@@ -1,4 +1,4 @@
-//! How a run ends: one rule for its exit code. What is worst counts, and a run that proved nothing has not passed.
+//! Decides the exit code of a run. The worst result counts, and a run that proved nothing has not passed.
 
 use serde::Serialize;
 
@@ -9,13 +9,13 @@ use crate::Guarantee;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
-    /// Everything held, and everything planned was tried.
+    /// Everything held, and everything planned was tested.
     Pass,
-    /// A wrong step: something was lost, invented, mixed up.
+    /// A wrong step: something was lost, invented or mixed up.
     Safety,
-    /// Nothing wrong, but not in time.
+    /// Nothing wrong, but something late.
     Liveness,
-    /// Nothing broke, but the run did not try what it was to try.
+    /// Nothing broke, but the run tested less than planned.
     Harness,
 }
 
@@ -47,15 +47,15 @@ impl Exit {
     }
 }
 
-/// Where a scenario tried less than it was to try.
+/// How a scenario tested less than planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "shortfall", rename_all = "snake_case")]
 pub enum Shortfall {
     /// Too few requests were accepted to say anything.
     TooLittle {
-        /// So many were.
+        /// How many were accepted.
         accepted: u64,
-        /// So many were to be.
+        /// How many were wanted.
         wanted: u64,
     },
     /// A planned fault never struck.
@@ -68,9 +68,9 @@ pub enum Shortfall {
         /// Why.
         why: String,
     },
-    /// Nothing put a guarantee to the test that this scenario is there for.
+    /// A guarantee that this scenario should test was not tested.
     NotExercised {
-        /// Which.
+        /// The guarantee.
         guarantee: Guarantee,
     },
 }
@@ -91,14 +91,14 @@ impl std::fmt::Display for Shortfall {
 }
 
 impl Scenario {
-    /// How this scenario ended.
+    /// The result of this scenario.
     pub fn exit(&self) -> Exit {
         Exit::of(self.verdicts.findings().map(|finding| finding.guarantee), !self.shortfalls.is_empty())
     }
 }
 
 impl Run {
-    /// How the run ended. A run without a scenario proves nothing.
+    /// The result of the run. A run without a scenario proves nothing.
     pub fn exit(&self) -> Exit {
         let broken = self.scenarios.iter().flat_map(|scenario| scenario.verdicts.findings());
         let is_short = self.scenarios.is_empty()

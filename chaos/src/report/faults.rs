@@ -1,4 +1,4 @@
-//! What was injected, and how often it really struck.
+//! Counts the injected faults, and how often they really struck.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::history::Fact;
 pub struct Fault {
     /// Its name in the plan.
     pub class: String,
-    /// What it was aimed at.
+    /// Its targets.
     pub targets: Vec<String>,
     /// How often it was switched on.
     pub injected: u64,

@@ -1,4 +1,4 @@
-//! The report as one HTML file that needs nothing else: no script, no font, no request to anywhere.
+//! Formats the report as one self-contained HTML file: no script, no font, no network request.
 
 mod section;
 
@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::{Exit, Run, Standing, words};
 use crate::Guarantee;
 
-/// How all our pages look.
+/// The style of all our pages.
 pub(crate) const STYLE: &str = include_str!("html/style.css");
 
 /// The report, as an HTML page.
@@ -117,7 +117,7 @@ const fn mark(standing: Standing) -> (&'static str, &'static str) {
     }
 }
 
-/// What could not be tried here. It proves nothing, and hides nothing.
+/// The scenarios not playable here. Skipping them proves nothing, and hides nothing.
 fn skipped(run: &Run) -> String {
     if run.skipped.is_empty() {
         return String::new();

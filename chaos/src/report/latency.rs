@@ -1,30 +1,30 @@
-//! How long requests took before, under and after the faults, and how soon all was well again.
+//! Measures how long requests took before, during and after the faults, and how soon the engine recovered.
 
 use serde::Serialize;
 
 use crate::checker::{Bounds, index::Index, latency};
 use crate::history::Phase;
 
-/// So many requests in a row must be as quick as before for the engine to count as recovered.
+/// The engine has recovered once this many requests in a row are as fast as before.
 const RECOVERED_AFTER: usize = 20;
 
-/// Latencies by part of the run.
+/// Latencies by phase of the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Latencies {
     /// Before the faults.
     pub quiet: Option<Percentiles>,
-    /// Under them.
+    /// During the faults.
     pub fault: Option<Percentiles>,
-    /// After them.
+    /// After the faults.
     pub healed: Option<Percentiles>,
-    /// How long after the last fault requests were quick again, in milliseconds.
+    /// How long after the last fault requests were fast again, in milliseconds.
     pub recovered_ms: Option<u64>,
 }
 
 /// Latencies of accepted requests, from sending to the first sight of the end, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Percentiles {
-    /// Of so many requests.
+    /// The number of requests.
     pub requests: usize,
     /// Half of them took no longer.
     pub p50_ms: u64,
@@ -49,7 +49,7 @@ impl Latencies {
         let start = |phase| index.phase(phase).map(|at| at.ms);
         let [quiet, fault, healed, settle] =
             [Phase::Quiet, Phase::Fault, Phase::Healed, Phase::Settle].map(start);
-        // A phase lasts until the next one that the run had.
+        // A phase lasts until the next phase that the run had.
         let until = |later: &[Option<u64>]| later.iter().copied().flatten().next().unwrap_or(over);
         let within = |from: Option<u64>, until| {
             from.and_then(|from| Percentiles::of(&latency::between(index, from, until)))
@@ -66,7 +66,7 @@ impl Latencies {
     }
 }
 
-/// Until the first of so many requests in a row that were as quick as the quiet ones.
+/// The time until the first of this many requests in a row that were as fast as in the quiet phase.
 fn recovered(index: &Index<'_>, bounds: &Bounds, healed_ms: u64, quiet: Percentiles) -> Option<u64> {
     let quick_ms = bounds.latency_floor_ms.max((quiet.p99_ms as f64 * bounds.latency_factor) as u64);
     let mut points: Vec<_> = latency::points(index).filter(|(sent_ms, _)| *sent_ms >= healed_ms).collect();

@@ -1,4 +1,4 @@
-//! The report as Markdown, to be pasted where people talk: the same tables, and every finding.
+//! Formats the report as Markdown, to paste into a conversation: the same tables, and every finding.
 
 use std::fmt::Write;
 

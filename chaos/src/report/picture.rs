@@ -1,5 +1,5 @@
-//! The picture of a scenario: one SVG with time from left to right, and under each other the phases, the load, the
-//! latencies, the faults and the lives of the processes. Colours are the page's, by class.
+//! Draws a scenario as one SVG: time from left to right, and below each other the phases, the load, the latencies, the
+//! faults and the lives of the processes. The page sets the colours, by class.
 
 mod axis;
 mod lanes;
@@ -8,16 +8,16 @@ use std::fmt::Write;
 
 use super::{Timeline, words};
 
-/// The width of the picture, in its own units; a page scales it.
+/// The width of the picture in its own units; the page scales it.
 const WIDTH: f64 = 960.0;
 /// Room for the names of the lanes.
 const GUTTER: f64 = 150.0;
 /// Room for the last label of the time axis.
 const MARGIN: f64 = 20.0;
-/// The longest name that fits the gutter, in letters.
+/// The longest name that fits the gutter, in characters.
 const NAME_LETTERS_MAX: usize = 24;
 
-/// The SVG of a scenario; `name` is read out to those who do not see it.
+/// The SVG of a scenario; screen readers read `name`.
 pub(super) fn picture(name: &str, timeline: &Timeline) -> String {
     let mut sheet = Sheet { over_ms: timeline.over_ms, y: 0.0, svg: String::new() };
     lanes::phases(&mut sheet, timeline);
@@ -37,10 +37,10 @@ pub(super) fn picture(name: &str, timeline: &Timeline) -> String {
     )
 }
 
-/// What has been drawn so far.
+/// The drawing so far.
 struct Sheet {
     over_ms: u64,
-    /// Where the next lane begins.
+    /// Where the next lane starts.
     y: f64,
     svg: String,
 }
@@ -51,7 +51,7 @@ impl Sheet {
         round(GUTTER + share * (WIDTH - GUTTER - MARGIN))
     }
 
-    /// A bar over a time; never so thin that it cannot be seen.
+    /// A bar over a period; always wide enough to be seen.
     fn bar(&mut self, class: &str, (from_ms, until_ms): (u64, u64), (y, height): (f64, f64), title: &str) {
         let x = self.x(from_ms);
         let width = round((self.x(until_ms) - x).max(2.0));
@@ -78,7 +78,7 @@ impl Sheet {
     }
 }
 
-/// A tenth of a unit is finer than any screen shows, and keeps the file small.
+/// Rounds to a tenth of a unit: finer than any screen shows, and it keeps the file small.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

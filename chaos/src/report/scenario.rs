@@ -1,4 +1,4 @@
-//! One scenario of a run, read out of its history.
+//! Judges one scenario of a run from its history.
 
 use serde::Serialize;
 
@@ -7,35 +7,35 @@ use crate::Guarantee;
 use crate::checker::{self, Bounds, Verdict, Verdicts, index::Index};
 use crate::history::Entry;
 
-/// What a scenario is there for; less than that, and its run proves too little.
+/// What a scenario must achieve; with less, its run proves too little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demands {
     /// The fewest requests that must have been accepted.
     pub accepted_min: u64,
-    /// The faults that must have struck, besides those that the history says were injected.
+    /// The faults that must have struck, besides those injected according to the history.
     pub faults: Vec<String>,
-    /// The guarantees that it puts to the test.
+    /// The guarantees that it tests.
     pub exercises: Vec<Guarantee>,
 }
 
 /// One scenario.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scenario {
-    /// Its name, as it is called by on the command line.
+    /// Its name on the command line.
     pub name: String,
     /// What it does, in a sentence.
     pub about: String,
-    /// What was counted.
+    /// Its counts.
     pub tally: Tally,
-    /// What was injected.
+    /// The injected faults.
     pub faults: Vec<Fault>,
     /// How long requests took.
     pub latencies: Latencies,
-    /// What the checkers say.
+    /// The verdicts of the checkers.
     pub verdicts: Verdicts,
-    /// Where it tried too little.
+    /// Where it tested too little.
     pub shortfalls: Vec<Shortfall>,
-    /// What the picture is drawn from.
+    /// The data of the picture.
     pub timeline: Timeline,
 }
 
@@ -59,7 +59,7 @@ impl Scenario {
         }
     }
 
-    /// The same scenario, whose harness failed on the way.
+    /// The same scenario, after a failure of the harness.
     #[must_use]
     pub fn spoilt(mut self, why: String) -> Self {
         self.shortfalls.push(Shortfall::Spoilt { why });

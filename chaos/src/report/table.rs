@@ -1,4 +1,4 @@
-//! Rows and columns as text: aligned for a terminal, piped for Markdown. Cells are text already.
+//! Formats rows and columns as text: aligned for a terminal, piped for Markdown. Cells are already text.
 
 /// A table.
 #[derive(Debug, Default)]
@@ -14,13 +14,13 @@ struct Head {
 }
 
 impl Table {
-    /// A column of words.
+    /// Adds a column of words.
     pub(crate) fn words(mut self, name: &str) -> Self {
         self.heads.push(Head { name: name.to_owned(), is_number: false });
         self
     }
 
-    /// A column of numbers, aligned at their right.
+    /// Adds a column of numbers, aligned to the right.
     pub(crate) fn numbers(mut self, name: &str) -> Self {
         self.heads.push(Head { name: name.to_owned(), is_number: true });
         self
@@ -30,7 +30,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Aligned by spaces, each line indented by two.
+    /// The table aligned with spaces, each line indented by two.
     pub(crate) fn aligned(&self) -> String {
         let heads: Vec<_> = self.heads.iter().map(|head| head.name.clone()).collect();
         let width = |column: usize| {

@@ -1,4 +1,4 @@
-//! What is counted in a scenario. Each request counts once, however often it was sent; only sendings count each time.
+//! Counts a scenario's requests: each once, however often it was sent; only sends are counted every time.
 
 use schemas::Status;
 use serde::Serialize;
@@ -6,16 +6,16 @@ use serde::Serialize;
 use crate::checker::Verdicts;
 use crate::checker::index::{Answer, Call, Index, Request};
 
-/// The numbers of a scenario.
+/// The counts of a scenario.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Sendings.
+    /// How often requests were sent.
     pub attempted: u64,
     /// Requests that were accepted.
     pub accepted: u64,
-    /// Sendings that were refused.
+    /// Sends that were refused.
     pub refused: u64,
-    /// Sendings of which nothing tells whether they were accepted.
+    /// Sends whose acceptance is unknown.
     pub unclear: u64,
     /// Requests that ended with an answer.
     pub succeeded: u64,
@@ -25,11 +25,11 @@ pub struct Tally {
     pub cancelled: u64,
     /// Requests whose deadline passed.
     pub expired: u64,
-    /// Requests of which something was parked.
+    /// Requests with something parked.
     pub parked: u64,
-    /// Calls that did work anew which an earlier call had done, or begun: what a crash costs.
+    /// Calls that repeated work that an earlier call had done or begun: the price of a crash.
     pub duplicate_calls: u64,
-    /// Requests that were accepted and are gone.
+    /// Accepted requests that are gone.
     pub lost: u64,
 }
 
@@ -66,7 +66,7 @@ impl Tally {
         }
     }
 
-    /// The numbers with their names, in the order in which a reader asks for them.
+    /// The counts with their names, in the order in which a reader looks for them.
     pub fn columns(&self) -> [(&'static str, u64); 11] {
         [
             ("attempted", self.attempted),
@@ -84,7 +84,7 @@ impl Tally {
     }
 }
 
-/// The calls after one that was answered, or that was left alone in the middle.
+/// How many calls follow the first one that was answered, or left halfway by its caller.
 fn duplicates(calls: &[&Call<'_>]) -> u64 {
     let spent =
         |call: &&Call<'_>| call.is_answered_well() || call.answer.is_none_or(|answer| answer.caller_gone);

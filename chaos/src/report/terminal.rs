@@ -1,11 +1,11 @@
-//! The report on a terminal: three tables, then what was broken, and the verdict last, where it is still on the screen.
+//! Formats the report for a terminal: three tables, then what broke, and the verdict last, where it stays on screen.
 
 use std::fmt::Write;
 
 use super::{Run, Scenario, Standing, table::Table, words};
 use crate::Guarantee;
 
-/// Findings that are shown of one scenario; all of them are in the files.
+/// How many findings of one scenario are shown; the files have all of them.
 const FINDINGS_SHOWN: usize = 5;
 
 /// The report, for a terminal.
@@ -36,7 +36,7 @@ pub fn terminal(run: &Run) -> String {
     text
 }
 
-/// What became of the requests.
+/// The counts of the requests.
 pub(super) fn requests(run: &Run) -> Table {
     let mut table = Table::default().words("scenario");
     for (name, _) in super::Tally::default().columns() {
@@ -49,7 +49,7 @@ pub(super) fn requests(run: &Run) -> Table {
     table
 }
 
-/// What was injected, and what it did to the latency.
+/// The injected faults, and their effect on the latency.
 pub(super) fn troubles(run: &Run) -> Table {
     let mut table =
         Table::default().words("scenario").words("p50/p99 quiet").words("under fault").words("healed");
@@ -77,7 +77,7 @@ fn percentiles(part: Option<super::Percentiles>) -> String {
     )
 }
 
-/// Where each guarantee stands, and which scenarios tested it.
+/// The standing of each guarantee, and the scenarios that tested it.
 pub(super) fn guarantees(run: &Run) -> Table {
     let mut table =
         Table::default().words("").words("guarantee").words("verdict").numbers("times").words("by");
@@ -97,7 +97,7 @@ pub(super) fn guarantees(run: &Run) -> Table {
     table
 }
 
-/// Up to three names; more are a number.
+/// Up to three names; for more, their number.
 fn by(names: &[&str], all: usize) -> String {
     match names {
         names if names.len() <= 3 => names.join(", "),

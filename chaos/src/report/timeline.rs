@@ -1,5 +1,5 @@
-//! What a history says over time: phases, load, faults, latencies, lives of processes. It is the picture's data and knows
-//! nothing of drawing.
+//! A history over time: phases, load, faults, latencies, lives of processes. It is the data of the picture, without any
+//! drawing.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use serde::Serialize;
 use crate::checker::index::Index;
 use crate::history::{Fact, Phase};
 
-/// The load is counted in so many steps: a few pixels each.
+/// How many steps the load is counted in: a few pixels each.
 const STEPS: usize = 120;
 
-/// A scenario over time. All times are milliseconds from its beginning.
+/// A scenario over time. All times are in milliseconds from its start.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Timeline {
-    /// When it was over; more than 0.
+    /// When it ended; more than 0.
     pub over_ms: u64,
-    /// The parts of the run.
+    /// The phases and their starts.
     pub phases: Vec<(Phase, u64)>,
-    /// How long one step of the load is.
+    /// The length of one step of the load.
     pub step_ms: u64,
     /// Requests sent in each step.
     pub sent: Vec<u32>,
-    /// Faults, each from its beginning to its healing.
+    /// Faults, each from its start until it healed.
     pub faults: Vec<Band>,
     /// Requests that ended, by the time of their end.
     pub points: Vec<Point>,
@@ -31,16 +31,16 @@ pub struct Timeline {
     pub processes: BTreeMap<String, Vec<Life>>,
 }
 
-/// A fault that was on.
+/// A fault while it lasted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Band {
     /// Its class.
     pub class: String,
-    /// What it struck.
+    /// What it hit.
     pub target: String,
-    /// From here …
+    /// Its start.
     pub from_ms: u64,
-    /// … to here.
+    /// Its end.
     pub until_ms: u64,
 }
 
@@ -55,10 +55,10 @@ pub struct Point {
     pub status: Status,
 }
 
-/// One process from its beginning to its end.
+/// One process from its start to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Life {
-    /// When it began.
+    /// When it started.
     pub from_ms: u64,
     /// When it ended, and how.
     pub ended: Option<(u64, String)>,

@@ -1,4 +1,4 @@
-//! How numbers, times and foreign text are written, in all reports alike.
+//! Formats numbers, times and untrusted text in the same way in all reports.
 
 use super::Standing;
 
@@ -15,7 +15,7 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// `340 ms`, `1.2 s`, `4 min 5 s`: three digits say enough.
+/// `340 ms`, `1.2 s`, `4 min 5 s`: three digits are enough.
 pub(crate) fn duration(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
@@ -24,7 +24,7 @@ pub(crate) fn duration(ms: u64) -> String {
     }
 }
 
-/// A duration, or a dash where there is none.
+/// A duration, or a dash if there is none.
 pub(super) fn duration_or_dash(ms: Option<u64>) -> String {
     ms.map_or_else(|| "–".into(), duration)
 }
@@ -47,7 +47,7 @@ pub(super) fn extent(standing: Standing) -> String {
     }
 }
 
-/// Text that stands in HTML or SVG as it is.
+/// Escapes text for HTML or SVG.
 pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! What a person sees while it runs: one line for each scenario, written anew while it lasts where that is a terminal.
+//! Shows progress to a person: one line per scenario, redrawn while it runs if standard error is a terminal.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Names are written in a column as wide as the longest.
+/// The width of the column of names: that of the longest.
 const NAME_COLUMNS: usize = 22;
 
 /// The display.
@@ -19,7 +19,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// A display on standard error, lively where that is a terminal.
+    /// A display on standard error, lively if that is a terminal.
     #[must_use]
     pub fn new() -> Self {
         Self { lively: io::stderr().is_terminal(), name: "", began: Instant::now() }
@@ -33,7 +33,7 @@ impl Board {
         }
     }
 
-    /// How it goes.
+    /// Shows its progress.
     pub(crate) fn says(&mut self, what: &str) {
         if self.lively {
             let line = format!("{:<NAME_COLUMNS$} {:>4}  {what}", self.name, seconds(self.began.elapsed()));
@@ -41,7 +41,7 @@ impl Board {
         }
     }
 
-    /// How it ended.
+    /// Shows its verdict.
     pub(crate) fn ends(&mut self, verdict: &str) {
         let line = format!("{:<NAME_COLUMNS$} {:>4}  {verdict}", self.name, seconds(self.began.elapsed()));
         self.line(&line, "\n");
@@ -50,7 +50,7 @@ impl Board {
     fn line(&self, line: &str, end: &str) {
         let begin = if self.lively { "\r\x1b[K" } else { "" };
         let mut out = io::stderr().lock();
-        // Where standard error is gone there is nobody to tell; the report has it all.
+        // If standard error is gone nobody watches; the report has it all.
         let _ = write!(out, "{begin}{line}{end}").and_then(|()| out.flush());
     }
 }

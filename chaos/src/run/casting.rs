@@ -1,4 +1,4 @@
-//! Who sends what in the parts of a scenario: the workloads, drawn from the seed before the run begins. Pure.
+//! Decides who sends what in each phase of a scenario: the workloads, drawn from the seed before the run starts. Pure.
 
 use std::time::Duration;
 
@@ -14,30 +14,30 @@ use crate::{
     workload::{Ask, Planned, Profile, Reading, TenantShare, Wire, Workload, mix},
 };
 
-/// Who sends: the tenant of the gateways, one who is on the bus only, and one who floods.
+/// The tenants: that of the gateways, one on the bus only, and a flooder.
 pub(super) const TENANTS: [&str; 3] = [DEFAULT, ACME, FLOODER];
-/// The tenant of the clients that come by a gateway.
+/// The tenant of clients that use a gateway.
 pub(super) const DEFAULT: &str = "default";
 const ACME: &str = "acme";
 const FLOODER: &str = "flooder";
 
-/// A cancel or a repeat comes at most so long after its request: later, and the run would only wait for it.
+/// The longest time from a request to its cancel or repeat: for a later one, the run would only wait.
 const AFTER_MS_MAX: u64 = 5_000;
-/// A reader that was cut stays away for at most so long.
+/// The longest time that a reader stays away after a cut.
 const AWAY_MS_MAX: u64 = 1_500;
 /// The longest pause of a slow reader between two frames.
 const PAUSE_MS_MAX: u64 = 200;
-/// The longest answer to one who floods, in tokens: what is flooded is the queue.
+/// The longest answer to the flooder, in tokens: the flood is for the queue.
 const FLOOD_TOKENS_MAX: u32 = 5;
 
-/// Whoever draws the workloads of one scenario.
+/// Draws the workloads of one scenario.
 #[derive(Debug)]
 pub(super) struct Casting {
     seed: u64,
     usual: Profile,
-    /// Whether the bus and its tenants are ours to use.
+    /// Whether we may use the bus and its tenants.
     on_bus: bool,
-    /// What every id begins with: a deployment that is given remembers the ids of earlier runs.
+    /// The prefix of every id: a given deployment remembers the ids of earlier runs.
     run: String,
 }
 
@@ -52,14 +52,14 @@ impl Casting {
         Self { seed, usual, on_bus, run }
     }
 
-    /// The load of a part in which nothing goes wrong.
+    /// The load of a phase without faults.
     pub(super) fn usual(&self, prefix: &str, span: Duration) -> Workload {
-        // Each part has a seed of its own: the same requests twice would say less.
+        // Each phase has its own seed: repeating the same requests would say less.
         let seed = prefix.bytes().fold(self.seed, |seed, byte| mix(seed, byte.into()));
         self.named(prefix, Workload::draw(seed, &Load::USUAL.profile(span, &self.usual)))
     }
 
-    /// The load while things go wrong: with the floods, and the requests that make their worker spin.
+    /// The load during the faults: with the floods, and the requests that make their worker spin.
     pub(super) fn under_fault(&self, scenario: &Scenario, span: Duration) -> Workload {
         let mut workload =
             self.named("f", Workload::draw(self.seed, &scenario.load.profile(span, &self.usual)));
@@ -92,7 +92,7 @@ impl Casting {
         flood
     }
 
-    /// The same with ids that no other part of the run uses, and no wait that is longer than the run.
+    /// The same workload with ids that no other phase uses, and no wait longer than the run.
     fn named(&self, prefix: &str, mut workload: Workload) -> Workload {
         for planned in &mut workload.requests {
             planned.key.id = id(&format!("{}{prefix}-{}", self.run, planned.key.id));
@@ -108,7 +108,7 @@ impl Casting {
     }
 }
 
-/// The usual load on an engine of our own.
+/// The usual load on our own engine.
 fn own() -> Profile {
     let doors = vec![Door::Bus, Door::Http, Door::Socket];
     Profile {
@@ -126,7 +126,7 @@ fn own() -> Profile {
     }
 }
 
-/// The usual load on a deployment that is given: what its doors take, and no callbacks, which it may not send to us.
+/// The usual load on a given deployment: what its doors accept, without callbacks, which it may not send to us.
 fn given(model: &str) -> Profile {
     let doors = vec![Door::Http, Door::Socket];
     Profile {

@@ -1,5 +1,5 @@
-//! After the run: what the broker keeps, read by the harness itself and written into the history, and the search for
-//! planted secrets in everything that the engine wrote.
+//! Collects what the broker keeps after the run: the harness reads it, writes it into the history, and searches all
+//! that the engine wrote for planted secrets.
 
 use std::{io, time::Duration};
 
@@ -17,19 +17,19 @@ use crate::{
     scribe::Scribe,
 };
 
-/// Its name in the history.
+/// The harness's name in the history.
 const NAME: &str = "harness";
-/// How long one stream may take to be read.
+/// How long reading one stream may take.
 const READ_MAX: Duration = Duration::from_secs(60);
-/// How often the queues are looked at; nobody tells that they are empty.
+/// How often to poll the queues; there is no notification when they are empty.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// The streams whose messages are work that waits.
+/// The streams that hold waiting work.
 const QUEUES: [&str; 3] = ["DYNODE_REQ", "DYNODE_WORK", "DYNODE_CB"];
 
-/// What is kept, what is written down of each message, and which secrets may not stand in one.
+/// The streams, what to record of each message, and which secrets a message must not contain.
 const KEPT: [(&str, Keep, Sought); 8] = [
     ("DYNODE_RES", outcome, Sought::All),
-    // Events were written down by those who read them.
+    // The readers of events have recorded them.
     ("DYNODE_EVT", nothing, Sought::All),
     ("DYNODE_USE", nothing, Sought::All),
     ("KV_DYNODE_KEYS", nothing, Sought::All),
@@ -39,10 +39,10 @@ const KEPT: [(&str, Keep, Sought); 8] = [
     ("DYNODE_CB", nothing, Sought::ButCallbackKey),
 ];
 
-/// What is written down of a message.
+/// Records a message.
 type Keep = fn(&StreamMessage, &Scribe);
 
-/// Reads all that is kept.
+/// Reads everything that is kept.
 pub(super) async fn harvest(rig: &Rig, own: &Own, scribe: &Scribe) -> io::Result<()> {
     let streams = own.bus().await?.streams();
     for name in QUEUES {
@@ -59,7 +59,7 @@ pub(super) async fn harvest(rig: &Rig, own: &Own, scribe: &Scribe) -> io::Result
     rig.canaries.look_in_logs(&rig.dir, scribe)
 }
 
-/// Waits until no queue holds anything, or until `until`: work that nobody reads any more has to come to its end as well.
+/// Waits until all queues are empty, or until `until`: work without readers must end as well.
 pub(super) async fn settled(own: &Own, until: Instant) -> io::Result<()> {
     let streams = own.bus().await?.streams();
     while Instant::now() < until {
@@ -75,7 +75,7 @@ pub(super) async fn settled(own: &Own, until: Instant) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks a gateway that is given for the end of each request that it has accepted: its broker is not ours to read.
+/// Asks a given gateway for the outcome of each request that it accepted: its broker is not ours to read.
 pub(super) async fn harvest_given(ground: &Ground, scribe: &Scribe) {
     for key in ground.accepted() {
         if let Some(outcome) = outcome_of(ground, &key).await {
@@ -96,7 +96,7 @@ async fn read(
 ) {
     let state = &stream.cached_info().state;
     for sequence in state.first_sequence..=state.last_sequence {
-        // A message that was removed leaves a hole.
+        // A removed message leaves a gap.
         let Ok(message) = stream.direct_get(sequence).await else { continue };
         keep(&message, scribe);
         let headers = message.headers.iter().flat_map(|(_, values)| values).map(ToString::to_string);

@@ -1,5 +1,5 @@
 //! The clients of a run: each request of the workload is one client that sends it through its door, reads its events as
-//! planned, and writes down what it does and sees. Clients come back after whatever breaks; they never look at a log.
+//! planned, and records what it does and sees. Clients reconnect after any failure; they never read a log.
 
 mod bus;
 mod client;
@@ -30,7 +30,7 @@ use crate::{
     workload::{self, Workload},
 };
 
-/// How long a client of HTTP waits for a connection, and for the next byte of an answer: the server gives a sign of life
+/// How long an HTTP client waits for a connection, and for the next byte of an answer: the server sends a keep-alive
 /// every two seconds.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 const SILENCE_MAX: Duration = Duration::from_secs(8);
@@ -38,23 +38,23 @@ const SILENCE_MAX: Duration = Duration::from_secs(8);
 /// What all clients share.
 #[derive(Debug)]
 pub(crate) struct Ground {
-    /// Where they write down what they do and see.
+    /// Where they record what they do and see.
     pub(crate) scribe: Scribe,
-    /// The gateways; a client of one that is gone comes back to the next.
+    /// The gateways; a client whose gateway is gone goes to the next.
     pub(crate) doors: Vec<SocketAddr>,
-    /// The bus, once for each tenant on it.
+    /// The connection of each tenant to the bus.
     pub(crate) buses: BTreeMap<Tenant, Bus>,
     /// Where callbacks go.
     pub(crate) callbacks: workload::Target,
-    /// What they send as their credential.
+    /// The key that they authenticate with.
     pub(crate) key: Secret,
-    /// What is counted.
+    /// The counters.
     pub(crate) tally: Tally,
     http: reqwest::Client,
     accepted: Mutex<Vec<Key>>,
 }
 
-/// The clients under way.
+/// The running clients.
 #[derive(Debug)]
 pub(crate) struct Load {
     ground: Arc<Ground>,
@@ -93,21 +93,21 @@ impl Load {
             sleep_until(began + Duration::from_millis(planned.at_ms)).await;
             let client = Client::new(Arc::clone(&self.ground), self.next, planned);
             self.next += 1;
-            // The death of a client shows: what it would have seen is missing.
+            // If a client dies, what it would have seen is missing.
             self.clients.spawn(client.run());
             while self.clients.try_join_next().is_some() {}
         }
         sleep_until(began + span).await;
     }
 
-    /// Waits until all clients have seen the end, or until `until`; those that have not are ended.
+    /// Waits until all clients have seen the end of their request, or until `until`, and aborts the rest.
     pub(crate) async fn settle(&mut self, until: Instant) {
         while let Ok(Some(_)) = timeout_at(until, self.clients.join_next()).await {}
         self.clients.shutdown().await;
     }
 }
 
-/// A client of HTTP. It carries no certificates, since nothing here speaks TLS.
+/// An HTTP client. It carries no certificates, since nothing here uses TLS.
 pub(crate) fn http_client() -> io::Result<reqwest::Client> {
     let client = reqwest::Client::builder()
         .tls_certs_only([])

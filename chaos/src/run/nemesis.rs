@@ -1,4 +1,4 @@
-//! Whoever breaks things: carries out the steps of a scenario at their times, undoes them, and counts what really struck.
+//! Breaks things: carries out the steps of a scenario at their times, undoes them, and counts what really struck.
 
 use std::{io, time::Duration};
 
@@ -15,14 +15,14 @@ use crate::{
     scribe::Scribe,
 };
 
-/// Its name in the history.
+/// The nemesis's name in the history.
 const NAME: &str = "nemesis";
-/// How often a storm looks whether its victim is up again; nobody tells.
+/// The pause of a storm after a failed restart.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How long a spinning thread may take to be found.
+/// How long finding a spinning thread may take.
 const SPINNER_FOUND_MAX: Duration = Duration::from_secs(4);
-/// A process spins that computes for this share of such a time.
+/// A process spins if it computes for more than this share of the window.
 const SPIN_WINDOW: Duration = Duration::from_millis(400);
 const SPIN_SHARE: f64 = 0.75;
 
@@ -32,20 +32,20 @@ pub(super) struct Nemesis<'a> {
     rig: &'a Rig,
     scribe: &'a Scribe,
     tally: &'a Tally,
-    /// What is under way.
+    /// The faults in progress.
     open: Vec<Open>,
 }
 
-/// A fault under way.
+/// A fault in progress.
 #[derive(Debug)]
 struct Open {
     fault: Fault,
     until: Instant,
-    /// The counter of its kind when it began.
+    /// The counter of its kind when it started.
     struck_before: u64,
-    /// How often it struck by our own hand.
+    /// How often the nemesis itself struck.
     struck: u64,
-    /// The worker that was struck.
+    /// The affected worker.
     worker: Option<(String, Pid)>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Nemesis<'a> {
         self.heal_until(last).await
     }
 
-    /// Undoes what ends until `time`, each at its own.
+    /// Undoes the faults that end by `time`, each at its own end.
     async fn heal_until(&mut self, time: Instant) -> io::Result<()> {
         loop {
             let due = self.open.iter().enumerate().filter(|(_, open)| open.until <= time);
@@ -116,7 +116,7 @@ impl<'a> Nemesis<'a> {
                 open.struck = 1;
             }
             Fault::Spin => open.struck = self.find_spinner().await?,
-            // What strikes is in the load.
+            // These faults are part of the load.
             Fault::Flood(_) | Fault::Readers => {}
         }
         self.open.push(open);
@@ -129,13 +129,13 @@ impl<'a> Nemesis<'a> {
                 if let Some((role, pid)) = &open.worker
                     && kill_process(*pid, Signal::CONT).is_ok()
                 {
-                    // It fails where the engine has ended it meanwhile, as it should.
+                    // The signal fails if the engine has ended the worker meanwhile, as it should.
                     self.write_signal(role.clone(), *pid, Signal::CONT);
                 }
             }
             Fault::Freeze(victim) => {
                 let service = self.service(victim)?;
-                // It fails where it has ended meanwhile, and then it has been started again.
+                // The signal fails if the process has ended meanwhile, and then it was restarted.
                 if let (Some(pid), Ok(())) = (service.pid(), service.signal(Signal::CONT)) {
                     self.write_signal(service.role().to_owned(), pid, Signal::CONT);
                 }
@@ -163,7 +163,7 @@ impl<'a> Nemesis<'a> {
         Ok(())
     }
 
-    /// How often faults of this kind have struck so far, where that is counted elsewhere.
+    /// How often faults of this kind have struck so far, if something else counts them.
     fn counter(&self, fault: Fault) -> u64 {
         match fault {
             Fault::Link(link, _) => self.rig.links.struck(link),
@@ -175,7 +175,7 @@ impl<'a> Nemesis<'a> {
         }
     }
 
-    /// Signals one worker: each time the one that has lived longest.
+    /// Signals one worker: the first by process id, usually the oldest.
     fn worker(&self, signal: Signal) -> io::Result<Option<(String, Pid)>> {
         let own = self.rig.owned()?;
         own.look();
@@ -185,7 +185,7 @@ impl<'a> Nemesis<'a> {
         Ok(kill_process(pid, signal).ok().map(|()| (role, pid)))
     }
 
-    /// Finds the worker whose thread spins, by the time that it computes; the request that does it is in the load.
+    /// Finds the worker whose thread spins, by its CPU time; a request in the load makes it spin.
     async fn find_spinner(&self) -> io::Result<u64> {
         let own = self.rig.owned()?;
         let deadline = Instant::now() + SPINNER_FOUND_MAX;
@@ -215,7 +215,7 @@ impl<'a> Nemesis<'a> {
         Ok(u64::from(service.down(signal).await.is_some()))
     }
 
-    /// Kills whatever is up, until the end of the step.
+    /// Kills the victim whenever it is up, until the end of the step.
     async fn storm(&self, victim: Victim, pause: Duration, until: Instant) -> io::Result<u64> {
         let mut kills = 0;
         while Instant::now() + pause < until {

@@ -1,4 +1,4 @@
-//! One scenario from its first process to its last verdict: quiet, fault, healed, settle, over.
+//! Plays one scenario, from its first process to its whole history: quiet, fault, healed, settle, over.
 
 use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc, time::Duration};
 
@@ -20,15 +20,15 @@ use crate::{
     workload::Target,
 };
 
-/// How long the load runs before the first fault: enough for latencies to compare with.
+/// How long the load runs before the first fault: enough to compare latencies with.
 const QUIET: Duration = Duration::from_secs(4);
-/// How long the load goes on after the last fault.
+/// How long the load continues after the last fault.
 const HEALED: Duration = Duration::from_secs(4);
-/// How long what was accepted may take to come to its end, after the load.
+/// How long accepted requests may take to end after the load.
 pub(super) const SETTLE_MAX: Duration = Duration::from_secs(40);
-/// How often processes are looked at.
+/// How often to check the processes.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The most memory that a process of the engine may hold, in bytes.
+/// The most memory that a process of the engine may use, in bytes.
 pub(super) const RESIDENT_BYTES_MAX: f64 = 512.0 * 1024.0 * 1024.0;
 
 /// Plays `scenario` in `dir`, and returns its whole history.
@@ -47,7 +47,7 @@ pub(super) async fn play(
     let ground = Arc::new(ground(&rig, &scribe).await?);
     let stage = Stage { scenario, rig: &rig, scribe: &scribe, casting: Casting::of(system, seed) };
     stage.phases(&ground, board).await?;
-    // Before the engine is ended: what ends with it has not died.
+    // Before the engine is stopped: processes that end with it have not died.
     scribe.write("harness", Fact::Phase { phase: Phase::Over });
     board.says("reading what is kept");
     match rig.own() {
@@ -74,7 +74,7 @@ async fn ground(rig: &Rig, scribe: &Scribe) -> io::Result<Ground> {
     Ground::new(scribe.clone(), rig.doors.clone(), buses, callbacks, rig.canaries.client_key.clone())
 }
 
-/// Where a scenario is played.
+/// What a scenario is played on.
 struct Stage<'a> {
     scenario: &'a Scenario,
     rig: &'a Rig,
@@ -83,7 +83,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Goes through the phases.
+    /// Runs the phases.
     async fn phases(&self, ground: &Arc<Ground>, board: &mut Board) -> io::Result<()> {
         tokio::select! {
             done = self.acts(ground) => done,
@@ -115,7 +115,7 @@ impl Stage<'_> {
     }
 }
 
-/// Looks at the processes and shows how it goes; never returns.
+/// Checks the processes and shows the progress; never returns.
 async fn watch(rig: &Rig, scribe: &Scribe, ground: &Ground, board: &mut Board) -> ! {
     let mut ticks = interval(LOOK_EVERY);
     loop {

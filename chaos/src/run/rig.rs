@@ -1,5 +1,5 @@
-//! The system under test and all that stands around it: an engine of our own or one that is given, provider, callback
-//! receiver, and a fault proxy on each link. Everything that is ours is of one scenario only, and ends with it.
+//! The system under test and its surroundings: our own engine or a given one, provider, callback receiver, and a fault
+//! proxy on each link. Everything that we start belongs to one scenario, and ends with it.
 
 pub(crate) mod broker;
 mod canary;
@@ -32,21 +32,21 @@ use crate::scribe::Scribe;
 /// Everything that a scenario runs on.
 #[derive(Debug)]
 pub(crate) struct Rig {
-    /// Where its files are.
+    /// The directory of its files.
     pub(crate) dir: PathBuf,
     /// The planted secrets.
     pub(crate) canaries: Canaries,
     /// The links.
     pub(crate) links: Links,
-    /// Provider and receiver.
+    /// The provider and the receiver.
     pub(crate) outside: Outside,
-    /// Where the gateways listen, as the clients know them: the first behind its proxy.
+    /// The addresses of the gateways for the clients: the first is behind its proxy.
     pub(crate) doors: Vec<SocketAddr>,
     own: Option<Own>,
 }
 
 impl Rig {
-    /// Starts what is to be started in `dir`, and returns when the engine takes requests.
+    /// Starts what is needed in `dir`, and returns once the engine accepts requests.
     pub(crate) async fn start(
         scenario: &Scenario,
         dir: &Path,
@@ -76,12 +76,12 @@ impl Rig {
         Ok(Self { dir: dir.to_owned(), canaries, links, outside, doors, own })
     }
 
-    /// The engine, where it is our own.
+    /// The engine, if it is our own.
     pub(crate) const fn own(&self) -> Option<&Own> {
         self.own.as_ref()
     }
 
-    /// The engine that is our own, for who cannot do without.
+    /// Our own engine; an error if the engine is given.
     pub(crate) fn owned(&self) -> io::Result<&Own> {
         self.own().ok_or_else(|| io::Error::other("the engine is not ours to break"))
     }

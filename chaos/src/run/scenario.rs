@@ -1,33 +1,33 @@
-//! What a scenario is, as data: what goes wrong, when, for how long, on what; and which guarantees that puts to the test.
-//! It never does anything.
+//! A scenario, as data: what goes wrong, when, for how long and to what, and which guarantees that tests. It never does
+//! anything.
 
 use std::time::Duration;
 
 use crate::{Guarantee, workload::Profile};
 
-/// One named way of being unlucky.
+/// One named misfortune.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
     /// Its name on the command line.
     pub name: &'static str,
     /// What happens, in one sentence.
     pub about: &'static str,
-    /// The guarantees that it aims at; the others are checked all the same.
+    /// The guarantees that it targets; the others are checked as well.
     pub aims: &'static [Guarantee],
-    /// What goes wrong, in the order of the times.
+    /// What goes wrong, in order of time.
     pub steps: &'static [Step],
-    /// How long the load goes on while things go wrong.
+    /// How long the load continues during the faults.
     pub fault_seconds: u64,
-    /// What the engine is started with.
+    /// The settings of the engine.
     pub settings: Settings,
-    /// How the load differs from the usual while things go wrong.
+    /// How the load during the faults differs from the usual.
     pub load: Load,
 }
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// When it begins, in milliseconds from the beginning of the faults.
+    /// When it starts, in milliseconds from the start of the faults.
     pub at_ms: u64,
     /// How long it lasts.
     pub lasts_ms: u64,
@@ -35,32 +35,32 @@ pub struct Step {
     pub fault: Fault,
 }
 
-/// What goes wrong. Each is undone at the end of its step.
+/// A fault. Each is undone at the end of its step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A process is killed; at the end of the step it is started again, unless its parent does that.
+    /// Kills a process, and restarts it at the end of the step unless its parent does.
     Kill(Victim),
-    /// A process is killed again and again, each time it has been up for so many milliseconds.
+    /// Kills a process again and again, with a pause of this many milliseconds before each kill.
     Storm(Victim, u64),
-    /// A process is stopped (SIGSTOP) and goes on at the end of the step.
+    /// Stops a process (SIGSTOP), and resumes it at the end of the step.
     Freeze(Victim),
-    /// A process is asked to end (SIGTERM); at the end of the step it is started again.
+    /// Asks a process to end (SIGTERM), and restarts it at the end of the step.
     Terminate(Victim),
-    /// A request makes its worker spin: its thread computes for ever.
+    /// Sends a request that makes its worker spin: its thread computes for ever.
     Spin,
-    /// A link misbehaves, in the words of [`crate::proxy`].
+    /// Makes a link misbehave, in the grammar of [`crate::proxy`].
     Link(Link, &'static str),
-    /// The provider misbehaves, in the words of [`crate::provider::behaviour`].
+    /// Makes the provider misbehave, in the grammar of [`crate::provider::behaviour`].
     Provider(&'static str),
-    /// The callback receiver misbehaves, in the words of [`crate::receiver::replies`].
+    /// Makes the callback receiver misbehave, in the grammar of [`crate::receiver::replies`].
     Receiver(&'static str),
-    /// One tenant sends so many requests a second.
+    /// Lets one tenant send this many requests per second.
     Flood(u64),
-    /// The disk of the broker is full.
+    /// Fills the disk of the broker.
     DiskFull,
-    /// The clock on the wall jumps by so many seconds.
+    /// Makes the wall clock jump by this many seconds.
     Clock(i64),
-    /// Clients that read slowly or go away: the load itself, counted.
+    /// Lets clients read slowly or go away: the load itself, counted.
     Readers,
 }
 
@@ -88,31 +88,31 @@ pub enum Link {
     Receiver,
 }
 
-/// What the engine is started with, where that differs from what all scenarios share.
+/// The settings of the engine that differ from those that all scenarios share.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many gateways there are; clients of one that is gone come back to another.
+    /// How many gateways there are; a client whose gateway is gone goes to another.
     pub gateways: usize,
-    /// How often work is delivered before it is given up.
+    /// How often work is delivered before the engine gives it up.
     pub attempts_max: u32,
-    /// How often the provider is asked again within an attempt.
+    /// How often the engine retries the provider within an attempt.
     pub retries: u32,
-    /// The most calls to the provider at once, per process.
+    /// The most concurrent calls to the provider, per process.
     pub concurrency: u32,
     /// The most requests in each queue.
     pub queued_max: u64,
     /// The most bytes of each stream on disk.
     pub stream_mib: u64,
-    /// How long a worker process may be without a heartbeat, in milliseconds.
+    /// How long a worker process may send no heartbeat, in milliseconds.
     pub silence_kill_ms: u64,
-    /// The most calls to the provider in a minute, where there is such a limit.
+    /// The most calls to the provider per minute, if there is such a limit.
     pub rate: Option<u32>,
 }
 
 /// How the load differs from the usual.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Requests a second.
+    /// Requests per second.
     pub per_second: u64,
     /// The share of readers that read slowly.
     pub slow: f64,
@@ -127,7 +127,7 @@ pub struct Load {
 }
 
 impl Settings {
-    /// What most scenarios run with.
+    /// The settings of most scenarios.
     pub const USUAL: Self = Self {
         gateways: 1,
         attempts_max: 6,
@@ -141,18 +141,18 @@ impl Settings {
 }
 
 impl Load {
-    /// What most scenarios run with: a steady load that two cores bear easily.
+    /// The load of most scenarios: steady, and easy for two cores.
     pub const USUAL: Self =
         Self { per_second: 20, slow: 0.02, vanishing: 0.03, callbacks: 0.15, tokens_max: 40, words_max: 40 };
 
-    /// The same as a profile of requests over `span`.
+    /// The load as a profile of requests over `span`.
     pub(super) fn profile(&self, span: Duration, usual: &Profile) -> Profile {
         Profile {
             requests: self.per_second * span.as_secs(),
             span_ms: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
             slow: self.slow,
             vanishing: self.vanishing,
-            // Where there is nobody to call back, nobody asks for it.
+            // Without a receiver, no request asks for a callback.
             callbacks: if usual.callbacks > 0.0 { self.callbacks } else { 0.0 },
             tokens_max: self.tokens_max,
             words_max: self.words_max,
@@ -162,7 +162,7 @@ impl Load {
 }
 
 impl Fault {
-    /// Its class, in the words of a report.
+    /// Its class, as the report names it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Kill(_) => "kill",
@@ -178,7 +178,7 @@ impl Fault {
         }
     }
 
-    /// What it strikes.
+    /// What it hits.
     pub const fn target(&self) -> &'static str {
         match self {
             Self::Kill(victim) | Self::Storm(victim, _) | Self::Freeze(victim) | Self::Terminate(victim) => {
@@ -195,7 +195,7 @@ impl Fault {
         }
     }
 
-    /// Whether it can be done to a deployment of somebody else: nothing but what clients do, and a provider that is ours.
+    /// Whether it is possible on a deployment that is not ours: only what clients do, and a provider that is ours.
     pub const fn is_outside(&self, has_provider: bool) -> bool {
         match self {
             Self::Link(Link::Clients, _) | Self::Flood(_) | Self::Readers => true,
@@ -217,10 +217,10 @@ impl Victim {
 }
 
 impl Link {
-    /// All of them.
+    /// All links.
     pub const ALL: [Self; 4] = [Self::Clients, Self::Broker, Self::Provider, Self::Receiver];
 
-    /// Between whom it is.
+    /// The name of its two ends.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Clients => "client-gateway",
@@ -232,7 +232,7 @@ impl Link {
 }
 
 impl Scenario {
-    /// Whether it can run against a deployment of somebody else.
+    /// Whether it can run against a deployment that is not ours.
     pub fn is_outside(&self, has_provider: bool) -> bool {
         self.steps.iter().all(|step| step.fault.is_outside(has_provider))
     }

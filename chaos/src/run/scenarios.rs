@@ -9,7 +9,7 @@ mod workers;
 
 use super::scenario::Scenario;
 
-/// All of them, in the order in which they run.
+/// All scenarios, in the order in which they run.
 pub const ALL: &[&Scenario] = &[
     &workers::KILLED,
     &workers::STOPPED,

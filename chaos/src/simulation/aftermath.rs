@@ -1,4 +1,4 @@
-//! After the run: what the broker keeps, as anyone could read it there.
+//! After the run: tells what the broker keeps, as anyone could read it there.
 
 use broker::{Broker, Message};
 use futures_util::StreamExt;
@@ -10,7 +10,7 @@ use crate::{
     history::{Fact, Key},
 };
 
-/// Writes down every outcome, the ledger, all parked work, and what still waits.
+/// Writes down every outcome, the ledger, all parked work, and the messages that still wait.
 pub(super) async fn tell(world: &World) -> Result<(), Broken> {
     let topology = &world.topology;
     for message in all(world, &topology.outcomes).await? {

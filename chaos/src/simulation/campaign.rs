@@ -1,4 +1,4 @@
-//! Many seeds, one after the other on each of some threads; what they came to, and whether they put anything to the test.
+//! Runs many seeds, one after the other on each of several threads, and sums up what they came to and put to the test.
 
 use std::{
     collections::BTreeMap,
@@ -19,16 +19,16 @@ use crate::{
     history::{Entry, Fact},
 };
 
-/// A class of faults that was planned so often has made a difference, or the plans miss what they aim at.
+/// A class of faults that was planned this often must have made a difference, or the plans miss their aim.
 const PLANNED_MIN: u64 = 25;
-/// The least requests that are accepted in a run, on average; fewer put nothing to the test.
+/// The fewest requests that a run must accept on average; fewer put nothing to the test.
 const ACCEPTED_MIN: u64 = 3;
-/// The most runs that shrinking one failure takes.
+/// The most runs to shrink one failure.
 const SHRINK_RUNS_MAX: u32 = 250;
-/// How many lines of the history are shown of a failure.
+/// How many of the last lines of a failure's history are shown.
 const LAST_LINES: usize = 25;
 
-/// What many seeds came to.
+/// The results of many seeds.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// How many seeds ran.
@@ -50,7 +50,7 @@ pub struct Summary {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
-    /// How it is judged.
+    /// The judgement on it.
     pub judgement: Judgement,
     /// Every breach.
     pub findings: Vec<Finding>,
@@ -61,7 +61,7 @@ pub struct Failure {
 pub struct Case {
     /// What is broken, and how.
     pub symptom: (Guarantee, &'static str),
-    /// The smallest scenario that was found, and the cost.
+    /// The smallest scenario found, and its cost.
     pub shrunk: Shrunk,
     /// Its breaches.
     pub findings: Vec<Finding>,
@@ -69,7 +69,7 @@ pub struct Case {
     pub last: Vec<Entry>,
 }
 
-/// Runs `seeds` on `threads`; `done` is told how many are over, and how many of them failed.
+/// Runs `seeds` on `threads`; tells `done` how many are over, and how many of them failed.
 pub fn run_seeds(seeds: &[u64], threads: usize, done: impl Fn(usize, usize) + Sync) -> Summary {
     let (next, over) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let summary = Mutex::new(Summary::default());
@@ -96,7 +96,7 @@ pub fn run_seeds(seeds: &[u64], threads: usize, done: impl Fn(usize, usize) + Sy
     summary
 }
 
-/// Looks at one scenario: `None` where it passes. With `small`, it is shrunk first.
+/// Examines one scenario: `None` if it passes. With `small`, shrinks it first.
 pub fn examine(scenario: Scenario, small: bool) -> Result<Option<Case>, super::Broken> {
     let verdicts = verdict::check(&scenario, &run(scenario.clone(), NO_LOG)?);
     let Some(symptom) = verdict::symptom(&verdicts) else { return Ok(None) };
@@ -149,7 +149,7 @@ impl Summary {
         reasons
     }
 
-    /// How all of it is judged.
+    /// The judgement on all of it.
     pub fn judgement(&self) -> Judgement {
         self.failures.iter().map(|failure| failure.judgement).max().unwrap_or(Judgement::Passed)
     }

@@ -1,5 +1,5 @@
-//! One client of a simulation: sends its request, repeats it, cancels it, reads it, and writes down what it saw. It knows
-//! the contract, and nothing of the engine.
+//! One client of a simulation: sends its request, repeats it, cancels it, reads it, and writes down what it saw. It
+//! knows the contract, and nothing about the engine.
 
 mod bus;
 mod http;
@@ -18,9 +18,9 @@ use crate::{
 };
 use reader::Reader;
 
-/// How often a request is sent again whose answer did not come.
+/// How often a client sends a request whose answer does not come.
 const TRIES_MAX: u32 = 8;
-/// The pause before the first of them; it doubles.
+/// The pause before the first repeat; it doubles.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long a client waits for any answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,22 +30,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 struct Client {
     world: Arc<World>,
     planned: Arc<Planned>,
-    /// Where it is among all, to spread clients over gateways.
+    /// Its place among all clients, to spread them over gateways.
     number: usize,
-    /// Under which name it writes: each sending has its own, so that its answer can be told from those of others.
+    /// The name under which it writes: each send has its own, so that its answer can be told from those of others.
     name: String,
 }
 
-/// What became of a sending.
+/// The result of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Accepted,
     Refused,
-    /// Nobody answered, as often as it was tried.
+    /// Nobody answered any try.
     Unclear,
 }
 
-/// Does all that the plan of one request says.
+/// Carries out the plan of one request.
 pub(super) async fn run(world: Arc<World>, planned: Planned, number: usize) {
     sleep(Duration::from_millis(planned.at_ms)).await;
     let name = planned.key.id.to_string();

@@ -1,4 +1,4 @@
-//! The wall clock of one node: moves with the run's clock, and jumps when it is told to.
+//! The wall clock of one node: it moves with the run's clock, and jumps when it is told to.
 
 use std::sync::{
     Arc,
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
 
-/// When every run begins: any time will do, but always the same.
+/// When every run begins: any time will do, if it is always the same.
 const START_SECOND: i64 = 1_767_225_600;
 
 /// A wall clock.
@@ -22,7 +22,7 @@ pub(super) struct NodeClock {
 }
 
 impl NodeClock {
-    /// A clock that goes right, in a run that began at `began`.
+    /// A clock that is right, in a run that began at `began`.
     pub(super) fn new(began: Instant) -> Arc<Self> {
         Arc::new(Self { began, ahead_ms: AtomicI64::new(0) })
     }

@@ -1,4 +1,4 @@
-//! One engine of a simulation: the real one, with seams for everything that reaches out.
+//! One engine of a simulation: the real one, with seams for everything that reaches out of it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{Broken, link::Wire, provider::NAMES, settings, target::Messenger, wo
 
 /// An engine that runs.
 pub(super) struct Engine {
-    /// Its name, which no other has, not even the one that takes its place.
+    /// Its name, which no other engine has, not even the one that takes its place.
     pub(super) name: String,
     system: System,
 }

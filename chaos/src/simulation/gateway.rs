@@ -23,18 +23,18 @@ use super::{
 };
 use crate::history::Fact;
 
-/// Connections that wait to be taken.
+/// How many connections may wait to be accepted.
 const BACKLOG_MAX: usize = 64;
 /// How much longer it may take to close its connections.
 const CLOSE_MS: u64 = 5_000;
 
 /// A gateway that runs.
 pub(super) struct Gateway {
-    /// Whose door it is.
+    /// The tenant whose door it is.
     pub(super) tenant: Tenant,
-    /// Where connections are handed in.
+    /// Where connections come in.
     pub(super) connections: Connections,
-    /// Cancelled when it is dead: then its connections are cut.
+    /// Cancelled when the gateway is dead, which cuts its connections.
     pub(super) dead: CancellationToken,
     stop: oneshot::Sender<()>,
     server: JoinSet<()>,
@@ -89,14 +89,14 @@ impl Gateway {
         Ok(Self { tenant, connections, dead: CancellationToken::new(), stop, server })
     }
 
-    /// Ends it at once.
+    /// Ends the gateway at once.
     pub(super) fn kill(self) {
         self.dead.cancel();
     }
 
-    /// Lets what is under way end, closes the connections, and ends.
+    /// Lets requests under way end, closes the connections, and ends.
     pub(super) async fn drain(mut self) {
-        // It fails only where the server has ended by itself.
+        // This fails only if the server has ended by itself.
         let _ = self.stop.send(());
         let limit = Duration::from_millis(DRAIN_MS + CLOSE_MS);
         let _ = timeout(limit, self.server.join_next()).await;
@@ -104,7 +104,7 @@ impl Gateway {
     }
 }
 
-/// Makes work of requests, as the program does.
+/// Turns requests into work, as the program does.
 fn filer(world: &World, number: usize, wire: &Arc<Wire>) -> Result<Filer, Broken> {
     let mut registry = Registry::default();
     for (adapter, models) in world.providers.adapters(&format!("gateway-{number}")) {

@@ -1,4 +1,4 @@
-//! The connection of one node to the broker: can be cut, mended and closed without the others noticing.
+//! The connection of one node to the broker: it can be cut, mended and closed without the others noticing.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ pub(super) struct Wire {
 /// Whether bytes pass.
 struct Line {
     link: watch::Sender<Link>,
-    /// Cancelled when the line is cut; another one when it is mended.
+    /// Cancelled when the line is cut; replaced when it is mended.
     cut: Mutex<CancellationToken>,
 }
 
@@ -40,7 +40,7 @@ impl Line {
         }
     }
 
-    /// What `operation` brings, unless the line is cut before.
+    /// What `operation` returns, unless the line is cut first.
     async fn pass<T>(
         &self,
         doing: &str,
@@ -57,7 +57,7 @@ impl Line {
 }
 
 impl Wire {
-    /// A connection of its own to the world of `memory`.
+    /// A connection of its own to `memory`.
     pub(super) fn to(memory: &Memory) -> Arc<Self> {
         let (link, _) = watch::channel(Link::Up);
         let line = Line { link, cut: Mutex::default() };
@@ -110,7 +110,7 @@ impl Broker for Wire {
     async fn subscribe(&self, pattern: &str) -> Result<Subscription, Error> {
         let live = self.line.pass("subscribe", self.memory.subscribe(pattern)).await?;
         let line = Arc::clone(&self.line);
-        // What is sent while the line is cut is heard by nobody behind it.
+        // Nobody behind a cut line hears what is sent meanwhile.
         let heard = live.filter(move |_| std::future::ready(*line.link.borrow() == Link::Up));
         Ok(heard.boxed())
     }

@@ -1,4 +1,4 @@
-//! Carries out the plan: each strike begins and is healed at its time, and is counted where it made a difference.
+//! Carries out the plan: begins and heals each strike at its time, and counts it if it made a difference.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,29 +23,29 @@ use super::{
 };
 use crate::history::Fact;
 
-/// How many messages a subscriber takes that has little room: fewer than come at once.
+/// How many messages a subscriber with little room takes: fewer than come at once.
 const ROOM_LEFT: usize = 4;
-/// How likely a stream loses its tail when the power fails: each has files of its own, written through when it comes to it.
+/// How likely a stream loses its tail in a power failure: each has its own files, which reach the disk in their turn.
 const TAIL_LOST: f64 = 0.5;
 
-/// Whoever breaks things.
+/// Breaks things by plan.
 pub(super) struct Nemesis {
     world: Arc<World>,
     rules: BTreeMap<usize, RuleId>,
-    /// Rules of the broker whose strikes are over, with their class: what they did is counted at the end.
+    /// Rules of the broker whose strikes are over, with their class: the end of the run counts what they did.
     struck: Vec<(String, RuleId)>,
     /// How many strikes hold the broker's link down.
     links_down: usize,
-    /// Drains take their time; the plan goes on meanwhile.
+    /// Drains take time; the plan goes on meanwhile.
     drains: JoinSet<bool>,
-    /// Nodes that are to be started.
+    /// Nodes to be started.
     absent: BTreeSet<Node>,
-    /// Those that are being started, and whether they were. With a broker in trouble that takes its time as well.
+    /// Nodes being started, and whether each start succeeded. With a broker in trouble that takes time as well.
     births: JoinSet<(Node, bool)>,
 }
 
 impl Nemesis {
-    /// Has done nothing yet.
+    /// A nemesis that has done nothing yet.
     pub(super) fn new(world: Arc<World>) -> Self {
         Self {
             world,
@@ -58,7 +58,7 @@ impl Nemesis {
         }
     }
 
-    /// Carries out the plan of the scenario, from now on, and heals everything.
+    /// Carries out the scenario's plan from now on, then heals everything.
     pub(super) async fn run(mut self) -> Result<(), Broken> {
         let began = Instant::now();
         let scenario = Arc::clone(&self.world.scenario);
@@ -162,11 +162,11 @@ impl Nemesis {
         self.revive();
     }
 
-    /// Starts whoever is to come back. A gateway that does not find the broker ends, as its process would; it is started
-    /// again when the next strike is over.
+    /// Starts every node that is to come back. A gateway that does not find the broker ends, as its process would; it
+    /// is started again when the next strike is over.
     fn revive(&mut self) {
         while let Some(born) = self.births.try_join_next() {
-            // One whose start died is started with all others at the end.
+            // A node whose start died is started with all others at the end.
             if let Ok((node, false)) = born {
                 self.absent.insert(node);
             }
@@ -185,7 +185,7 @@ impl Nemesis {
         }
     }
 
-    /// Whatever overlapped: at the end everything runs and everything is connected.
+    /// Whatever strikes overlapped: at the end everything runs and everything is connected.
     async fn heal_all(mut self) -> Result<(), Broken> {
         while self.drains.join_next().await.is_some() {}
         self.world.memory.heal_all();

@@ -34,14 +34,14 @@ pub enum Fault {
         kind: String,
         /// How often, from 0 to 1.
         probability: f64,
-        /// The length of what takes longer, in milliseconds.
+        /// The delay of what comes later, in milliseconds.
         delay_ms: u64,
     },
     /// The broker itself is struck.
     Upset {
         /// How.
         upset: Upset,
-        /// The subjects, where it has some: the kind of the contract.
+        /// The subjects, if it has some: the kind of the contract.
         kind: String,
     },
     /// Nobody reaches the broker.
@@ -56,7 +56,7 @@ pub enum Fault {
         /// Which.
         node: Node,
     },
-    /// A node is asked to drain and to go; it comes back at the end of the strike.
+    /// A node is told to drain and to exit; it comes back at the end of the strike.
     Drain {
         /// Which.
         node: Node,
@@ -104,15 +104,15 @@ pub enum Node {
 pub enum Trouble {
     /// It refuses as full.
     Full,
-    /// What is published is lost.
+    /// A published message is lost.
     Lose,
-    /// It is stored, and the acknowledgement is lost.
+    /// The message is stored, and its ack is lost.
     LoseAck,
-    /// It is stored, and the acknowledgement comes late.
+    /// The message is stored, and its ack comes late.
     SlowAck,
-    /// It is delivered late.
+    /// The message is delivered late.
     Delay,
-    /// It is delivered late, and other subjects overtake it.
+    /// The message is delivered late, and other subjects overtake it.
     Shuffle,
     /// One delivery is lost.
     Drop,
@@ -120,18 +120,18 @@ pub enum Trouble {
     Duplicate,
     /// A settlement is lost.
     LoseSettlement,
-    /// A settlement comes late, perhaps after its lease has passed to another.
+    /// A settlement comes late, perhaps after another worker has the lease.
     LateSettlement,
 }
 
-/// How the broker itself is struck: the classes of [`broker::memory::FaultClass`] that are of no single message, but for
-/// the deletion of a stream: somebody has thrown away what was promised to be kept.
+/// How the broker itself is struck: the classes of [`broker::memory::FaultClass`] that concern no single message,
+/// except the deletion of a stream, by which somebody throws away what was promised to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Upset {
     /// It is killed, and comes back: what it held in memory is gone.
     Restart,
-    /// Its power fails, and comes back: what it had acknowledged and not synced is gone as well.
+    /// Its power fails, and comes back: what it had acked and not synced is gone as well.
     PowerFailure,
     /// It stands still, and its connections stay open.
     Freeze,
@@ -139,16 +139,16 @@ pub enum Upset {
     Disable,
     /// Subscribers have little room, and lose what does not fit.
     Overflow,
-    /// All leases that are out run out at once.
+    /// All leases run out at once.
     Lapse,
-    /// It forgets the ids by which it tells repeats.
+    /// It forgets the ids by which it recognises repeats.
     ForgetIds,
     /// Consumers are deleted.
     DeleteConsumer,
 }
 
 impl Upset {
-    /// Whether nobody reaches the broker meanwhile.
+    /// Whether it keeps everybody from the broker meanwhile.
     pub const fn ends_connections(self) -> bool {
         matches!(self, Self::Restart | Self::PowerFailure)
     }
@@ -196,17 +196,17 @@ pub enum Mood {
     Refuses,
     /// The key has no quota left.
     OutOfQuota,
-    /// Headers, and nothing more.
+    /// Headers, then nothing more.
     StallsAtFirst,
-    /// Some tokens, and nothing more.
+    /// Some tokens, then nothing more.
     StallsLater,
-    /// One token in a long while, but always before the silence is too long.
+    /// A token once in a long while, but always before the silence is too long.
     Drips,
-    /// Some tokens, and the connection is reset.
+    /// Some tokens, then a reset of the connection.
     Breaks,
-    /// Some tokens, and the stream ends as if it were whole.
+    /// Some tokens, then the stream ends as if it were whole.
     EndsEarly,
-    /// Some tokens, and nonsense.
+    /// Some tokens, then nonsense.
     Babbles,
     /// The worker that calls it dies.
     Kills,
@@ -252,7 +252,7 @@ impl TargetMood {
 }
 
 impl Fault {
-    /// The name of its class, by which it is counted.
+    /// The name of its class, under which it is counted.
     pub fn class(&self) -> String {
         match self {
             Self::Broker { trouble, .. } => format!("broker {}", word(trouble)),

@@ -1,5 +1,5 @@
-//! What a power failure took, message by message, and what that excuses: of the requests whose messages were not synced,
-//! and of no others.
+//! What a power failure took, message by message, and what that excuses: findings about the requests whose messages
+//! were not synced, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::{
     history::{Entry, Fact, Key, Undoing},
 };
 
-/// Where a request is on its way to its outcome: one of these holds it, and if that is gone, so is the request.
+/// The way of a request to its outcome: one of these holds it, and if that is gone, so is the request.
 const WAY: [&str; 3] = ["req", "work", "res"];
 
 /// Writes down what the power failure, or the kill, of this moment has undone.
@@ -30,7 +30,7 @@ pub(super) fn tell(world: &World) {
     }
 }
 
-/// Whose message it is, and of what kind.
+/// The request that owns a message, and the kind of the message.
 fn owner<'a>(world: &World, message: &'a Message) -> Option<(Key, &'a str)> {
     let subjects = &world.topology.subjects;
     let kind = message.subject.split('.').nth(1)?;
@@ -51,7 +51,7 @@ fn owner<'a>(world: &World, message: &'a Message) -> Option<(Key, &'a str)> {
     Some((key, kind))
 }
 
-/// The id in a body; of what cannot be read, that of its message.
+/// The id in a body; if the body cannot be read, the one in the message id.
 fn named(message: &Message) -> Option<RequestId> {
     #[derive(Deserialize)]
     struct Named {
@@ -66,7 +66,7 @@ fn named(message: &Message) -> Option<RequestId> {
 pub(super) struct Lost<'a>(BTreeMap<&'a Key, BTreeSet<(&'a str, Undoing)>>);
 
 impl<'a> Lost<'a> {
-    /// As `history` tells it.
+    /// The losses that `history` tells.
     pub(super) fn of(history: &'a [Entry]) -> Self {
         let mut lost = Self::default();
         for entry in history {
@@ -77,7 +77,7 @@ impl<'a> Lost<'a> {
         lost
     }
 
-    /// Whether a finding follows from that.
+    /// Whether a finding follows from these losses.
     pub(super) fn excuses(&self, finding: &Finding) -> bool {
         let Some(undone) = finding.request.as_ref().and_then(|request| self.0.get(request)) else {
             return false;
@@ -85,7 +85,7 @@ impl<'a> Lost<'a> {
         let gone = |kinds: &[&str]| kinds.iter().any(|kind| undone.contains(&(*kind, Undoing::Stored)));
         let any = |kinds: &[&str]| undone.iter().any(|(kind, _)| kinds.contains(kind));
         match (finding.guarantee, finding.kind) {
-            // It was on its way in a message that is gone; whoever waits for it hears no more.
+            // The message that carried it is gone; a reader that waits for it hears no more.
             (Guarantee::I1, "lost_prefix" | "lost_middle" | "lost_tail")
             | (Guarantee::I5, "no_end")
             | (Guarantee::I12, "not_redelivered")
@@ -93,13 +93,13 @@ impl<'a> Lost<'a> {
             | (Guarantee::I3, "conflict_accepted") => gone(&WAY),
             // It had ended, and ends anew.
             (Guarantee::I3, "two_ends" | "two_answers") | (Guarantee::I11, "other_outcome") => gone(&["res"]),
-            // How often it was delivered is forgotten, and with the events what was told.
+            // Its delivery count is forgotten, and with its events what readers were told.
             (Guarantee::I4, "too_many_calls") | (Guarantee::I5, _) => any(&WAY),
-            // Its entry was not synced, or the outcome of which it speaks; that ended anew, too, with another entry.
+            // Its entry or its outcome was not synced; without its outcome it ended anew, with another entry.
             (Guarantee::I10, "not_in_the_ledger" | "other_in_the_ledger" | "twice_in_the_ledger") => {
                 gone(&["use", "res", "work", "req"])
             }
-            // Whatever was to see to its callback.
+            // The message that was to see to its callback is gone.
             (Guarantee::I11, "missing") => gone(&["req", "work", "cb", "dead"]),
             _ => false,
         }

@@ -1,4 +1,4 @@
-//! The simulated providers: answer with the marker of whoever asks, at a drawn pace, and misbehave as the plan says.
+//! The simulated providers: they answer with the asker's marker, at a drawn pace, and misbehave as the plan says.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,11 +30,11 @@ pub(super) const EMBED: &str = "sim-embed";
 const FIRST_MS_MAX: u64 = 600;
 /// The longest pause between two tokens while all is well.
 const GAP_MS_MAX: u64 = 120;
-/// A dripping provider keeps within the silence that the engine bears.
+/// The gap of a dripping provider, which keeps within the silence that the engine tolerates.
 const DRIP_MS: u64 = 3_500;
-/// What a throttling provider asks for, at most.
+/// The longest wait that a throttling provider asks for.
 const RETRY_AFTER_MS_MAX: u64 = 6_000;
-/// Numbers of a vector.
+/// The length of a vector.
 const DIMENSIONS: usize = 4;
 
 /// All providers of a run.
@@ -48,9 +48,9 @@ pub(super) struct Providers {
 struct Inner {
     random: StdRng,
     calls: u64,
-    /// What each provider does wrong now: the number of the strike, how, and how often.
+    /// What goes wrong now: the number of the strike, the provider, how, and how often.
     moods: Vec<(usize, String, Mood, f64)>,
-    /// Calls that have not ended, with the engine that made them.
+    /// Calls that have not ended, each with the engine that made it.
     open: BTreeMap<u64, Open>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Provider {
 }
 
 impl Providers {
-    /// In a good mood.
+    /// All providers, in a good mood.
     pub(super) fn new(recorder: Recorder, seed: u64) -> Arc<Self> {
         let random = StdRng::seed_from_u64(mix(seed, 2));
         let inner = Inner { random, calls: 0, moods: Vec::new(), open: BTreeMap::new() };
@@ -91,18 +91,18 @@ impl Providers {
         NAMES.into_iter().map(of).collect()
     }
 
-    /// From now on `provider` is in this mood.
+    /// Puts `provider` into this mood from now on.
     pub(super) fn upset(&self, strike: usize, provider: &str, mood: Mood, probability: f64) {
         self.inner.lock().moods.push((strike, provider.to_owned(), mood, probability));
     }
 
-    /// The strike is over.
+    /// Ends a strike.
     pub(super) fn calm(&self, strike: usize) {
         self.inner.lock().moods.retain(|(number, ..)| *number != strike);
     }
 
-    /// An engine has died: its calls are cut, in the order of their numbers, whatever the order in which its tasks are
-    /// taken down.
+    /// Cuts the calls of an engine that has died, in the order of their numbers, whatever the order in which its tasks
+    /// are taken down.
     pub(super) fn engine_died(&self, engine: &str) {
         let calls: Vec<_> = {
             let inner = self.inner.lock();
@@ -137,12 +137,12 @@ struct Script {
     /// How many tokens come before the mood shows.
     turn: usize,
     retry_after_ms: u64,
-    /// Deltas are wanted, so that a silence is noticed.
+    /// Whether deltas are wanted, so that a silence is noticed.
     streamed: bool,
 }
 
 impl Provider {
-    /// Writes the call down and decides all that will happen to it.
+    /// Writes the call down and decides everything that will happen to it.
     fn begin(&self, call: &Call) -> (u64, Script) {
         let mut inner = self.all.inner.lock();
         inner.calls += 1;
@@ -184,7 +184,7 @@ impl Provider {
         Error { upstream_status: Some(status), ..Error::new(self.name, code, remedy, why) }
     }
 
-    /// The refusal of a call that is refused at once.
+    /// The refusal of a call, if its mood refuses it at once.
     fn refusal(&self, script: &Script) -> Option<Error> {
         let (code, remedy, status, why) = match script.mood? {
             Mood::Throttles | Mood::ThrottlesSilently => {
@@ -208,7 +208,7 @@ impl Provider {
     }
 }
 
-/// A call under way; dropped before its end, its caller has gone away.
+/// A call under way; if it is dropped before its end, its caller has gone away.
 struct Ongoing {
     all: Arc<Providers>,
     call: u64,
@@ -264,7 +264,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// Token number `at`, the end, or what comes in its place.
+    /// Token number `at`, the end, or what comes instead.
     async fn next(&mut self, at: usize) -> Option<Result<Progress, Error>> {
         let turned = at >= self.script.turn;
         match self.script.mood {
@@ -279,7 +279,7 @@ impl Reply {
                 self.end(Some(200), false);
                 return None;
             }
-            // Without the hook of the process: nobody wants to read of a panic that was planned.
+            // Without the panic hook of the process: nobody wants to read about a planned panic.
             Some(Mood::Kills) if turned => std::panic::resume_unwind(Box::new("a planned panic")),
             _ => {}
         }
@@ -300,7 +300,7 @@ impl Reply {
 
     async fn fall_silent(&self) {
         let call = self.ongoing.call;
-        // The silence of an answer that is not streamed is that of one which is being made: only the longest call ends it.
+        // A silent answer that is not streamed looks like one still being made: only the longest call ends it.
         if self.script.streamed {
             self.ongoing.all.recorder.write("provider", Fact::Silent { call });
         }
@@ -323,7 +323,7 @@ impl Reply {
     }
 }
 
-/// The tokens of an answer: the marker of whoever asked, and as many words as are wanted.
+/// The tokens of an answer: the asker's marker, and as many words as are wanted.
 fn answer(payload: &Value) -> Vec<String> {
     let marker = asker(payload).map_or_else(|| "nobody".to_owned(), |key| crate::history::marker(&key));
     let words = payload["max_completion_tokens"].as_u64().unwrap_or(1);
@@ -331,7 +331,7 @@ fn answer(payload: &Value) -> Vec<String> {
     std::iter::once(marker).chain(words).collect()
 }
 
-/// Whose marker stands in the prompt.
+/// The request whose marker is in the prompt.
 fn asker(payload: &Value) -> Option<Key> {
     let text = payload.to_string();
     let (tenant, id) = markers(&text).next()?.split_once('/')?;

@@ -1,4 +1,4 @@
-//! Whoever in a simulation has something to tell writes it here, in virtual time.
+//! Collects the history of a simulation: everybody with something to tell writes it here, in virtual time.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::history::{Entry, Fact};
 
-/// The history of one run, while it is written. A clone writes into the same.
+/// The history of one run, while it is being written. Clones write into the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Recorder {
     began: Instant,
@@ -26,7 +26,7 @@ impl Recorder {
         Self { began: Instant::now(), inner: Arc::default() }
     }
 
-    /// Since the beginning.
+    /// Milliseconds since the beginning.
     pub(super) fn at_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -37,7 +37,7 @@ impl Recorder {
         self.inner.lock().entries.push(entry);
     }
 
-    /// A fault of this class has made a difference.
+    /// Counts that a fault of this class made a difference.
     pub(super) fn fired(&self, class: &str, times: u64) {
         *self.inner.lock().fired.entry(class.to_owned()).or_default() += times;
     }

@@ -10,12 +10,12 @@ use crate::{
     workload::{Profile, TenantShare, Workload, mix},
 };
 
-/// Small, so that many seeds fit into a minute; a bug that needs many requests at once is rarer than one that needs many
-/// different runs.
+/// Small, so that many seeds fit into a minute; a bug that needs many requests at once is rarer than one that needs
+/// many different runs.
 const REQUESTS_MAX: u64 = 50;
 /// Load and faults share this time.
 const SPAN_MS_MAX: u64 = 40_000;
-/// As the server that Dynode starts, something between, and a server by its own default.
+/// The interval of the server that Dynode starts, something between, and a server's own default.
 const SYNC_INTERVALS_MS: [u64; 3] = [100, 5_000, 120_000];
 /// More than the simulated gateways take.
 const HUGE_BYTES: usize = 80 << 10;
@@ -23,7 +23,7 @@ const HUGE_BYTES: usize = 80 << 10;
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
-    /// Where all other randomness of the run comes from.
+    /// The source of all other randomness of the run.
     pub seed: u64,
     /// What runs.
     pub setup: Setup,
@@ -33,7 +33,7 @@ pub struct Scenario {
     pub plan: Plan,
 }
 
-/// How many of what run, and how they are set.
+/// How many of what run, and with which settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     /// Engines on one broker.
@@ -45,7 +45,7 @@ pub struct Setup {
     /// How often work is delivered before it is given up.
     #[serde(default = "usual_attempts")]
     pub attempts_max: u32,
-    /// The calls that may start in a minute at each provider, of all engines together.
+    /// The calls that may start in a minute at each provider, by all engines together.
     pub requests_per_minute: Option<u32>,
     /// The most requests in a queue.
     pub queued_max: u64,
@@ -55,12 +55,12 @@ pub struct Setup {
     pub events_age_ms: u64,
     /// How long the broker recognises a repeated id.
     pub duplicate_window_ms: u64,
-    /// How often the broker syncs what it stores; none: before it acknowledges, so that no power failure takes anything.
+    /// How often the broker syncs what it stores; none: before each ack, so that no power failure takes anything.
     #[serde(default)]
     pub sync_interval_ms: Option<u64>,
 }
 
-/// Of scenarios that do not say it.
+/// For scenarios that do not set it.
 const fn usual_attempts() -> u32 {
     3
 }
@@ -101,16 +101,16 @@ impl Setup {
     fn draw(random: &mut StdRng, profile: &Profile) -> Self {
         let mut gateways: Vec<_> = profile.tenants.iter().map(|share| share.tenant.clone()).collect();
         if random.random_bool(0.5) {
-            // A second gateway of the first tenant, where a client that was cut may come back.
+            // A second gateway of the first tenant, where a cut client may come back.
             gateways.extend(profile.tenants.first().map(|share| share.tenant.clone()));
         }
         Self {
             engines: random.random_range(1..=3),
             gateways,
             concurrency: random.random_range(1..=8),
-            // One drain is enough to give up what may be tried once, if it is charged.
+            // If a drain were charged, one would be enough to give up work that has a single attempt.
             attempts_max: random.random_range(1..=3),
-            // Often fewer than come.
+            // Often fewer than the load has.
             requests_per_minute: random.random_bool(0.25).then(|| random.random_range(5..80)),
             queued_max: if random.random_bool(0.15) { random.random_range(2..6) } else { 10_000 },
             lease_ms: *[6_000, 15_000].get(random.random_range(0..2)).unwrap_or(&6_000),

@@ -1,27 +1,27 @@
-//! The settings of a simulated engine: those of the default configuration, made small and quick where it matters.
+//! The settings of a simulated engine: the default configuration, made small and quick where it matters.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Broken, scenario::Setup};
 
-/// The default configuration, word for word: a new setting is simulated as it is delivered.
+/// The default configuration, word for word, so that a new setting is simulated as shipped.
 const DEFAULT: &str = include_str!("../../../config/default.toml");
-/// How often a provider is asked again within one attempt.
+/// How often the engine asks a provider again within one attempt.
 pub(super) const RETRIES: u32 = 2;
 /// The longest silence between two tokens.
 pub(super) const SILENCE_MS: u64 = 5_000;
 /// The longest call; also the longest silence of one that is not streamed.
 pub(super) const CALL_MS: u64 = 20_000;
-/// How long a drain lets work go on, in an engine and in a gateway: shorter than many a call.
+/// How long a drain lets work go on, in an engine and in a gateway: shorter than many calls.
 pub(super) const DRAIN_MS: u64 = 1_000;
 /// How long a target of callbacks may take to answer.
 pub(super) const CALLBACK_MS: u64 = 2_000;
-/// How long a key rests whose quota is spent.
+/// How long a key rests after its quota is spent.
 pub(super) const KEY_REST_MS: u64 = 4_000;
-/// How often a callback is tried.
+/// How often the engine tries a callback.
 const CALLBACK_TRIES: u32 = 4;
-/// The longest pause between two of them.
+/// The longest pause between two tries.
 const CALLBACK_PAUSE_MS: u64 = 5_000;
 
 /// `[engine]`.
@@ -51,7 +51,7 @@ pub(super) fn callbacks() -> Result<actors::CallbackConfig, Broken> {
     section("callbacks", &changes)
 }
 
-/// `[gateway]`, of one tenant.
+/// `[gateway]`, for one tenant.
 pub(super) fn gateway(tenant: &schemas::Tenant) -> Result<gateway::Config, Broken> {
     let changes = json!({
         "listen": "0.0.0.0:0",

@@ -1,5 +1,5 @@
-//! Makes a failing scenario small: takes out strikes, then requests, then what single requests do besides, for as long as
-//! it still fails in the same way. Everything else stays as the seed has drawn it.
+//! Makes a failing scenario small: takes out strikes, then requests, then what single requests do besides, as long as
+//! it still fails in the same way. Everything else stays as the seed drew it.
 
 use super::scenario::Scenario;
 
@@ -12,7 +12,7 @@ pub struct Shrunk {
     pub runs: u32,
 }
 
-/// Shrinks `scenario` in at most `runs_max` runs; `fails` says whether a smaller one still shows the same.
+/// Shrinks `scenario` in at most `runs_max` runs; `fails` says whether a smaller one still fails in the same way.
 pub fn shrink(scenario: Scenario, runs_max: u32, fails: impl FnMut(&Scenario) -> bool) -> Shrunk {
     let mut search = Search { best: scenario, runs: 0, runs_max, fails };
     search.thin_out(
@@ -28,7 +28,7 @@ pub fn shrink(scenario: Scenario, runs_max: u32, fails: impl FnMut(&Scenario) ->
         },
     );
     search.simplify();
-    // What a request needed may be needed no more.
+    // A strike that a removed request needed may be needed no more.
     search.thin_out(
         |scenario| scenario.plan.strikes.len(),
         |scenario, range| {
@@ -59,7 +59,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         kept
     }
 
-    /// Takes out runs of a list: halves, then quarters, and so on to single ones (delta debugging).
+    /// Takes out stretches of a list: halves, then quarters, and so on to single items (delta debugging).
     fn thin_out(
         &mut self,
         length: impl Fn(&Scenario) -> usize,
@@ -72,7 +72,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
                 let to = (from + size).min(length(&self.best));
                 let mut smaller = self.best.clone();
                 take(&mut smaller, from..to);
-                // Where it was taken, the next run of the list has moved to this place.
+                // After a removal, the next stretch of the list has moved to this place.
                 if !self.offer(smaller) {
                     from = to;
                 }

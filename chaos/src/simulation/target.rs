@@ -23,9 +23,9 @@ use crate::{
     workload::{self, mix},
 };
 
-/// The longest way of a callback while all is well.
+/// The longest that a callback is on its way while all is well.
 const WAY_MS_MAX: u64 = 200;
-/// What a throttling target asks for, at most.
+/// The longest wait that a throttling target asks for.
 const RETRY_AFTER_S_MAX: u64 = 5;
 /// The key of all callbacks, in the form of the contract.
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -58,22 +58,22 @@ impl Targets {
         Arc::new(Self { recorder, clock, secret: SECRET.parse().ok(), inner: Mutex::new(inner) })
     }
 
-    /// What requests name as their target.
+    /// The target that requests name.
     pub(super) fn address() -> workload::Target {
         workload::Target { url: "http://hooks.test".into(), secret: Secret::new(SECRET) }
     }
 
-    /// From now on it is in this mood.
+    /// Puts the targets into this mood from now on.
     pub(super) fn upset(&self, strike: usize, mood: TargetMood, probability: f64) {
         self.inner.lock().moods.push((strike, mood, probability));
     }
 
-    /// The strike is over.
+    /// Ends a strike.
     pub(super) fn calm(&self, strike: usize) {
         self.inner.lock().moods.retain(|(number, ..)| *number != strike);
     }
 
-    /// The mood that meets this callback, how long its way is, and what a throttling target asks for.
+    /// The mood that meets this callback, how long it is on its way, and the wait that a throttling target asks for.
     fn meet(&self) -> (Option<TargetMood>, Duration, u64) {
         let mut inner = self.inner.lock();
         let Inner { random, moods } = &mut *inner;
@@ -121,7 +121,7 @@ fn addressee(parcel: &Parcel) -> Option<Key> {
 /// Brings callbacks to the targets of a simulation.
 #[derive(Debug)]
 pub(super) struct Messenger {
-    /// Where to.
+    /// Where it brings them.
     pub(super) targets: Arc<Targets>,
     /// How long a target may take to answer.
     pub(super) patience: Duration,

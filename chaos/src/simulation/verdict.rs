@@ -1,4 +1,4 @@
-//! What follows from the history of a run: the verdict of the checkers, with the bounds of the simulated settings.
+//! Judges the history of a run: the checkers' verdicts, with the bounds of the simulated settings.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::{
     checker::{self, Bounds, Finding, Rate, Verdict, Verdicts},
 };
 
-/// Whatever struck, a request ends this much later than its deadline: a strike, a lease, and the deliveries after them.
+/// Whatever struck, a request ends at most this much later than its deadline: a strike, a lease, and later deliveries.
 const RECOVERY_MS: u64 = 60_000;
 /// The longest pause of a slow reader, and a moment.
 const PUNCTUAL_MS: u64 = 4_000;
-/// A cancel goes to the broker and from there to whoever works.
+/// A cancel goes to the broker and from there to the worker.
 const CANCEL_HEARD_MS: u64 = 1_000;
 /// The longest strike, a lease and a delivery: how long a request may stand still after its call was given up.
 const REDELIVERY_MS: u64 = 60_000;
 /// While the broker answers late, so does a door.
 const REFUSAL_MS: u64 = 30_000;
-/// Handing back, which follows a drain.
+/// How long handing work back may take, which follows a drain.
 const HAND_BACK_MS: u64 = 5_000;
 
 /// How a run is judged.
@@ -46,7 +46,7 @@ pub fn check(scenario: &Scenario, run: &Run) -> Verdicts {
     verdicts.iter().map(|(guarantee, verdict)| (guarantee, without(verdict.clone(), excused))).collect()
 }
 
-/// The same verdict without what the history alone cannot hold against the engine.
+/// The same verdict without findings that the history alone cannot hold against the engine.
 fn without(verdict: Verdict, is_excused: impl Fn(&Finding) -> bool) -> Verdict {
     let Verdict::Broken { mut findings } = verdict else { return verdict };
     let checked = findings.len() as u64;
@@ -57,18 +57,18 @@ fn without(verdict: Verdict, is_excused: impl Fn(&Finding) -> bool) -> Verdict {
 fn is_excused(scenario: &Scenario, finding: &Finding) -> bool {
     let has = |wanted: fn(&Fault) -> bool| scenario.plan.strikes.iter().any(|strike| wanted(&strike.fault));
     match (finding.guarantee, finding.kind) {
-        // An engine that is cut off from the broker cannot tell the others what a provider has asked of it.
+        // An engine that is cut off from the broker cannot tell the others what a provider asked of it.
         (Guarantee::I9, "before_retry_after") => has(cuts_off_engines),
-        // Where the broker could not store what was told, a repeat is not known for one, and both are attempt 1.
+        // If the broker could not store what was told, a repeat is not recognised, and both are attempt 1.
         (Guarantee::I5, "repeat" | "other_text") => {
             has(|fault| matches!(fault, Fault::Upset { upset: Upset::Disable, kind } if kind == "evt"))
         }
-        // What engines had leased of the limit was not synced, and is leased again.
+        // The broker had not synced what engines leased of the limit, so it is leased again.
         (Guarantee::I9, "over_the_rate") => {
             scenario.setup.sync_interval_ms.is_some()
                 && has(|fault| matches!(fault, Fault::Upset { upset: Upset::PowerFailure, .. }))
         }
-        // A worker that died by itself looks the same from outside as one whose engine was drained.
+        // From outside, a worker that died by itself looks like one whose engine was drained.
         (Guarantee::I14, "charged") => {
             has(|fault| matches!(fault, Fault::Provider { mood: Mood::Kills, .. }))
         }
@@ -89,7 +89,7 @@ const fn cuts_off_engines(fault: &Fault) -> bool {
     )
 }
 
-/// The limit holds over all engines together, and over the ends of engines.
+/// The limit holds for all engines together, and across the ends of engines.
 fn rates(scenario: &Scenario) -> BTreeMap<String, Rate> {
     let Some(limit) = scenario.setup.requests_per_minute else { return BTreeMap::new() };
     let rate = Rate { calls: limit as usize, window_ms: 60_000 };
@@ -97,7 +97,7 @@ fn rates(scenario: &Scenario) -> BTreeMap<String, Rate> {
     models.map(|model| (model, rate)).collect()
 }
 
-/// What the verdicts come to.
+/// The judgement that follows from the verdicts.
 pub fn judge(verdicts: &Verdicts) -> Judgement {
     let of = |finding: &Finding| {
         if finding.guarantee.is_liveness() { Judgement::Liveness } else { Judgement::Safety }
@@ -105,7 +105,7 @@ pub fn judge(verdicts: &Verdicts) -> Judgement {
     verdicts.findings().map(of).max().unwrap_or(Judgement::Passed)
 }
 
-/// The first breach, as it is told in a line: also what a shrunk scenario must still show.
+/// The first breach, as one line tells it: a shrunk scenario must still show it.
 pub fn symptom(verdicts: &Verdicts) -> Option<(Guarantee, &'static str)> {
     verdicts.findings().map(|finding| (finding.guarantee, finding.kind)).next()
 }
@@ -124,7 +124,7 @@ fn bounds(scenario: &Scenario) -> Bounds {
         refusal_ms: REFUSAL_MS,
         silence_ms: SILENCE_MS,
         redelivery_ms: REDELIVERY_MS,
-        // Here the nemesis brings back what it has killed.
+        // Here the nemesis brings back what it killed.
         supervised: Vec::new(),
         drain_ms: DRAIN_MS + HAND_BACK_MS,
         settle_ms: scenario.workload.deadline_max_ms() + SETTLE_MS,

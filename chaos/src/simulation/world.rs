@@ -1,4 +1,4 @@
-//! All that runs in one simulation: the broker, the engines and gateways on it, and what stands outside of them.
+//! Everything that runs in one simulation: the broker, the engines and gateways on it, and what stands outside them.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ use crate::{
     workload::mix,
 };
 
-/// What a connection holds on its way, in bytes: less than a long answer, so that slow readers are felt.
+/// How many bytes a connection holds in transit: less than a long answer, so that slow readers are felt.
 const PIPE_BYTES: usize = 4 << 10;
 
 /// Everything of one run.
@@ -49,7 +49,7 @@ pub(super) struct World {
     nodes: Mutex<BTreeMap<Node, Living>>,
     /// How often each node was started.
     births: Mutex<BTreeMap<Node, u64>>,
-    /// Cancelled, and replaced, when all connections of clients are cut.
+    /// Cancelled and replaced when all connections of clients are cut.
     clients: Mutex<CancellationToken>,
     /// Whether nobody reaches the broker.
     cut: AtomicBool,
@@ -145,11 +145,11 @@ impl World {
         Ok(())
     }
 
-    /// Ends `node` at once, as SIGKILL does: nothing of it is said or done any more.
+    /// Ends `node` at once, as SIGKILL does: it says and does nothing more.
     pub(super) async fn kill(&self, node: Node) -> bool {
         let Some(living) = self.nodes.lock().remove(&node) else { return false };
         self.signal(node, living.birth, Signal::Kill);
-        // First the connection, so that nothing that is said while its tasks are taken down is heard.
+        // The connection first, so that nobody hears what its tasks say while they are taken down.
         living.wire.cut();
         living.wire.close().await;
         match living.body {
@@ -180,7 +180,7 @@ impl World {
         true
     }
 
-    /// A process has begun, or ended.
+    /// Writes down that a process began or ended.
     fn tell(&self, node: Node, birth: u64, ended: Option<&str>) {
         let pid = u32::try_from(birth).unwrap_or(u32::MAX);
         let fact = Fact::Process { role: node.to_string(), pid, ended: ended.map(str::to_owned) };
@@ -213,7 +213,7 @@ impl World {
         if up { self.services.mend() } else { self.services.cut() }
     }
 
-    /// The wall clock of `node` jumps.
+    /// Makes the wall clock of `node` jump.
     pub(super) fn jump(&self, node: Node, by_ms: i64) -> bool {
         let nodes = self.nodes.lock();
         let jumped = nodes.get(&node).map(|living| living.clock.jump(by_ms)).is_some();
@@ -228,7 +228,7 @@ impl World {
         std::mem::take(&mut *self.clients.lock()).cancel();
     }
 
-    /// A connection to a gateway of `tenant`; `turn` chooses among several. `None` where none takes one now.
+    /// A connection to a gateway of `tenant`; `turn` chooses among several. `None` if none takes one now.
     pub(super) fn dial(&self, tenant: &Tenant, turn: usize) -> Option<Pipe> {
         let nodes = self.nodes.lock();
         let own: Vec<_> = nodes

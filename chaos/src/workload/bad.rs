@@ -10,7 +10,7 @@ use crate::history::Door;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bad {
-    /// It is no JSON at all.
+    /// It is no JSON.
     Garbage,
     /// It breaks off in the middle.
     Truncated,
@@ -30,13 +30,13 @@ pub enum Bad {
     BadCallback,
     /// It is larger than a door takes. The bus takes it.
     Huge {
-        /// How large its filling is.
+        /// The size of its filling.
         bytes: usize,
     },
 }
 
 impl Bad {
-    /// Those that are wrong at every door.
+    /// What is wrong at every door.
     pub const EVERYWHERE: [Self; 9] = [
         Self::Garbage,
         Self::Truncated,
@@ -55,7 +55,7 @@ impl Bad {
         Self::EVERYWHERE.get(at).copied().unwrap_or(other)
     }
 
-    /// Spoils the body of a request, as far as that is done in its fields.
+    /// Spoils the body of a request, if its fault is in the fields.
     pub(super) fn spoil(self, body: &mut Value) {
         match self {
             Self::Garbage | Self::Truncated => {}
@@ -74,7 +74,7 @@ impl Bad {
         }
     }
 
-    /// Spoils the bytes of a request, as far as that is not done in its fields.
+    /// Spoils the bytes of a request, if its fault is not in the fields.
     pub(super) fn spoil_bytes(self, bytes: &mut Vec<u8>) {
         match self {
             // A byte that begins neither JSON nor a map of MessagePack.

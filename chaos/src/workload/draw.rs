@@ -1,4 +1,4 @@
-//! One request, drawn.
+//! Draws one request.
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use schemas::{Action, Priority};
@@ -6,14 +6,14 @@ use schemas::{Action, Priority};
 use super::{Ask, Bad, Planned, Profile, Reading, Repeat, TenantShare, Wire, id, tenant};
 use crate::history::{Door, Key};
 
-/// The longest a reader that was cut stays away: longer than the broker is usually gone, shorter than events are kept.
+/// The longest a cut reader stays away: longer than the broker is usually gone, shorter than events are kept.
 const AWAY_MS_MAX: u64 = 8_000;
 /// The longest pause of a slow reader.
 const PAUSE_MS_MAX: u64 = 2_000;
-/// A repeat or a cancel comes at most so long after its request.
+/// A repeat or a cancel comes at most this long after its request.
 const AFTER_MS_MAX: u64 = 15_000;
 
-/// A request, whose id is given to it when all are there.
+/// Draws a request; it gets its id once all of them are drawn.
 pub(super) fn request(random: &mut StdRng, profile: &Profile) -> Planned {
     let share = tenant(random, profile);
     let at_ms = match random.random_bool(profile.burst) {
@@ -25,12 +25,12 @@ pub(super) fn request(random: &mut StdRng, profile: &Profile) -> Planned {
     let mut repeats = repeats(random, share, profile);
     let mut doors: Vec<_> = repeats.iter().map(|repeat| repeat.door).collect();
     doors.push(door);
-    // Of two requests under one id, one on the bus and one at a door, the door learns only later which was first, and can
-    // tell it only where its client still listens.
+    // If two requests under one id come by the bus and by a door, the door learns only later which was first, and can
+    // tell that only if its client still listens.
     let told_at_once = doors.iter().all(|other| (*other == Door::Bus) == (door == Door::Bus));
     let told_later = profile.late_conflicts && !doors.contains(&Door::Http);
     for repeat in &mut repeats {
-        // There is no other payload that could be told apart from what cannot be read.
+        // No other payload could be told apart from one that cannot be read.
         repeat.same |= bad.is_some() || !(told_at_once || told_later);
     }
     Planned {
@@ -103,7 +103,7 @@ fn repeats(random: &mut StdRng, share: &TenantShare, profile: &Profile) -> Vec<R
         .collect()
 }
 
-/// Often at once, which is where the races are.
+/// Often at once, since that is where the races are.
 fn after(random: &mut StdRng) -> u64 {
     match random.random_range(0..3) {
         0 => 0,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::mix;
 use crate::history::Door;
 
-/// A feature that is on takes at most this share of the requests, so that most of them still come to a good end.
+/// A feature that is on takes at most this share of the requests, so that most of them still end well.
 const SHARE_MAX: f64 = 0.4;
 
 /// How much of what.
@@ -15,7 +15,7 @@ const SHARE_MAX: f64 = 0.4;
 pub struct Profile {
     /// How many requests.
     pub requests: u64,
-    /// Over how many milliseconds they are sent.
+    /// The time over which they are sent, in milliseconds.
     pub span_ms: u64,
     /// The share of them that is sent in one moment.
     pub burst: f64,
@@ -45,13 +45,13 @@ pub struct Profile {
     pub cancels: f64,
     /// The share of requests that are sent again under their id.
     pub repeats: f64,
-    /// The share of those that bring another payload.
+    /// The share of repeats that bring another payload.
     pub conflicts: f64,
-    /// Whether such a pair may meet on the bus and at a WebSocket, where a client is told of the conflict after `queued`.
+    /// Whether such a pair may meet on the bus and at a WebSocket, whose client learns of the conflict after `queued`.
     pub late_conflicts: bool,
     /// The share of requests that are malformed.
     pub bad: f64,
-    /// The filling of a request that is too large, in bytes: more than a door takes.
+    /// The filling of an oversized request, in bytes: more than a door takes.
     pub huge_bytes: usize,
     /// The share of readers that are cut and come back.
     pub resumes: f64,
@@ -64,9 +64,9 @@ pub struct Profile {
 /// One tenant's part in the load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantShare {
-    /// Who.
+    /// Which tenant.
     pub tenant: Tenant,
-    /// How much, compared with the others; one that floods has a large weight.
+    /// How much, compared with the others; a flooding tenant has a large weight.
     pub weight: u32,
     /// The doors that it uses.
     pub doors: Vec<Door>,
@@ -108,8 +108,8 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// This shape as the swarm of `seed` bends it: each feature is on or off, with a share of its own, so that over many
-    /// seeds features meet alone and in every company.
+    /// This profile as the swarm of `seed` bends it: each feature is on or off, with a share of its own, so that over
+    /// many seeds features meet alone and in every combination.
     pub fn swarm(mut self, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(mix(seed, u64::MAX));
         self.burst = if random.random_bool(0.5) { random.random_range(0.0..0.9) } else { 0.0 };

@@ -1,4 +1,4 @@
-//! What a planned request looks like on the wire.
+//! Writes a planned request in its form on the wire.
 
 use schemas::{Callback, Format, Request, Secret};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Ask, Planned, Wire};
 use crate::history::{Key, marker};
 
-/// Where callbacks go, and by which key they are signed.
+/// Where callbacks go, and the key that signs them.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The address; the request's key is appended as `/<tenant>/<id>`.
@@ -30,7 +30,7 @@ impl Planned {
         request
     }
 
-    /// The request as a JSON value, with what is wrong with it but for its bytes.
+    /// The request as a JSON value, with everything wrong with it except in its bytes.
     pub fn body(&self, other: bool, target: &Target) -> Value {
         let mut body = serde_json::to_value(self.request(other, target)).unwrap_or_default();
         if let Some(bad) = self.bad {

@@ -1,4 +1,4 @@
-//! The blocks that messages are made of, and what those of content become: the parts of an OpenAI message.
+//! Parses the blocks of messages, and turns content blocks into the parts of an OpenAI message.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use schemas::Error;
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::body::{CacheControl, Content};
 
-/// The images that the API takes.
+/// The image types that the API accepts.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-/// One block. Which may stand where is the conversation's affair.
+/// One block. `conversation` decides which block may stand where.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Block {
@@ -34,7 +34,7 @@ pub(super) enum Block {
         id: String,
         name: String,
         input: Map<String, Value>,
-        /// Who called, which is the model wherever calls of its own are answered.
+        /// Who made the call: the model, the only caller offered here.
         #[serde(rename = "caller")]
         _caller: Option<IgnoredAny>,
         toolset_name: Option<String>,
@@ -58,7 +58,7 @@ pub(super) enum Block {
     },
 }
 
-/// Where an image or a document is.
+/// Where the data of an image or a document is.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum Source {
@@ -91,7 +91,7 @@ pub(super) struct Citations {
 }
 
 impl Block {
-    /// The name of its type.
+    /// The name of the block's type.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
             Self::Text { .. } => "text",
@@ -104,7 +104,7 @@ impl Block {
         }
     }
 
-    /// The part of a message that a block of content is; `at` is its path.
+    /// The message part for a content block; `at` is the block's path.
     pub(super) fn into_part(self, at: &str) -> Result<Value, Error> {
         let (part, cache_control) = match self {
             Self::Text { text, cache_control, .. } => (text_part(&text), cache_control),
@@ -129,7 +129,7 @@ impl Block {
     }
 }
 
-/// A text, as a part.
+/// A text part.
 pub(super) fn text_part(text: &str) -> Value {
     json!({"type": "text", "text": text})
 }

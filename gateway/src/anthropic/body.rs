@@ -1,4 +1,4 @@
-//! The body of a request, key for key. A key that is not here is refused.
+//! Parses the body of a request, key for key. Refuses any other key.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use serde_json::{Map, Value, json};
 
 use super::block::Block;
 
-/// A conversation that the server holds. The SDKs' tool runners ask for it, and go on without it where it is refused.
+/// A conversation that the server holds. The SDKs' tool runners ask for it, and go on without it if it is refused.
 pub(super) const THREAD: &str = "thread";
 
-/// What is asked for.
+/// The body of a request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     pub(super) model: String,
     pub(super) messages: Vec<Turn>,
-    /// Required where an answer is wanted.
+    /// Required, except to count tokens.
     pub(super) max_tokens: Option<u32>,
     pub(super) system: Option<Content>,
     pub(super) tools: Option<Vec<Value>>,
@@ -33,16 +33,16 @@ pub(super) struct Body {
     pub(super) temperature: Option<f64>,
     pub(super) top_p: Option<f64>,
     pub(super) top_k: Option<u64>,
-    /// Ours.
+    /// Dynode's own field.
     pub(super) simulate: Option<Value>,
-    // What is refused.
+    // Refused.
     container: Option<Value>,
     inference_geo: Option<Value>,
     user_profile_id: Option<Value>,
     thread: Option<Value>,
-    /// A mark at the end of all that is said.
+    /// A cache mark at the end of the whole prompt.
     pub(super) cache_control: Option<CacheControl>,
-    // What is dropped.
+    // Dropped.
     #[serde(rename = "service_tier")]
     _service_tier: Option<IgnoredAny>,
     #[serde(rename = "speed")]
@@ -52,7 +52,7 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Refuses what only Anthropic's own servers have.
+    /// Refuses fields that only Anthropic's own servers support.
     pub(super) fn check(&self) -> Result<(), Error> {
         let theirs = [
             ("container", &self.container, "there are no containers here"),
@@ -71,14 +71,14 @@ impl Body {
     }
 }
 
-/// The wish that what stands up to here is kept for a later request that begins alike.
+/// A hint to cache the prompt up to here for later requests that begin the same way.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum CacheControl {
     Ephemeral { ttl: Option<Ttl> },
 }
 
-/// For how long.
+/// How long to cache it.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) enum Ttl {
     #[serde(rename = "5m")]
@@ -97,7 +97,7 @@ impl Ttl {
 }
 
 impl CacheControl {
-    /// What becomes of it in the payload: it stands under the same name.
+    /// Its value in the payload, under the same name.
     pub(super) fn value(self) -> Value {
         let mut value = json!({"type": "ephemeral"});
         if let Self::Ephemeral { ttl: Some(ttl) } = self {
@@ -106,7 +106,7 @@ impl CacheControl {
         value
     }
 
-    /// `object` with its mark, where it has one.
+    /// `object` with the mark, if there is one.
     pub(super) fn mark(mut object: Value, mark: Option<Self>) -> Value {
         if let Some(mark) = mark {
             object["cache_control"] = mark.value();
@@ -133,7 +133,7 @@ pub(super) enum Role {
     System,
 }
 
-/// What is said: a text, or blocks.
+/// Message content: a text, or blocks.
 #[derive(Debug)]
 pub(super) enum Content {
     Text(String),
@@ -178,7 +178,7 @@ pub(super) struct Metadata {
     pub(super) user_id: Option<String>,
 }
 
-/// How much to think, and whether that is shown.
+/// How much to think, and whether the client sees it.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Thinking {
@@ -189,7 +189,7 @@ pub(super) enum Thinking {
 }
 
 impl Thinking {
-    /// Whether the client wants to read it.
+    /// Whether the client wants to see the thinking.
     pub(super) const fn is_shown(&self) -> bool {
         match self {
             Self::Enabled { display, .. } | Self::Adaptive { display } | Self::BetweenTools { display } => {
@@ -225,7 +225,7 @@ pub(super) enum Effort {
 }
 
 impl Effort {
-    /// The word for it, the same in both APIs.
+    /// Its name, the same in both APIs.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",

@@ -1,5 +1,5 @@
-//! Turns become messages: what a person says and what tools brought are messages of their own, and so is what the
-//! assistant said, with its calls.
+//! Turns a conversation into OpenAI messages: one for each tool result, one for what the user says, and one for what
+//! the assistant said and called.
 
 use schemas::Error;
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use super::{
     version::Version,
 };
 
-/// What a result begins with that tells of an error: an OpenAI message has no other place for that.
+/// Begins the result of a tool that failed: an OpenAI message has no other place for that.
 const FAILED: &str = "Error:";
 
-/// The conversation; paths in errors are those of the body.
+/// The messages; paths in errors are those of the body.
 pub(super) fn messages(
     system: Option<Content>,
     turns: Vec<Turn>,
@@ -43,7 +43,7 @@ pub(super) fn messages(
     Ok(messages)
 }
 
-/// Instructions are texts.
+/// Instructions may hold only texts.
 fn instructions(content: Content, at: &str) -> Result<Vec<Value>, Error> {
     let Content::Blocks(blocks) = content else { return parts(content, at) };
     match blocks.iter().position(|block| !matches!(block, Block::Text { .. })) {
@@ -52,7 +52,7 @@ fn instructions(content: Content, at: &str) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// What a person says, after the results of tools.
+/// Appends a user's turn: the results of tools, then what the user says.
 fn asked(content: Content, at: &str, version: Version, messages: &mut Vec<Value>) -> Result<(), Error> {
     let at = format!("{at}.content");
     let blocks = match content {
@@ -96,7 +96,7 @@ fn asked(content: Content, at: &str, version: Version, messages: &mut Vec<Value>
     Ok(())
 }
 
-/// What a tool brought.
+/// The parts of a tool result.
 fn result(content: Option<Content>, failed: bool, at: &str) -> Result<Vec<Value>, Error> {
     let mut brought = match content {
         Some(content) => parts(content, &format!("{at}.content"))?,
@@ -118,7 +118,7 @@ fn result(content: Option<Content>, failed: bool, at: &str) -> Result<Vec<Value>
     Ok(brought)
 }
 
-/// What the assistant said, thought and called.
+/// The message for an assistant's turn: text, thinking and calls.
 fn said(content: Content, at: &str) -> Result<Value, Error> {
     let blocks = match content {
         Content::Text(text) => return Ok(json!({"role": "assistant", "content": text})),
@@ -166,7 +166,7 @@ fn refuse_toolset(name: Option<String>, at: &str) -> Result<(), Error> {
     }
 }
 
-/// The parts of a message that holds nothing but texts, images and documents.
+/// The parts of content that holds only texts, images and documents.
 fn parts(content: Content, at: &str) -> Result<Vec<Value>, Error> {
     match content {
         Content::Text(text) => Ok(vec![text_part(&text)]),
@@ -177,7 +177,7 @@ fn parts(content: Content, at: &str) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// One text is that text, as every provider takes it; its mark stands beside it.
+/// A single text becomes a plain string, which every provider accepts; its cache mark moves to the message.
 fn message(role: &str, mut parts: Vec<Value>) -> Value {
     let mut message = json!({"role": role});
     message["content"] = match parts.as_mut_slice() {

@@ -1,5 +1,5 @@
-//! `POST /v1/messages/count_tokens`: by the same rule of thumb as `/v1/estimate`, and the answer says so. Nothing of it is
-//! published.
+//! `POST /v1/messages/count_tokens`: counts by the rule of thumb of `/v1/estimate`, and marks the answer as an
+//! estimate. Publishes nothing.
 
 use axum::{
     Extension, Json,
@@ -23,7 +23,7 @@ struct Count {
     input_tokens: u64,
 }
 
-/// About how many tokens the question has.
+/// Estimates how many tokens the prompt has.
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,

@@ -1,5 +1,5 @@
-//! Turns pieces of a chat answer into the events of a message, in the order that the SDKs rely on: the start, block by
-//! block its start, its pieces and its stop, the end. Pure: no clock, no socket.
+//! Turns pieces of a chat answer into message events in the order that the SDKs rely on: the message start; the start,
+//! pieces and stop of each block; the message end. Pure: no clock, no socket.
 
 use bytes::Bytes;
 use schemas::{ChatDelta, ChatOutput, Error, ErrorCode, Usage, chat::ToolCallDelta};
@@ -22,11 +22,11 @@ pub(super) struct Events {
     start: Option<Bytes>,
     shows_thinking: bool,
     shown: ChatOutput,
-    /// What the last block is, while it may go on.
+    /// The kind of the last block, while it is open.
     open: Option<Kind>,
     /// How many blocks have begun.
     blocks: u32,
-    /// The calls that have begun.
+    /// The indexes of the calls that have begun.
     calls: Vec<u32>,
 }
 
@@ -51,7 +51,7 @@ impl Events {
         })
     }
 
-    /// The number of the block that is open as `kind`; begins it with `block` where it is not.
+    /// The number of the open block of this `kind`; if there is none, begins one with `block`.
     fn open(&mut self, kind: Kind, block: Block<'_>, events: &mut Vec<Bytes>) -> Result<u32, Error> {
         if self.open != Some(kind) {
             events.extend(self.start.take());
@@ -98,7 +98,7 @@ impl Form for Events {
 
     fn delta(&mut self, delta: &ChatDelta) -> Result<Vec<Bytes>, Error> {
         let mut events = Vec::new();
-        // A message has one answer, and only one is asked for.
+        // A message holds one answer, and the request asks for only one.
         if delta.choice != 0 {
             return Ok(events);
         }
@@ -132,7 +132,7 @@ impl Form for Events {
         Ok(events)
     }
 
-    /// Nothing comes before the start: it holds nothing of the answer.
+    /// The start goes before the first ping: it holds nothing of the answer.
     fn alive(&mut self) -> Bytes {
         match self.start.take() {
             Some(start) => [start.as_ref(), PING].concat().into(),

@@ -22,7 +22,7 @@ use crate::{
 
 const DOOR: &str = "messages";
 
-/// One message, or its pieces as SSE where the body says `stream: true`.
+/// Answers with one message, or with SSE events if the body says `stream: true`.
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,

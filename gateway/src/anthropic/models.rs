@@ -1,4 +1,4 @@
-//! The models in the form of this API.
+//! Lists models in the form of the Anthropic API.
 
 use jiff::Timestamp;
 use schemas::{Action, Error, ErrorCode};
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{app::Shared, caller::Caller};
 
-/// The most models on one page, and how many where nothing is said; as in the original.
+/// The most models on a page, and the default; both as in the original.
 const LIMIT_MAX: usize = 1_000;
 const LIMIT: usize = 20;
 
-/// Which page is asked for.
+/// The page that the client asks for.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Page {
     limit: Option<usize>,
@@ -18,7 +18,7 @@ pub(crate) struct Page {
     before_id: Option<String>,
 }
 
-/// Models of this API.
+/// A page of models, in the form of this API.
 #[derive(Serialize)]
 pub(crate) struct List {
     data: Vec<Model>,
@@ -27,7 +27,7 @@ pub(crate) struct List {
     last_id: Option<String>,
 }
 
-/// A model of this API.
+/// A model, in the form of this API.
 #[derive(Serialize)]
 pub(crate) struct Model {
     r#type: &'static str,
@@ -37,7 +37,7 @@ pub(crate) struct Model {
     lifecycle: &'static str,
 }
 
-/// The models of one page.
+/// One page of the models that the caller may use.
 pub(crate) fn listing(app: &Shared, caller: &Caller, page: &Page) -> Result<List, Error> {
     list(app, &ids(app, caller), page)
 }
@@ -47,7 +47,7 @@ pub(crate) fn find(app: &Shared, caller: &Caller, id: &str) -> Result<Model, Err
     get(app, &ids(app, caller), id)
 }
 
-/// The models that chat: others cannot be asked by messages. Several providers may serve one.
+/// The chat models that the caller may use: messages cannot ask others. Several providers may serve one.
 fn ids(app: &Shared, caller: &Caller) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     for info in app.parts.catalogue.now().models() {
@@ -76,8 +76,8 @@ fn list(app: &Shared, ids: &[String], page: &Page) -> Result<List, Error> {
     Ok(List { data, has_more, first_id: ids.first().cloned(), last_id: ids.last().cloned() })
 }
 
-/// The part of `ids` that `page` asks for, and whether more follow in its direction. A page beside a model that there is
-/// not is empty.
+/// The part of `ids` that `page` asks for, and whether more follow in its direction. A page beside an unknown model is
+/// empty.
 fn paged<'i>(ids: &'i [String], page: &Page, limit: usize) -> (&'i [String], bool) {
     let place = |wanted: &str| ids.iter().position(|id| *id == wanted);
     if let Some(before) = &page.before_id {

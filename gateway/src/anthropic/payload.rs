@@ -1,4 +1,4 @@
-//! A Messages body as the payload of a chat; the [rules](super) say what becomes of what.
+//! Translates a Messages body into the payload of a chat, by these [rules](super).
 
 use schemas::{Error, ErrorCode, codec};
 use serde_json::{Map, Value, json};
@@ -9,21 +9,21 @@ use super::{
     version::Version,
 };
 
-/// The budgets of thinking, in tokens, below which little and some effort is meant.
+/// The thinking budgets, in tokens, below which the effort is `low` and `medium`.
 const BUDGET_LOW: u64 = 4_096;
 const BUDGET_MEDIUM: u64 = 16_384;
 
-/// The least budget of thinking that the API takes, in tokens.
+/// The smallest thinking budget that the API accepts, in tokens.
 const BUDGET_MIN: u64 = 1_024;
 
-/// What `response_format` calls the answer; the name is OpenAI's to have, and means nothing.
+/// The schema name in `response_format`: OpenAI's API has one, and it means nothing.
 const FORMAT: &str = "answer";
 
-/// A chat, and what its answer needs to know of the request.
+/// The payload of a chat, and what its answer needs to know of the request.
 #[derive(Debug)]
 pub(super) struct Chat {
     pub(super) payload: Value,
-    /// Whether what the model thought is a part of the answer.
+    /// Whether the answer includes the model's thinking.
     pub(super) shows_thinking: bool,
 }
 
@@ -42,7 +42,7 @@ impl Chat {
         Self::of(body, version)
     }
 
-    /// Reads a request to count tokens, which needs no limit for an answer.
+    /// Reads a request to count tokens, which needs no `max_tokens`.
     pub(super) fn read_to_count(body: Value, version: Version) -> Result<Self, Error> {
         Self::of(typed(body)?, version)
     }
@@ -110,7 +110,7 @@ fn check_sampling(body: &Body, version: Version) -> Result<(), Error> {
     }
 }
 
-/// The effort that thinking means. Thinking without one is what the model does on its own, which is much.
+/// The effort that `thinking` stands for. With neither effort nor budget the model decides, which means `high`.
 fn effort(
     thinking: Option<&Thinking>,
     effort: Option<Effort>,

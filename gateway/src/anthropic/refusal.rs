@@ -1,5 +1,5 @@
-//! Errors in the words of the Messages API. Whatever refuses a request does so in one form, and the outermost layer says
-//! it again in these words to those who speak this API, for all routes and for refusals before any route.
+//! Translates errors into the form of the Messages API. Every refusal has one common form; for clients of this API the
+//! outermost layer rewrites it, on all routes and for refusals before routing.
 
 use axum::{
     body::Body,
@@ -18,13 +18,13 @@ use crate::{
     refusal::{self, Told},
 };
 
-/// What is only for clients of this API, whichever version they name.
+/// Only clients of this API send requests here, whichever version they name.
 const PATH: &str = "/v1/messages";
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// The code by which the SDKs tell a limit of money from one of pace.
+/// The code by which the SDKs tell a spending limit from a rate limit.
 const SPEND_LIMIT: &str = "enforced_spend_limit_reached";
-/// The code on which they send the same again without a thread.
+/// The code on which the SDKs resend the request without a thread.
 const NO_THREADS: &str = "thread_unsupported_request";
 
 #[derive(Serialize)]
@@ -48,23 +48,23 @@ struct Details<'a> {
     param: Option<&'a str>,
 }
 
-/// In which words a client is answered.
+/// The form in which a client gets errors.
 pub(crate) enum Tongue {
-    /// Those of this API.
+    /// That of the Messages API.
     Anthropic,
-    /// Our own, and those of OpenAI.
+    /// Dynode's own, which is also that of OpenAI.
     Common,
 }
 
 impl Tongue {
-    /// That of whoever sends `request`.
+    /// The form for the client that sends `request`.
     pub(crate) fn of(request: &Request) -> Self {
         let rest = request.uri().path().strip_prefix(PATH);
         let is_ours = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if is_ours || is_spoken(request.headers()) { Self::Anthropic } else { Self::Common }
     }
 
-    /// The same response with its error in these words, and the id of the request under the name that the SDKs read.
+    /// The response with its error in this form, and with the request id in the header that the SDKs read.
     pub(crate) fn say(self, mut response: Response) -> Response {
         if matches!(self, Self::Common) {
             return response;
@@ -80,13 +80,13 @@ impl Tongue {
     }
 }
 
-/// The layer of routes that need nothing else.
+/// Middleware that only translates errors.
 pub(crate) async fn speak(request: Request, next: Next) -> Response {
     let tongue = Tongue::of(&request);
     tongue.say(next.run(request).await)
 }
 
-/// The same refusal, its hints when to return included.
+/// The same refusal in this form, with its retry hints.
 fn said_again(response: Response, error: &Error, id: Option<&str>) -> Response {
     let (mut head, _) = response.into_parts();
     let row = error.code.row();
@@ -99,7 +99,7 @@ fn said_again(response: Response, error: &Error, id: Option<&str>) -> Response {
     Response::from_parts(head, Body::from(text(error, id)))
 }
 
-/// The JSON text of an error, of a whole answer or in a stream.
+/// The JSON text of an error, for a whole response or a stream.
 pub(super) fn text(error: &Error, id: Option<&str>) -> Bytes {
     let error_code = match (error.code, error.param.as_deref()) {
         (ErrorCode::BudgetExceeded, _) => SPEND_LIMIT,
@@ -112,7 +112,7 @@ pub(super) fn text(error: &Error, id: Option<&str>) -> Bytes {
     Format::Json.encode(&Envelope { r#type: "error", error: object, request_id: id }).unwrap_or_default()
 }
 
-/// An error about the payload as one about the body that it was made from.
+/// Turns an error about the payload into one about the body that the payload was made from.
 pub(super) fn of_body(error: Error) -> Error {
     const SCHEMA: &str = "response_format.json_schema.schema";
     let mut error = refusal::relative_to_body(error);

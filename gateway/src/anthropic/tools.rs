@@ -1,4 +1,4 @@
-//! The tools that are offered become functions, and the choice among them OpenAI's.
+//! Translates tools into OpenAI functions, and the tool choice into OpenAI's.
 
 use schemas::{Error, codec};
 use serde::{Deserialize, de::IgnoredAny};
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::body::{CacheControl, ToolChoice};
 
-/// The longest name of a tool, as in the original.
+/// The longest tool name, as in the original.
 const NAME_CHARS_MAX: usize = 128;
 
-/// A tool of the client's own.
+/// A tool that the client runs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tool {
@@ -20,11 +20,11 @@ struct Tool {
     input_schema: Map<String, Value>,
     strict: Option<bool>,
     cache_control: Option<CacheControl>,
-    // What is refused where it asks for something.
+    // Refused if they ask for something.
     defer_loading: Option<bool>,
     input_examples: Option<Vec<Value>>,
     allowed_callers: Option<Vec<String>>,
-    // What is dropped.
+    // Dropped.
     #[serde(rename = "eager_input_streaming")]
     _eager_input_streaming: Option<IgnoredAny>,
 }
@@ -82,7 +82,7 @@ impl Tool {
     }
 }
 
-/// `tool_choice` and `parallel_tool_calls`; the latter only where calls are to come one at a time.
+/// `tool_choice` and `parallel_tool_calls`; the latter only if calls must come one at a time.
 pub(super) fn choice(choice: ToolChoice, has_tools: bool) -> Result<(Value, Option<bool>), Error> {
     let (choice, one_at_a_time) = match choice {
         _ if !has_tools => return Err(Error::invalid("tool_choice", "there are no `tools` to choose among")),

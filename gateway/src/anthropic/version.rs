@@ -1,21 +1,21 @@
-//! The version of the API, which the header `anthropic-version` names.
+//! Reads the API version from the header `anthropic-version`.
 
 use axum::http::HeaderMap;
 use schemas::Error;
 
 const HEADER: &str = "anthropic-version";
 
-/// What the versions differ in, as far as we are concerned.
+/// The versions, as far as Dynode treats them differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     /// 2023-06-01.
     Earlier,
-    /// 2026-10-21: takes no `temperature`, `top_p` and `top_k`, and has messages of the role `system`.
+    /// 2026-10-21: takes no `temperature`, `top_p` or `top_k`, and has messages with the role `system`.
     Current,
 }
 
 impl Version {
-    /// The one that the headers name.
+    /// The version that the headers name.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Error> {
         match headers.get(HEADER).map(|value| value.as_bytes()) {
             Some(b"2023-06-01") => Ok(Self::Earlier),
@@ -26,7 +26,7 @@ impl Version {
     }
 }
 
-/// Whether a request comes from a client of this API, whatever it asks for.
+/// Whether a request comes from a client of this API, on whatever route.
 pub(crate) fn is_spoken(headers: &HeaderMap) -> bool {
     headers.contains_key(HEADER)
 }

@@ -1,4 +1,5 @@
-//! The objects of the Messages API, key for key. Everything that the SDKs' strict validation requires is always there.
+//! The response objects of the Messages API, key for key. All keys that the SDKs' strict validation requires are always
+//! there.
 
 use bytes::Bytes;
 use schemas::{ChatOutput, Error, ErrorCode, Format, chat::FinishReason};
@@ -21,13 +22,13 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// One that begins.
+    /// The start of a streamed message.
     pub(super) fn beginning(id: &'a str, model: &'a str) -> Self {
         let (content, ending, usage) = (Vec::new(), Ending::default(), Usage::default());
         Self { id, r#type: "message", role: "assistant", model, content, ending, usage }
     }
 
-    /// A whole one.
+    /// A whole message.
     pub(super) fn of(
         id: &'a str,
         model: &'a str,
@@ -43,7 +44,7 @@ impl<'a> Message<'a> {
             content.push(Block::Text { text: &output.text, citations: None });
         }
         for call in &output.tool_calls {
-            // A call that was cut off is no call; `max_tokens` says so.
+            // A call that was cut off is left out; `max_tokens` explains that.
             if let Some(input) = input(output, call)? {
                 content.push(Block::ToolUse { id: &call.id, name: &call.name, input });
             }
@@ -53,7 +54,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The arguments of a call as an object; `None` where the answer was cut off within them.
+/// The arguments of a call as an object; `None` if the answer was cut off within them.
 pub(super) fn input(
     output: &ChatOutput,
     call: &schemas::chat::ToolCall,
@@ -86,7 +87,7 @@ pub(super) enum Block<'a> {
     },
     Thinking {
         thinking: &'a str,
-        /// By which Anthropic would know its own again; nobody else has one.
+        /// Anthropic recognises its own thinking by this; other providers have none.
         signature: &'static str,
     },
     ToolUse {
@@ -108,7 +109,7 @@ pub(super) enum Piece<'a> {
     InputJson { partial_json: &'a str },
 }
 
-/// Why an answer ended; nothing of it is known at its beginning.
+/// Why an answer ended; unknown at its beginning.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Ending<'a> {
     stop_reason: Option<&'static str>,
@@ -116,7 +117,7 @@ pub(super) struct Ending<'a> {
     stop_details: Option<StopDetails<'a>>,
 }
 
-/// What is said of a refusal.
+/// Details of a refusal.
 #[derive(Debug, Serialize)]
 struct StopDetails<'a> {
     r#type: &'static str,
@@ -142,14 +143,14 @@ fn stop_reason(output: &ChatOutput) -> &'static str {
         Some(FinishReason::Length) => "max_tokens",
         Some(FinishReason::ContentFilter) => "refusal",
         _ if !output.refusal.is_empty() => "refusal",
-        // Some providers say `stop` of a call that they were told to make.
+        // Some providers report `stop` for a call that they were told to make.
         _ if !output.tool_calls.is_empty() => "tool_use",
         _ if output.stop_sequence.is_some() => "stop_sequence",
         _ => "end_turn",
     }
 }
 
-/// What was used. Unlike ours, the input is without what a cache held or took.
+/// Token usage. Unlike Dynode's, the input excludes tokens read from or written to a cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Usage {
     input_tokens: u64,
@@ -190,7 +191,7 @@ pub(super) enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// As it stands in the stream: the SDKs pass over events without a name.
+    /// The event as sent in the stream, with its name: the SDKs skip events without one.
     pub(super) fn encode(&self) -> Result<Bytes, Error> {
         let name = match self {
             Self::MessageStart { .. } => "message_start",

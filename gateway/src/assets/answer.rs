@@ -1,4 +1,4 @@
-//! `GET /v1/assets/{id}`: a file over HTTP, whole or a part of it, and never again to whoever has it.
+//! `GET /v1/assets/{id}`: serves a file whole or in part, and not again to a client that already has it.
 
 use axum::{
     Extension, Json,
@@ -20,12 +20,12 @@ use crate::{
     refusal::Refusal,
 };
 
-/// What a link adds to the path. Both, or it is no link.
+/// The query of a signed link: both fields, or it is no link.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Signed {
-    /// Until when a signed link is good, in seconds since 1970.
+    /// When a signed link expires, in seconds since 1970.
     expires: Option<String>,
-    /// The signature of that link.
+    /// The signature of the link.
     signature: Option<String>,
 }
 
@@ -34,9 +34,9 @@ pub(crate) struct Signed {
 pub(crate) struct AssetLink {
     /// The path with its signature.
     url: String,
-    /// Until when it is good.
+    /// When the link expires.
     expires_at: Timestamp,
-    /// What it leads to.
+    /// The asset that the link leads to.
     asset: Asset,
 }
 
@@ -100,7 +100,7 @@ impl Signed {
     }
 }
 
-/// What of a file is asked for.
+/// The part of a file that a client asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     Whole,
@@ -109,8 +109,8 @@ enum Part {
     Unsatisfiable,
 }
 
-/// One range of bytes is answered by it. Several, other units, and a part of what has changed are answered by the whole, as
-/// HTTP lets a server do.
+/// A single range of bytes is answered as asked. Several ranges, other units, and a range of a file that has changed
+/// get the whole file, as HTTP allows.
 fn part(headers: &HeaderMap, etag: &str, bytes: u64) -> Part {
     let range = door::text(headers, header::RANGE.as_str()).filter(|range| range.starts_with("bytes="));
     let is_current = headers.get(header::IF_RANGE).is_none_or(|known| known.as_bytes() == etag.as_bytes());
@@ -122,13 +122,13 @@ fn part(headers: &HeaderMap, etag: &str, bytes: u64) -> Part {
     let ranges = parsed.and_then(|ranges| ranges.validate(bytes));
     match ranges.as_deref() {
         Ok([range]) if bytes > 0 => Part::Range(*range.start(), *range.end()),
-        // The last bytes of what has fewer are all of them.
+        // A suffix longer than the file is the whole file.
         Err(RangeUnsatisfiableError::FileSuffixOutOfBounds) => Part::Whole,
         _ => Part::Unsatisfiable,
     }
 }
 
-/// Whether the client has this very content already. Its copy may be marked as a weak one.
+/// Whether the client already has this content. Its copy may have a weak tag.
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     known
@@ -137,7 +137,7 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
-/// The bytes from `from` to `to`, with what they are.
+/// A response with the bytes from `from` to `to`, their type and their length.
 fn body(app: &App, found: &Found, from: u64, to: u64) -> Response {
     let mut response = Body::from_stream(bytes(app, found, from, to)).into_response();
     set(&mut response, header::CONTENT_TYPE, &found.asset.media_type);
@@ -145,10 +145,10 @@ fn body(app: &App, found: &Found, from: u64, to: u64) -> Response {
     response
 }
 
-/// What holds for the asset, whatever part of it is sent. Nothing in it runs, whatever a browser makes of it.
+/// Sets the headers that hold for any part of the asset. They let nothing in it run, whatever a browser takes it for.
 fn describe(app: &Shared, response: &mut Response, asset: &Asset, etag: &str) {
     let left = asset.expires_at.duration_since(app.broker().now()).as_secs().max(0);
-    // Its content never changes under its id.
+    // The content under an id never changes.
     set(response, header::CACHE_CONTROL, &format!("private, max-age={left}, immutable"));
     set(response, header::ETAG, etag);
     set(response, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{}\"", file_name(asset)));
@@ -162,7 +162,7 @@ fn describe(app: &Shared, response: &mut Response, asset: &Asset, etag: &str) {
     }
 }
 
-/// The id, with the ending that its type has.
+/// The id, with the extension for its type.
 fn file_name(asset: &Asset) -> String {
     let ending = match asset.media_type.as_str() {
         "audio/mpeg" => "mp3",

@@ -1,4 +1,4 @@
-//! Signed links: an asset and an end, signed with the key of the installation. Pure.
+//! Signs links to assets and checks them: an asset and an expiry, signed with the key of the installation. Pure.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use sha2::Sha256;
 /// What a link carries besides the asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link {
-    /// Until when it is good, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     pub(super) expires: i64,
     pub(super) signature: String,
 }
 
-/// Signs links, and knows its own.
+/// Signs links, and recognises its own.
 pub(super) struct Signer(Hmac<Sha256>);
 
 impl fmt::Debug for Signer {
@@ -44,7 +44,7 @@ impl Signer {
 
     fn mac(&self, tenant: &Tenant, id: &str, expires: i64) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
-        // No tenant holds a line break, and a number has none.
+        // Neither a tenant nor a number can hold a line break.
         mac.update(format!("{tenant}\n{expires}\n{id}").as_bytes());
         mac
     }

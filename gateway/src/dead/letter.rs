@@ -1,4 +1,4 @@
-//! One parked message: read from its stream, and shown to people. Never shows a callback's secret.
+//! Reads one parked message from its stream, and shows it to people, never with a callback's secret.
 
 use broker::{Stored, message::CONTENT_TYPE};
 use jiff::Timestamp;
@@ -7,10 +7,10 @@ use schemas::{CallbackJob, DeadLetter, Error, ErrorCode, Format, Subjects, VERSI
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// With this the key of a callback begins.
+/// The prefix of a callback's key.
 const KEY_PREFIX: &str = "whsec_";
 
-/// A parked message, and where it lies.
+/// A parked message, and its place in the stream.
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) sequence: u64,
@@ -24,13 +24,13 @@ pub(super) struct Letter {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetterSummary")]
 pub(crate) struct Summary {
-    /// Names the letter.
+    /// Identifies the letter.
     pub(super) sequence: u64,
     /// When it was parked.
     parked_at: Timestamp,
-    /// Who parked it.
+    /// The stage that parked it.
     stage: String,
-    /// Whose it is; `unknown` where its sender could not be read.
+    /// The tenant of its sender; `unknown` if that could not be read.
     tenant: String,
     /// The id of the request, or of the message.
     id: String,
@@ -38,15 +38,15 @@ pub(crate) struct Summary {
     code: ErrorCode,
     /// Why it was parked, for people.
     message: String,
-    /// Where it was published.
+    /// The subject to which it was published.
     subject: String,
     /// How often it was delivered.
     deliveries: u32,
-    /// How long its body is.
+    /// The length of its body, in bytes.
     bytes: usize,
 }
 
-/// All of a letter, its body in a form that people can read.
+/// A whole letter, its body in a form that people can read.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetter")]
 pub(crate) struct Whole {
@@ -56,9 +56,9 @@ pub(crate) struct Whole {
     reason: Error,
     /// The `Content-Type` of the message.
     content_type: Option<String>,
-    /// How many bytes of the message are missing at its end, for which a letter has no room. It cannot be replayed.
+    /// How many bytes at the end of the message did not fit into the letter. If any are missing, it cannot be replayed.
     missing_bytes: u64,
-    /// The message, a callback's secret left out.
+    /// The message, without a callback's secret.
     body: Body,
 }
 
@@ -73,12 +73,12 @@ enum Body {
     MessagePack(Value),
     /// Text that is neither.
     Text(String),
-    /// Bytes that are no text, in hexadecimal.
+    /// Bytes that are not text, in hexadecimal.
     Hex(String),
 }
 
 impl Letter {
-    /// Reads a letter; `None` where the subject is not that of one. What cannot be read can still be seen and dropped.
+    /// Reads a letter; `None` if the subject is not a letter's. An unreadable letter can still be seen and dropped.
     pub(super) fn read(stored: Stored, subjects: &Subjects) -> Option<Self> {
         let Stored { message, sequence, stored_at } = stored;
         let (stage, tenant, id) = subjects.parse_dead(&message.subject)?;
@@ -100,7 +100,7 @@ impl Letter {
         Some(Self { sequence, stage, tenant, id, parked })
     }
 
-    /// The id belongs to another request, whether that has ended or not.
+    /// Whether the id belongs to another request, ended or not.
     pub(super) fn needs_new_id(&self) -> bool {
         self.parked.reason.code == ErrorCode::Conflict
     }
@@ -126,7 +126,7 @@ impl Letter {
         }
     }
 
-    /// Everything, the body in a form that people can read.
+    /// The whole letter, its body in a form that people can read.
     pub(super) fn whole(&self) -> Whole {
         let DeadLetter { reason, content_type, missing_bytes, .. } = &self.parked;
         let (reason, content_type) = (reason.clone(), content_type.clone());
@@ -136,7 +136,7 @@ impl Letter {
 
     fn body(&self) -> Body {
         let (format, body) = (self.format(), &self.parked.body);
-        // The vectors of a callback job are bytes, for which JSON has no value of its own.
+        // The vectors of a callback job are bytes, for which JSON has no type.
         let job = || format.decode::<CallbackJob>(body).ok().and_then(|job| serde_json::to_value(job).ok());
         match format.decode::<Value>(body).ok().or_else(job) {
             Some(mut value) => {
@@ -158,7 +158,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Takes what looks like the key of a callback out of what nobody can read, wherever it stands.
+/// Redacts whatever looks like the key of a callback, wherever it stands.
 fn strike_keys(body: &[u8]) -> Vec<u8> {
     let is_key = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
     let (mut struck, mut rest) = (Vec::with_capacity(body.len()), body);
@@ -172,7 +172,7 @@ fn strike_keys(body: &[u8]) -> Vec<u8> {
     struck
 }
 
-/// Takes the keys out of every callback, and what looks like one out of everything else.
+/// Redacts the keys of every callback, and whatever looks like a key elsewhere.
 fn redact(value: &mut Value) {
     match value {
         Value::Object(fields) => {

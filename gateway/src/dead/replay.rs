@@ -1,4 +1,4 @@
-//! What a replay publishes: the parked message where it came from, or its request anew under a fresh id.
+//! Builds what a replay publishes: the parked message on its old subject, or its request under a fresh id.
 
 use broker::{Headers, Message, Publication, message::CONTENT_TYPE, trace};
 use bytes::Bytes;
@@ -11,14 +11,14 @@ use super::{UNKNOWN, letter::Letter};
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) publication: Publication,
-    /// The id under which the request runs, as far as there is one.
+    /// The id under which the request runs, if there is one.
     pub(super) id: Option<String>,
-    /// That id is a new one.
+    /// Whether that id is new.
     pub(super) fresh: bool,
 }
 
-/// What `letter` becomes; `fresh` says that nothing can run again under its id. The same letter always becomes the same
-/// message, so that a replay whose answer was lost can be repeated.
+/// The replay of `letter`; `fresh` says that nothing can run again under its id. A letter always yields the same
+/// message, so that a client can repeat a replay whose answer was lost.
 pub(super) fn of(letter: &Letter, subjects: &Subjects, fresh: bool) -> Result<Replay, Error> {
     if letter.parked.missing_bytes > 0 {
         let why =
@@ -50,7 +50,7 @@ pub(super) fn of(letter: &Letter, subjects: &Subjects, fresh: bool) -> Result<Re
     }
 }
 
-/// The message itself, once more.
+/// The parked message itself.
 fn as_it_was(letter: &Letter) -> Replay {
     let body = letter.parked.body.clone();
     Replay {
@@ -60,7 +60,7 @@ fn as_it_was(letter: &Letter) -> Replay {
     }
 }
 
-/// The request, under its own id or a fresh one. Its body says which; one that cannot be read has the id of its message.
+/// The request, under its own id or a fresh one. The body names the id; if it cannot be read, the message id does.
 fn request(letter: &Letter, fresh: bool) -> Result<Replay, Error> {
     if !fresh && letter.tenant == UNKNOWN {
         return Ok(as_it_was(letter));
@@ -84,7 +84,7 @@ fn named(letter: &Letter, id: &str) -> Result<Bytes, Error> {
     }
 }
 
-/// The request that a piece of work was made of, under a fresh id.
+/// The request behind a piece of work, under a fresh id.
 fn request_of(letter: &Letter, work: Work, subjects: &Subjects) -> Result<Replay, Error> {
     let id = fresh_id(letter)?;
     let format = Format::from(work.format);
@@ -106,13 +106,13 @@ fn publication(letter: &Letter, payload: Bytes, id: String) -> Publication {
     Publication { message, id: Some(id) }
 }
 
-/// The id of the message, unlike that of the first, which the broker may still recognise. Its dots keep it from being
+/// The message id: not the first one, which the broker may still recognise as a duplicate. Its dots keep it from being
 /// read as the id of a request.
 fn again(letter: &Letter) -> String {
     format!("dead.{}.{}", letter.parked.parked_at.as_millisecond(), letter.sequence)
 }
 
-/// The id of a request that is run anew: made of the letter's time and place, so that no other letter has it.
+/// The id of a request that runs anew: made of the letter's time and sequence, so that no other letter has it.
 fn fresh_id(letter: &Letter) -> Result<RequestId, Error> {
     let made = format!("d{:x}-{}", letter.parked.parked_at.as_millisecond(), letter.sequence);
     RequestId::new(made).map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))

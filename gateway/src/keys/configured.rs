@@ -1,5 +1,5 @@
-//! Keys that stand in the configuration: their hashes, never the keys. For a broker that forgets, and for a server that listens
-//! to the network from its first start on.
+//! The keys in the configuration: their hashes, never the keys. For a broker that loses its data, and for a server that
+//! listens to the network from its first start.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,10 +22,10 @@ pub struct KeyConfig {
     pub id: KeyId,
     /// Its hash: `sha256:` and 64 hexadecimal digits.
     pub hash: String,
-    /// What it reaches.
+    /// Whether it reaches real providers.
     #[serde(default)]
     pub mode: KeyMode,
-    /// Whose work it is.
+    /// The tenant that it belongs to.
     pub tenant: Tenant,
     /// What its owner calls it.
     #[serde(default)]
@@ -33,10 +33,10 @@ pub struct KeyConfig {
     /// What it may do.
     #[serde(default)]
     pub role: Role,
-    /// The actions that may be asked for; all where none is named.
+    /// The actions that it may ask for; all if none is named.
     #[serde(default)]
     pub actions: Vec<Action>,
-    /// The models that may be asked for; all where none is named.
+    /// The models that it may ask for; all if none is named.
     #[serde(default)]
     pub models: Vec<String>,
     /// The most requests in a minute.
@@ -51,17 +51,17 @@ pub struct KeyConfig {
     /// What it may spend.
     #[serde(default)]
     pub budget: Option<KeyBudget>,
-    /// From when on it is no good.
+    /// When it expires.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
 }
 
-/// The keys of the configuration. Cheap to clone; all clones are one.
+/// The keys in the configuration. Cheap to clone; all clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct ConfiguredKeys(Arc<RwLock<BTreeMap<KeyId, PassRef>>>);
 
 impl KeyConfig {
-    /// Checks all; the error is the place and what is wrong there.
+    /// Checks all keys; the error is the place and what is wrong there.
     pub fn check(all: &[Self]) -> Result<(), (String, String)> {
         let mut seen = BTreeMap::new();
         for (index, key) in all.iter().enumerate() {
@@ -112,14 +112,14 @@ impl KeyConfig {
 }
 
 impl ConfiguredKeys {
-    /// These `keys`, which were checked.
+    /// Holds these `keys`, which were checked.
     pub fn new(keys: &[KeyConfig]) -> Self {
         let configured = Self::default();
         configured.replace(keys);
         configured
     }
 
-    /// From now on it is these. What goes on by one that is not among them ends.
+    /// Replaces the keys. Whatever runs under a key that is no longer among them ends.
     pub fn replace(&self, keys: &[KeyConfig]) {
         let mut held = self.0.write();
         let pass = |key: &KeyConfig| Some((key.id.clone(), key.pass()?.in_place_of(held.get(&key.id))));

@@ -1,6 +1,6 @@
-//! `/v1/keys`: makes, lists, revokes and rotates API keys. A key is shown in the answer that makes it, and never again.
+//! `/v1/keys`: makes, lists, revokes and rotates API keys. Only the answer that makes a key shows it.
 //!
-//! Whoever manages keys gives away no more than they have: no higher role, no other tenant, no wider scope.
+//! A caller gives away no more than it has: no higher role, no other tenant, no wider scope.
 
 use axum::{
     Extension, Json,
@@ -31,29 +31,29 @@ use crate::{
 const NAME_CHARS_MAX: usize = 128;
 /// The most actions, and the most models, that a key names.
 const SCOPES_MAX: usize = 64;
-/// The longest pattern of models, in bytes.
+/// The longest model pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 256;
-/// How long a key that was rotated stays good, where nothing is said: a day, in milliseconds.
+/// How long a rotated key stays valid by default: a day, in milliseconds.
 const GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
-/// The longest time that a key may be said to be good: ten years, in milliseconds.
+/// The longest life that a key may be given: ten years, in milliseconds.
 const LIFE_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
-/// What a new key is to be.
+/// A key to make.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "NewKey")]
 pub(crate) struct Wish {
-    /// Whose work it is for; the tenant of who makes it where nothing is said.
+    /// The tenant that it belongs to; by default that of the caller.
     tenant: Option<Tenant>,
-    /// What people call it.
+    /// Its name, for people.
     name: String,
-    /// What it may do; `user` where nothing is said, and `superadmin` for the first key.
+    /// What it may do; by default `user`, and `superadmin` for the first key.
     role: Option<Role>,
     /// Whether it reaches real providers (`live`) or simulated ones only (`test`).
     mode: Option<KeyMode>,
-    /// What it may ask for; all actions where none is named.
+    /// The actions that it may ask for; all if none is named.
     actions: Vec<Action>,
-    /// The models that it may ask for, as patterns in which `*` stands for any characters; all where none is named.
+    /// The models that it may ask for, as patterns in which `*` stands for any characters; all if none is named.
     models: Vec<String>,
     /// The most requests in any minute at one gateway.
     requests_per_minute: Option<u32>,
@@ -63,7 +63,7 @@ pub(crate) struct Wish {
     concurrency: Option<u32>,
     /// The most US dollars in a period, over all engines.
     budget: Option<KeyBudget>,
-    /// For how long it is good, in milliseconds; for ever where nothing is said.
+    /// How long it is valid, in milliseconds; for ever by default.
     expires_in_ms: Option<u64>,
 }
 
@@ -72,18 +72,18 @@ pub(crate) struct Wish {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "KeyRotation")]
 pub(crate) struct Rotation {
-    /// For how long the old key stays good, in milliseconds; a day where nothing is said.
+    /// How long the old key stays valid, in milliseconds; a day by default.
     grace_ms: Option<u64>,
 }
 
-/// A key, and the key itself where it was just made.
+/// The record of a key, and the key itself if it was just made.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Key")]
 pub(crate) struct Shown {
-    /// What this is.
+    /// The type of this object.
     #[schemars(extend("const" = "key"))]
     object: &'static str,
-    /// The key itself, in the answer that makes it alone.
+    /// The key itself, only in the answer that makes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     #[serde(flatten)]
@@ -94,10 +94,10 @@ pub(crate) struct Shown {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "KeyList")]
 pub(crate) struct List {
-    /// What this is.
+    /// The type of this object.
     #[schemars(extend("const" = "list"))]
     object: &'static str,
-    /// What is kept of each.
+    /// The record of each key.
     data: Vec<Shown>,
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn create(
     make(&app, record).await
 }
 
-/// `DELETE /v1/keys/{id}`: it is no good here any more, and nowhere in a moment.
+/// `DELETE /v1/keys/{id}`: revokes a key, here at once and everywhere in a moment.
 pub(crate) async fn revoke(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -147,7 +147,7 @@ pub(crate) async fn revoke(
     Ok(Json(Shown::of(revoked)))
 }
 
-/// `POST /v1/keys/{id}/rotate` → 201, with a key that takes its place; the old one stays good for a while.
+/// `POST /v1/keys/{id}/rotate` → 201, with a key that replaces it; the old one stays valid for a while.
 pub(crate) async fn rotate(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -166,10 +166,10 @@ pub(crate) async fn rotate(
         return Err(Error::new(ErrorCode::Conflict, why).into());
     }
     let end = later(now, "grace_ms", grace_ms.unwrap_or(GRACE_MS))?;
-    // Whoever rotates a key is shown the next.
+    // The caller is shown the new key, and must not gain by it.
     entry.caller.key().map_or(Ok(()), |own| within(own, &old))?;
     let fresh = KeyRecord { created_at: Some(now), last_used_at: None, ..old.clone() };
-    // The new one first: whoever fails in between has two.
+    // The new one first: a failure in between leaves two keys.
     let made = make(&app, fresh).await?;
     let sooner =
         move |key: &mut KeyRecord| key.expires_at = Some(key.expires_at.map_or(end, |at| at.min(end)));
@@ -179,7 +179,7 @@ pub(crate) async fn rotate(
 }
 
 impl Wish {
-    /// What is kept of the key that `caller` wishes for, but for its id.
+    /// The record of the key that `caller` wishes for, except for its id.
     fn record(self, app: &Shared, caller: &Caller) -> Result<KeyRecord, Error> {
         let (own, is_first) = (caller.key(), app.keys.is_open());
         if is_first && app.keys.reach == Reach::Network {
@@ -213,7 +213,7 @@ impl Wish {
         let now = app.broker().now();
         let expires_at = self.expires_in_ms.map(|ms| later(now, "expires_in_ms", ms)).transpose()?;
         let record = KeyRecord {
-            // It has one with its key.
+            // A placeholder: the id comes with the key.
             id: KeyId::new("new").map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))?,
             mode,
             tenant,
@@ -250,7 +250,7 @@ fn check(name: &str, actions: &[Action], models: &[String]) -> Result<(), Error>
     Ok(())
 }
 
-/// Refuses a key that would reach further than the one by which it is made.
+/// Refuses a key that would reach further than the key that makes it.
 fn within(own: &KeyRecord, new: &KeyRecord) -> Result<(), Error> {
     let wider = |param: &str| {
         let why = format!("{param}: the new key would reach further than the key `{}`", own.id);
@@ -263,7 +263,7 @@ fn within(own: &KeyRecord, new: &KeyRecord) -> Result<(), Error> {
     if !own.actions.is_empty() && (new.actions.is_empty() || !has_actions) {
         return wider("actions");
     }
-    // A pattern within a pattern is like it, star for star.
+    // A new pattern is matched like a name, its stars included.
     let has_models = new.models.iter().all(|new| own.models.iter().any(|own| key::matches(own, new)));
     if !own.models.is_empty() && (new.models.is_empty() || !has_models) {
         return wider("models");
@@ -294,13 +294,13 @@ async fn change(
     keys.change(&record.id, change).await?.ok_or_else(|| missing(record.id.as_str()))
 }
 
-/// The key `id`, for whoever may see it. That it is another tenant's is not told.
+/// The key `id`, if the caller may see it. Another tenant's key is reported as missing.
 fn find(keys: &Keys, caller: &Caller, id: &str) -> Result<KeyRecord, Error> {
     let record = KeyId::new(id).ok().and_then(|id| keys.find(&id));
     record.filter(|key| is_seen(caller, key)).ok_or_else(|| missing(id))
 }
 
-/// Whoever may not make such a key does not manage it either.
+/// A caller that may not make such a key may not manage it either.
 fn is_seen(caller: &Caller, key: &KeyRecord) -> bool {
     caller.sees().is_none_or(|tenant| *tenant == key.tenant) && caller.must_be(key.role).is_ok()
 }
@@ -321,7 +321,8 @@ fn later(now: Timestamp, param: &'static str, milliseconds: u64) -> Result<Times
     end.ok_or_else(|| Error::invalid(param, format!("expected at most {LIFE_MS_MAX} milliseconds")))
 }
 
-/// A body of JSON, or nothing. It must say what it is: a page of another origin can then not send it without being asked.
+/// Reads a JSON body, or none. It must have the `Content-Type` of JSON, so that a page of another origin cannot send it
+/// without a preflight.
 async fn read<T: Default + for<'de> Deserialize<'de>>(
     app: &App,
     headers: &HeaderMap,

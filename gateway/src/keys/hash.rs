@@ -1,5 +1,5 @@
-//! What is kept in place of a key. A key holds 190 random bits, so one quick hash is enough; those in the broker are made with
-//! a pepper too, so that whoever can only read them there cannot even try a key.
+//! Hashes keys, so that only hashes are stored. A key holds 190 random bits, so one fast hash is enough; hashes in the
+//! broker also use a pepper, so that anyone who can only read them there cannot even try a key.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use schemas::ApiKey;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What stands before the hash of a key in the configuration.
+/// The prefix of the hash of a key in the configuration.
 const CONFIGURED: &str = "sha256:";
 
 /// The pepper of the installation.
@@ -32,7 +32,7 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// What a key is compared with. It opens nothing by itself, and is shown nowhere all the same.
+/// The hash that a key is compared with. It gives no access by itself, but is still never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Hash {
     /// Made with the pepper.
@@ -42,7 +42,7 @@ pub(super) enum Hash {
 }
 
 impl Hash {
-    /// Whether it is that of `key`. Takes as long for a wrong one as for a right one.
+    /// Whether it is the hash of `key`. Takes as long for a wrong key as for the right one.
     pub(super) fn is_of(&self, key: &ApiKey, pepper: Option<&Pepper>) -> bool {
         match (self, pepper) {
             (Self::Peppered(hash), Some(pepper)) => pepper.hash(key).ct_eq(hash).into(),
@@ -51,7 +51,7 @@ impl Hash {
         }
     }
 
-    /// The hash that a configuration names, `sha256:` and hexadecimal digits.
+    /// Parses the hash in a configuration, `sha256:` and hexadecimal digits.
     pub(super) fn of_config(text: &str) -> Option<Self> {
         text.strip_prefix(CONFIGURED).and_then(from_hex).map(Self::Plain)
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// What stands in a configuration in place of `key`.
+/// The hash that a configuration holds instead of `key`.
 pub fn config_hash(key: &ApiKey) -> String {
     format!("{CONFIGURED}{}", to_hex(&plain(key)))
 }

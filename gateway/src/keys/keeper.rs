@@ -1,5 +1,5 @@
-//! Hears from time to time what other gateways have changed, so that a revoked key ends everywhere; ends what goes on by keys
-//! that have expired; writes down, seldom, which keys are used.
+//! Keeps the keys up to date: reads what other gateways have changed, so that a revoked key ends everywhere; ends what
+//! runs under expired keys; records, seldom, which keys are used.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::app::App;
 
 /// How old a written `last_used_at` may become while the key is used.
 const USED_EVERY: SignedDuration = SignedDuration::from_mins(10);
-/// The most keys of which it is written down at once: no burst for the broker.
+/// The most keys whose use is recorded at once: no burst for the broker.
 const USED_AT_ONCE_MAX: usize = 64;
 
 /// Keeps the keys of `app` up to date, for ever.
@@ -25,7 +25,7 @@ pub(crate) async fn run(app: App) {
         ticks.tick().await;
         match app.keys.read().await {
             Ok(()) => is_told = false,
-            // The link is told by others, and what cannot be read passes no request on.
+            // Others report the link, and a key that cannot be read lets no request in.
             Err(error) if is_told || error.is_transient() => debug!(%error, "the API keys cannot be read"),
             Err(error) => {
                 warn!(%error, "the API keys cannot be read: those that are known here stay as they are");
@@ -39,7 +39,7 @@ pub(crate) async fn run(app: App) {
 }
 
 impl Keys {
-    /// Writes down of which keys the use is not known yet.
+    /// Records the use of keys that is not recorded yet.
     async fn write_used(&self, now: Timestamp) {
         let mut used = Vec::new();
         self.ring.each(|pass| {
@@ -60,7 +60,7 @@ impl Keys {
     }
 }
 
-/// When a key was last used, where that is worth writing down.
+/// When a key was last used, if that is worth recording.
 fn news(pass: &PassRef, now: Timestamp) -> Option<Timestamp> {
     let used = pass.used_at().filter(|_| pass.revision.is_some() && pass.record.revoked_at.is_none())?;
     let known = pass.record.last_used_at;

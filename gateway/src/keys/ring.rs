@@ -1,4 +1,4 @@
-//! The keys as this gateway knows them, by their lookup ids, and the check of one. No question, no lock that is waited for.
+//! Holds the keys that this gateway knows, by lookup id, and checks them. No I/O, and no waiting for a lock.
 
 use std::{
     collections::BTreeSet,
@@ -21,29 +21,29 @@ use crate::quota::Quota;
 pub(crate) struct Pass {
     pub(crate) record: KeyRecord,
     hash: Hash,
-    /// That of its record in the broker; none where it stands in the configuration.
+    /// The revision of its record in the broker; none for a key in the configuration.
     pub(super) revision: Option<u64>,
     life: Arc<Life>,
 }
 
-/// One key, shared by all who came in by it.
+/// A key, shared by all callers that came in by it.
 pub(crate) type PassRef = Arc<Pass>;
 
-/// What stays of a key while its record changes.
+/// The part of a key that survives changes of its record.
 #[derive(Debug)]
 struct Life {
-    /// Cancelled when it is no good any more.
+    /// Cancelled when the key is no longer valid.
     ended: CancellationToken,
     /// When it was last used, in seconds.
     used_s: AtomicI64,
-    /// What was asked for by it lately.
+    /// What its callers have recently asked for.
     quota: Arc<Quota>,
 }
 
-/// Why a key is no good.
+/// Why a key is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
-    /// It is another.
+    /// It is another key.
     Wrong,
     Revoked,
     Expired,
@@ -56,7 +56,7 @@ impl Pass {
         Self { record, hash, revision, life: Arc::new(life) }
     }
 
-    /// The same key as `before`, whose life goes on; unless it is not, or is no good any more.
+    /// Continues the life of `before` if it is the same key; ends that life if it is not, or if this key was revoked.
     fn after(self, before: &Self) -> Self {
         if self.hash != before.hash {
             before.end();
@@ -68,12 +68,12 @@ impl Pass {
         Self { life: Arc::clone(&before.life), ..self }
     }
 
-    /// Whether this is `key`, and good at `now`. Notes that it is used.
+    /// Checks that this is `key` and valid at `now`. Notes its use.
     pub(super) fn check(&self, key: &ApiKey, pepper: Option<&Pepper>, now: Timestamp) -> Result<(), Why> {
         if key.mode() != self.record.mode || !self.hash.is_of(key, pepper) {
             return Err(Why::Wrong);
         }
-        // By whatever clock it was revoked: it is not waited for that time.
+        // A revocation holds at once, by whatever clock it was made.
         if self.record.revoked_at.is_some() {
             return Err(Why::Revoked);
         }
@@ -84,12 +84,12 @@ impl Pass {
         Ok(())
     }
 
-    /// Ends when the key is no good any more.
+    /// Cancelled when the key is no longer valid.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.life.ended.clone()
     }
 
-    /// What was asked for by it lately, here.
+    /// What its callers have recently asked of this gateway.
     pub(crate) fn quota(&self) -> Arc<Quota> {
         Arc::clone(&self.life.quota)
     }
@@ -99,7 +99,7 @@ impl Pass {
         Timestamp::from_second(self.life.used_s.load(Ordering::Relaxed)).ok()
     }
 
-    /// What is shown of it, with what is only known here.
+    /// Its record, with what only this gateway knows.
     pub(super) fn shown(&self) -> KeyRecord {
         let last_used_at = self.record.last_used_at.max(self.used_at());
         KeyRecord { last_used_at, ..self.record.clone() }
@@ -115,7 +115,7 @@ impl Pass {
         }
     }
 
-    /// Takes the place of `before`, where there is one.
+    /// Takes the place of `before`, if there is one.
     pub(super) fn in_place_of(self, before: Option<&PassRef>) -> PassRef {
         Arc::new(match before {
             Some(before) => self.after(before),
@@ -144,7 +144,7 @@ impl Ring {
         }
     }
 
-    /// Forgets all but these.
+    /// Forgets all keys but these.
     pub(super) fn retain(&self, all: &BTreeSet<KeyId>) {
         self.0.retain(|id, pass| {
             let stays = all.contains(id);

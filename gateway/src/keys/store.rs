@@ -1,5 +1,5 @@
-//! The keys in the broker: a bucket with a record for each. Revoked ones stay, so that an installation that had keys is
-//! never taken for one that never had any.
+//! Stores the keys in the broker: a bucket with a record for each. Revoked keys stay, so that an installation that had
+//! keys is never taken for one that never had any.
 
 use std::{
     collections::BTreeSet,
@@ -18,9 +18,9 @@ use super::{
 };
 use crate::Parts;
 
-/// Of so many questions for what is new one asks for everything: a broker that was set back has no news to tell.
+/// One in this many reads is of everything: a broker that was set back reports no changes.
 const ALL_EVERY: u64 = 60;
-/// How often a change is tried that others change as well.
+/// How often the gateway tries a change that collides with others.
 const TRIES_MAX: u32 = 16;
 
 /// The bucket.
@@ -33,19 +33,19 @@ pub(super) struct Store {
     pepper: OnceLock<Pepper>,
 }
 
-/// What was asked for before.
+/// How far the store was read before.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     count: u64,
     revision: u64,
 }
 
-/// What stands in the bucket.
+/// A record in the bucket.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     #[serde(flatten)]
     record: KeyRecord,
-    /// Of the whole key, in hexadecimal digits.
+    /// The hash of the whole key, in hexadecimal digits.
     hash: String,
 }
 
@@ -54,7 +54,7 @@ struct Stored {
 pub(super) enum Kept {
     Key(Box<Pass>),
     Removed,
-    /// Somebody has written what is no record.
+    /// The value in the bucket is not a record.
     Unreadable,
 }
 
@@ -62,7 +62,7 @@ pub(super) enum Kept {
 #[derive(Debug)]
 pub(super) struct News {
     pub(super) changed: Vec<(KeyId, Kept)>,
-    /// All keys that there are, where it was asked for everything.
+    /// All existing keys, if everything was read.
     pub(super) all: Option<BTreeSet<KeyId>>,
 }
 
@@ -75,12 +75,12 @@ impl Store {
         Ok(Self { broker, topology, seams, bucket, pepper })
     }
 
-    /// The pepper; none while there is no key, which nobody needs it for.
+    /// The pepper; none while there is no key that needs it.
     pub(super) fn pepper(&self) -> Option<&Pepper> {
         self.pepper.get()
     }
 
-    /// The pepper; made where there is none yet.
+    /// The pepper; made if there is none yet.
     async fn need_pepper(&self) -> Result<&Pepper, Error> {
         if let Some(pepper) = self.pepper.get() {
             return Ok(pepper);
@@ -89,7 +89,7 @@ impl Store {
         Ok(self.pepper.get_or_init(|| Pepper::new(&key)))
     }
 
-    /// What has changed since it was `asked` for.
+    /// What has changed since `asked`, which moves on.
     pub(super) async fn news(&self, asked: &mut Asked) -> Result<News, Error> {
         let is_for_all = asked.count.is_multiple_of(ALL_EVERY);
         let changes = self.bucket.changes(if is_for_all { 0 } else { asked.revision }).await?;
@@ -118,7 +118,7 @@ impl Store {
         self.bucket.create(id.as_str(), encode(&Stored { record, hash })?).await.map(drop)
     }
 
-    /// Changes the record of a key; none where there is no such key.
+    /// Changes the record of a key; none if there is no such key.
     pub(super) async fn change(
         &self,
         id: &KeyId,

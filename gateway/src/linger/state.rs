@@ -1,4 +1,4 @@
-//! Who reads what, and what is due when. Pure: time is passed in, nothing is sent.
+//! Tracks which requests have readers, and what is due when. Pure: the caller passes the time in; nothing is sent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,24 +9,24 @@ use tokio::time::Instant;
 
 use crate::record::Key;
 
-/// The chats that linger at once, some 5 MB. Where there are more, the one that is due first is forgotten and runs on.
+/// How many chats may linger at once, some 5 MB. Beyond that, the chat that is due first is forgotten and runs on.
 pub(super) const LINGERING_MAX: usize = 16_384;
-/// How often another gateway's request that is read here is announced.
+/// How often this gateway announces another gateway's request that is read here.
 pub(super) const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
-/// How long an announcement holds: two may be lost.
+/// How long an announcement is valid: two may be lost.
 pub(super) const ANNOUNCED_FOR: Duration = Duration::from_secs(25);
-/// How much is done at once about what is due.
+/// How many due requests of each kind are handled at once.
 const DUE_AT_ONCE: usize = 64;
 
-/// All requests with a reader here, and the chats that have lost theirs; by event subject.
+/// All requests with a reader here, and the chats that have lost theirs, by event subject.
 #[derive(Debug)]
 pub(super) struct State {
     /// How long a chat lingers.
     linger: Duration,
     requests: BTreeMap<String, Request>,
-    /// The chats that linger, and until when.
+    /// The lingering chats, and until when they linger.
     lingering: BTreeSet<(Instant, String)>,
-    /// The requests of other gateways that are read here, and when that is to be said again.
+    /// The requests of other gateways that are read here, and when to announce each again.
     announcing: BTreeSet<(Instant, String)>,
     next_number: u64,
 }
@@ -34,23 +34,23 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Request {
     key: Key,
-    /// Tells it from an earlier request under the same id.
+    /// Distinguishes the request from an earlier one under the same id.
     number: u64,
     readers: usize,
-    /// When it is due: to be cancelled, or to be announced.
+    /// When to cancel or announce the request.
     due: Option<Instant>,
     owner: Owner,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Owner {
-    /// This gateway accepted it. It was read, here or elsewhere, until then.
+    /// This gateway accepted the chat. Clients read it, here or elsewhere, until then.
     Here { read_until: Instant },
-    /// Another gateway did, or it is no chat.
+    /// Another gateway accepted it, or it is not a chat.
     Elsewhere,
 }
 
-/// What is to be done.
+/// What to do now.
 #[derive(Debug)]
 pub(super) enum Due {
     Cancel(Key, u64),
@@ -64,7 +64,7 @@ impl State {
     }
 
     pub(super) fn lead(&mut self, key: &Key, now: Instant) -> u64 {
-        // As whose it was before: what was due then is no more.
+        // Before the owner changes: what was due under the old owner no longer is.
         self.schedule(&key.events, None);
         let owner = Owner::Here { read_until: now };
         let Some(request) = self.requests.get_mut(&key.events) else { return self.add(key, owner) };
@@ -88,7 +88,7 @@ impl State {
         number
     }
 
-    /// The first reader of a request; nothing of it is due.
+    /// Adds a request with its first reader; nothing is due for it.
     fn add(&mut self, key: &Key, owner: Owner) -> u64 {
         self.next_number += 1;
         let number = self.next_number;
@@ -108,14 +108,14 @@ impl State {
         }
     }
 
-    /// A reader has all; so has every other, sooner or later.
+    /// A reader has received everything; every other one will too.
     pub(super) fn end(&mut self, subject: &str, number: u64) {
         if self.requests.get(subject).is_some_and(|request| request.number == number) {
             self.remove(subject);
         }
     }
 
-    /// Whether it is a chat of this gateway, which then lingers anew.
+    /// A client looked at the request: a chat of this gateway lingers anew. `false` if it is not one.
     pub(super) fn look_in(&mut self, subject: &str, now: Instant) -> bool {
         self.read(subject, now)
     }
@@ -136,7 +136,7 @@ impl State {
         first(&self.lingering).into_iter().chain(first(&self.announcing)).min()
     }
 
-    /// What is due; a chat to be cancelled stays known until it is settled.
+    /// Takes what is due; a chat to be cancelled stays known until it is settled.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Due> {
         let due = |set: &BTreeSet<(Instant, String)>| -> Vec<String> {
             let passed = set.iter().take_while(|(due, _)| *due <= now).take(DUE_AT_ONCE);
@@ -154,13 +154,13 @@ impl State {
         taken
     }
 
-    /// Whether nobody has come back to a chat that is to be cancelled.
+    /// Whether no reader has come back to a chat that is about to be cancelled.
     pub(super) fn is_alone(&self, subject: &str, number: u64) -> bool {
         let request = self.requests.get(subject).filter(|request| request.number == number);
         request.is_some_and(|request| request.readers == 0 && request.due.is_none())
     }
 
-    /// A chat that was due is done with, or is due again at `again`; unless somebody has come back to it.
+    /// Forgets a chat that was due, or makes it due again at `again`, unless a reader has come back to it.
     pub(super) fn settle(&mut self, subject: &str, number: u64, again: Option<Instant>) {
         if !self.is_alone(subject, number) {
             return;
@@ -181,7 +181,7 @@ impl State {
         self.requests.remove(subject);
     }
 
-    /// A chat of this gateway was read until `until` and lingers from then on; `false` where it is none.
+    /// Notes that a chat of this gateway was read until `until` and lingers from then on; `false` if it is not one.
     fn read(&mut self, subject: &str, until: Instant) -> bool {
         let Some(request) = self.requests.get_mut(subject) else { return false };
         let Owner::Here { read_until } = &mut request.owner else { return false };

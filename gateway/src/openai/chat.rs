@@ -26,8 +26,8 @@ use crate::{
 
 const DOOR: &str = "chat";
 
-/// One answer, or its pieces as SSE where the body says `stream: true`. The `Accept` header says nothing: the SDKs send
-/// `application/json` with both.
+/// Answers whole, or piece by piece as SSE if the body says `stream: true`. Ignores the `Accept` header: the SDKs send
+/// `application/json` in both cases.
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::wire::{self, Chunk, ChunkChoice, Delta, FunctionPiece, Logprobs, TokenUsage, ToolCallPiece};
 use crate::{answer::rest_of, chat_stream::Form, refusal, sse};
 
-/// The chunks of one answer. Knows what was shown, so that the end adds exactly what is missing.
+/// The chunks of one answer. Tracks what was shown, so that the end adds exactly what is missing.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     id: String,
@@ -81,7 +81,7 @@ impl Form for Chunks {
         Ok(events)
     }
 
-    /// The end: what was not shown yet, the finish of every choice, the usage where it was asked for, `[DONE]`.
+    /// The end: what was not shown yet, the finish of every choice, the usage if requested, `[DONE]`.
     fn finish(&mut self, output: &ChatOutput, usage: &Usage) -> Result<Vec<Bytes>, Error> {
         let mut events = Vec::new();
         for (index, whole) in (0_u32..).zip(output.choices()) {

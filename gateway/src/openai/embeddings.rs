@@ -1,5 +1,5 @@
-//! `POST /v1/embeddings`. Both SDKs ask for base64 unless told otherwise, and one of them reads floats as garbage then:
-//! the form is the one that was asked for.
+//! `POST /v1/embeddings`: answers in the encoding that was requested. Both SDKs request base64 by default, and one of
+//! them then reads floats as garbage.
 
 use axum::{
     Extension, Json,
@@ -29,26 +29,26 @@ const DOOR: &str = "embeddings";
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "EmbeddingList")]
 pub(crate) struct List<'a> {
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "list"))]
     object: &'static str,
-    /// One an input.
+    /// One per input.
     data: Vec<Embedding<'a>>,
-    /// The model that was asked for.
+    /// The requested model.
     model: &'a str,
-    /// What was read.
+    /// Tokens read.
     usage: PromptUsage,
 }
 
 /// One vector.
 #[derive(Serialize, JsonSchema)]
 struct Embedding<'a> {
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "embedding"))]
     object: &'static str,
-    /// Which input it belongs to, from 0.
+    /// The index of its input, from 0.
     index: usize,
-    /// The numbers, or base64 of little-endian 32-bit floats: as `encoding_format` says.
+    /// The numbers, or base64 of little-endian 32-bit floats, according to `encoding_format`.
     embedding: Form<'a>,
 }
 
@@ -60,16 +60,16 @@ enum Form<'a> {
     Base64(String),
 }
 
-/// What was read.
+/// Tokens read.
 #[derive(Serialize, JsonSchema)]
 struct PromptUsage {
     /// Tokens of the inputs.
     prompt_tokens: u64,
-    /// The same.
+    /// The same number.
     total_tokens: u64,
 }
 
-/// One vector an input.
+/// Returns one vector per input.
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -90,7 +90,7 @@ pub(crate) async fn create(
 fn vectors(id: &RequestId, output: Output) -> Result<EmbeddingOutput, Error> {
     match output {
         Output::Embeddings(output) => Ok(output),
-        // The id is that of a request for something else, whose payload is the same.
+        // The id belongs to a request with the same payload but a different action.
         _ => Err(record::conflict(id)),
     }
 }

@@ -1,7 +1,7 @@
-//! `POST /v1/images/generations`: the images themselves as base64, or links to them.
+//! `POST /v1/images/generations`: returns the images as base64, or links to them.
 //!
-//! `response_format` says how this door answers and not what is painted: it goes no further. Without it the images are in the
-//! answer, as those of the newer models are everywhere. They are encoded as they are read, so that no answer is held whole.
+//! `response_format` concerns only this answer, so the door removes it from the request. The default is base64, as with
+//! newer models everywhere. The door encodes images as it reads them and never holds a whole answer in memory.
 
 use axum::{
     Extension,
@@ -31,14 +31,14 @@ use crate::{
 
 const DOOR: &str = "images";
 
-/// How images are answered.
+/// How the answer carries images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Base64,
     Url,
 }
 
-/// All images, once the last of them is there.
+/// Answers with all images once the last one is done.
 pub(crate) async fn generate(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -66,7 +66,7 @@ pub(crate) async fn generate(
 }
 
 impl Form {
-    /// Takes what is said of the form out of `payload`.
+    /// Removes `response_format` from `payload` and returns the form it asks for.
     fn take(payload: &mut Value) -> Result<Self, Error> {
         let Some(fields) = payload.as_object_mut() else { return Ok(Self::Base64) };
         if fields.get("stream").and_then(Value::as_bool) == Some(true) {
@@ -81,8 +81,8 @@ impl Form {
     }
 }
 
-/// Where the client has reached us: over TLS where we speak it, or where a proxy says that it does. HTTP/2 has no `Host`: there
-/// the name is in the URI.
+/// The base URL that the client used: HTTPS if this server speaks TLS, or if a proxy says that it does. HTTP/2 has no
+/// `Host`: the URI holds the name instead.
 fn reached_at(uri: &Uri, headers: &HeaderMap, is_tls: bool) -> String {
     let named = door::text(headers, header::HOST.as_str());
     let Some(host) = named.or_else(|| uri.authority().map(ToString::to_string)) else { return String::new() };
@@ -92,7 +92,7 @@ fn reached_at(uri: &Uri, headers: &HeaderMap, is_tls: bool) -> String {
     format!("{scheme}://{host}")
 }
 
-/// Where the images are, on the server `base`.
+/// The answer with links to the images on the server `base`.
 fn links(app: &App, base: &str, created: i64, found: &[Found], usage: &Usage) -> Response {
     let link = |found: &Found| json!({ "url": format!("{base}{}", assets::signed_path(app, found).0) });
     let data: Vec<_> = found.iter().map(link).collect();
@@ -103,14 +103,14 @@ fn links(app: &App, base: &str, created: i64, found: &[Found], usage: &Usage) ->
     answer.to_string().into_response()
 }
 
-/// What is said of all images together.
+/// The fields that concern all images together.
 fn rest(found: &[Found], usage: &Usage) -> Value {
     let mut rest = json!({});
     let format = found.first().and_then(|found| found.asset.media_type.strip_prefix("image/"));
     if let Some(format @ ("png" | "webp" | "jpeg")) = format {
         rest["output_format"] = format.into();
     }
-    // Most models of images count no tokens.
+    // Most image models count no tokens.
     if usage.total_tokens() > 0 {
         rest["usage"] = json!({
             "input_tokens": usage.input_tokens,
@@ -122,7 +122,7 @@ fn rest(found: &[Found], usage: &Usage) -> Value {
     rest
 }
 
-/// The answer with the images in it, written as it is read.
+/// The answer with the images in it, encoded as they are read.
 fn encoded(
     app: &App,
     created: i64,
@@ -152,7 +152,7 @@ fn once(text: String) -> BoxStream<'static, Result<Bytes, BrokerError>> {
     stream::once(std::future::ready(Ok(text.into()))).boxed()
 }
 
-/// The base64 of all pieces together. Three bytes make four letters, so up to two bytes wait for the next piece.
+/// Encodes all pieces as one base64 text. Three bytes make four letters, so up to two bytes wait for the next piece.
 fn base64(
     pieces: BoxStream<'static, Result<Bytes, BrokerError>>,
 ) -> BoxStream<'static, Result<Bytes, BrokerError>> {

@@ -1,4 +1,4 @@
-//! The models in the form of this API.
+//! The models in the format of the OpenAI API.
 
 use schemars::JsonSchema;
 use schemas::{Action, Error, ErrorCode};
@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::{ModelInfo, app::Shared, caller::Caller};
 
-/// Every model that can be asked for.
+/// Every model that the caller may use.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ModelList")]
 pub(crate) struct List {
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "list"))]
     object: &'static str,
     /// The models, in the order of the configuration.
@@ -20,20 +20,20 @@ pub(crate) struct List {
 /// A model, or a waterfall of several under a name of its own.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Model {
-    /// What `model` of a request says. May hold slashes.
+    /// The value of `model` in a request. May contain slashes.
     id: String,
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "model"))]
     object: &'static str,
     /// When this server started, in seconds since 1970.
     created: i64,
     /// Who runs it.
     owned_by: String,
-    /// What it does: an addition to the OpenAI form, for those that offer a choice.
+    /// Its action: an addition to the OpenAI format, for clients that offer a choice.
     action: Action,
 }
 
-/// All of them as they are listed.
+/// The list of models that the caller may use.
 pub(crate) fn listing(app: &Shared, caller: &Caller) -> List {
     let listing = app.parts.catalogue.now();
     let models = listing.models().iter().filter(|info| caller.may_ask_for(&info.id));

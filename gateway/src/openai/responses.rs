@@ -1,5 +1,5 @@
-//! `/v1/responses`: a chat as the Responses API has it. Whatever is asked for is a durable request like any other, so that a
-//! response in the background needs nothing of its own.
+//! `/v1/responses`: a chat in the form of the Responses API. Every response is a durable request like any other, so a
+//! background response needs no mechanism of its own.
 
 pub(crate) mod count;
 mod create;
@@ -46,9 +46,9 @@ use kept::Question;
 use object::Object;
 
 const DOOR: &str = "responses";
-/// How long a response that waits is called so.
+/// The status of a response whose request waits.
 const QUEUED: &str = "queued";
-/// How long who cancels waits to hear that it has ended: what runs stops within a moment.
+/// How long a cancelling client waits to hear that the response has ended: running work stops within a moment.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
 
 /// `POST /v1/responses`.
@@ -74,7 +74,7 @@ pub(crate) async fn create(
     let (is_chat, tells_id) = (!echo.background, echo.background || streamed);
     let visit = Visit { door: DOOR, entry: &entry, format: Format::MessagePack, share, is_chat, tells_id };
     let accepted = submit(&app, visit, &mut request).await.map_err(create::relative)?;
-    // It is on the broker, and its client may wait long.
+    // The broker has it, and the client may wait long.
     drop(request);
     let created_at = app.parts.seams.clock.now().as_second();
     let mut question = Question { created_at, fingerprint, echo, messages };
@@ -87,8 +87,8 @@ pub(crate) async fn create(
     })
 }
 
-/// Keeps the question. A response that could not be kept says so: `store` is false. Where nobody waits for the answer it
-/// would be lost, so that the request is taken back.
+/// Keeps the question. If that fails, the response says `store: false`; a background response would be lost, so its
+/// request is cancelled instead.
 async fn keep(app: &App, key: &Key, is_new: bool, question: &mut Question) -> Result<(), Error> {
     if !question.echo.store {
         return Ok(());
@@ -138,16 +138,16 @@ async fn streamed(
     answer::named(id, response)
 }
 
-/// How a response is to be told.
+/// How to return a response.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Wanted {
-    /// As events, from the first.
+    /// Whether to return events, from the first.
     stream: Option<bool>,
-    /// The number of the last event that was seen.
+    /// The number of the last event that the client has seen.
     starting_after: Option<u64>,
 }
 
-/// `GET /v1/responses/{id}`: how far it is, or its events.
+/// `GET /v1/responses/{id}`: its current state, or its events.
 pub(crate) async fn get(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -176,7 +176,7 @@ pub(crate) async fn get(
     Ok(answer::named(key.id, response))
 }
 
-/// The events from the first, or from the one after that number.
+/// The events from the first, or those after the number `after`.
 fn replayed(app: &App, key: &Key, question: Question, after: Option<u64>) -> Response {
     let mut feed = Feed::open(app, key.clone(), None);
     feed.attach();
@@ -184,7 +184,7 @@ fn replayed(app: &App, key: &Key, question: Question, after: Option<u64>) -> Res
     numbered(app, feed, Who::Reader(app.lingers.join(key)), events, None).response()
 }
 
-/// A stream whose events are numbered: a joined piece would be one number where another reader has several.
+/// A stream of numbered events. Pieces stay apart: a joined one would be one number where another reader has several.
 fn numbered(
     app: &App,
     mut feed: Feed,
@@ -196,8 +196,8 @@ fn numbered(
     ChatStream::new(app, feed, who, events, give_up_at)
 }
 
-/// `POST /v1/responses/{id}/cancel`: the response as it is then. Whatever is under way can be cancelled, also where it is
-/// waited for.
+/// `POST /v1/responses/{id}/cancel`: returns the response as it is then. Any unfinished response can be cancelled, even
+/// one that a client waits for.
 pub(crate) async fn cancel(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -211,7 +211,7 @@ pub(crate) async fn cancel(
             Told::Ended(outcome) => Record::Ended(outcome),
             Told::Stored => {
                 feed.attach();
-                // How it ended is read from the record; that it is not known yet, too.
+                // The record says how it ended, or that this is not known yet.
                 let _ = ending::wait(&mut feed, Instant::now() + CANCEL_WAIT).await;
                 record::find(&app, &key).await?
             }
@@ -221,8 +221,8 @@ pub(crate) async fn cancel(
     Ok(answer::named(key.id, response))
 }
 
-/// `DELETE /v1/responses/{id}`: what was asked is forgotten, and nothing goes on from it. Its request is not stopped, and its
-/// outcome stays as long as outcomes do: that there is only one depends on it.
+/// `DELETE /v1/responses/{id}`: forgets the question, so nothing can continue from it. The request is not stopped, and
+/// its outcome is kept as long as any other: that a request has only one outcome depends on it.
 pub(crate) async fn delete(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,

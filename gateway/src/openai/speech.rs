@@ -1,4 +1,4 @@
-//! `POST /v1/audio/speech`: the sound itself, with its type.
+//! `POST /v1/audio/speech`: returns the sound itself, with its media type.
 
 use axum::{
     Extension,
@@ -21,7 +21,7 @@ use crate::{
 
 const DOOR: &str = "speech";
 
-/// The sound, once it is there.
+/// Answers with the sound once it is ready.
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,
@@ -49,7 +49,7 @@ fn whole(app: &App, sound: &Found) -> Response {
     response
 }
 
-/// Events in place of the sound are not offered; the word for the sound itself goes no further.
+/// Accepts only `stream_format: audio`, and removes it from the payload: this door sends no events.
 fn check_form(payload: &mut Value) -> Result<(), Error> {
     let form = payload.as_object_mut().and_then(|fields| fields.remove("stream_format"));
     match form {

@@ -1,29 +1,29 @@
-//! The OpenAI objects, key for key. Everything that the SDKs' strict validation requires is always there.
+//! The OpenAI objects, key for key. Every field that the SDKs' strict validation requires is always present.
 
 use schemars::JsonSchema;
 use schemas::{ChatOutput, Usage, chat::FinishReason};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The `finish_reason` of an answer whose provider named none.
+/// The `finish_reason` if the provider named none.
 const FINISHED: &str = "stop";
 
-/// A whole answer of a chat.
+/// The whole answer of a chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChatCompletion")]
 pub(crate) struct Completion<'a> {
-    /// `chatcmpl-` and the id of the request.
+    /// `chatcmpl-` and the request id.
     pub(crate) id: &'a str,
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "chat.completion"))]
     pub(crate) object: &'static str,
     /// When it was answered, in seconds since 1970.
     pub(crate) created: i64,
-    /// The model that was asked for.
+    /// The requested model.
     pub(crate) model: &'a str,
     /// The answers; one, unless `n` asked for more.
     pub(crate) choices: Vec<Choice<'a>>,
-    /// What was used.
+    /// Tokens used.
     pub(crate) usage: TokenUsage,
 }
 
@@ -31,45 +31,45 @@ pub(crate) struct Completion<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChatChoice")]
 pub(crate) struct Choice<'a> {
-    /// Which answer it is, from 0.
+    /// The index of the answer, from 0.
     index: usize,
-    /// What the model says.
+    /// The message of the model.
     message: Message<'a>,
-    /// Why it ended.
+    /// Why the answer ended.
     #[schemars(with = "FinishReason")]
     finish_reason: &'static str,
-    /// How likely its tokens were; `null` where that was not asked for, or is not told.
+    /// How likely its tokens were; `null` if not requested, or not reported.
     logprobs: Option<Logprobs<'a>>,
 }
 
 /// How likely the tokens of an answer were.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Logprobs<'a> {
-    /// Each token, as the provider tells it.
+    /// Each token, as the provider reports it.
     content: &'a [Value],
     /// Always `null`.
     refusal: Option<()>,
 }
 
 impl<'a> Logprobs<'a> {
-    /// None where nothing is told.
+    /// `None` if nothing is reported.
     pub(crate) fn of(content: &'a [Value]) -> Option<Self> {
         (!content.is_empty()).then_some(Self { content, refusal: None })
     }
 }
 
-/// What the model says.
+/// The message of the model.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AssistantMessage")]
 struct Message<'a> {
-    /// Who speaks.
+    /// The role of the speaker.
     #[schemars(extend("const" = "assistant"))]
     role: &'static str,
-    /// The text; `null` where there are only calls of tools or a refusal.
+    /// The text; `null` if there are only tool calls or a refusal.
     content: Option<&'a str>,
-    /// The refusal, where the model refused.
+    /// The refusal, if the model refused.
     refusal: Option<&'a str>,
-    /// The reasoning, where the provider shows it.
+    /// The reasoning, if the provider shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
     /// The tools that the model calls.
@@ -77,16 +77,16 @@ struct Message<'a> {
     tool_calls: Vec<ToolCall<'a>>,
 }
 
-/// One call of a tool.
+/// One tool call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "FunctionCall")]
 struct ToolCall<'a> {
-    /// Its id: the message that answers it names it in `tool_call_id`.
+    /// The id of the call; the message that answers the call repeats it in `tool_call_id`.
     id: &'a str,
     /// The only kind of tool.
     #[schemars(extend("const" = "function"))]
     r#type: &'static str,
-    /// What is called.
+    /// The function to call.
     function: Function<'a>,
 }
 
@@ -100,7 +100,7 @@ struct Function<'a> {
     arguments: &'a str,
 }
 
-/// Why an answer ended, on the wire.
+/// Why an answer ended, as the wire value.
 pub(crate) fn finish_reason(output: &ChatOutput) -> &'static str {
     output.finish_reason.map_or(FINISHED, FinishReason::as_str)
 }
@@ -130,32 +130,32 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// What a chat used.
+/// Tokens used by a chat.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub(crate) struct TokenUsage {
     /// Tokens read.
     prompt_tokens: u64,
     /// Tokens written.
     completion_tokens: u64,
-    /// Both together.
+    /// The sum of both.
     total_tokens: u64,
-    /// What was read, in detail.
+    /// Tokens read, in detail.
     prompt_tokens_details: PromptDetails,
-    /// What was written, in detail.
+    /// Tokens written, in detail.
     completion_tokens_details: CompletionDetails,
 }
 
-/// What was read, in detail.
+/// Tokens read, in detail.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 struct PromptDetails {
-    /// Those that a cache held.
+    /// Tokens read from a cache.
     cached_tokens: u64,
 }
 
-/// What was written, in detail.
+/// Tokens written, in detail.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 struct CompletionDetails {
-    /// Those of reasoning.
+    /// Tokens of reasoning.
     reasoning_tokens: u64,
 }
 
@@ -175,40 +175,40 @@ impl From<&Usage> for TokenUsage {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChatCompletionChunk")]
 pub(crate) struct Chunk<'a> {
-    /// `chatcmpl-` and the id of the request; the same in each piece.
+    /// `chatcmpl-` and the request id; the same in each piece.
     pub(crate) id: &'a str,
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "chat.completion.chunk"))]
     pub(crate) object: &'static str,
     /// When the answer began, in seconds since 1970.
     pub(crate) created: i64,
-    /// The model that was asked for.
+    /// The requested model.
     pub(crate) model: &'a str,
-    /// What comes to which answer; none on the piece that brings the usage.
+    /// What to append to each answer; empty in the piece with the usage.
     pub(crate) choices: &'a [ChunkChoice<'a>],
     /// Absent, `null`, or the usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) usage: Option<Option<TokenUsage>>,
 }
 
-/// What comes to one answer.
+/// What to append to one answer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ChunkChoice<'a> {
-    /// Which answer it is, from 0.
+    /// The index of the answer, from 0.
     pub(crate) index: u32,
-    /// What is to be appended.
+    /// What to append.
     pub(crate) delta: Delta<'a>,
     /// Why the answer ended, on its last piece.
     #[schemars(with = "Option<FinishReason>")]
     pub(crate) finish_reason: Option<&'static str>,
-    /// How likely these tokens were; `null` where that was not asked for, or is not told.
+    /// How likely these tokens were; `null` if not requested, or not reported.
     pub(crate) logprobs: Option<Logprobs<'a>>,
 }
 
-/// What is to be appended.
+/// What to append.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Delta<'a> {
-    /// Who speaks, on the first piece.
+    /// The role of the speaker, on the first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) role: Option<&'static str>,
     /// Text.
@@ -220,15 +220,15 @@ pub(crate) struct Delta<'a> {
     /// Text of reasoning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reasoning_content: Option<&'a str>,
-    /// Pieces of calls of tools.
+    /// Pieces of tool calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ToolCallPiece<'a>>,
 }
 
-/// A piece of a tool call. `id`, `type` and `name` stand on the first piece only: Python joins what is repeated.
+/// A piece of a tool call. Only the first piece has `id`, `type` and `name`: the Python SDK joins repeated values.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ToolCallPiece<'a> {
-    /// Which call it belongs to, from 0.
+    /// The index of its call, from 0.
     pub(crate) index: u32,
     /// The id of the call, on its first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -236,7 +236,7 @@ pub(crate) struct ToolCallPiece<'a> {
     /// The kind of tool, on the first piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) r#type: Option<&'static str>,
-    /// What is called.
+    /// The function to call.
     pub(crate) function: FunctionPiece<'a>,
 }
 

@@ -1,4 +1,4 @@
-//! Bodies as they are described: a media type, a schema, an example.
+//! Describes bodies for the document: a media type, a schema, an example.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -9,10 +9,10 @@ pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const TEXT: &str = "text/plain";
 pub(crate) const HTML: &str = "text/html";
 
-/// How the schema of a type is made.
+/// Makes the schema of a type.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// A body in one of its forms.
+/// A body in one of its formats.
 #[derive(Debug)]
 pub(crate) struct Content {
     media_type: &'static str,
@@ -24,9 +24,9 @@ pub(crate) struct Content {
 enum Form {
     /// A value of this schema.
     Value(SchemaOf),
-    /// Server-sent events, the data of each a value of this schema.
+    /// Server-sent events, each with data of this schema.
     Events(SchemaOf),
-    /// Bytes, or text that has no schema.
+    /// Bytes, or text without a schema.
     Raw,
 }
 
@@ -44,13 +44,13 @@ impl Content {
         Self { media_type, form: Form::Raw, example: None }
     }
 
-    /// The media type object. OpenAPI 3.1 has no word for the items of a stream: the schema of the data of each stands in an
-    /// extension, and the stream itself has none.
+    /// The media type object. OpenAPI 3.1 cannot describe the items of a stream: an extension holds the schema of their
+    /// data, and the stream itself has no schema.
     fn object(&self, schemas: &mut SchemaGenerator) -> Value {
         let mut object = match self.form {
             Form::Value(schema) => json!({ "schema": schema(schemas) }),
             Form::Events(schema) => json!({ "x-event-schema": schema(schemas) }),
-            // In 3.1 bytes are what has no schema.
+            // In OpenAPI 3.1 bytes have no schema.
             Form::Raw => json!({}),
         };
         if let Some(example) = &self.example {
@@ -60,7 +60,7 @@ impl Content {
     }
 }
 
-/// The `content` of a body or an answer.
+/// The `content` of a body or of an answer.
 pub(super) fn objects(contents: &[Content], schemas: &mut SchemaGenerator) -> Value {
     let object = |content: &Content| (content.media_type.to_owned(), content.object(schemas));
     Value::Object(contents.iter().map(object).collect::<Map<_, _>>())

@@ -1,4 +1,4 @@
-//! What is said of each operation, a file a group. A new door gets a function here and a line in the table of routes.
+//! Describes each operation, one file per group. A new door needs a function here and a row in the table of routes.
 
 pub(crate) mod assets;
 pub(crate) mod costs;

@@ -1,4 +1,4 @@
-//! The document itself, out of the rows of the table.
+//! Builds the document from the rows of the table.
 
 use axum::http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, schema_for};
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::refusal::ErrorBody;
 
-/// What types look like: those that are taken in say what may be left out, those that are given say what is always there.
+/// The schemas of types: for input they say what may be left out, for output what is always there.
 pub(super) struct Schemas {
     taken: SchemaGenerator,
     given: SchemaGenerator,
@@ -34,7 +34,7 @@ impl Schemas {
         }
     }
 
-    /// All of them by name. One name is one schema: the lint holds that.
+    /// All schemas by name. The lint ensures that one name is one schema.
     fn components(mut self) -> Map<String, Value> {
         let mut all = self.given.take_definitions(true);
         for (name, schema) in self.taken.take_definitions(true) {
@@ -43,7 +43,7 @@ impl Schemas {
         all
     }
 
-    /// The names that stand for one thing in what is taken and another in what is given.
+    /// The names that stand for different schemas in input and output.
     #[cfg(test)]
     pub(super) fn ambiguous(&self) -> Vec<&String> {
         let given = self.given.definitions();
@@ -73,14 +73,14 @@ pub(super) fn of(rows: &[Row]) -> Value {
     })
 }
 
-/// Every path with its operations, and the schemas that they speak of.
+/// Every path with its operations, and the schemas that they use.
 pub(super) fn paths(rows: &[Row]) -> (Map<String, Value>, Schemas) {
     let (mut paths, mut schemas) = (Map::new(), Schemas::new());
     for (order, row) in rows.iter().enumerate() {
-        // A parameter that takes the rest of the path is a parameter like any other.
+        // A parameter that matches the rest of the path is described like any other.
         let path = row.path.replace("{*", "{");
         let mut operation = operation(&(row.described)(), &mut schemas);
-        // The names of an object have no order; the page shows operations in that of the table.
+        // The keys of an object have no order; the page shows operations in the order of the table.
         operation["x-order"] = order.into();
         let item = paths.entry(path).or_insert_with(|| json!({}));
         item[row.method] = operation;
@@ -161,7 +161,7 @@ fn parameters(operation: &Operation, schemas: &mut SchemaGenerator) -> Vec<Value
     all
 }
 
-/// The fields of a schema, each as a parameter.
+/// Makes each field of a schema a parameter.
 fn in_query(schema: Schema) -> Vec<Value> {
     let mut schema = schema.to_value();
     let required = schema["required"].take();
@@ -169,7 +169,7 @@ fn in_query(schema: Schema) -> Vec<Value> {
     let parameter = |(name, mut field): (String, Value)| {
         let is_required = required.as_array().is_some_and(|names| names.contains(&json!(name)));
         let description = field.as_object_mut().and_then(|field| field.remove("description"));
-        // What is left out stands nowhere: a query has no word for null.
+        // An absent parameter is left out: a query cannot express null.
         if let Some(kinds) = field["type"].as_array() {
             field["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
         }
@@ -195,7 +195,7 @@ fn answers(operation: &Operation, schemas: &mut Schemas) -> Map<String, Value> {
     all
 }
 
-/// Refusals where Anthropic's API is spoken, which has a form and statuses of its own.
+/// The refusals of Anthropic's API, which has its own format and statuses.
 fn in_anthropics_words(operation: &Operation, schemas: &mut Schemas) -> Map<String, Value> {
     let refusals = operation.all_refusals();
     let may_come = |row: &&error::Row| refusals.iter().any(|status| status.as_u16() == row.http_status);
@@ -219,14 +219,14 @@ fn in_anthropics_words(operation: &Operation, schemas: &mut Schemas) -> Map<Stri
     all
 }
 
-/// An error where Anthropic's API is spoken.
+/// An error in Anthropic's API.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct AnthropicError {
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "error"))]
     r#type: String,
-    /// Its type, its message and its details.
+    /// The type, message and details of the error.
     error: Value,
     /// The id of the request.
     request_id: Option<String>,
@@ -250,7 +250,7 @@ fn told_headers<'a>(headers: impl Iterator<Item = &'a Header>, schemas: &mut Sch
     Value::Object(headers.map(header).collect())
 }
 
-/// Every refusal of the table of errors, by its status.
+/// Every refusal in the table of errors, by its status.
 fn responses(schemas: &mut Schemas) -> Map<String, Value> {
     let mut statuses: Vec<_> =
         TABLE.iter().filter_map(|row| StatusCode::from_u16(row.http_status).ok()).collect();
@@ -275,7 +275,7 @@ fn response(status: StatusCode, schemas: &mut SchemaGenerator) -> Value {
     })
 }
 
-/// `code: what it means`, in the words of the type.
+/// `code: what it means`, from the documentation of the type.
 fn meaning(code: ErrorCode) -> String {
     let variants = schema_for!(ErrorCode).to_value();
     let is_it = |variant: &&Value| variant["const"] == code.as_str();

@@ -1,11 +1,11 @@
-//! Headers as they are described: those that a client may send, and those that an answer carries.
+//! Describes the headers that a client may send and those that an answer carries.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use schemas::RequestId;
 
 use super::content::SchemaOf;
 
-/// One header. What it is for is said once, wherever it stands.
+/// One header. Its description is the same wherever it is used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header {
     pub(super) name: &'static str,

@@ -1,4 +1,4 @@
-//! What every operation owes its readers: a name, words, types and examples that hold. A route cannot be added without.
+//! Lints the document: every operation has a name, texts, types and examples that hold. No route can be added without.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 use super::{document, openapi, operation::Tag};
 use crate::router;
 
-/// How a summary begins. A new operation may bring its own verb.
+/// The verbs with which summaries begin. A new operation may add its own.
 const VERBS: [&str; 25] = [
     "Answer", "Ask", "Browse", "Cancel", "Drop", "Estimate", "Follow", "Forget", "Hand", "List", "Look",
     "Make", "Open", "Probe", "Rate", "Read", "Replace", "Revoke", "Run", "See", "Send", "Speak", "Sum",
     "Tell", "Turn",
 ];
-/// What tools of models are called at most, with room for what frameworks put before it.
+/// The longest name that models accept for a tool, less room for the prefixes of frameworks.
 const ID_CHARS_MAX: usize = 56;
 const SUMMARY_CHARS_MAX: usize = 60;
 /// The longest description that every provider takes for a tool.
@@ -132,7 +132,7 @@ fn every_field_is_described() {
     let mut silent = Vec::new();
     walk(&document["components"]["schemas"], "", &mut |pointer, value| {
         let Some(fields) = value.get("properties").and_then(Value::as_object) else { return };
-        // What a tagged variant holds is said by the variant.
+        // The description of a tagged variant covers its content.
         let is_variant = !text(value, "description").is_empty()
             && fields.values().any(|field| field.get("const").is_some());
         let says_nothing = |(name, field): &(&String, &Value)| {
@@ -219,7 +219,7 @@ fn every_example_is_one() {
     }
 }
 
-/// A route that is added elsewhere would stand in no document.
+/// A route that is added elsewhere would be missing from the document.
 #[test]
 fn routes_are_added_in_the_table_alone() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

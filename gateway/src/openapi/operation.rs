@@ -1,4 +1,4 @@
-//! One operation as it is described: plain data, of which the document is written.
+//! Describes one operation: plain data from which the document is written.
 
 use axum::http::StatusCode;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -55,7 +55,7 @@ impl Tag {
     }
 }
 
-/// A method on a path: what it does, takes and answers. Built in the order in which it is read.
+/// Describes a method on a path: what it does, takes and answers. Built in the order in which it is read.
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(super) tag: Tag,
@@ -71,7 +71,7 @@ pub(crate) struct Operation {
     pub(super) is_open: bool,
 }
 
-/// What stands in the path.
+/// A parameter in the path.
 #[derive(Debug)]
 pub(super) struct PathParameter {
     pub(super) name: &'static str,
@@ -80,7 +80,7 @@ pub(super) struct PathParameter {
     pub(super) example: &'static str,
 }
 
-/// One status that is no refusal.
+/// One status that is not a refusal.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -130,7 +130,7 @@ impl Operation {
         self
     }
 
-    /// The fields of `T` are parameters of the query.
+    /// Makes the fields of `T` parameters of the query.
     pub(crate) fn query<T: JsonSchema>(mut self) -> Self {
         self.queries.push(T::json_schema);
         self
@@ -155,7 +155,7 @@ impl Operation {
         this
     }
 
-    /// An answer without a body; what follows describes it further.
+    /// An answer without a body; the calls that follow describe it further.
     pub(crate) fn answers(mut self, status: u16, description: &'static str) -> Self {
         self.answers.push(Answer { status, description, content: Vec::new(), headers: Vec::new() });
         self
@@ -166,7 +166,7 @@ impl Operation {
         self.content(Content::of::<T>(JSON, Some(example)))
     }
 
-    /// That answer is MessagePack where the client accepts it.
+    /// That answer is MessagePack if the client accepts it.
     pub(crate) fn message_pack<T: JsonSchema>(self) -> Self {
         self.content(Content::of::<T>(MESSAGE_PACK, None))
     }
@@ -196,7 +196,7 @@ impl Operation {
         self
     }
 
-    /// How it may end beside what every operation may.
+    /// Adds the errors that may end it besides those of every operation.
     pub(crate) fn refuses(mut self, codes: &[ErrorCode]) -> Self {
         let status = |code: &ErrorCode| StatusCode::from_u16(code.row().http_status).ok();
         self.refusals.extend(codes.iter().filter_map(status));

@@ -1,4 +1,4 @@
-//! The table of routes: who answers, and what is said of it. The one place that adds a route to the gateway.
+//! The table of routes: handlers and their descriptions. The one place that adds a route to the gateway.
 
 use axum::{
     Router,
@@ -16,7 +16,7 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
 }
 
-/// One operation: a method on a path, and what is said of it.
+/// One operation: a method on a path, and its description.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(super) method: &'static str,

@@ -1,11 +1,11 @@
-//! What was asked for in the last minute, to the second. Pure: the time is what the caller says it is.
+//! Counts what was asked for in the last minute, by the second. Pure: the caller passes the time in.
 
 use tokio::time::Instant;
 
-/// The seconds of a minute, and the one that has begun.
+/// 60 full seconds, and the current one.
 const SECONDS: usize = 61;
 
-/// A minute that slides. In no 60 seconds is more counted than its limit.
+/// A sliding minute: no 60 seconds ever hold more than the limit.
 #[derive(Debug)]
 pub(super) struct Minute {
     origin: Option<Instant>,
@@ -22,7 +22,7 @@ impl Default for Minute {
 }
 
 impl Minute {
-    /// How long until `amount` fits under `limit`, in milliseconds; `None` where it does now.
+    /// How long until `amount` fits under `limit`, in milliseconds; `None` if it fits now.
     pub(super) fn wait_ms(&mut self, now: Instant, amount: u32, limit: u32) -> Option<u64> {
         let second = self.turn_to(now);
         let mut sum: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
@@ -30,7 +30,7 @@ impl Minute {
         if sum <= room {
             return None;
         }
-        // The oldest is forgotten first.
+        // The oldest second expires first.
         for later in 1..=SECONDS as u64 {
             sum -= u64::from(self.counts[index(second + later)]);
             if sum <= room {
@@ -40,13 +40,13 @@ impl Minute {
         Some(self.until_ms(now, second + SECONDS as u64))
     }
 
-    /// So much is asked for now.
+    /// Counts `amount` now.
     pub(super) fn add(&mut self, now: Instant, amount: u32) {
         let count = index(self.turn_to(now));
         self.counts[count] = self.counts[count].saturating_add(amount);
     }
 
-    /// What was counted at `then` as `before` is `after`. What is over a minute ago does not matter.
+    /// Changes what was counted at `then` from `before` to `after`; ignored if that is over a minute ago.
     pub(super) fn correct(&mut self, then: Instant, before: u32, after: u32) {
         let second = self.second(then);
         if second + (SECONDS as u64) > self.last {
@@ -55,7 +55,7 @@ impl Minute {
         }
     }
 
-    /// Forgets what is over a minute ago; returns the second that it is.
+    /// Forgets what is over a minute ago; returns the current second.
     fn turn_to(&mut self, now: Instant) -> u64 {
         let second = self.second(now).max(self.last);
         for passed in (self.last + 1..=second).take(SECONDS) {

@@ -1,4 +1,4 @@
-//! Whom an answer goes to: who has opened the socket, and in which format the frame came that is answered.
+//! The client to which an answer goes: who opened the socket, and the format of the frame that is answered.
 
 use schemas::{Error, ErrorCode, Event, EventBody, Format, Output, RequestId, Usage, event::Completion};
 use serde::Serialize;
@@ -6,10 +6,10 @@ use serde::Serialize;
 use super::outgoing::{Gone, Outgoing};
 use crate::{app::App, caller::CallerRef, frame::Frame, refusal};
 
-/// What this door is called.
+/// The name of this door.
 pub(crate) const DOOR: &str = "ws";
 
-/// The client of a socket, as one of its frames has spoken.
+/// The client of a socket, in the format of one of its frames.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) app: App,
@@ -19,7 +19,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// One refused frame; the socket stays open.
+    /// Refuses one frame; the socket stays open.
     pub(crate) async fn refuse(&self, id: Option<&str>, error: &Error) -> Result<(), Gone> {
         let (tenant, code) = (&self.caller.tenant, error.code.as_str());
         self.app.meters.refused(DOOR, code);
@@ -27,12 +27,12 @@ impl Client {
         self.out.send(refusal::frame(id, error, self.format), self.format).await
     }
 
-    /// An event as it came.
+    /// Passes on an event that came from the feed.
     pub(crate) async fn pass(&self, frame: &Frame) -> Result<(), Gone> {
         self.out.frame(frame, self.format).await
     }
 
-    /// An event of this server.
+    /// Sends an event of this server.
     pub(crate) async fn event(&self, event: &Event) -> Result<(), Gone> {
         match Frame::of(event, self.format) {
             Ok(frame) => self.pass(&frame).await,
@@ -40,7 +40,7 @@ impl Client {
         }
     }
 
-    /// Anything else.
+    /// Sends anything else.
     pub(crate) async fn say(&self, what: &impl Serialize) -> Result<(), Gone> {
         match self.format.encode(what) {
             Ok(body) => self.out.send(body, self.format).await,
@@ -48,7 +48,7 @@ impl Client {
         }
     }
 
-    /// The answer to a question.
+    /// Sends the answer to a question.
     pub(crate) async fn answer<T: Serialize>(&self, id: RequestId, answer: &T) -> Result<(), Gone> {
         let output = match serde_json::to_value(answer) {
             Ok(output) => Output::Other(output),

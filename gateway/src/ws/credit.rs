@@ -1,11 +1,11 @@
-//! Flow control of one request on one socket: how many bytes of its frames the client still takes.
+//! Flow control of one request on one socket: how many more bytes of its frames the client accepts.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// What a client has granted and not yet been sent. All clones are one.
+/// The bytes that a client has granted and the server has not sent yet. All clones share one balance.
 #[derive(Debug, Clone)]
 pub(crate) struct Credit(Arc<Balance>);
 
@@ -20,7 +20,7 @@ impl Credit {
         Self(Arc::new(Balance { bytes: Mutex::new(bytes), more: Notify::new() }))
     }
 
-    /// The client takes so many more.
+    /// The client accepts so many more bytes.
     pub(crate) fn grant(&self, bytes: u64) {
         let mut balance = self.0.bytes.lock();
         *balance = balance.saturating_add(bytes);
@@ -36,7 +36,7 @@ impl Credit {
         Ok(())
     }
 
-    /// Waits until it can be taken. Only one task waits at a time: that of the request.
+    /// Waits until it can take `bytes`. Only one task waits at a time: that of the request.
     pub(crate) async fn take(&self, bytes: u64) {
         while self.try_take(bytes).is_err() {
             self.0.more.notified().await;

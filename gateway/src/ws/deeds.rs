@@ -1,4 +1,4 @@
-//! What a frame asks for, done: requests are begun, taken up again and cancelled, sessions joined and left, questions answered.
+//! Carries out what frames ask for: begins, resumes and cancels requests, joins and leaves sessions, answers questions.
 
 use std::future::Future;
 
@@ -35,7 +35,7 @@ impl Session {
             SocketControl::Resume(resume) => self.resume(resume, client).await,
             SocketControl::Cancel(of) => request::cancel(&client, of.id).await,
             SocketControl::Credit(grant) => {
-                // Of a request that has ended meanwhile, or has no limit, there is nothing to say.
+                // A grant for a request that has ended meanwhile, or has no limit, is ignored.
                 if let Some(credit) = self.open.get(&grant.id).and_then(|open| open.credit.as_ref()) {
                     credit.grant(grant.bytes.get());
                 }
@@ -77,7 +77,7 @@ impl Session {
             let error = self.app.spread(self.app.crowded(door::NO_ROOM));
             return client.refuse(Some(id.as_str()), &error).await;
         }
-        // One that was refused names the id that its sender gave.
+        // A refusal must name the id that the sender gave.
         let entry = Entry { fresh: id.clone(), caller: self.caller.clone() };
         let span = tracing::debug_span!("request", door = DOOR, %id);
         let open = |outlet| request::run(entry, (request, share), outlet).instrument(span);
@@ -88,7 +88,7 @@ impl Session {
     async fn resume(&mut self, resume: Resume, client: Client) -> Result<(), Gone> {
         let Resume { id, attempt, after, credit } = resume;
         let key = Key::new(&self.app, &self.caller, id.clone());
-        // Before the other goes, so that the request is never without a reader.
+        // Before the other reader goes, so that the request always has one.
         let reader = self.app.lingers.join(&key);
         if let Some(open) = self.open.remove(&id) {
             open.task.abort();
@@ -130,7 +130,7 @@ impl Session {
         Ok(())
     }
 
-    /// For what waits for the broker, as requests do: it counts as one.
+    /// Answers a question that waits for the broker; like a request, it counts towards the limit.
     async fn ask(&mut self, id: Option<RequestId>, asked: Asked, client: Client) -> Result<(), Gone> {
         if let Some(error) = self.full() {
             return client.refuse(id.as_ref().map(RequestId::as_str), &error).await;
@@ -160,7 +160,7 @@ impl Session {
         self.open.insert(id, Open { task, fingerprint, ended, credit });
     }
 
-    /// A task has ended: its request is open no more.
+    /// A task has ended: its request is no longer open.
     pub(super) fn forget(&mut self, task: Id) {
         self.open.retain(|_, open| open.task.id() != task);
     }

@@ -1,4 +1,4 @@
-//! What a WebSocket client says.
+//! Parses what a WebSocket client sends.
 
 use schemas::{Action, Error, ErrorCode, Format, Request, SocketControl};
 use serde::Deserialize;
@@ -6,25 +6,25 @@ use serde_json::Value;
 
 use crate::native;
 
-/// The longest unusable id that is repeated to its sender.
+/// The longest id of an unusable frame that is repeated to its sender.
 const SHOWN_ID_BYTES_MAX: usize = 128;
 
 /// One frame of a client.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Incoming {
-    /// Work, and how many bytes of its frames the client takes.
+    /// A request, and how many bytes of its frames the client accepts.
     Submit(Box<Request>, Option<u64>),
     Control(SocketControl),
 }
 
-/// A frame that cannot be used, with its id as far as it has one.
+/// A frame that cannot be used, and its id if it has one.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unusable {
     pub(crate) id: Option<String>,
     pub(crate) error: Error,
 }
 
-/// What a request says of this socket only.
+/// The fields of a request that concern only this socket.
 #[derive(Deserialize)]
 struct Flow {
     #[serde(default)]
@@ -54,7 +54,7 @@ fn read(value: Value) -> Result<Incoming, Error> {
     native::parse(value).map(|request| Incoming::Submit(Box::new(streaming(request)), credit))
 }
 
-/// A chat on a socket streams unless it says otherwise: who opens a socket wants to see the answer come.
+/// A chat on a socket streams unless it says otherwise: a client that opens a socket wants to see the answer arrive.
 fn streaming(mut request: Request) -> Request {
     if request.action == Action::ChatCompletion
         && let Some(payload) = request.payload.as_object_mut()

@@ -1,5 +1,5 @@
-//! A session that a socket has joined: its requests are read side by side, each in order from its first event, and told
-//! to the socket as events of the session.
+//! A session that a socket has joined: reads its requests side by side, each in order from its first event, and sends
+//! them to the socket as events of the session.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,17 +17,17 @@ use tracing::debug;
 use super::{client::Client, outgoing::Gone};
 use crate::{app::App, feed::Feed, frame::Frame, record::Key, sessions};
 
-/// So many requests that have ended are remembered, so that what comes late does not tell them again.
+/// How many ended requests are remembered, so that a late event does not make the socket hear them again.
 const ENDED_MAX: usize = 1_024;
 
-/// One session and who listens to it.
+/// One session and the client that listens to it.
 #[derive(Clone)]
 pub(crate) struct Membership {
     pub(crate) client: Client,
     pub(crate) session: RequestId,
 }
 
-/// What the hub tells of a session; the hub forgets the member with it.
+/// What the hub tells of a session; dropping this makes the hub forget the member.
 struct News {
     app: App,
     key: String,
@@ -53,7 +53,7 @@ impl Drop for News {
 }
 
 impl Membership {
-    /// Tells every event of the session until the client leaves it or goes.
+    /// Sends every event of the session until the client leaves it or goes.
     pub(crate) async fn attend(self, leaving: CancellationToken) -> Result<(), Gone> {
         let mut news = News::of(&self);
         self.say("joined", None).await?;
@@ -66,7 +66,7 @@ impl Membership {
                     let task = ended.map_or_else(|error| error.id(), |(task, _)| task);
                     readers.forget(task);
                 }
-                // One that finds no place waits: it is read from the stream, from its first event, once there is one.
+                // A request without a place waits; once there is one, the stream is read from its first event.
                 request = news.requests.recv(), if readers.tasks.len() < most => {
                     match request {
                         Some(id) => readers.begin(&self, id),
@@ -82,7 +82,7 @@ impl Membership {
         self.say("left", None).await
     }
 
-    /// Reads one request to its end. Who listens to it reads it: while anybody does, it does not linger.
+    /// Reads one request to its end. The listener counts as a reader: while there is one, the request does not linger.
     async fn follow(self, id: RequestId) -> Result<(), Gone> {
         let Client { app, caller, .. } = &self.client;
         let key = Key::new(app, caller, id);
@@ -109,7 +109,7 @@ impl Membership {
         }
     }
 
-    /// Something about the session itself.
+    /// Sends something about the session itself.
     pub(crate) async fn say(&self, kind: &str, reason: Option<&str>) -> Result<(), Gone> {
         let data = reason.map_or_else(HashMap::new, |reason| HashMap::from([("reason", reason)]));
         let Client { out, format, .. } = &self.client;
@@ -160,7 +160,7 @@ struct Head<'a> {
     ts: Timestamp,
 }
 
-/// `data` behind `head`, as one object in `format`, in which `data` is written: its bytes are not read.
+/// Appends `data`, already encoded in `format`, to `head` as one object; its bytes are not decoded.
 fn wrapped(head: &Head<'_>, format: Format, data: &[u8]) -> Result<Bytes, Error> {
     let mut body = BytesMut::from(&*format.encode(head)?);
     match format {
@@ -171,7 +171,7 @@ fn wrapped(head: &Head<'_>, format: Format, data: &[u8]) -> Result<Bytes, Error>
             body.put_u8(b'}');
         }
         Format::MessagePack => {
-            // A map of up to 15 fields says their number in its first byte.
+            // The first byte of a map of up to 15 fields holds their number.
             body[0] += 1;
             body.put_slice(b"\xa4data");
             body.put_slice(data);

@@ -49,12 +49,12 @@ impl Outgoing {
         }
     }
 
-    /// A hint, dropped where there is no room.
+    /// Sends a hint, or drops it if there is no room.
     pub(crate) fn hint(&self, body: Bytes, format: Format) {
         let _ = self.0.try_send(message(body, format));
     }
 
-    /// A sign of life, likewise.
+    /// Sends a ping, likewise.
     pub(crate) fn ping(&self) {
         let _ = self.0.try_send(Message::Ping(Bytes::new()));
     }

@@ -1,4 +1,4 @@
-//! What a client asks about the server, answered by the same functions as over HTTP.
+//! Answers a client's questions about the server, with the same functions as over HTTP.
 
 use schemas::{
     Error, RequestId,
@@ -54,7 +54,7 @@ async fn reply<T: Serialize>(
     }
 }
 
-/// How a request is. As over HTTP, who asks has come back to it.
+/// The state of a request. As over HTTP, a client that asks counts as having come back to it.
 async fn standing(client: &Client, id: &RequestId) -> Result<Notice, Error> {
     let key = Key::new(&client.app, &client.caller, id.clone());
     let (status, outcome) = match record::find(&client.app, &key).await? {

@@ -1,4 +1,4 @@
-//! One request on a socket: accept it, take it up again, or ask for its cancel.
+//! One request on a socket: accepts it, resumes it, or asks for its cancellation.
 
 use schemas::{Event, EventBody, Request, RequestId};
 
@@ -19,7 +19,7 @@ use crate::{
     submit::{Accepted, QUEUED, Visit, submit},
 };
 
-/// Where the events of a request go, and how many of them.
+/// Where the events of a request go, and the client's credit for them.
 pub(crate) struct Outlet {
     pub(crate) client: Client,
     pub(crate) ended: Ended,
@@ -27,7 +27,7 @@ pub(crate) struct Outlet {
 }
 
 impl Outlet {
-    /// The request goes no further.
+    /// Refuses the request, which goes no further.
     async fn refuse(&self, id: &RequestId, error: &schemas::Error) -> Result<(), Gone> {
         self.ended.say();
         self.client.refuse(Some(id.as_str()), error).await
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     let format = outlet.client.format;
     let visit = Visit { door: DOOR, entry: &entry, format, share, is_chat: true, tells_id: true };
     let accepted = submit(&outlet.client.app, visit, &mut request).await;
-    // It is on the broker; its stream may be long.
+    // The broker has it, and its stream may be long.
     drop(request);
     let accepted = match accepted {
         Ok(accepted) => accepted,
@@ -57,7 +57,7 @@ pub(crate) async fn run(
     let Accepted { id, feed, account, fresh, estimated_wait_ms, .. } = accepted;
     let last = fresh.then_some(QUEUED);
     if fresh {
-        // Whoever is accepted is told so, whatever its credit.
+        // The client is told that its request was accepted, whatever its credit.
         let body = EventBody::Queued { position: None, estimated_wait_ms };
         let (attempt, seq) = QUEUED;
         outlet.client.event(&Event { id: id.clone(), attempt, seq, body }).await?;
@@ -65,15 +65,15 @@ pub(crate) async fn run(
     outlet.stream(id, last).run(feed, Waits::First(Box::new(account))).await
 }
 
-/// Passes on the events of a request after `last`. A broker that was restarted has lost its events, not the request: a
-/// request that is not known is waited for, as long as its redelivery may take.
+/// Passes on the events of a request after `last`. A broker that was restarted has lost its events, not the request:
+/// the gateway waits for an unknown request as long as its redelivery may take.
 pub(crate) async fn resume(
     (key, reader): (Key, Option<Reader>),
     last: Position,
     outlet: Outlet,
 ) -> Result<(), Gone> {
     let app = &outlet.client.app;
-    // Before the look, so that nothing falls between the two.
+    // Before the lookup, so that no event is missed between the two.
     let mut feed = Feed::open(app, key.clone(), Some(last));
     let found = match record::find(app, &key).await {
         Ok(Record::Unknown) if feed.begins_within(app.config.resume_wait()).await => Ok(()),
@@ -90,7 +90,7 @@ pub(crate) async fn resume(
     outlet.stream(key.id, Some(last)).run(feed, Waits::Again(reader)).await
 }
 
-/// Asks for a cancel; its effect comes as an event.
+/// Asks for a cancellation, whose effect comes as an event.
 pub(crate) async fn cancel(client: &Client, id: RequestId) -> Result<(), Gone> {
     match cancel::ask(&client.app, &Key::new(&client.app, &client.caller, id.clone())).await {
         Ok(_) => Ok(()),

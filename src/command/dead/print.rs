@@ -1,19 +1,19 @@
-//! How letters look on a terminal. Their text is foreign: control characters are escaped.
+//! Formats letters for a terminal. Their text is untrusted: control characters are escaped.
 
 use serde_json::Value;
 
-/// What `show` tells before the body, in this order.
+/// The fields that `show` prints before the body, in this order.
 const FIELDS: [&str; 9] =
     ["sequence", "parked_at", "stage", "tenant", "id", "subject", "deliveries", "content_type", "bytes"];
 
-/// A letter of a list as one line.
+/// One line of a list.
 pub(super) fn line(letter: &Value) -> String {
     let text = |name| plain(&letter[name]);
     let (at, stage, tenant, id) = (text("parked_at"), text("stage"), text("tenant"), text("id"));
     format!("{:>6}  {at}  {stage}  {tenant}  {id}  {}: {}", text("sequence"), text("code"), text("message"))
 }
 
-/// All of a letter, its body last.
+/// A whole letter, its body last.
 pub(super) fn whole(letter: &Value) -> String {
     let mut lines: Vec<_> = FIELDS
         .iter()
@@ -31,7 +31,7 @@ pub(super) fn whole(letter: &Value) -> String {
     lines.join("\n")
 }
 
-/// What became of a letter that was run again.
+/// The result of a replay.
 pub(super) fn replayed(answer: &Value) -> String {
     let (sequence, subject, id) =
         (plain(&answer["sequence"]), plain(&answer["subject"]), plain(&answer["id"]));
@@ -55,7 +55,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Control characters are escaped; quotes, which harm nobody, are not.
+/// Escapes control characters but not quotes, which are harmless.
 fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! What the terminal shows of an answer. Standard output carries the answer and nothing else.
+//! Shows an answer on the terminal. Standard output carries the answer and nothing else.
 
 use std::io::{self, Write};
 
@@ -10,9 +10,9 @@ use tokio::time::Instant;
 pub(in crate::command) enum Style {
     /// Piece by piece.
     Stream,
-    /// When it is whole.
+    /// Once it is complete.
     Whole,
-    /// Every event as it came.
+    /// Every event as received.
     Raw,
 }
 
@@ -28,29 +28,29 @@ pub(in crate::command) struct Screen<Out, Notes> {
     shown: String,
 }
 
-/// How the request ended.
+/// Whether and how the request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// It goes on.
+    /// It continues.
     More,
-    /// It ended well.
+    /// It succeeded.
     Succeeded,
     /// It failed or was cancelled.
     Failed,
 }
 
 impl<Out: Write, Notes: Write> Screen<Out, Notes> {
-    /// Shows the answer on `out` and tells on `notes` what happened; model, usage and time only where it is `chatty`.
+    /// Shows the answer on `out` and notes on `notes`; model, usage and time only if it is `chatty`.
     pub(in crate::command) fn new(style: Style, chatty: bool, out: Out, notes: Notes) -> Self {
         Self { out, notes, style, chatty, start: Instant::now(), attempt: 0, shown: String::new() }
     }
 
-    /// The text of the answer, as far as it has come.
+    /// The text of the answer so far.
     pub(super) fn text(self) -> String {
         self.shown
     }
 
-    /// Tells the person something, on standard error.
+    /// Writes a note to the person.
     pub(super) fn note(&mut self, what: &str) -> io::Result<()> {
         if !self.shown.is_empty() && !self.shown.ends_with('\n') {
             writeln!(self.notes)?;
@@ -58,7 +58,7 @@ impl<Out: Write, Notes: Write> Screen<Out, Notes> {
         writeln!(self.notes, "dynode: {what}")
     }
 
-    /// Shows a frame as it came, where that is wanted.
+    /// Shows a frame as received, if the style is raw.
     pub(super) fn raw(&mut self, frame: &str) -> io::Result<()> {
         if self.style != Style::Raw {
             return Ok(());
@@ -103,7 +103,7 @@ impl<Out: Write, Notes: Write> Screen<Out, Notes> {
         self.out.flush()
     }
 
-    /// What was shown is void: the new answer starts on a line of its own.
+    /// Discards what was shown: the new answer starts on a line of its own.
     pub(super) fn begin_anew(&mut self, reason: &str) -> io::Result<()> {
         if self.shown.is_empty() {
             return Ok(());
@@ -141,7 +141,7 @@ impl<Out: Write, Notes: Write> Screen<Out, Notes> {
         Ok(())
     }
 
-    /// Shows what is still missing of the whole answer: pieces may have been lost, the whole is not.
+    /// Shows the missing rest of the complete answer: events may have been lost, the complete answer is not.
     fn rest_of(&mut self, chat: &ChatOutput) -> io::Result<()> {
         let text = if chat.text.is_empty() { &chat.refusal } else { &chat.text };
         if !text.starts_with(&self.shown) {

@@ -1,4 +1,4 @@
-//! One request over as many connections as it takes: what was lost with a connection is asked for on the next.
+//! Runs one request over as many connections as it takes: each new connection resumes where the last was lost.
 
 use std::{
     io::{self, Write},
@@ -32,29 +32,29 @@ use crate::{
     signal::{Signal, Signals},
 };
 
-/// The first pause before a lost connection is made again; it doubles each time.
+/// The first pause before reconnecting; it doubles each time.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
-/// The longest pause: a server that is back is found soon.
+/// The longest pause, short enough to notice soon that the server is back.
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
-/// After so much silence the server is asked for a sign of life; after as much again the connection counts as lost.
+/// After this much silence the client pings the server; after as much again the connection counts as lost.
 const SILENCE: Duration = Duration::from_secs(15);
-/// How long a farewell may take when the person wants to leave.
+/// How long to wait for the close of the socket when the person wants to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// How it ended.
+/// How the session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::command) enum End {
     /// With an answer.
     Succeeded,
     /// Without one.
     Failed,
-    /// The server could not be reached in the first place.
+    /// The first connection failed.
     Unreachable,
     /// The person pressed Ctrl-C: the request is cancelled.
     Interrupted,
-    /// Likewise, and pressed it again, or the program is asked to end.
+    /// The same, but the person pressed Ctrl-C twice, or the program got SIGTERM.
     Left,
 }
 
@@ -64,7 +64,7 @@ enum Parting {
     Lost,
 }
 
-/// What a frame means to this command.
+/// A frame, as far as this command reads it.
 #[derive(Debug, Deserialize)]
 struct Frame {
     id: Option<RequestId>,
@@ -74,7 +74,7 @@ struct Frame {
     event: EventBody,
 }
 
-/// One request and how far its events were seen.
+/// One request, and the position of the last event seen.
 #[derive(Debug)]
 pub(in crate::command) struct Session<'a, Out, Notes> {
     server: &'a Server,
@@ -95,8 +95,8 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
         Self { server, request, screen, signals, seen: None }
     }
 
-    /// Sends the request and shows its events until it has ended, or for as long as `patience` lasts. Returns the text of
-    /// the answer as well, as far as it has come.
+    /// Sends the request and shows its events until it has ended or `patience` has run out. Also returns the text of
+    /// the answer so far.
     pub(in crate::command) async fn run(mut self, patience: Duration) -> anyhow::Result<(End, String)> {
         let end = self.converse_until_the_end(patience).await?;
         Ok((end, self.screen.text()))
@@ -128,14 +128,14 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
         }
     }
 
-    /// The end of patience.
+    /// `patience` has run out.
     fn late(&mut self) -> anyhow::Result<End> {
         let note = format!("no answer in time; ask for it later with --id {}", self.id());
         self.screen.note(&note)?;
         Ok(End::Failed)
     }
 
-    /// A server that says no is final, one that was never there too; one that is gone may come back.
+    /// A refusal is final, and so is a server that was never there; a server that went away may come back.
     fn not_connected(&mut self, error: &tungstenite::Error, was_connected: bool) -> io::Result<Parting> {
         if let tungstenite::Error::Http(response) = error
             && response.status().is_client_error()
@@ -201,8 +201,8 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
         Ok(Parting::Lost)
     }
 
-    /// The first frame of a connection: the request while nothing of it was seen (the same id never runs twice), then
-    /// whatever came after the last event that was seen.
+    /// The first frame of a connection: the request if none of its events was seen yet (the same id never runs twice),
+    /// otherwise a resume after the last event seen.
     fn opening(&self) -> anyhow::Result<String> {
         match self.seen {
             Some((attempt, after)) => {
@@ -213,9 +213,9 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
         }
     }
 
-    /// Takes one frame in; returns how it ends things, if it does.
+    /// Handles one frame; returns how the session or connection ends, if it does.
     async fn hear(&mut self, socket: &mut Socket, text: &str) -> anyhow::Result<Option<Parting>> {
-        // What is no event of this version (the signal of a busy pool, an event of a later one) is passed over.
+        // Skips what is no event of this version: the signal of a busy pool, an event of a later version.
         let Ok(frame) = serde_json::from_str::<Frame>(text) else { return Ok(None) };
         if frame.id.as_ref().is_some_and(|id| Some(id) != self.request.id.as_ref()) {
             return Ok(None);
@@ -244,11 +244,11 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
         let farewell = async {
             socket.send(Message::text(cancel)).await?;
             socket.close(None).await?;
-            // The server answers the farewell after it has read the frame before it.
+            // The server answers the close after it has read the cancel.
             while let Some(Ok(_)) = socket.next().await {}
             Ok::<_, tungstenite::Error>(())
         };
-        // It is left in any case; a second Ctrl-C need not wait.
+        // The session ends in any case; a second Ctrl-C does not wait.
         let end = tokio::select! {
             _ = time::timeout(FAREWELL, farewell) => end_by(signal),
             _ = self.signals.next() => End::Left,
@@ -266,13 +266,13 @@ impl<'a, Out: Write, Notes: Write> Session<'a, Out, Notes> {
     }
 }
 
-/// Where an event stands among those of the request. A refusal stands nowhere: its place is that of `queued`.
+/// The position of an event within its request. A refusal has none: it comes in the place of `queued`.
 fn position(frame: &Frame) -> Option<(u32, u64)> {
     let position = frame.attempt.zip(frame.seq);
     position.filter(|place| *place != (0, 0) || !matches!(frame.event, EventBody::Fail { .. }))
 }
 
-/// Whether the server says that it knows nothing of the request: its events are gone, or it never came to be stored.
+/// Whether the server no longer knows the request: its events are gone, or it was never stored.
 fn is_forgotten(frame: &Frame, position: Option<(u32, u64)>) -> bool {
     let not_found = matches!(&frame.event, EventBody::Fail { error } if error.code == ErrorCode::NotFound);
     not_found && position.is_none()

@@ -1,4 +1,4 @@
-//! The configuration as nats-server reads it.
+//! Formats the accounts as nats-server configuration.
 
 use std::{fmt, path::Path};
 
@@ -7,18 +7,18 @@ use schemas::Tenant;
 
 use super::roles::{Permissions, Role};
 
-/// What is printed.
+/// What to print.
 pub(super) struct Printed<'a> {
     pub(super) topology: &'a Topology,
     /// The users of the engine's account, and their public keys.
     pub(super) users: &'a [(Role, String)],
-    /// The tenants, and the public key of the user of each.
+    /// The tenants, each with the public key of its user.
     pub(super) tenants: &'a [(&'a Tenant, String)],
     /// Where the seeds are.
     pub(super) seeds: &'a Path,
 }
 
-/// What passes between the engine and one tenant.
+/// A subject shared by the engine and one tenant.
 struct Passage {
     kind: &'static str,
     subject: String,
@@ -90,8 +90,8 @@ impl Printed<'_> {
         writeln!(f, "  }}")
     }
 
-    /// A tenant may send, cancel, hear what happens, and look up what became of it. It may not make consumers: those
-    /// could be told to deliver to any subject of the engine.
+    /// A tenant may send, cancel, receive events and look up outcomes. It may not create consumers: a consumer could
+    /// deliver to any subject of the engine.
     fn passages(&self, tenant: &Tenant) -> [Passage; 6] {
         let Topology { subjects, events, outcomes, .. } = self.topology;
         let prefix = subjects.prefix();

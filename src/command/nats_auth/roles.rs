@@ -1,19 +1,19 @@
-//! What each part of the engine may publish and hear, within the engine's own account. Everything else is denied.
+//! Which subjects each part of the engine may publish and subscribe to in its account. All else is denied.
 
 use std::collections::BTreeSet;
 
 use broker::{AssetLimits, Limits, ObjectsSpec, Topology, jetstream::inbox_of};
 
-/// Who uses the broker.
+/// The users of the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A process that does all: `dynode up` without worker processes.
+    /// A process that does everything: `dynode up` without worker processes.
     Engine,
-    /// The process that clients connect to, where others do the work.
+    /// The process that clients connect to, if workers do the work.
     Gateway,
-    /// A process that does the work.
+    /// A worker process.
     Worker,
-    /// A person who looks after it, with the `nats` command.
+    /// A person who operates it, with the `nats` command.
     Operator,
 }
 
@@ -24,20 +24,20 @@ pub(super) struct Permissions {
     pub(super) subscribe: BTreeSet<String>,
 }
 
-/// What a gateway publishes: requests and the work that they are, that it waits, what ends it, signs of its readers; and again
-/// what was parked.
+/// What a gateway publishes: requests and their work, `queued` events, cancels, the attendance of readers,
+/// webhooks, and replayed work and callbacks.
 const OF_GATEWAYS: [&str; 7] = ["req", "work", "evt", "ctl", "att", "hook", "cb"];
-/// What it hears.
+/// What it subscribes to.
 const FOR_GATEWAYS: [&str; 4] = ["evt", "sig", "hb", "att"];
-/// What a worker publishes: the next step, what happens, how it ended, how it is.
+/// What a worker publishes: next steps, events, outcomes, letters, usage, limits, its own state.
 const OF_WORKERS: [&str; 9] = ["work", "evt", "res", "cb", "dead", "use", "lim", "hb", "sig"];
-/// What it hears.
+/// What it subscribes to.
 const FOR_WORKERS: [&str; 5] = ["bell", "ctl", "hook", "hb", "lim"];
 
 impl Role {
     pub(super) const ALL: [Self; 4] = [Self::Engine, Self::Gateway, Self::Worker, Self::Operator];
 
-    /// As its file is called.
+    /// The name of its seed file.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Engine => "engine",
@@ -47,7 +47,7 @@ impl Role {
         }
     }
 
-    /// For whom it is.
+    /// Who uses it.
     pub(super) const fn purpose(self) -> &'static str {
         match self {
             Self::Engine => "`dynode up` that does the work itself: nats_credentials",
@@ -57,7 +57,7 @@ impl Role {
         }
     }
 
-    /// What it may do as the user with this key.
+    /// The permissions of the user with this key.
     pub(super) fn permissions(self, topology: &Topology, public_key: &str) -> Permissions {
         let mut permissions = match self {
             Self::Engine => {
@@ -72,20 +72,20 @@ impl Role {
             Self::Operator => operator(topology),
         };
         permissions.publish.insert("$JS.API.INFO".to_owned());
-        // Answers come to this user alone: whoever could hear `_INBOX.>` would hear all of them.
+        // Only this user's own inbox: a user that could subscribe to `_INBOX.>` would receive everybody's replies.
         permissions.subscribe.insert(format!("{}.>", inbox_of(public_key)));
         permissions
     }
 }
 
-/// It makes the streams, accepts, reads what became of requests, and runs what was parked again.
+/// Creates the streams, accepts requests, reads outcomes, and replays parked work.
 fn gateway(topology: &Topology) -> Permissions {
     let mut publish = subjects(topology, &OF_GATEWAYS);
     for stream in streams(topology).into_iter().chain(buckets(&topology.buckets_of_gateways())) {
         publish.extend(["INFO", "CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}")));
         publish.insert(format!("$JS.API.DIRECT.GET.{stream}"));
     }
-    // What was asked for as a response is kept, and forgotten when that is asked.
+    // The gateway stores responses, and deletes them on request.
     let responses = topology.responses.as_stream().name;
     let verbs = ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE", "DIRECT.GET"];
     publish.extend(verbs.map(|verb| format!("$JS.API.{verb}.{responses}")));
@@ -95,7 +95,7 @@ fn gateway(topology: &Topology) -> Permissions {
     Permissions { publish, subscribe: subjects(topology, &FOR_GATEWAYS) }
 }
 
-/// It takes work from the queues, tells what happens, and keeps the books.
+/// Takes work from the queues, publishes events, and keeps the ledger.
 fn worker(topology: &Topology) -> Permissions {
     let mut publish = subjects(topology, &OF_WORKERS);
     let kept = buckets(&topology.buckets_of_workers());
@@ -109,11 +109,11 @@ fn worker(topology: &Topology) -> Permissions {
         publish.extend(["GET", "DELETE"].map(|verb| format!("$JS.API.STREAM.MSG.{verb}.{stream}")));
         publish.insert(format!("$JS.ACK.{stream}.>"));
     }
-    // What has ended makes room.
+    // Purging what has ended makes room.
     let ended = [&topology.cancels, &topology.webhooks, &topology.outcomes];
     let purged = ended.into_iter().chain(&topology.ledger);
     publish.extend(purged.map(|stream| format!("$JS.API.STREAM.PURGE.{stream}")));
-    // These are made by whoever is the first to need them.
+    // The first user of these creates them.
     let files = assets(topology).as_stream().name;
     for stream in kept.iter().chain([&files]) {
         publish.extend(["CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}")));
@@ -124,7 +124,7 @@ fn worker(topology: &Topology) -> Permissions {
     Permissions { publish, subscribe: subjects(topology, &FOR_WORKERS) }
 }
 
-/// Looks at everything but the buckets, where the keys of the installation are, and may mend it.
+/// Inspects and mends everything but the buckets, which hold the keys of the installation.
 fn operator(topology: &Topology) -> Permissions {
     let everything = format!("{}.>", topology.subjects.prefix());
     let mut publish = BTreeSet::from([everything.clone()]);
@@ -148,7 +148,7 @@ fn subjects(topology: &Topology, kinds: &[&str]) -> BTreeSet<String> {
     kinds.iter().map(|kind| topology.subjects.all(kind)).collect()
 }
 
-/// The streams of the contract, and that of files.
+/// The streams of the contract, and the stream of files.
 fn streams(topology: &Topology) -> Vec<String> {
     let streams = topology.streams(&Limits::default()).into_iter().map(|stream| stream.name);
     streams.chain([assets(topology).as_stream().name]).collect()
@@ -158,7 +158,7 @@ fn assets(topology: &Topology) -> ObjectsSpec {
     topology.assets(&AssetLimits::default())
 }
 
-/// The streams in which buckets are kept.
+/// The streams behind buckets.
 fn buckets(names: &[String]) -> Vec<String> {
     names.iter().map(|name| format!("KV_{name}")).collect()
 }

@@ -1,5 +1,5 @@
-//! The secrets of users: an nkey each, whose seed is a file that only its owner reads. One that is there is kept, so that
-//! the command can be repeated for a further tenant.
+//! The secrets of users: one nkey each, whose seed is a file that only its owner can read. An existing seed is kept,
+//! so that the command can run again for another tenant.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -10,10 +10,10 @@ use std::{
 
 use nkeys::{KeyPair, KeyPairType};
 
-/// A file cannot be read or written, or is none of ours.
+/// A file cannot be read or written, or is not one of ours.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// The file system says no.
+    /// The file system refused.
     #[error("{}: {source}", path.display())]
     File {
         /// Which.
@@ -21,7 +21,7 @@ pub(super) enum Fault {
         /// Why.
         source: io::Error,
     },
-    /// It holds something else. Its content is not shown.
+    /// The file holds something else. Its content is not shown.
     #[error("{} holds no seed of a user (`SU…`); remove it, and the user gets a new one", .0.display())]
     NoSeed(PathBuf),
     /// There is no randomness.
@@ -34,14 +34,14 @@ pub(super) enum Fault {
 pub(super) struct Seeds<'a>(&'a Path);
 
 impl<'a> Seeds<'a> {
-    /// Makes the directory where it is missing.
+    /// Creates the directory if it is missing.
     pub(super) fn open(directory: &'a Path) -> Result<Self, Fault> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|source| Fault::File { path: directory.to_owned(), source })?;
         Ok(Self(directory))
     }
 
-    /// The public key of the user `name`, whose seed is made where there is none.
+    /// The public key of the user `name`; creates its seed if it has none.
     pub(super) fn public_key(&self, name: &str) -> Result<String, Fault> {
         let path = self.0.join(format!("{name}.nk"));
         let pair = match fs::read_to_string(&path) {
@@ -61,7 +61,7 @@ impl<'a> Seeds<'a> {
     }
 }
 
-/// No line break at its end: there are clients that take it for a part of the seed.
+/// Without a final line break: some clients take it for a part of the seed.
 fn write(path: &Path, seed: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(seed.as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What the calls of an attempt have come to: their records, and what they have used and cost.
+//! Accounts for the calls of an attempt: their records, and what they have used and cost.
 
 use std::sync::Arc;
 
@@ -12,40 +12,40 @@ use super::{
 };
 use crate::{budgets::Hold, governor::End, provider::bill::Bill};
 
-/// Letters a token has, where a provider says nothing of the tokens of a broken answer.
+/// Letters per token, if a provider does not report the tokens of a broken answer.
 const LETTERS_PER_TOKEN: u64 = 4;
 
-/// A call that has begun, and what is held for it.
+/// A call that has begun, and the money held for it.
 pub(super) struct Running<'a> {
     pub(super) mark: Mark<'a>,
-    /// How many letters of the answer were there before it.
+    /// How many letters of the answer were there before this call.
     pub(super) begun: usize,
-    /// Something was made that nobody can count: all that is held for it is spent, if it does not come to its end.
+    /// The call made something that nobody can count: unless it finishes, all that is held for it is spent.
     pub(super) has_made: bool,
     pub(super) hold: Hold,
 }
 
-/// The call of a hedge, for as long as it runs beside the other.
+/// The hedge call, while it runs beside the other.
 pub(super) type Beside<'a> = Arc<Mutex<Option<Running<'a>>>>;
 
 impl<'a> Attempt<'a> {
-    /// What its calls have used and cost.
+    /// The usage and cost of the attempt's calls.
     pub(in crate::provider) const fn bill(&self) -> Bill {
         self.bill
     }
 
-    /// A call is the one whose answer is shown.
+    /// From now on this call's answer is shown.
     pub(super) fn runs(&mut self, calling: &mut Calling<'a>) {
         self.calling = Some(calling.running(self.letters()));
     }
 
-    /// A call is no longer one that runs; what there is of it.
+    /// A call no longer runs; returns its account, if it ran.
     pub(super) fn ended(&mut self, mark: Mark<'a>) -> Option<Running<'a>> {
         let is_it = |running: &mut Running<'a>| running.mark == mark;
         self.calling.take_if(is_it).or_else(|| self.beside.lock().take_if(is_it))
     }
 
-    /// The request has come to its end for this reason, whatever runs: a call that does has used what can be told of it.
+    /// The request has ended for this reason: records each call that still runs, with what can be told of its usage.
     pub(in crate::provider) fn cut(&mut self, why: Option<&Error>) {
         let beside = self.beside.lock().take();
         for running in self.calling.take().into_iter().chain(beside) {
@@ -54,8 +54,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// What a call has used whose answer did not come to its end, as far as it can be told. `begun`: how many letters
-    /// were there before it.
+    /// The usage of a call whose answer broke off, as far as it can be told. `begun`: how many letters were there
+    /// before the call.
     fn usage_of_broken(&self, begun: usize) -> Usage {
         let letters = self.letters().saturating_sub(begun) as u64;
         if letters == 0 {
@@ -79,13 +79,13 @@ impl<'a> Attempt<'a> {
         self.shown.choices().map(of_choice).sum()
     }
 
-    /// What such a call costs, where that is known. One that was refused before it used anything costs nothing.
+    /// The price of such a call, if known. A call refused before it used anything costs nothing.
     fn price_of(&self, step: &Step, usage: &Usage, has_finished: bool) -> Option<&'a Price> {
         let price = self.shared.registry.model(&step.provider, &step.model)?.price.as_ref();
         price.filter(|_| has_finished || *usage != Usage::default())
     }
 
-    /// A call that has shown something goes on; one that has failed before is over.
+    /// A call that has shown something goes on; one that failed before is over.
     pub(super) async fn opened(
         &mut self,
         calling: Calling<'a>,
@@ -107,7 +107,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// A call has failed; returns why.
+    /// A call has failed; returns the error.
     pub(super) async fn settle_failed(
         &mut self,
         calling: Calling<'a>,
@@ -127,7 +127,7 @@ impl<'a> Attempt<'a> {
         error
     }
 
-    /// A call is over and has its price.
+    /// Records a call that is over, and its price.
     pub(super) fn record(
         &mut self,
         running: Running<'a>,

@@ -1,5 +1,5 @@
-//! One call up to its first output: the line before it, and how long it may be silent. It tells readers nothing, so that
-//! two may run beside each other.
+//! Makes one call up to its first output: waits in line for it, and bounds its silence. It publishes nothing, so that
+//! two calls may run beside each other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     provider::Shared,
 };
 
-/// What every call of an attempt goes by.
+/// The context that all calls of an attempt share.
 #[derive(Clone, Copy)]
 pub(super) struct Caller<'a> {
     pub(super) shared: &'a Shared,
@@ -39,7 +39,7 @@ pub(super) struct Calling<'a> {
 }
 
 impl<'a> Calling<'a> {
-    /// What it is accounted by, where so many letters of the answer were there before it.
+    /// The account of the call; `begun` letters of the answer were there before it.
     pub(super) fn running(&mut self, begun: usize) -> Running<'a> {
         Running { mark: self.mark, begun, has_made: false, hold: std::mem::take(&mut self.hold) }
     }
@@ -59,11 +59,12 @@ pub(super) struct Opened {
     pub(super) rest: Progressed,
 }
 
-/// A call that has shown something, or has failed before.
+/// A call that has shown something, or failed before it did.
 pub(super) type Called<'a> = (Calling<'a>, Result<Opened, adapters::Error>);
 
 impl<'a> Caller<'a> {
-    /// Holds the most that a call of `step` may cost in the budgets of its tenant and its key. What has no price costs nothing.
+    /// Holds the most that a call of `step` may cost in the budgets of its tenant and its key. A model without a price
+    /// costs nothing.
     pub(super) async fn hold(&self, step: &Step, payload: &Value) -> Result<Hold, Error> {
         let model = self.shared.registry.model(&step.provider, &step.model);
         let needs = |model| Needs::of(self.work.request.action, payload, None).cost_usd_max(model);
@@ -71,7 +72,7 @@ impl<'a> Caller<'a> {
         self.shared.budgets.hold(&self.work.tenant, self.work.request.sent_by.as_ref(), cost_usd).await
     }
 
-    /// Waits in line for the right to call `step` with `payload`. `is_last`: there is nobody else to ask.
+    /// Waits in line for the right to call `step` with `payload`. `is_last`: no other provider is left to ask.
     pub(super) async fn permit(
         &self,
         step: &Step,
@@ -80,7 +81,7 @@ impl<'a> Caller<'a> {
     ) -> Result<Permit, Refusal> {
         let need = Need::of(step, payload, self.deadline);
         loop {
-            // Without a governor (it is being restarted) the line forms again at the next one.
+            // Without a governor (it is being restarted) the line forms again at its successor.
             let refusal = match self.shared.governors.get(&step.provider) {
                 Some(governor) => match governor.permit(need.clone()).await {
                     Ok(permit) => return Ok(permit),
@@ -90,7 +91,7 @@ impl<'a> Caller<'a> {
             };
             let pause = match refusal {
                 Refusal::Gone => RETRY_BACKOFF.delay(1, 1.0),
-                // The work waits until the provider is better.
+                // The work waits until the provider recovers.
                 Refusal::Open { retry_after } if is_last => retry_after,
                 Refusal::Open { .. } | Refusal::Busy { .. } | Refusal::NoKey(_) => return Err(refusal),
             };
@@ -106,7 +107,7 @@ impl<'a> Caller<'a> {
         Calling { mark: Mark { step, started_at, clock: Instant::now() }, permit, hold, span }
     }
 
-    /// Calls, and listens until something comes that can be shown.
+    /// Calls, and listens until the first output that can be shown.
     pub(super) async fn open(self, mut calling: Calling<'a>, payload: Value) -> Called<'a> {
         let (step, span) = (calling.mark.step, calling.span.clone());
         let (silence, _) = self.silences();
@@ -133,8 +134,8 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// The longest silence before the first output, and between two. What is not streamed gives no sign of life before its
-    /// end.
+    /// The longest silence before the first output, and between two outputs. A call that is not streamed gives no sign
+    /// of life before its end.
     pub(super) fn silences(&self) -> (Duration, Duration) {
         let engine = &self.shared.engine;
         match self.work.request.wants_stream() {
@@ -163,7 +164,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Where the provider may tell the end of this call: a place that no other call has.
+    /// Where the provider may report the end of this call: a place that no other call has.
     fn webhook(&self, step: &Step) -> Option<Arc<dyn adapters::Webhook>> {
         let webhooks = self.shared.webhooks.as_ref()?;
         let place = Place {
@@ -171,7 +172,7 @@ impl<'a> Caller<'a> {
             id: self.work.id.clone(),
             attempt: self.attempt,
             call: self.shared.outbox.seams().random.next_u64(),
-            // The registry takes no name that is none.
+            // The registry accepts valid names only.
             provider: step.provider.parse().ok()?,
         };
         Some(webhooks.of(&place))

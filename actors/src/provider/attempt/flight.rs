@@ -1,5 +1,5 @@
-//! Single flight: requests of one tenant that ask the same and are under way here at once share one call, where their
-//! senders want that. Whoever comes first calls; the others are handed its answer, and used nothing.
+//! Single flight: concurrent requests of one tenant in this engine that ask the same share one call, if their senders
+//! want that. The first request makes the call; the others get its answer, and used nothing.
 
 use std::sync::{Arc, Weak};
 
@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use super::Attempt;
 
-/// What is asked, and of whom: equal for requests that can share a call.
+/// The tenant, and what it asks of whom: equal for requests that can share a call.
 type Key = (Tenant, String);
 
-/// An answer, and whose.
+/// An answer, and who gave it.
 #[derive(Debug)]
 struct Landed {
     output: Output,
@@ -27,7 +27,7 @@ type Landing = watch::Receiver<Option<Arc<Landed>>>;
 #[derive(Debug, Default)]
 pub struct Flights(Arc<DashMap<Key, Landing>>);
 
-/// Whoever makes the call. Dropped before it has landed, the next takes its place.
+/// The request that makes the call. If it is dropped before it has landed, the next takes its place.
 struct Pilot {
     flights: Weak<DashMap<Key, Landing>>,
     key: Key,
@@ -67,8 +67,8 @@ impl Drop for Pilot {
 }
 
 impl Attempt<'_> {
-    /// Goes down the plan, or is handed the answer of a request that asks the same. One that fails or is given up leaves
-    /// the others to themselves.
+    /// Goes down the plan, or takes the answer of a request that asks the same. If that one fails or is given up, the
+    /// others go on without it.
     pub(in crate::provider) async fn run(&mut self) -> Result<Box<Finished>, Error> {
         let Some(key) = key_of(self.work) else { return self.ask().await };
         loop {
@@ -89,7 +89,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The answer to another request is that to this one.
+    /// Takes the answer to another request as its own.
     async fn share(&mut self, landed: &Landed) -> Box<Finished> {
         self.served_by.clone_from(&landed.by);
         if let Some(Step { provider, model }) = landed.by.clone() {
@@ -104,10 +104,10 @@ impl Attempt<'_> {
     }
 }
 
-/// What two requests must have in common to share a call; none where this one does not want to.
+/// What two requests must have in common to share a call; `None` if this one does not want to.
 fn key_of(work: &Work) -> Option<Key> {
     let request = work.request.route.single_flight.then_some(&work.request)?;
     let asked = (fingerprint::of(request), request.action, &request.route, &work.plan);
-    // What cannot be written is not shared.
+    // A request that cannot be encoded is not shared.
     serde_json::to_string(&asked).ok().map(|asked| (work.tenant.clone(), asked))
 }

@@ -1,5 +1,5 @@
-//! A second call beside the first, of the next in the plan, where the first is silent for too long. Whichever shows
-//! something first is the answer; the other is cancelled, and paid for as far as it can be told.
+//! Makes a second call beside the first, to the next step of the plan, if the first is silent for too long. The call
+//! that shows something first is the answer; the other is cancelled, and paid for as far as its usage can be told.
 
 use std::{
     future::{Future, pending},
@@ -19,20 +19,20 @@ use super::{
     caller::{Called, Caller, Calling, Mark, Opened},
 };
 
-/// Whom to ask beside a call that is silent.
+/// Whom to ask beside a silent call.
 pub(super) struct Hedge<'a> {
-    /// For so long.
+    /// How long the first must be silent.
     after: Duration,
-    /// Who is silent.
+    /// The silent step.
     first: &'a Step,
-    /// Who is asked.
+    /// The step to ask.
     second: &'a Step,
     payload: Value,
 }
 
 impl<'a> Attempt<'a> {
-    /// Whom to ask beside the call that begins, where that is wanted. It counts as a retry of whoever is asked, so that
-    /// nobody is called more often for it.
+    /// The hedge for the call that begins, if the request wants one. It counts as a retry of the step that it asks, so
+    /// that hedging calls nobody more often.
     pub(super) fn hedge(&self, payload: &Value) -> Option<Hedge<'a>> {
         let after = Duration::from_millis(self.work.request.route.hedge_ms?);
         let (first, second) = (self.step()?, self.work.plan.steps.get(self.at + 1)?);
@@ -40,8 +40,8 @@ impl<'a> Attempt<'a> {
         may.then(|| Hedge { after, first, second, payload: payload.clone() })
     }
 
-    /// The call that shows something first: `opening`, of the step that is being tried, or that of `hedge`. An error is that
-    /// of the former, and every call that is over has been settled.
+    /// The call that shows something first: `opening`, of the step being tried, or that of `hedge`. An error is that of
+    /// `opening`; every call that is over has been settled.
     pub(super) async fn race(
         &mut self,
         first: Mark<'a>,
@@ -89,7 +89,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The next step of the plan is the one that is being tried: its call has answered first.
+    /// Moves to the next step of the plan: its call has answered first.
     async fn take_over(&mut self, calling: Calling<'a>) -> Calling<'a> {
         self.at += 1;
         self.calling = self.ended(calling.mark);
@@ -99,7 +99,7 @@ impl<'a> Attempt<'a> {
         calling
     }
 
-    /// A call is given up because the one beside it was quicker. Whether its question was read nobody knows: it counts.
+    /// Gives up a call because the one beside it was quicker. Its provider may have read the question: it counts.
     fn outran(&mut self, loser: Mark<'a>) {
         let Step { provider, model } = loser.step;
         let took = loser.clock.elapsed();
@@ -121,12 +121,12 @@ impl<'a> Attempt<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// The call of a hedge, when it is time for it, accounted in `beside` from its beginning on. Where it may not be made, this
-    /// does not end. So many letters `begun` were there before it.
+    /// The hedge call, made when it is due and accounted in `beside` from its beginning. If it may not be made, this
+    /// never resolves. `begun` letters of the answer were there before it.
     async fn beside(self, hedge: Hedge<'a>, begun: usize, beside: Beside<'a>) -> Called<'a> {
         let Hedge { after, first, second, payload } = hedge;
         sleep(after).await;
-        // While the first fails nearly always, or has been hedged for many of its calls, there is no call to spare.
+        // If the first provider nearly always fails, or many of its calls were hedged, there is no call to spare.
         let governor = self.shared.governors.get(&first.provider);
         let may_hedge = governor.as_ref().is_none_or(|governor| governor.may_retry());
         let held = match may_hedge {

@@ -1,4 +1,4 @@
-//! What becomes of a whole answer: it is the answer, or another one is asked for, or the request fails.
+//! Decides what becomes of a whole answer: it is accepted, or another one is asked for, or the request fails.
 
 use adapters::Finished;
 use schemas::{
@@ -12,7 +12,7 @@ use crate::{
     provider::worth::{self, Worth},
 };
 
-/// The longest piece in which an answer is shown that came as a whole, in bytes.
+/// The longest piece, in bytes, in which an answer that came whole is shown.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// What becomes of an answer.
@@ -27,14 +27,14 @@ pub(super) enum Judgement {
     Rejected(Error),
 }
 
-/// What is asked after an answer that was no good.
+/// The question that follows a rejected answer.
 pub(super) struct Question {
     pub(super) payload: Value,
     /// Why it is asked.
     pub(super) reason: Error,
 }
 
-/// An answer that answers nothing; it stands where nobody has a better one.
+/// An answer that answers nothing; it stands if no provider has a better one.
 pub(super) struct Held {
     finished: Box<Finished>,
     by: Step,
@@ -70,7 +70,7 @@ impl Attempt<'_> {
             }
             Worth::Empty => {
                 let policy = route.on_empty.unwrap_or(Unanswered::Next);
-                // Nothing is no JSON.
+                // Nothing is not JSON.
                 let may_stand = !self.form.is_json();
                 self.unanswered(finished, step, policy, may_stand, "the answer is empty").await
             }
@@ -81,7 +81,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The answer that was held stands after all; readers are shown it again.
+    /// The held answer stands after all; readers are shown it again.
     pub(super) async fn tell_held(&mut self, held: Held) -> Box<Finished> {
         let Held { finished, by } = held;
         if self.has_shown {
@@ -102,7 +102,7 @@ impl Attempt<'_> {
         Judgement::Accepted(finished)
     }
 
-    /// `may_stand`: it can be the answer, where there is no better one.
+    /// `may_stand`: it can be the answer if there is no better one.
     async fn unanswered(
         &mut self,
         finished: Box<Finished>,
@@ -117,7 +117,7 @@ impl Attempt<'_> {
             Unanswered::Next if (!is_last || self.held.is_some()) && self.may_take_back() => {
                 self.note(&reason);
                 self.take_back("another provider is asked").await;
-                // The first of them stands: an empty answer does not take the place of a refusal.
+                // The first one is held: an empty answer does not replace a refusal.
                 if may_stand && self.held.is_none() {
                     self.held = Some(Held { finished, by: step.clone() });
                 }
@@ -131,7 +131,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The same model is asked again, once a request, as one of the retries; else the request fails.
+    /// Asks the same model again, once a request, as one of the retries; otherwise the request fails.
     async fn flawed(
         &mut self,
         answer: ChatOutput,
@@ -158,14 +158,14 @@ impl Attempt<'_> {
         Judgement::Rejected(reason)
     }
 
-    /// The record of the call that was answered says why its answer is no good.
+    /// Notes in the record of the answered call why its answer is no good.
     fn note(&mut self, reason: &Error) {
         if let Some(record) = self.records.last_mut() {
             record.error = Some(reason.clone());
         }
     }
 
-    /// Whether what was shown of the answer may be called void.
+    /// Whether what was shown of the answer may be declared void.
     pub(super) fn may_take_back(&self) -> bool {
         !self.has_shown || self.policy() != MidstreamFailure::Fail
     }
@@ -176,7 +176,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Shows an answer that is known as a whole.
+    /// Shows an answer that is known whole.
     pub(super) async fn show(&mut self, answer: &ChatOutput) {
         if !self.work.request.wants_stream() {
             return;
@@ -216,7 +216,7 @@ fn calls(choice: &ChatOutput) -> Vec<ToolCallDelta> {
     choice.tool_calls.iter().enumerate().map(whole).collect()
 }
 
-/// `text` in pieces that an event can carry.
+/// `text` in pieces that fit into an event.
 fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE_BYTES_MAX.min(text.len())));

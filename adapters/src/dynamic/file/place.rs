@@ -1,4 +1,4 @@
-//! Where each key of a provider file stands, so that an error can point at it.
+//! Finds where each key of a provider file is, so that an error can point at it.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ impl Places {
         Ok(places)
     }
 
-    /// The error that `why` is wrong at that byte.
+    /// The error `why` at that byte.
     pub(super) fn at(&self, offset: usize, why: &str) -> FileError {
         let (line, column) = self.line_and_column(offset);
         let why = why.to_owned();
         FileError { file: self.file.clone(), line, column, key: self.key_at(offset), why }
     }
 
-    /// The error that `why` is wrong with the key at `path`, or the nearest table around it.
+    /// The error `why` at the key `path`, or at the nearest table around it.
     pub(in crate::dynamic) fn blame(&self, path: &str, why: impl Into<String>) -> FileError {
         let mut around = path;
         let offset = loop {
@@ -45,7 +45,7 @@ impl Places {
         FileError { file: self.file.clone(), line, column, key: path.to_owned(), why: why.into() }
     }
 
-    /// The key that stands at that byte, if one begins there.
+    /// The key that begins at that byte, if any.
     fn key_at(&self, offset: usize) -> String {
         let key = self.offsets.iter().find(|(_, at)| **at == offset).map(|(key, _)| key.clone());
         key.unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The parts of a form: texts, numbers, lists that repeat their name, and files.
+//! Makes the parts of a form: texts, numbers, lists that repeat their name, and files.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::multipart::{self, Form};
@@ -53,7 +53,7 @@ pub(super) fn form(parts: Vec<(String, Part)>) -> Result<Form, String> {
     })
 }
 
-/// The bytes of a file in base64, and its type where a data URI says it.
+/// The bytes of a file in base64, and its type if a data URI names it.
 pub(in crate::dynamic) fn bytes(text: &str) -> Result<(Vec<u8>, Option<String>), String> {
     let (media_type, data) = match text.strip_prefix("data:").map(|rest| rest.split_once(";base64,")) {
         Some(Some((media_type, data))) => ((!media_type.is_empty()).then(|| media_type.to_owned()), data),
@@ -74,7 +74,7 @@ fn file(file: &Value, item: &Value) -> Result<Part, String> {
     Ok(Part::File { media_type, name: given("name").unwrap_or_else(|| "file".to_owned()), bytes })
 }
 
-/// A file whose bytes are none is left out, as any other part would be.
+/// Whether a file has no bytes: then it is left out, as any other empty part would be.
 fn is_missing_file(item: &Value) -> bool {
     item.as_object().is_some_and(|keys| keys.keys().all(|key| matches!(key.as_str(), "name" | "type")))
 }

@@ -1,11 +1,11 @@
-//! What provider files need of the language beyond Jinja: missing values, shapes of pictures, refusals of their own.
+//! Adds to Jinja what provider files need: missing values, shapes of pictures, refusals of their own.
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value, escape_formatter};
 
 /// How a refusal by [`fail`] is told apart from a mistake in a template.
 pub(super) const REFUSED: &str = "the request cannot be done: ";
 
-/// Adds them.
+/// Adds the filters, the function and the formatter.
 pub(super) fn add(environment: &mut Environment<'static>) {
     environment.set_formatter(format);
     environment.add_filter("optional", optional);
@@ -13,8 +13,8 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_function("fail", fail);
 }
 
-/// Writes a value: into a path so that it stays within its segment, unless it is marked as `safe`; none as nothing, where no
-/// JSON is written.
+/// Writes a value. In a path, encodes it so that it stays within its segment, unless it is marked as `safe`; in text,
+/// writes nothing for none.
 fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match state.auto_escape() {
         AutoEscape::Custom(_) if value.is_none() => {
@@ -31,13 +31,13 @@ fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Erro
     Ok(())
 }
 
-/// `x | optional`: none where x is undefined, so that a member is left out.
+/// `x | optional`: none if x is undefined, so that a member is left out.
 fn optional(value: Value) -> Value {
     if value.is_undefined() { Value::from(()) } else { value }
 }
 
-/// `size | nearest_ratio(["1:1", "16:9"])`: the listed shape that is nearest to a size such as `1792x1024`. None where there
-/// is no size, or it is `auto`.
+/// `size | nearest_ratio(["1:1", "16:9"])`: the listed shape that is nearest to a size such as `1792x1024`. None if
+/// there is no size, or it is `auto`.
 fn nearest_ratio(size: Value, shapes: Vec<String>) -> Result<Value, Error> {
     let invalid = |what: String| Error::new(ErrorKind::InvalidOperation, what);
     let Some(size) = size.as_str().filter(|size| *size != "auto") else { return Ok(Value::from(())) };
@@ -53,7 +53,7 @@ fn nearest_ratio(size: Value, shapes: Vec<String>) -> Result<Value, Error> {
     Ok(nearest.map_or_else(|| Value::from(()), |(_, shape)| Value::from(shape)))
 }
 
-/// Width by height.
+/// Width divided by height.
 fn ratio(text: &str) -> Option<f64> {
     let (width, height) = text.split_once([':', 'x'])?;
     let side = |text: &str| text.parse::<u32>().ok().filter(|side| *side > 0).map(f64::from);

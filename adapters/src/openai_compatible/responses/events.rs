@@ -1,4 +1,4 @@
-//! What the events of a stream and a whole reply mean.
+//! Reads the events of a stream, and whole replies.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,10 +22,10 @@ const TOOL_CALLS_MAX: u32 = 128;
 pub(in super::super) struct Events {
     endpoint: Arc<Endpoint>,
     answer: Answer,
-    /// Which items are tool calls, by the numbers of both.
+    /// Maps the number of an item to the number of its tool call.
     calls: BTreeMap<u32, u32>,
     origin: Origin,
-    /// What was thought since the last call, as the API takes it back with the next one.
+    /// The reasoning since the last call, in the form in which the API takes it back with the next one.
     thoughts: Vec<Value>,
     over: bool,
 }
@@ -36,7 +36,7 @@ impl Events {
         Self { endpoint, answer, calls: BTreeMap::new(), origin, thoughts: Vec::new(), over: false }
     }
 
-    /// Reads one JSON text; one that tells of an error is that error.
+    /// Reads one JSON text; one that reports an error becomes that error.
     fn read<T: DeserializeOwned>(&self, text: &[u8]) -> Result<T, Error> {
         serde_json::from_slice(text).map_err(|error| match serde_json::from_slice::<Value>(text) {
             Ok(value) if value.get("error").is_some_and(|error| !error.is_null()) => {
@@ -46,12 +46,12 @@ impl Events {
         })
     }
 
-    /// What an error says that stands in `said` as other APIs have it in `error`.
+    /// The error in `said`, which other APIs have in `error`.
     fn failed(&self, said: Value) -> Error {
         failure::in_reply(&self.endpoint, json!({ "error": said }).to_string().as_bytes())
     }
 
-    /// What an item brings as it begins; the rest comes in pieces.
+    /// What an item adds at its start; the rest comes in pieces.
     fn open(&mut self, index: u32, item: Item) -> Result<ChatDelta, Error> {
         let Item::FunctionCall { call_id, name, arguments } = item else { return Ok(ChatDelta::default()) };
         let call = self.calls.len() as u32;
@@ -63,7 +63,7 @@ impl Events {
         Ok(of_call(call, Some((call_id, name)), arguments))
     }
 
-    /// What an item brings as it ends: a call whose arguments did not come in pieces has them here.
+    /// What an item adds at its end: the arguments of a call, if they did not come in pieces.
     fn close(&mut self, index: u32, item: Item) -> ChatDelta {
         let (call, arguments) = match (self.calls.get(&index), item) {
             (Some(call), Item::FunctionCall { arguments, .. }) => (call, arguments),
@@ -80,7 +80,7 @@ impl Events {
         }
     }
 
-    /// Keeps what was thought, where the API sealed it.
+    /// Keeps reasoning that the API sealed.
     fn keep(&mut self, item: &Item) {
         if let Item::Reasoning { id, summary, encrypted_content: Some(sealed) } = item {
             let summary: Vec<_> =
@@ -131,7 +131,7 @@ impl Decoder for Events {
                 None => ChatDelta::default(),
             },
             Event::End { response } => self.end(response)?,
-            // Documented with its members beside the type; seen with them inside `error` too.
+            // Documented with its members beside the type, but also seen with them inside `error`.
             Event::Error { error: Some(error) } => return Err(self.failed(error)),
             Event::Error { error: None } => return Err(self.failed(self.read(data.as_bytes())?)),
             Event::Other => ChatDelta::default(),
@@ -166,7 +166,7 @@ impl Decoder for Events {
 }
 
 impl Events {
-    /// What an item brings that comes in one piece.
+    /// What an item in one piece adds.
     fn item(&mut self, index: u32, item: Item) -> Result<Vec<ChatDelta>, Error> {
         self.keep(&item);
         Ok(match item {

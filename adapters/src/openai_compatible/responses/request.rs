@@ -1,4 +1,4 @@
-//! The body. Its errors say what cannot be asked of this road.
+//! Makes the body; its errors say what this API cannot do.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::chat;
 use crate::{Error, chat::Ask, chat::Origin, chat::question, endpoint::Endpoint};
 
-/// Fields that are sent under the name that they have.
+/// Fields sent under the same name.
 const SAME: [&str; 12] = [
     "temperature",
     "top_p",
@@ -22,7 +22,7 @@ const SAME: [&str; 12] = [
     "include",
     "truncation",
 ];
-/// Fields that are said in other words, or only tune.
+/// Fields that are translated, or that only tune.
 const READ: [&str; 12] = [
     "tools",
     "tool_choice",
@@ -38,10 +38,10 @@ const READ: [&str; 12] = [
     "top_logprobs",
 ];
 
-/// The fewest tokens that the API lets an answer be bounded to.
+/// The lowest limit on an answer's tokens that the API takes.
 const TOKENS_MIN: u64 = 16;
 
-/// The body that asks for what `payload` asks for, with those of `fields` that it does not have itself.
+/// Translates `payload` into the body, and adds the `fields` that the body lacks.
 pub(in super::super) fn body(
     endpoint: &Endpoint,
     ask: &Ask,
@@ -114,7 +114,7 @@ fn input(endpoint: &Endpoint, payload: &Value, origin: &Origin) -> Result<Vec<Va
     Ok(items)
 }
 
-/// Which message it is.
+/// One message, and its index for errors.
 struct At<'e> {
     endpoint: &'e Endpoint,
     index: usize,
@@ -130,7 +130,7 @@ impl At<'_> {
         self.endpoint.cannot(&format!("payload.messages[{}]{what}", self.index))
     }
 
-    /// What the model is told.
+    /// What the model hears.
     fn heard(&self, role: &str, message: &Value, items: &mut Vec<Value>) -> Result<(), Error> {
         let content =
             self.parts(message)?.into_iter().map(|part| self.told(&part)).collect::<Result<Vec<_>, _>>()?;
@@ -140,7 +140,7 @@ impl At<'_> {
         Ok(())
     }
 
-    /// The id of a call, and what was thought before it, where that came with it.
+    /// The id of a call, and the reasoning before it, if the id carries any.
     fn call_id(&self, id: &str) -> (String, Vec<Value>) {
         let (id, thoughts) = self.origin.split(id);
         // A client may send anything as an id.
@@ -148,7 +148,7 @@ impl At<'_> {
         (chat::short(id), thoughts.collect())
     }
 
-    /// What the model said, and then what it called.
+    /// What the model said, then its calls.
     fn said(&self, message: &Value, items: &mut Vec<Value>) -> Result<(), Error> {
         if message.get("function_call").is_some_and(Value::is_object) {
             return Err(self.cannot(".function_call: is the older form of `tool_calls`; use that"));
@@ -177,7 +177,7 @@ impl At<'_> {
             };
             let arguments = call["function"]["arguments"].as_str().filter(|text| !text.trim().is_empty());
             let (call_id, thoughts) = self.call_id(call["id"].as_str().unwrap_or_default());
-            // The thoughts before the first call were had before anything was said.
+            // Thoughts in the first call come before anything that the model said.
             let place = if index == 0 { begin } else { items.len() };
             items.splice(place..place, thoughts);
             items.push(json!({
@@ -219,7 +219,7 @@ impl At<'_> {
         }
     }
 
-    /// The text of a result.
+    /// The text of a tool's result.
     fn plain(&self, message: &Value) -> Result<String, Error> {
         let parts = self.parts(message)?;
         let text = |part: &Value| part["text"].as_str().map(str::to_owned);
@@ -228,7 +228,7 @@ impl At<'_> {
     }
 }
 
-/// A function, whose members stand in the tool itself. The API would be strict of itself.
+/// A function, with its members in the tool itself. `strict` is false by default here; the API's own default is true.
 fn tool(function: &Value) -> Value {
     let mut tool = function.as_object().cloned().unwrap_or_default();
     tool.insert("type".into(), "function".into());
@@ -251,7 +251,7 @@ fn choice(endpoint: &Endpoint, payload: &Value) -> Result<Option<Value>, Error> 
     }
 }
 
-/// How the answer is to look.
+/// The format and verbosity of the answer.
 fn text(endpoint: &Endpoint, payload: &Value) -> Result<Option<Value>, Error> {
     let mut text = Map::new();
     if let Some(schema) = question::schema(endpoint, payload)? {

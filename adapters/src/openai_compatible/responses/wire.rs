@@ -32,7 +32,7 @@ pub(super) enum Event {
     Other,
 }
 
-/// The whole, at the beginning or at the end.
+/// The whole response, as it is at the start or at the end.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Response {
     pub(super) model: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Incomplete {
     pub(super) reason: Option<String>,
 }
 
-/// What an answer is made of.
+/// An item of an answer.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Item {
@@ -63,7 +63,7 @@ pub(super) enum Item {
         id: String,
         #[serde(default)]
         summary: Vec<Thought>,
-        /// All that was thought, for the API alone.
+        /// All of the reasoning, readable only by the API.
         encrypted_content: Option<String>,
     },
     FunctionCall {
@@ -95,7 +95,7 @@ pub(super) struct Thought {
     pub(super) text: String,
 }
 
-/// What was used.
+/// The usage.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct UsageReply {
     #[serde(default, deserialize_with = "counts::count")]
@@ -121,7 +121,7 @@ struct OutputDetails {
 }
 
 impl UsageReply {
-    /// What was used, where both sides of it are told.
+    /// The usage, if the API reports both input and output.
     pub(super) fn read(&self) -> Option<Usage> {
         let (cached, reasoning) = (self.input_tokens_details.as_ref(), self.output_tokens_details.as_ref());
         Some(Usage {

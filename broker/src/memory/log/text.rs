@@ -1,4 +1,4 @@
-//! The log in words: one line an event, the same bytes for the same run.
+//! The log in words: one line per event, the same bytes for the same run.
 
 use std::{fmt, time::Duration};
 
@@ -6,7 +6,7 @@ use super::{Cause, Entry, Event, Log, Name, Reader};
 use crate::{Link, Settlement};
 
 impl Log {
-    /// One line an event, with the time since the broker was made. Equal runs have equal lines.
+    /// One line per event, with the time since the broker was made. Equal runs have equal lines.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.entries.iter().map(|Entry { at, event }| {
             let since = self.origin.map_or(Duration::ZERO, |origin| at.duration_since(origin));

@@ -1,5 +1,5 @@
-//! What becomes of a stream when its broker goes down: what is in memory is gone, what is in files is as it was at the
-//! last sync if the power went, and whole otherwise.
+//! What becomes of a stream when its broker goes down: one in memory is gone; one in files is as it was at the last
+//! sync if the power failed, and whole otherwise.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     subject::Pattern,
 };
 
-/// A server writes what a consumer knows so long after it has changed: with its process goes what is not written yet.
+/// A server writes a consumer's state this long after a change: if its process dies, state not written yet is lost.
 const WRITE_EVERY: Duration = Duration::from_millis(10);
 
 /// What has changed in a stream since it was last on the disk.
@@ -25,7 +25,7 @@ const WRITE_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct Tail {
     sync: Sync,
     number: Option<u128>,
-    /// Likewise of what its consumers know, which is written often and not at once.
+    /// The same for the state of its consumers, which is written often, but not at once.
     write: Sync,
     written: Option<u128>,
     /// The last sequence on the disk.
@@ -41,12 +41,12 @@ impl Tail {
         Self { sync, number: None, write, written: None, sequence_last: 0, removed: BTreeMap::new() }
     }
 
-    /// Whether changes are tracked: not before the first one, and never where each is synced at once.
+    /// Whether changes are tracked: not before the first change, and never if each is synced at once.
     pub(super) const fn is_tracked(&self) -> bool {
         self.number.is_some()
     }
 
-    /// A message has left the stream.
+    /// Notes that a message has left the stream.
     pub(super) fn removed(&mut self, sequence: u64, entry: Entry) {
         if self.is_tracked() && sequence <= self.sequence_last {
             self.removed.insert(sequence, entry);
@@ -55,7 +55,7 @@ impl Tail {
 }
 
 impl Stream {
-    /// Takes note of a sync since the last change. Called before every change.
+    /// Notes a sync since the last change. Called before every change.
     pub(super) fn sync(&mut self, now: Instant) {
         if self.spec.storage == Storage::Memory {
             return;
@@ -78,7 +78,7 @@ impl Stream {
         }
     }
 
-    /// The process of the broker has ended: what was on its way is lost, and so is what is in memory.
+    /// The broker's process has ended: messages on their way are lost, and so is everything in memory.
     pub(in crate::memory) fn crash(&mut self, now: Instant, effects: &mut Effects) {
         self.doubles.clear();
         match self.spec.storage {
@@ -98,7 +98,7 @@ impl Stream {
         }
     }
 
-    /// The power has gone: all that is not on the disk is lost. Returns how many messages are gone or back.
+    /// The power has failed: everything that is not on the disk is lost. Returns how many messages are gone or back.
     pub(in crate::memory) fn lose_tail(&mut self, now: Instant, effects: &mut Effects) -> u64 {
         self.sync(now);
         if !self.tail.is_tracked() {
@@ -136,8 +136,8 @@ impl Stream {
         changed
     }
 
-    /// Everything in it is gone, and so are its consumers; whoever needs it makes it anew. Its sequences are not used
-    /// again, so that an acknowledgement from before settles nothing.
+    /// Everything in it is gone, and so are its consumers; the next caller that needs it re-creates it. Its sequences
+    /// are not used again, so that an earlier ack settles nothing.
     pub(in crate::memory) fn wipe(&mut self, now: Instant, effects: &mut Effects) {
         let count = self.entries.len() as u64;
         effects.counters.wiped += count;
@@ -171,7 +171,7 @@ impl Stream {
         self.gone
     }
 
-    /// Makes it anew if it is deleted.
+    /// Re-creates it if it is deleted.
     pub(in crate::memory) fn revive(&mut self, now: Instant, effects: &mut Effects) {
         if std::mem::take(&mut self.gone) {
             effects.log.record(now, || Event::StreamMade(self.spec.name.clone()));
@@ -229,7 +229,7 @@ impl Stream {
         count
     }
 
-    /// A server that starts knows the ids of what it holds, and no others.
+    /// Relearns the ids, as a server does at its start: it knows those of the messages it holds, and no others.
     fn relearn(&mut self) {
         self.repeats.clear();
         for (sequence, entry) in &self.entries {
@@ -246,7 +246,7 @@ impl Stream {
         self.entries.insert(sequence, entry);
     }
 
-    /// On a work queue what is there is due: a consumer that was made after a message had left gets it now that it is back.
+    /// A work queue's messages are all due: a consumer that was created after a message had left gets it now.
     fn find_orphans(&mut self) {
         if self.spec.retention != Retention::WorkQueue {
             return;

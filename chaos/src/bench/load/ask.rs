@@ -1,11 +1,11 @@
-//! The requests of a scenario as prepared bytes: made once, sent again and again.
+//! Prepares the requests of a scenario as bytes: made once, sent again and again.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::bench::scenario::Work;
 
-/// The question of every chat: about 60 words, as a short question of a person with what an application adds to it.
+/// The question of every chat: about 60 words, a short question of a person with an application's instructions.
 const QUESTION: &str = "You are the assistant of a shop. Answer in one short sentence, and only from what you know of \
     the shop. The shop sells tea, coffee and chocolate, is open from nine to six on weekdays and from ten to four on \
     Saturdays, and sends parcels within two days. The customer asks: when can I come by on Saturday, and do you have \
@@ -25,7 +25,7 @@ pub(crate) fn body(work: Work, model: &str) -> Bytes {
     body.to_string().into()
 }
 
-/// The path that goes with it.
+/// The path of that request.
 pub(crate) const fn path(work: Work) -> &'static str {
     match work {
         Work::Embeddings { .. } => "/v1/embeddings",
@@ -33,12 +33,12 @@ pub(crate) const fn path(work: Work) -> &'static str {
     }
 }
 
-/// A request as it is published, without its id, which stands in a header.
+/// A request to publish, without its id, which is in a header.
 pub(crate) fn envelope(model: &str) -> Bytes {
     json!({"action": "chat.completion", "payload": chat(model, false)}).to_string().into()
 }
 
-/// A request on a WebSocket, in two halves around its id.
+/// A WebSocket request, in two halves around its id.
 pub(crate) fn frame(model: &str) -> (String, String) {
     let payload = chat(model, true);
     (r#"{"id":""#.to_owned(), format!(r#"","action":"chat.completion","payload":{payload}}}"#))

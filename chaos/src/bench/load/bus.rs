@@ -1,5 +1,5 @@
-//! A caller on the bus: publishes a request, waits for the broker's ack, and hears its outcome by a core subscription. It
-//! serves the engine and the bare pipeline alike: only the subjects differ.
+//! A caller on the bus: publishes a request, waits for the broker's ack, and receives its outcome by a core
+//! subscription. The engine and the bare pipeline differ only in the subjects.
 
 use std::{
     collections::HashMap,
@@ -21,49 +21,49 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Caller, Failure, tally::Notes};
 
-/// How long a publisher waits for the ack, and how long for the outcome after that.
+/// How long to wait for the ack, and then for the outcome.
 const ACK_MAX: Duration = Duration::from_secs(10);
 const OUTCOME_MAX: Duration = Duration::from_secs(120);
-/// What an outcome in JSON says when all went well.
+/// Part of a JSON outcome that succeeded.
 const SUCCEEDED: &[u8] = br#""status":"succeeded""#;
-/// Messages that may wait in the client for the ear: more than are ever under way at once.
+/// How many messages the subscription may buffer: more than are ever in flight.
 const HEARD_MAX: usize = 1 << 18;
 
 /// Where requests go and where their outcomes come from.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
-    /// The subjects of the requests, one a tenant, and the tenants.
+    /// The subject of the requests of each tenant, and the tenant.
     pub(crate) requests: Vec<(String, String)>,
-    /// Where all outcomes are heard; the last token ends in `-` and the number of the request.
+    /// The subject of all outcomes; the last token ends in `-` and the number of the request.
     pub(crate) outcomes: String,
     /// The body of a request.
     pub(crate) body: Bytes,
-    /// Whether an outcome says how it went.
+    /// Whether outcomes state success or failure.
     pub(crate) is_judged: bool,
 }
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<bool>>>>;
 
-/// The connection of all callers.
+/// The connection that all callers share.
 #[derive(Debug)]
 pub(crate) struct Bus {
     stream: jetstream::Context,
     route: Route,
-    /// Sets the ids of this connection apart from all others.
+    /// Distinguishes the ids of this connection from all others.
     run: String,
     next: AtomicU64,
     waiting: Waiting,
-    // Its death shows as outcomes that do not come.
+    // If it dies, outcomes are missing.
     _ear: AbortOnDropHandle<()>,
 }
 
 impl Bus {
-    /// Connects and listens.
+    /// Connects and subscribes.
     pub(crate) async fn connect(url: &str, route: Route) -> io::Result<Arc<Self>> {
         let options = async_nats::ConnectOptions::new().subscription_capacity(HEARD_MAX);
         let client = options.connect(url).await.map_err(io::Error::other)?;
         let mut outcomes = client.subscribe(route.outcomes.clone()).await.map_err(io::Error::other)?;
-        // The server knows of the subscription before the first request is published.
+        // Ensures that the server knows the subscription before the first publish.
         client.flush().await.map_err(io::Error::other)?;
         let waiting = Waiting::default();
         let heard = Arc::clone(&waiting);
@@ -73,7 +73,7 @@ impl Bus {
             while let Some(message) = outcomes.next().await {
                 let Some(number) = number(&message.subject) else { continue };
                 if let Some(waits) = heard.lock().remove(&number) {
-                    // Who has given up does not listen.
+                    // A caller may have given up.
                     let _ = waits.send(!is_judged || succeeded.find(&message.payload).is_some());
                 }
             }
@@ -88,12 +88,12 @@ impl Bus {
         Ok(Arc::new(Self { stream, route, run, next: AtomicU64::new(0), waiting, _ear: ear }))
     }
 
-    /// Whose requests it publishes in turn.
+    /// How many tenants it publishes for in turn.
     pub(crate) fn tenants(&self) -> usize {
         self.route.requests.len()
     }
 
-    /// Publishes one more; the receiver hears how it went. The ack is waited for.
+    /// Publishes one more request and waits for the ack; the receiver gets the result.
     pub(crate) async fn publish(&self) -> Result<oneshot::Receiver<bool>, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let turn = usize::try_from(number).unwrap_or_default() % self.route.requests.len().max(1);

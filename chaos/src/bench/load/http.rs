@@ -1,5 +1,5 @@
-//! A caller over HTTP/1.1: one connection that is kept open, one prepared request, and an answer that is looked through
-//! rather than read. No client library: what that does for applications would be measured as well.
+//! A caller over HTTP/1.1: one keep-alive connection, one prepared request, and an answer that is scanned, not parsed.
+//! Uses no client library, whose own work would be measured as well.
 
 use std::{
     sync::{
@@ -26,33 +26,33 @@ use super::{
     tally::Notes,
 };
 
-/// How long a connection may take.
+/// The connect timeout.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How an SSE stream of OpenAI's API ends when all went well.
+/// How a successful SSE stream of OpenAI's API ends.
 const DONE: &[u8] = b"[DONE]";
-/// By which a superadmin's key acts for a tenant.
+/// Names the tenant that a superadmin's key acts for.
 const X_TENANT: HeaderName = HeaderName::from_static("x-dynode-tenant");
 
-/// What is asked, of whom.
+/// A request, and where to send it.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
-    /// Where: `HOST:PORT`.
+    /// The address: `HOST:PORT`.
     pub(crate) authority: String,
     /// The path.
     pub(crate) path: String,
-    /// The bearer token, where one is wanted.
+    /// The bearer token, if one is needed.
     pub(crate) key: Option<HeaderValue>,
     /// The body.
     pub(crate) body: Bytes,
     /// Whether the answer is a stream.
     pub(crate) is_stream: bool,
-    /// How many marks it has, where that is known.
+    /// How many marks the answer has, if known.
     pub(crate) chunks: Option<u32>,
-    /// For whom it is, where that is not who has the key.
+    /// The tenants to act for, if not the key's own.
     pub(crate) tenants: Option<Arc<Tenants>>,
 }
 
-/// Tenants in turn, of all callers together.
+/// Tenants in turn, shared by all callers.
 #[derive(Debug)]
 pub(crate) struct Tenants {
     names: Vec<HeaderValue>,
@@ -60,7 +60,7 @@ pub(crate) struct Tenants {
 }
 
 impl Tenants {
-    /// So many.
+    /// This many tenants.
     pub(crate) fn new(count: u32) -> Result<Arc<Self>, Failure> {
         let name = |number| HeaderValue::from_str(&format!("bench{number}"));
         let names: Result<Vec<_>, _> = (1..=count).map(name).collect();
@@ -121,7 +121,7 @@ impl Caller for HttpCaller {
                 reading.read(data, notes);
             }
         }
-        // Only a connection whose answer was read to its end can be used again.
+        // A connection can be reused only after its answer was read completely.
         self.connection = Some(connection);
         if !status.is_success() {
             return Err(format!("status {}", status.as_u16()));
@@ -130,18 +130,18 @@ impl Caller for HttpCaller {
     }
 }
 
-/// What was seen of a stream.
+/// What was seen of a stream so far.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     marks: Marks,
     chunks: u32,
     last: Option<Instant>,
-    /// The end of the last piece.
+    /// The last bytes received.
     tail: Vec<u8>,
 }
 
 impl Reading {
-    /// A piece has come.
+    /// Reads a piece.
     pub(crate) fn read(&mut self, piece: &[u8], notes: &mut Notes) {
         let (mut seen, now_us) = (0, marks::now_us());
         self.marks.read(piece, |sent_us| {
@@ -156,17 +156,17 @@ impl Reading {
             }
             self.chunks += seen;
         } else if notes.first.is_none() {
-            // A provider of somebody else: its first piece stands for its first chunk.
+            // A provider that is not ours: its first piece stands for its first chunk.
             notes.first = Some(Instant::now());
         }
-        // What could still be the beginning of the end.
+        // Keeps what may be the start of the end marker.
         self.tail
             .extend_from_slice(piece.get(piece.len().saturating_sub(2 * DONE.len())..).unwrap_or_default());
         let surplus = self.tail.len().saturating_sub(4 * DONE.len());
         self.tail.drain(..surplus);
     }
 
-    /// Nothing more comes: whether it was whole.
+    /// Checks at its end whether the stream was complete.
     pub(crate) fn end(&self, chunks: Option<u32>) -> Result<(), Failure> {
         if Finder::new(DONE).find(&self.tail).is_none() {
             return Err("stream without its end".to_owned());
@@ -186,7 +186,7 @@ async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, Failure> {
     };
     let connected = timeout(CONNECT_MAX, connecting).await.map_err(|_| "no connection in time".to_owned())?;
     let (sender, connection) = connected.map_err(|error| format!("no connection: {error}"))?;
-    // Its end is seen by who sends on it.
+    // The sender notices its end.
     tokio::spawn(async move { _ = connection.await });
     Ok(sender)
 }

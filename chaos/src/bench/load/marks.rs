@@ -1,25 +1,25 @@
-//! The send times that the provider writes into each chunk, found in the bytes of an answer without reading it: `@` and
-//! sixteen digits, microseconds since 1970. An engine may cut, join and wrap chunks as it likes; the marks stay whole.
+//! Finds the send times that the provider writes into each chunk, without parsing the answer: `@` and sixteen digits,
+//! microseconds since 1970. An engine may split, join and wrap chunks; the marks stay whole.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use memchr::memchr;
 
-/// What a mark begins with. It stands nowhere else in an answer.
+/// The start of a mark. It occurs nowhere else in an answer.
 pub(crate) const MARK: u8 = b'@';
 /// Digits of a mark: enough until the year 2286.
 pub(crate) const DIGITS: usize = 16;
 
-/// Microseconds since 1970, by the clock that all processes of a machine share.
+/// Microseconds since 1970, by the clock that all processes on a machine share.
 pub(crate) fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Finds the marks of one answer, whose bytes come in pieces.
+/// Finds the marks of one answer, which arrives in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    /// The digits of a mark that a piece ended in, and how many there are; `None` outside of a mark.
+    /// The partial mark at the end of the last piece: its value and its number of digits; `None` outside a mark.
     open: Option<(u64, usize)>,
 }
 
@@ -39,7 +39,7 @@ impl Marks {
                         value = value * 10 + u64::from(digit - b'0');
                         (digits, piece) = (digits + 1, rest);
                     }
-                    // No mark after all.
+                    // Not a mark after all.
                     Some(_) => break,
                     None => {
                         self.open = Some((value, digits));

@@ -1,5 +1,5 @@
-//! Whoever says when the next request of an open loop is due: a thread of its own, since a runtime's timers are only good
-//! to a millisecond, and what is measured takes less.
+//! Paces an open loop on its own thread: timers of a runtime are accurate only to a millisecond, which is longer than
+//! what is measured.
 
 use std::thread;
 
@@ -7,10 +7,10 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::schedule::Schedule;
 
-/// Requests that may be due and not yet taken; by then the system is minutes behind, and the pacer waits as well.
+/// How many due requests may queue; by then the system is minutes behind, and the pacer waits as well.
 const WAITING_MAX: usize = 1 << 16;
 
-/// Starts it. It ends with the schedule, or when nobody takes anything any more.
+/// Starts the pacer. It ends with the schedule, or when the receiver is dropped.
 pub(super) fn start(schedule: Schedule) -> mpsc::Receiver<Instant> {
     let (due, arrivals) = mpsc::channel(WAITING_MAX);
     let pace = move || {
@@ -21,7 +21,7 @@ pub(super) fn start(schedule: Schedule) -> mpsc::Receiver<Instant> {
             }
         }
     };
-    // Where no thread can be had, nothing is sent: the figures show it.
+    // Without a thread nothing is sent, as the figures show.
     if let Err(error) = thread::Builder::new().name("pacer".to_owned()).spawn(pace) {
         tracing::error!(%error, "cannot start the pacer of the load");
     }
@@ -34,7 +34,7 @@ fn wait_until(at: Instant) {
         if left.is_zero() {
             return;
         }
-        // Nobody unparks it: it wakes when the time is over, or for nothing.
+        // Nobody unparks it: it wakes when the time is up, or spuriously.
         thread::park_timeout(left);
     }
 }

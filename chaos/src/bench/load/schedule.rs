@@ -1,27 +1,27 @@
-//! When requests of an open loop are to be sent: at a steady rate, whatever becomes of those before. Pure: whoever sends
-//! late counts the delay as the request's.
+//! When requests of an open loop are due: at a steady rate, whatever becomes of earlier ones. Pure: a late sender
+//! counts the delay as part of the request.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A steady rate over a span.
+/// A steady rate over a period.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
     from: Instant,
     until: Instant,
-    /// Requests a second.
+    /// Requests per second.
     rate: f64,
 }
 
 impl Schedule {
-    /// `rate` requests a second from one moment to before the other.
+    /// `rate` requests per second from `from` until just before `until`.
     pub(crate) const fn new(from: Instant, until: Instant, rate: f64) -> Self {
         Self { from, until, rate }
     }
 
-    /// When the request of this number, counted from 0, is to be sent; `None` after the last. Each is counted from the
-    /// beginning, so that no error adds up.
+    /// When request `number`, counted from 0, is due; `None` after the last. Each is timed from the start, so that
+    /// errors do not add up.
     pub(crate) fn due(&self, number: u32) -> Option<Instant> {
         let due = self.from + Duration::from_secs_f64(f64::from(number) / self.rate);
         (due < self.until).then_some(due)

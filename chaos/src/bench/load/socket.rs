@@ -1,4 +1,4 @@
-//! A caller on a WebSocket: one chat after the other on one connection, its events looked through rather than read.
+//! A caller on a WebSocket: one chat after the other on one connection; it scans events instead of parsing them.
 
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use super::{
     tally::Notes,
 };
 
-/// How long a connection may take.
+/// The connect timeout.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How long nothing may come.
+/// The longest silence allowed.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// A connection.
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-/// Opens one to `authority`, a `HOST:PORT`.
+/// Connects to `authority`, a `HOST:PORT`.
 pub(crate) async fn connect(authority: &str, key: Option<&HeaderValue>) -> Result<Socket, Failure> {
     let connecting = async {
         let stream =
@@ -46,19 +46,19 @@ pub(crate) async fn connect(authority: &str, key: Option<&HeaderValue>) -> Resul
     timeout(CONNECT_MAX, connecting).await.map_err(|_| "no connection in time".to_owned())?
 }
 
-/// One connection, and what is asked on it.
+/// One connection, and its request.
 #[derive(Debug)]
 pub(crate) struct SocketCaller {
     socket: Socket,
     frame: (String, String),
-    /// Begins the ids of this connection; another's are unlike.
+    /// The prefix of this connection's ids; no other connection has it.
     run: String,
     next: u64,
     chunks: u32,
     ends: Ends,
 }
 
-/// How the last event of a request looks.
+/// Finds the last event of a request.
 #[derive(Debug)]
 struct Ends {
     complete: Finder<'static>,
@@ -107,7 +107,7 @@ impl Caller for SocketCaller {
         loop {
             let event = self.heard().await?;
             if self.ends.complete.find(&event).is_some() {
-                // The last event holds the whole answer, whose marks were seen already.
+                // The last event repeats the whole answer, whose marks were seen already.
                 return match seen {
                     seen if seen == self.chunks => Ok(()),
                     _ => Err("chunks missing from a stream".to_owned()),

@@ -1,17 +1,17 @@
-//! What the callers have seen, in histograms of a fixed size that all callers of one thread share. Only what belongs to
-//! the measured window is counted.
+//! Collects what callers see, in fixed-size histograms that all callers of one thread share. Counts only what
+//! belongs to the measured window.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-/// The longest time that is told apart, in microseconds: ten minutes. A longer one counts as this.
+/// The longest time that is distinguished, in microseconds: ten minutes. A longer one counts as this.
 const LONGEST_US: u64 = 600_000_000;
-/// Three digits of every time are kept.
+/// The number of significant digits of every time.
 const DIGITS: u8 = 3;
 
-/// When it counts.
+/// The measured window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) from: Instant,
@@ -33,9 +33,9 @@ impl Window {
 pub(crate) struct Times(Option<Histogram<u64>>);
 
 impl Times {
-    /// None yet.
+    /// No times yet.
     pub(crate) fn new() -> Self {
-        // The bounds are valid, so there is always one.
+        // The bounds are valid, so this always succeeds.
         Self(Histogram::new_with_bounds(1, LONGEST_US, DIGITS).ok())
     }
 
@@ -49,10 +49,10 @@ impl Times {
         }
     }
 
-    /// Takes the times of another in.
+    /// Adds the times of another.
     pub(crate) fn merge(&mut self, other: &Self) {
         if let (Some(histogram), Some(other)) = (&mut self.0, &other.0) {
-            // It fails only for one that is wider, and all are alike.
+            // Fails only for a wider histogram, and all are equally wide.
             let _ = histogram.add(other);
         }
     }
@@ -61,13 +61,13 @@ impl Times {
         self.0.as_ref().map_or(0, Histogram::len)
     }
 
-    /// The time that this share of them did not exceed, in milliseconds; `None` of none.
+    /// The time that this share of them did not exceed, in milliseconds; `None` if there are none.
     pub(crate) fn quantile_ms(&self, share: f64) -> Option<f64> {
         let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;
         Some(histogram.value_at_quantile(share) as f64 / 1_000.0)
     }
 
-    /// Shares and times in milliseconds, ever finer towards the slowest, as far as there are requests to tell them apart.
+    /// Shares and times in milliseconds, finer towards the slowest, as far as there are requests to distinguish them.
     pub(crate) fn curve(&self) -> Vec<(f64, f64)> {
         const STEPS: [f64; 6] = [0.0, 0.25, 0.5, 0.65, 0.8, 0.9];
         let len = self.len() as f64;
@@ -76,7 +76,7 @@ impl Times {
         while rest * len >= 1.0 && rest > 1e-6 {
             for step in STEPS {
                 let share = 1.0 - rest * (1.0 - step);
-                // The end of a decade is the beginning of the next.
+                // The end of a decade is the start of the next.
                 if step < 0.9
                     && let Some(ms) = self.quantile_ms(share)
                 {
@@ -90,19 +90,19 @@ impl Times {
     }
 }
 
-/// What one call has seen on its way; used again for the next.
+/// What one call has seen so far; reused for the next call.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// When the first chunk came.
+    /// When the first chunk arrived.
     pub(crate) first: Option<Instant>,
-    /// How long each chunk was under way, in microseconds.
+    /// How long each chunk took to arrive, in microseconds.
     pub(crate) chunks_us: Vec<u64>,
-    /// Between two chunks, in microseconds.
+    /// The gaps between chunks, in microseconds.
     pub(crate) gaps_us: Vec<u64>,
 }
 
 impl Notes {
-    /// As new.
+    /// Resets it.
     pub(crate) fn clear(&mut self) {
         self.first = None;
         self.chunks_us.clear();
@@ -110,27 +110,27 @@ impl Notes {
     }
 }
 
-/// All that was seen within the window.
+/// Everything seen within the window.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
-    /// From when a request was to be sent to its end.
+    /// From when a request was due to its end.
     pub(crate) latencies: Times,
     /// The same, to its first chunk.
     pub(crate) firsts: Times,
-    /// How long chunks were under way.
+    /// How long chunks took to arrive.
     pub(crate) chunks: Times,
-    /// Between two chunks.
+    /// The gaps between chunks.
     pub(crate) gaps: Times,
     /// How late the generator was.
     pub(crate) lateness: Times,
-    /// Requests that were answered.
+    /// How many requests were answered.
     pub(crate) done: u64,
-    /// Why others were not.
+    /// Why the others failed.
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    /// Nothing yet.
+    /// An empty tally.
     pub(crate) fn new() -> Self {
         Self {
             latencies: Times::new(),
@@ -143,7 +143,7 @@ impl Tally {
         }
     }
 
-    /// A request that was to be sent at `due` has been answered at `now`.
+    /// Records a request that was due at `due` and answered at `now`.
     pub(crate) fn done(&mut self, due: Instant, now: Instant, notes: &Notes) {
         self.done += 1;
         self.latencies.record(now - due);
@@ -154,7 +154,7 @@ impl Tally {
         notes.gaps_us.iter().for_each(|us| self.gaps.record_us(*us));
     }
 
-    /// A request has failed.
+    /// Records a failed request.
     pub(crate) fn failed(&mut self, why: &str) {
         match self.failures.get_mut(why) {
             Some(times) => *times += 1,
@@ -162,12 +162,12 @@ impl Tally {
         }
     }
 
-    /// How many have failed.
+    /// How many requests failed.
     pub(crate) fn failures(&self) -> u64 {
         self.failures.values().sum()
     }
 
-    /// Takes the tally of another in.
+    /// Adds the tally of another.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.latencies.merge(&other.latencies);
         self.firsts.merge(&other.firsts);

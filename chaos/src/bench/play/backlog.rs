@@ -1,4 +1,4 @@
-//! A backlog: requests are published as fast as the broker takes them, and the clock runs until the last outcome.
+//! Measures a backlog: publishes requests as fast as the broker takes them; the clock runs until the last outcome.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -17,12 +17,12 @@ use crate::{
     run::Board,
 };
 
-/// Publishes that wait for their acks at once.
+/// How many publishes wait for their acks at once.
 const PUBLISHING_MAX: usize = 1_000;
-/// How long all of it may take: twenty requests a second would be no engine.
+/// How long all of it may take: twenty requests per second would be no engine.
 const DRAIN_MAX: std::time::Duration = std::time::Duration::from_secs(600);
 
-/// Publishes, and waits.
+/// Publishes, then waits for the outcomes.
 pub(super) async fn play(
     stage: &Stage<'_>,
     subject: &Subject,
@@ -57,7 +57,7 @@ pub(super) async fn play(
     Ok(vec![Point { load: format!("{requests} requests"), sides, notes }])
 }
 
-/// How many had a good outcome, and how long it took from the first publish to the last outcome.
+/// How many requests succeeded, and the time from the first publish to the last outcome.
 async fn drain(bus: &Arc<Bus>, requests: u32) -> (f64, f64) {
     let (began, mut done) = (Instant::now(), 0_u32);
     let deadline = began + DRAIN_MAX;

@@ -1,5 +1,5 @@
-//! Requests under one load: each round measures the provider alone, the engine, and the floor, one after the other, so that
-//! what disturbs the machine disturbs them alike.
+//! Measures requests under one load: each round measures the provider alone, the engine and the floor in turn, so that
+//! a disturbance of the machine affects them alike.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
@@ -27,17 +27,17 @@ use crate::{
     },
     run::Board,
 };
-/// Connections that are opened at once.
+/// How many connections to open at once.
 const CONNECTING_MAX: usize = 64;
-/// Less than this share of what was to be answered is a system that could not keep up.
+/// A system that answers less than this share of the due requests could not keep up.
 const KEPT_UP: f64 = 0.98;
-/// A window holds so many answers of each caller at least: one that holds a part of one says nothing.
+/// A window holds at least this many answers of each caller: a window with part of one says nothing.
 const ANSWERS_MIN: u32 = 4;
-/// Until callers that began one after the other are all under way.
+/// How long until callers that started one after the other are all running.
 const SETTLING: Duration = Duration::from_millis(50);
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What one side has shown in all rounds.
+/// What was seen of one side in all rounds.
 #[derive(Debug)]
 struct Shown {
     rounds: Vec<Round>,
@@ -71,14 +71,14 @@ pub(super) async fn point(
     Ok(Point { load: case.to_string(), sides: sides.collect(), notes })
 }
 
-/// Whom there is to measure.
+/// The sides to measure.
 fn sides(stage: &Stage<'_>, subject: &Subject, case: Case) -> Vec<Side> {
     let mut sides = Vec::new();
     if stage.provider_at().is_some() {
         sides.push(Side::Direct);
     }
     sides.push(Side::Engine);
-    // The floor has no provider: it says nothing where that is what is waited for.
+    // The floor has no provider: if most of the time is spent waiting for one, it says nothing.
     let is_durable = match case.work {
         Work::Publish { .. } | Work::ChatFor { .. } | Work::Chat { delay_ms: 0 } => true,
         Work::Chat { .. } => matches!(case.load, Load::Open(_)),
@@ -90,7 +90,7 @@ fn sides(stage: &Stage<'_>, subject: &Subject, case: Case) -> Vec<Side> {
     sides
 }
 
-/// One round of one side.
+/// Measures one round of one side.
 pub(super) async fn measured(
     stage: &Stage<'_>,
     subject: &Subject,
@@ -130,7 +130,7 @@ pub(super) async fn measured(
     Ok((tally, cost, window))
 }
 
-/// Lets each tenant ask once, where there are several: its first request costs more than all that follow.
+/// Sends one request for each tenant if there are several: a tenant's first request costs more than those that follow.
 async fn introduce<C: Caller>(callers: &mut [C], tenants: usize) -> Result<(), Failure> {
     let turns = if tenants > 1 { tenants.div_ceil(callers.len().max(1)) } else { 0 };
     let firsts = callers.iter_mut().map(|caller| async move {
@@ -142,7 +142,7 @@ async fn introduce<C: Caller>(callers: &mut [C], tenants: usize) -> Result<(), F
     try_join_all(firsts).await.map(drop)
 }
 
-/// What is asked over HTTP, and of how many tenants.
+/// The HTTP request, and how many tenants send it.
 async fn ask_for(stage: &Stage<'_>, subject: &Subject, work: Work, side: Side) -> io::Result<(Ask, usize)> {
     let ask = ask_of(stage, subject, work, side)?;
     match (work, subject) {
@@ -159,7 +159,7 @@ fn failed(why: Failure) -> io::Error {
     io::Error::other(format!("the load could not begin: {why}"))
 }
 
-/// What is asked over HTTP, of the provider itself or of the engine.
+/// The HTTP request, to the provider itself or to the engine.
 pub(super) fn ask_of(stage: &Stage<'_>, subject: &Subject, work: Work, side: Side) -> io::Result<Ask> {
     let is_direct = side == Side::Direct;
     let (authority, key) = match (&stage.options.system, subject) {
@@ -179,13 +179,13 @@ pub(super) fn ask_of(stage: &Stage<'_>, subject: &Subject, work: Work, side: Sid
         key,
         body: ask::body(work, &model),
         is_stream,
-        // Another's provider says what it likes.
+        // Only our provider sends a known number of chunks.
         chunks: (is_stream && stage.provider_at().is_some()).then(|| work.chunks()),
         tenants: None,
     })
 }
 
-/// The bus, for the engine's subjects or those of the bare pipeline.
+/// The bus, with the subjects of the engine or of the bare pipeline.
 pub(super) async fn bus(
     stage: &Stage<'_>,
     subject: &Subject,
@@ -225,7 +225,7 @@ async fn sockets(
     callers.buffer_unordered(CONNECTING_MAX).try_collect().await.map_err(failed)
 }
 
-/// What one round says.
+/// The metrics of one round.
 pub(super) fn figures(case: Case, tally: &Tally, cost: Option<&Cost>, window: Window) -> Round {
     let (seconds, done) = (window.seconds(), tally.done as f64);
     let mut round = Round::from([(Metric::Rate, done / seconds), (Metric::Failed, tally.failures() as f64)]);
@@ -269,7 +269,7 @@ pub(super) fn figures(case: Case, tally: &Tally, cost: Option<&Cost>, window: Wi
     round
 }
 
-/// What must be known of these figures.
+/// What a reader must know about these figures.
 fn notes(case: Case, shown: &BTreeMap<Side, Shown>) -> Vec<String> {
     let mut notes = Vec::new();
     for (side, Shown { rounds, tally }) in shown {

@@ -1,4 +1,4 @@
-//! Outcomes that are kept: whether a request costs the same beside a million of others.
+//! Measures whether a request costs the same with up to a million outcomes kept beside it.
 
 use std::io;
 
@@ -17,14 +17,14 @@ use crate::{
     run::Board,
 };
 
-/// Whose they are: nobody's who asks here.
+/// Their tenant, which sends no requests.
 const TENANT: &str = "kept";
-/// As large as the outcome of a short chat.
+/// The size of a kept outcome: that of a short chat.
 const BYTES: usize = 600;
-/// Publishes that wait for their acks at once.
+/// How many publishes wait for their acks at once.
 const PUBLISHING_MAX: usize = 1_000;
 
-/// Measures beside each number of outcomes, from the least to the most.
+/// Measures with each number of outcomes, from the lowest to the highest.
 pub(super) async fn play(
     stage: &Stage<'_>,
     subject: &Subject,
@@ -43,7 +43,7 @@ pub(super) async fn play(
     Ok(points)
 }
 
-/// Stores outcomes of these numbers; they are only as many and as large as real ones, since nobody reads them.
+/// Stores the outcomes with these numbers; only their count and size are real, since nobody reads them.
 async fn fill(subject: &Subject, from: u32, to: u32) -> io::Result<()> {
     let Subject::Own(engine, _) = subject else { return Err(io::Error::other("there is no bus")) };
     let url = engine.bus.as_deref().ok_or_else(|| io::Error::other("there is no bus"))?;

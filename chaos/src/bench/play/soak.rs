@@ -1,4 +1,4 @@
-//! A soak: one load for minutes, weighed again and again. Memory that grows shows as a slope.
+//! Measures a soak: one load for minutes, with regular samples of the memory. A leak shows as a slope.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -18,12 +18,12 @@ use crate::{
     run::Board,
 };
 
-/// How often it is weighed.
+/// How often to sample the memory.
 const WEIGH_EVERY: Duration = Duration::from_secs(1);
-/// The share at the beginning that does not count: caches fill, and that is no leak.
+/// The initial share that does not count: caches fill, which is no leak.
 const SETTLING: f64 = 0.2;
 
-/// One load, for as long as was asked.
+/// Runs one load for the requested time.
 pub(super) async fn play(
     stage: &Stage<'_>,
     subject: &Subject,
@@ -60,7 +60,7 @@ pub(super) async fn play(
     Ok(vec![Point { load: format!("{case} for {} s", span.as_secs()), sides, notes: Vec::new() }])
 }
 
-/// The slope of the line that lies closest to the points; `None` where they are too few for one.
+/// The slope of the best-fit line through the points; `None` if there are too few.
 fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let count = points.len() as f64;
     let (mean_x, mean_y) = (

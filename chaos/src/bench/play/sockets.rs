@@ -1,4 +1,4 @@
-//! Sockets on which nothing is said: how much more memory the engine holds with them than without.
+//! Measures idle WebSockets: how much more memory the engine holds with them than without.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{
     run::Board,
 };
 
-/// Sockets that are opened at once.
+/// How many sockets to open at once.
 const CONNECTING_MAX: usize = 64;
-/// How long the engine is left alone before it is weighed.
+/// How long the engine is left alone before its memory is measured.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
-/// Opens so many, weighs, and closes them again; as often as there are rounds.
+/// Opens `count` sockets, measures the memory, and closes them again, once per round.
 pub(super) async fn point(
     stage: &Stage<'_>,
     subject: &Subject,
@@ -42,7 +42,7 @@ pub(super) async fn point(
         sleep(SETTLED_AFTER).await;
         let with = held();
         let mut figures = Round::from([(Metric::EngineMib, with / (1024.0 * 1024.0))]);
-        // Memory that was freed in an earlier round is used again: only the first shows what they take.
+        // Memory freed in an earlier round is reused: only the first round shows what sockets take.
         if round == 1 {
             figures.insert(Metric::SocketKib, (with - before) / 1024.0 / f64::from(count));
         }

@@ -1,4 +1,4 @@
-//! Starts: from the start of the process until it says that it takes requests, and until it has answered one.
+//! Measures starts: from the start of the process until it reports ready, and until its first answer.
 
 use std::{collections::BTreeMap, io};
 
@@ -15,7 +15,7 @@ use crate::{
     run::Board,
 };
 
-/// Starts an engine and ends it again, each round in a new directory, so that it finds nothing.
+/// Starts and ends an engine, each round in a new directory, so that it finds no old state.
 pub(super) async fn play(stage: &Stage<'_>, name: &str, board: &mut Board) -> io::Result<Vec<Point>> {
     let mut rounds = Vec::new();
     for round in 1..=stage.options.rounds {

@@ -1,4 +1,4 @@
-//! The body of an answer: one piece, or chunks that are made when they are sent.
+//! The body of an answer: one piece, or chunks that are made as they are sent.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::prepared::{Prepared, stamped};
 
-/// How a stream ends.
+/// The end of a stream.
 const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// A body.
@@ -21,12 +21,12 @@ pub(super) enum Body {
     Stream(Stream),
 }
 
-/// A stream under way.
+/// A stream in progress.
 pub(super) struct Stream {
     prepared: Rc<Prepared>,
     with_usage: bool,
     began: Instant,
-    /// How many pieces were sent: the chunks, then the end, the usage, and `[DONE]`.
+    /// How many pieces it has sent: the chunks, then the end, the usage, and `[DONE]`.
     sent: u32,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -74,7 +74,7 @@ impl Stream {
         let Prepared::Stream { chunks, gap, frame, end, usage, .. } = &*self.prepared else {
             return Poll::Ready(None);
         };
-        // Each at its time from the beginning, so that no lateness adds up.
+        // Timed from the start of the stream, so that delays do not add up.
         if self.sent > 0 && self.sent < *chunks && !gap.is_zero() {
             let due = self.began + *gap * self.sent;
             let pause = self.pause.get_or_insert_with(|| Box::pin(sleep_until(due)));

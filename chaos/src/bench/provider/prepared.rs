@@ -1,5 +1,5 @@
-//! The prepared answers, by the name of the model: `chat-<delay>`, `stream-<first>-<chunks>-<gap>`, `embed-<batch>`, all
-//! times in milliseconds.
+//! The prepared answers, by model name: `chat-<delay>`, `stream-<first>-<chunks>-<gap>`, `embed-<batch>`, all times in
+//! milliseconds.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use crate::bench::load::marks;
 
-/// The numbers of a vector.
+/// The length of a vector.
 const DIMENSIONS: u16 = 1_536;
-/// Stands where the send time will.
+/// Placeholder for the send time.
 const PLACE: &str = "@MARK";
-/// The largest answer that is prepared: a name must not fill the memory.
+/// The largest answer to prepare: a model name must not exhaust the memory.
 const CHUNKS_MAX: u32 = 100_000;
 const BATCH_MAX: u32 = 2_048;
 
-/// What one model answers.
+/// The answer of one model.
 #[derive(Debug)]
 pub(super) enum Prepared {
     /// One body.
@@ -27,7 +27,7 @@ pub(super) enum Prepared {
 }
 
 impl Prepared {
-    /// What a model of this name answers; `None` where there is none.
+    /// The answer of a model with this name; `None` if there is no such model.
     pub(super) fn of(model: &str) -> Option<Self> {
         let (kind, numbers) = model.split_once('-')?;
         let numbers: Vec<u32> =
@@ -76,7 +76,7 @@ fn stream(model: &str, first: Duration, chunks: u32, gap: Duration) -> Prepared 
     let piece =
         json!([{"index": 0, "delta": {"role": "assistant", "content": PLACE}, "finish_reason": null}]);
     let piece = format!("data: {}\n\n", chunk(piece, Value::Null));
-    // The place is in it, since it was put there.
+    // The placeholder is present: it was put there above.
     let (head, tail) = piece.split_once(PLACE).unwrap_or_default();
     let frame = (Bytes::copy_from_slice(head.as_bytes()), Bytes::copy_from_slice(tail.as_bytes()));
     let finish = json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]);
@@ -86,7 +86,7 @@ fn stream(model: &str, first: Duration, chunks: u32, gap: Duration) -> Prepared 
     Prepared::Stream { first, chunks, gap, frame, end: end.into(), usage: usage.into() }
 }
 
-/// A chunk that is sent now.
+/// A chunk with the current time.
 pub(super) fn stamped((head, tail): &(Bytes, Bytes)) -> Bytes {
     let mut chunk = Vec::with_capacity(head.len() + 1 + marks::DIGITS + tail.len());
     chunk.extend_from_slice(head);
@@ -94,7 +94,7 @@ pub(super) fn stamped((head, tail): &(Bytes, Bytes)) -> Bytes {
     let mut digits = [b'0'; marks::DIGITS];
     let mut rest = marks::now_us();
     for digit in digits.iter_mut().rev() {
-        // Below ten.
+        // Less than ten.
         *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
         rest /= 10;
     }

@@ -1,5 +1,5 @@
-//! Latency curves as one SVG: to the right the share of requests, ever finer towards the slowest, upwards the time by powers
-//! of ten. Who reads only the median reads the left edge.
+//! Draws latency curves as one SVG: the share of requests to the right, finer towards the slowest; the time upwards, by
+//! powers of ten. The median is near the left edge.
 
 use std::fmt::Write;
 
@@ -10,12 +10,12 @@ use crate::{
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 240.0;
-/// Room for the labels at the left and below, and for the last one at the right.
+/// Room for the labels at the left and below, and for the last label at the right.
 const GUTTER: f64 = 70.0;
 const FOOT: f64 = 24.0;
 const MARGIN: f64 = 30.0;
 
-/// The curves of one load; empty where there are none.
+/// The curves of one load; empty if there are none.
 pub(super) fn curves(name: &str, point: &Point) -> String {
     let drawn: Vec<_> = point
         .sides
@@ -51,9 +51,9 @@ pub(super) const fn class(side: Side) -> &'static str {
 
 /// The scales.
 struct Sheet {
-    /// How many nines the right edge has.
+    /// How many nines the right edge stands for.
     nines: f64,
-    /// The powers of ten, as exponents of milliseconds, at the bottom and at the top.
+    /// The powers of ten at the bottom and at the top, as exponents of milliseconds.
     from: i32,
     to: i32,
 }
@@ -111,7 +111,7 @@ fn time(ms: f64) -> String {
     }
 }
 
-/// A tenth of a unit is finer than any screen shows.
+/// Rounds to a tenth of a unit, finer than any screen shows.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -1,4 +1,4 @@
-//! The figures as one HTML file that needs nothing else: no script, no font, no request to anywhere.
+//! Formats the figures as one self-contained HTML file: no script, no font, no network request.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::{
     report::{html::STYLE, words},
 };
 
-/// The lines of the curves, over the style of all our pages.
+/// The style of the curves, on top of that of all our pages.
 const CURVES: &str = include_str!("html/curves.css");
 
 /// The figures, as an HTML page.

@@ -1,11 +1,11 @@
-//! One scenario as rows: a row for each side of each load, and one for how the engine stands to each other side.
+//! Formats one scenario as rows: one for each side of each load, and one that compares the engine with each other side.
 
 use crate::bench::{
     Point, Tested,
     figure::{Better, Figures, Metric, Side},
 };
 
-/// The columns, in their order; one that no side has is left out.
+/// The columns, in order; a column that no side has is left out.
 const COLUMNS: [Metric; 18] = [
     Metric::Rate,
     Metric::P50Ms,
@@ -30,13 +30,13 @@ const COLUMNS: [Metric; 18] = [
 /// A row.
 #[derive(Debug, PartialEq)]
 pub(super) struct Row {
-    /// The load; empty where it is that of the row above.
+    /// The load; empty if it is the same as in the row above.
     pub(super) load: String,
-    /// Whose row it is: a side, or `over direct`, `of floor`.
+    /// The side, or `over direct`, `of floor`.
     pub(super) whose: String,
     /// The cells, in the order of the columns.
     pub(super) cells: Vec<String>,
-    /// How far the rounds lie apart; empty where there is but one.
+    /// The spread of the rounds; empty if there is only one.
     pub(super) spread: String,
 }
 
@@ -88,7 +88,7 @@ fn standing(whose: &str, columns: &[Metric], cell: impl Fn(Metric) -> Option<Str
     Row { load: String::new(), whose: whose.to_owned(), cells, spread: String::new() }
 }
 
-/// What the engine adds to a time, and by how much it divides what can be done.
+/// What the engine adds to a time, or by how much it divides a rate.
 fn over(metric: Metric, engine: &Figures, direct: &Figures) -> Option<String> {
     let (engine, direct) = (engine.median(metric)?, direct.median(metric)?);
     if metric.is_time() {
@@ -102,7 +102,7 @@ fn over(metric: Metric, engine: &Figures, direct: &Figures) -> Option<String> {
     is_rate.then(|| format!("÷{}", number(direct / engine)))
 }
 
-/// The share of the floor that the engine reaches, or how many times as much it takes.
+/// The share of the floor's rate that the engine reaches, or how many times its time or CPU.
 fn of(metric: Metric, engine: &Figures, floor: &Figures) -> Option<String> {
     let (engine, floor) = (engine.median(metric)?, floor.median(metric)?);
     if floor <= 0.0 {
@@ -121,7 +121,7 @@ pub(super) fn dash() -> String {
     "–".to_owned()
 }
 
-/// Three digits, which is what was measured.
+/// Three digits, the precision of the measurement.
 pub(super) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1_000.0 => {

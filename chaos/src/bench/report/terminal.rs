@@ -1,4 +1,4 @@
-//! The figures on a terminal: a table a scenario, then what a reader must know, and how it is run again.
+//! Formats the figures for a terminal: a table per scenario, then the notes, and how to repeat the run.
 
 use std::fmt::Write;
 

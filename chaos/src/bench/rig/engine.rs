@@ -1,4 +1,4 @@
-//! The engine under test: its configuration, its process, and where its doors are.
+//! The engine under test: its configuration, its process, and the addresses of its doors.
 
 use std::{
     fs, io,
@@ -21,17 +21,17 @@ use tokio::{
 use super::{Carrier, LOOK_EVERY, Process, START_MAX, is_ready, launch, loopback, settings};
 use crate::run::rig::service::free_port;
 
-/// The prefix on a broker of our own: the default.
+/// The prefix on our own broker: the default.
 const PREFIX: &str = "dynode";
 
-/// A running engine. Dropping it kills it, and its broker.
+/// A running engine. Dropping it kills it and its broker.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    /// Where its HTTP door is.
+    /// The address of its HTTP door.
     pub(crate) at: SocketAddr,
-    /// Its bus, where it has one.
+    /// Its bus, if it has one.
     pub(crate) bus: Option<String>,
-    /// The subjects there.
+    /// The subjects on the bus.
     pub(crate) subjects: Subjects,
     /// How long it took from its start until it was ready.
     pub(crate) ready_after: Duration,
@@ -42,7 +42,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts one in `dir`, and returns when it takes requests.
+    /// Starts an engine in `dir`, and returns once it accepts requests.
     pub(crate) async fn start(
         dynode: &Path,
         dir: &Path,
@@ -52,7 +52,7 @@ impl Engine {
         fs::create_dir_all(dir)?;
         let (at, nats_port) = (loopback(free_port().await?), free_port().await?);
         let is_guest = matches!(carrier, Carrier::Given(_));
-        // On a broker of somebody else nothing of theirs is touched, and nothing of ours stays.
+        // On a broker that is not ours, touch nothing of theirs and leave nothing of ours.
         let prefix = if is_guest { format!("bench{:08x}", rand::random::<u32>()) } else { PREFIX.to_owned() };
         let data = dir.join("data");
         let around = settings::Surroundings { carrier, provider, prefix: &prefix, nats_port, data: &data };
@@ -87,7 +87,7 @@ impl Engine {
         self.process.pid()
     }
 
-    /// A key that may act for all tenants, as the value of `Authorization`. From when it is made everybody needs one.
+    /// A key that may act for all tenants, as the value of `Authorization`. Once it exists, every client needs a key.
     pub(crate) async fn operators_key(&self) -> io::Result<HeaderValue> {
         #[derive(Deserialize)]
         struct Made {
@@ -102,18 +102,18 @@ impl Engine {
         self.operators_key.get_or_try_init(|| make).await.cloned()
     }
 
-    /// The process of the broker that it has started.
+    /// The process of the broker that the engine started.
     pub(crate) fn broker(&self) -> Option<Pid> {
         let noted = fs::read_to_string(self.data.join("nats-server.pid")).ok()?;
         noted.trim().parse().ok().and_then(Pid::from_raw)
     }
 
-    /// Its bus, where that is not ours.
+    /// Its bus, if that is not ours.
     pub(crate) fn bus_of_others(&self) -> Option<&str> {
         self.bus.as_deref().filter(|_| self.is_guest)
     }
 
-    /// Ends it politely, and takes away what it has stored.
+    /// Ends it politely, and removes what it has stored.
     pub(crate) async fn stop(mut self) {
         self.process.stop().await;
         if let Some(url) = self.bus_of_others()
@@ -122,24 +122,24 @@ impl Engine {
             let prefix = self.subjects.prefix().to_uppercase();
             tracing::warn!(%error, "streams {prefix}_* are left at {url}: delete them");
         }
-        // What cannot be removed lies in the directory of the run, which the report names.
+        // What cannot be removed stays in the directory of the run, which the report names.
         let _ = fs::remove_dir_all(&self.data);
     }
 }
 
 impl Drop for Engine {
-    /// An engine that is killed leaves its server behind. Ids are given again, paths of ours are not.
+    /// A killed engine leaves its server behind. Process ids are reused; our paths are not.
     fn drop(&mut self) {
         let Some(pid) = self.broker() else { return };
         let command_line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
         if String::from_utf8_lossy(&command_line).contains(&*self.data.to_string_lossy()) {
-            // It fails only for one that has ended.
+            // Fails only if it has ended.
             let _ = kill_process(pid, Signal::KILL);
         }
     }
 }
 
-/// Takes the streams of a prefix from a broker that is not ours.
+/// Deletes the streams with a prefix from a broker that is not ours.
 async fn clean(url: &str, prefix: &str) -> io::Result<()> {
     let client = async_nats::connect(url).await.map_err(io::Error::other)?;
     let stream = async_nats::jetstream::new(client);

@@ -1,4 +1,4 @@
-//! One process: started, watched, asked to end. One that ends by itself spoils the run; nobody starts it again.
+//! One process: started, watched, asked to end. If it ends by itself the run is spoilt; nothing restarts it.
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
@@ -10,10 +10,10 @@ use tokio::{
 
 use crate::run::rig::service::{Launch, last_words};
 
-/// How long an end that was asked for may take before it is forced.
+/// How long a requested end may take before it is forced.
 const END_MAX: Duration = Duration::from_secs(15);
 
-/// The process; it is killed when this is dropped.
+/// The process; dropping this kills it.
 #[derive(Debug)]
 pub(crate) struct Process {
     role: String,
@@ -34,12 +34,12 @@ impl Process {
         self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
     }
 
-    /// Whether a line of its log is this word.
+    /// Whether its log has a line with exactly this word.
     pub(super) fn has_said(&self, word: &str) -> bool {
         fs::read_to_string(&self.log).unwrap_or_default().lines().any(|line| line == word)
     }
 
-    /// Fails where it has ended, or `deadline` is over.
+    /// Fails if it has ended, or if `deadline` has passed.
     pub(crate) fn must_live(&mut self, deadline: Instant) -> io::Result<()> {
         let ended = self.child.try_wait()?;
         let what = match ended {
@@ -54,7 +54,7 @@ impl Process {
     /// Asks it to end, and waits.
     pub(crate) async fn stop(&mut self) {
         if let Some(pid) = self.pid() {
-            // It fails only for one that has ended; nobody has waited for it, so that its id is not another's.
+            // Fails only if it has ended. Its id cannot be reused yet: nobody has waited for it.
             let _ = kill_process(pid, Signal::TERM);
         }
         if timeout(END_MAX, self.child.wait()).await.is_err() {

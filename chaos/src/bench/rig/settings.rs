@@ -1,12 +1,12 @@
-//! The configuration of the engine under test: the defaults, with room for ten thousand at once. Nothing is off that a
-//! user would have on.
+//! The configuration of the engine under test: the defaults, with room for ten thousand clients. Disables nothing that
+//! a user would have enabled.
 
 use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
 use super::Carrier;
 use crate::bench::{scenario::Work, scenarios};
 
-/// Clients at once: the largest scenario, and a little more.
+/// Concurrent clients: the largest scenario, and a few more.
 const AT_ONCE_MAX: u32 = 12_000;
 
 /// What the engine must know.
@@ -54,7 +54,7 @@ concurrency = 1024
     text + &models()
 }
 
-/// Each model of each scenario, by one name here and there.
+/// Every model of every scenario, by the same name at the provider.
 fn models() -> String {
     let works: Vec<Work> = scenarios::ALL.iter().flat_map(|scenario| scenario.works()).collect();
     let model = |work: &Work| {

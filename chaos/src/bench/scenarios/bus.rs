@@ -1,4 +1,4 @@
-//! Requests that are published on the bus, to their outcomes there.
+//! Scenarios with requests published on the bus, until their outcomes there.
 
 use crate::bench::scenario::{Case, Kind, Scenario, Work};
 

@@ -1,10 +1,10 @@
-//! Chats that are not streamed.
+//! Scenarios with chats that are not streamed.
 
 use crate::bench::scenario::{Case, Kind, Scenario, Work};
 
-/// The provider answers at once: what is left is what the engine costs.
+/// The provider answers at once: what remains is the cost of the engine.
 const AT_ONCE: Work = Work::Chat { delay_ms: 0 };
-/// The provider thinks for as long as a quick one does.
+/// The provider thinks for as long as a fast one does.
 const THINKING: Work = Work::Chat { delay_ms: 60 };
 
 pub(super) const CHAT: Scenario = Scenario {

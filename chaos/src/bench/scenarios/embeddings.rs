@@ -1,4 +1,4 @@
-//! Vectors.
+//! Scenarios with embeddings.
 
 use crate::bench::scenario::{Case, Kind, Scenario, Work};
 

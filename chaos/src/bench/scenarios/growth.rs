@@ -1,4 +1,4 @@
-//! More and more of it: what stays as it was, and what does not.
+//! Scenarios that grow step by step: what stays the same, and what does not.
 
 use crate::bench::scenario::{Case, Kind, Scenario, Work};
 

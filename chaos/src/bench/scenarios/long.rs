@@ -1,4 +1,4 @@
-//! The life of a process: its start, and its memory after a long time.
+//! Scenarios on the life of a process: its start, and its memory after a long time.
 
 use crate::bench::scenario::{Case, Kind, Scenario, Work};
 

@@ -1,4 +1,4 @@
-//! WebSockets.
+//! Scenarios with WebSockets.
 
 use crate::bench::scenario::{Case, Kind, Scenario, Work};
 

@@ -1,10 +1,10 @@
-//! Streamed chats of 50 chunks.
+//! Scenarios with streamed chats of 50 chunks.
 
 use crate::bench::scenario::{Case, Kind, Scenario, Work};
 
-/// All chunks come at once: what is left is what a chunk costs.
+/// All chunks come at once: what remains is the cost of a chunk.
 const AT_ONCE: Work = Work::Stream { first_ms: 0, chunks: 50, gap_ms: 0 };
-/// A quick model: it thinks for 60 ms, then says a hundred tokens a second.
+/// A fast model: it thinks for 60 ms, then sends a hundred tokens per second.
 const SPEAKING: Work = Work::Stream { first_ms: 60, chunks: 50, gap_ms: 10 };
 
 pub(super) const STREAM: Scenario = Scenario {

@@ -1,4 +1,4 @@
-//! What a history says of one request, sorted: how it was sent and answered, read, called back, recorded.
+//! What a history says about one request, sorted: its sends and answers, reads, callbacks and records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use schemas::{ErrorCode, Status};
 use super::{At, Index, Record};
 use crate::history::{Door, Entry, Fact};
 
-/// What is said of one request.
+/// What a history says about one request.
 #[derive(Debug, Default)]
 pub(crate) struct Request<'a> {
     /// Each time it was sent.
     pub(crate) sends: Vec<Sending<'a>>,
-    /// Answers to nothing that was sent.
+    /// Answers that match no send.
     pub(crate) stray: Vec<(At, Answer)>,
-    /// Each time it was asked to be cancelled.
+    /// Each time a client asked to cancel it.
     pub(crate) cancelled: Vec<At>,
     /// What each reader saw, in order.
     pub(crate) readers: BTreeMap<&'a str, Vec<(At, Step<'a>)>>,
@@ -24,15 +24,15 @@ pub(crate) struct Request<'a> {
     pub(crate) callbacks: Vec<Callback<'a>>,
     /// Its outcomes; one, if all is well.
     pub(crate) recorded: Vec<Record<'a>>,
-    /// Its entries in the ledger: where, and of how many calls and tokens they speak.
+    /// Its ledger entries: the line, the calls and the tokens of each.
     pub(crate) ledgered: Vec<(At, u64, u64)>,
     /// Each time it was parked.
     pub(crate) parked: Vec<At>,
-    /// What was received for it outside frames.
+    /// Texts received for it outside frames.
     pub(crate) bodies: Vec<(At, &'a str, &'a str)>,
 }
 
-/// One sending of a request.
+/// One send of a request.
 #[derive(Debug)]
 pub(crate) struct Sending<'a> {
     pub(crate) at: At,
@@ -42,12 +42,12 @@ pub(crate) struct Sending<'a> {
     pub(crate) callback: bool,
     pub(crate) fingerprint: &'a str,
     pub(crate) answer: Option<(At, Answer)>,
-    /// When it was told after all that another request holds its id.
+    /// When the sender was told after all that another request holds its id.
     pub(crate) withdrawn: Option<At>,
 }
 
 impl Sending<'_> {
-    /// Whether its sender was told that nothing comes of it.
+    /// Whether its sender was told that it is refused.
     pub(crate) const fn is_refused(&self) -> bool {
         matches!(self.answer, Some((_, Answer::Refused { .. })))
     }
@@ -95,13 +95,13 @@ pub(crate) struct Callback<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// When somebody was first told that it is accepted.
+    /// When somebody was first told of its acceptance.
     pub(crate) fn accepted(&self) -> Option<At> {
         let stray = self.stray.iter().filter(|(_, answer)| *answer == Answer::Accepted).map(|(at, _)| *at);
         stray.chain(self.accepted_send().map(|(_, told)| told)).min()
     }
 
-    /// The sending that was the first to be accepted, and when that was told.
+    /// The send whose acceptance was told first, and when that was.
     pub(crate) fn accepted_send(&self) -> Option<(&Sending<'a>, At)> {
         let told = self.sends.iter().filter_map(|send| match send.answer {
             Some((at, Answer::Accepted)) if send.withdrawn.is_none() => Some((send, at)),
@@ -110,7 +110,7 @@ impl<'a> Request<'a> {
         told.min_by_key(|(_, at)| *at)
     }
 
-    /// Whether it may have been accepted: somebody was told so, or nobody was told anything.
+    /// Whether it may have been accepted: some sender was told so, or was told nothing.
     pub(crate) fn may_run(&self) -> bool {
         self.sends.iter().any(|send| !send.is_refused())
     }
@@ -140,12 +140,12 @@ impl<'a> Request<'a> {
         told.chain(self.callbacks.iter().map(|callback| callback.at)).min()
     }
 
-    /// Whether its end would have been seen: somebody reads it and does not leave.
+    /// Whether somebody would have seen its end: some reader does not leave.
     pub(crate) fn is_watched(&self) -> bool {
         self.readers.values().any(|steps| !matches!(steps.last(), Some((_, Step::Left)) | None))
     }
 
-    /// The texts that were sent under its id, told apart.
+    /// The different fingerprints sent under its id.
     pub(crate) fn fingerprints(&self) -> BTreeSet<&'a str> {
         self.sends.iter().map(|send| send.fingerprint).collect()
     }
@@ -158,7 +158,7 @@ impl<'a> Request<'a> {
             None if is_conflict(answer) => {}
             None => self.stray.push((at, answer)),
         }
-        // What the same client was told before of the same request is taken back.
+        // A conflict takes back what the same client was told before about the same request.
         let last = self.sends.iter().rev().find(|send| send.by == by).map(|send| send.fingerprint);
         for send in &mut self.sends {
             if is_conflict(answer) && send.by == by && Some(send.fingerprint) == last {
@@ -176,8 +176,8 @@ const fn is_conflict(answer: Answer) -> bool {
     matches!(answer, Answer::Refused { code: ErrorCode::Conflict, .. })
 }
 
-/// The end that one reader saw after `due_ms` although it was there before. Pieces that it gets after the provider has
-/// said its last word are old: such a reader is slow.
+/// The end that one reader saw after `due_ms` although it waited for it before. A reader that still gets pieces after
+/// the provider's last word is slow and does not count.
 pub(super) fn late_end(steps: &[(At, Step<'_>)], due_ms: u64, spoken_ms: u64) -> Option<At> {
     let mut came = None;
     for (at, step) in steps {

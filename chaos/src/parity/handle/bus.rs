@@ -1,4 +1,4 @@
-//! The bus: a request is published to its subject, its events are heard on theirs, and its outcome is read from the stream of
+//! The bus: publishes a request to its subject, hears its events on theirs, and reads its outcome from the stream of
 //! outcomes.
 
 use std::{io, time::Duration};
@@ -25,7 +25,7 @@ use crate::{
 
 /// How long a publisher waits for the ack.
 const ACK_MAX: Duration = Duration::from_secs(5);
-/// After so long without an event a reader looks whether the end is recorded: events are told once.
+/// After this long without an event a reader checks whether the end is recorded: each event is sent only once.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// A connection to the broker.
@@ -68,7 +68,7 @@ pub(super) async fn converse(ground: &Ground, format: Format, asked: &[Asked]) -
 async fn ask(bus: &Bus, format: Format, asked: &Asked) -> io::Result<Shown> {
     let mut shown = Shown::default();
     let subject = bus.subjects.event(&asked.who.tenant, &asked.id);
-    // Before the publish, so that no event goes by unheard.
+    // Before the publish, so that no event is missed.
     let mut events = bus.client.subscribe(subject.clone()).await.map_err(io::Error::other)?;
     let was_there = match publish(bus, format, asked).await? {
         Ok(was_there) => was_there,
@@ -116,7 +116,7 @@ async fn ask(bus: &Bus, format: Format, asked: &Asked) -> io::Result<Shown> {
     Ok(shown)
 }
 
-/// Whether the request was there before, as far as the broker tells; or that the broker says no.
+/// Whether the request was there before, as far as the broker tells; or the broker's refusal.
 async fn publish(bus: &Bus, format: Format, asked: &Asked) -> io::Result<Result<bool, Error>> {
     let action = match &asked.said {
         Said::Request(request) => serde_json::from_value(request["action"].clone()).unwrap_or_default(),
@@ -140,7 +140,7 @@ async fn publish(bus: &Bus, format: Format, asked: &Asked) -> io::Result<Result<
     }
 }
 
-/// The broker takes a repeat for the first, whatever it says: whose the id is tells the fingerprint of the outcome.
+/// The broker takes anything under a used id for a repeat: the outcome's fingerprint tells whose the id is.
 async fn holder(bus: &Bus, asked: &Asked) -> io::Result<Option<Error>> {
     let Said::Request(request) = &asked.said else { return Ok(None) };
     let own = fingerprint::of(&Request::new(Action::Auto, request["payload"].clone()));
@@ -152,7 +152,7 @@ async fn holder(bus: &Bus, asked: &Asked) -> io::Result<Option<Error>> {
     Ok(differs.then(conflict))
 }
 
-/// Reads what is stored after the last event that was seen. What came by a door and began at once was not told to wait.
+/// Reads the events stored after the last one seen. A request that a door began at once has no `queued` among them.
 async fn come_back(bus: &Bus, subject: &str, shown: &mut Shown) -> io::Result<()> {
     let stream = bus.stream.get_stream_no_info("DYNODE_EVT").await.map_err(io::Error::other)?;
     let mut sequence = 1;
@@ -170,7 +170,7 @@ async fn come_back(bus: &Bus, subject: &str, shown: &mut Shown) -> io::Result<()
     Ok(())
 }
 
-/// Looks whether the end is recorded.
+/// Checks whether the end is recorded.
 async fn look_up(bus: &Bus, asked: &Asked, shown: &mut Shown) -> io::Result<()> {
     if let Some(outcome) = outcome(bus, asked).await? {
         shown.hears(&outcome.terminal_event());

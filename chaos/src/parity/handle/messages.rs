@@ -1,5 +1,5 @@
-//! HTTP in the form of Anthropic's Messages API: a message, or the blocks of one by SSE. Who asks shows the key as
-//! `x-api-key`, the older of the two ways.
+//! HTTP in the form of Anthropic's Messages API: a message, or its blocks by SSE. The key goes in `x-api-key`, the
+//! older of the two ways.
 
 mod body;
 
@@ -24,7 +24,7 @@ use crate::parity::{ground::Ground, normal, shown::Shown};
 /// The version that takes a temperature, as chats do.
 const VERSION: &str = "2023-06-01";
 
-/// Fields of the body, and what a chat calls them.
+/// Fields of the body, and their names in a chat.
 const NAMES: [(&str, &str); 1] = [("output_config.format.schema", "response_format.json_schema.schema")];
 
 /// Why a request has no form here.
@@ -58,7 +58,7 @@ async fn ask(ground: &Ground, asked: &Asked) -> io::Result<Shown> {
     Ok(shown)
 }
 
-/// The answer is an error: the table has what the other doors say of its code.
+/// The answer is an error: the table of errors has what the other doors say for its code.
 async fn refuse(shown: &mut Shown, response: Response) -> io::Result<()> {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.bytes().await.map_err(io::Error::other)?;
@@ -91,7 +91,7 @@ fn whole(shown: &mut Shown, message: &Value, asked: &Asked) {
     shown.succeeds(&Output::Chat(output), Some(&usage(&message["usage"])));
 }
 
-/// A message is that of the request.
+/// The message must be that of the request.
 fn check(shown: &mut Shown, message: &Value, asked: &Asked) {
     if message["id"] != format!("msg_{}", asked.id) || message["role"] != "assistant" {
         shown.fault(format!("a message of another: {message}"));
@@ -102,9 +102,9 @@ fn check(shown: &mut Shown, message: &Value, asked: &Asked) {
 #[derive(Default)]
 struct Told {
     has_begun: bool,
-    /// The calls, by the numbers of their blocks.
+    /// The calls, by their block numbers.
     calls: Vec<u64>,
-    /// How many blocks have begun, and whether the last of them goes on.
+    /// How many blocks have begun, and whether the last of them is still open.
     blocks: u64,
     open: bool,
     usage: Option<Usage>,
@@ -210,7 +210,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// What is said of a refusal.
+/// What a refusal says.
 fn explanation(message: &Value) -> String {
     text(&message["stop_details"]["explanation"]).to_owned()
 }
@@ -225,7 +225,7 @@ fn finish(reason: &Value) -> Option<FinishReason> {
     }
 }
 
-/// Here the input is told without what a cache held or took.
+/// This API counts the input without what a cache held or took.
 fn usage(told: &Value) -> Usage {
     let number = |path: &str| told.pointer(path).and_then(Value::as_u64).unwrap_or_default();
     let (cached, written) = (number("/cache_read_input_tokens"), number("/cache_creation_input_tokens"));

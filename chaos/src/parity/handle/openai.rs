@@ -1,4 +1,4 @@
-//! HTTP in OpenAI's form: one answer, its pieces by SSE, or the bytes of a file. What that API has no place for is told.
+//! HTTP in OpenAI's form: one answer, its pieces by SSE, or the bytes of a file. It says what that API cannot carry.
 
 use std::io;
 
@@ -262,7 +262,7 @@ impl Choice {
     }
 }
 
-/// One whole answer: of a chat, of an embedding, or images.
+/// One whole answer: a chat, embeddings or images.
 fn answer(shown: &mut Shown, body: &Value) -> io::Result<()> {
     if body.get("choices").is_some() {
         let completion = Completion::deserialize(body).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! HTTP in Dynode's own form: a request is handed in, its events are read by SSE, its outcome is asked for by its id.
+//! HTTP in Dynode's own form: submits a request, reads its events by SSE and asks for its outcome by its id.
 
 use std::io;
 
@@ -63,7 +63,7 @@ async fn ask(ground: &Ground, format: Format, asked: &Asked) -> io::Result<Shown
     Ok(shown)
 }
 
-/// Every answer names its request: that of the sender where it was read.
+/// Every answer names its request: by the sender's id if Dynode could read it.
 pub(super) fn check_id(shown: &mut Shown, response: &Response, asked: &Asked) {
     let told = response.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     match told {
@@ -75,7 +75,7 @@ pub(super) fn check_id(shown: &mut Shown, response: &Response, asked: &Asked) {
     }
 }
 
-/// Whether an answer comes in events.
+/// Whether an answer is a stream of events.
 pub(super) fn is_stream(response: &Response) -> bool {
     response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
@@ -120,7 +120,7 @@ pub(super) async fn health(ground: &Ground, asked: &Asked) -> io::Result<Value> 
     response.json().await.map_err(io::Error::other)
 }
 
-/// With the key of whoever asks.
+/// Adds the asker's key, if there is one.
 pub(in crate::parity) fn signed(request: RequestBuilder, who: &Who) -> RequestBuilder {
     match &who.key {
         Some(key) => request.header(AUTHORIZATION, format!("Bearer {}", key.expose())),

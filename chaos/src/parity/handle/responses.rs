@@ -1,5 +1,5 @@
-//! HTTP in the form of OpenAI's Responses API: a response, or its typed events by SSE, cancelled and come back to by its id.
-//! What has been answered must also be what is retrieved.
+//! HTTP in the form of OpenAI's Responses API: a response, or its typed events by SSE, cancelled and resumed by its id.
+//! A retrieved response must equal the answered one.
 
 mod body;
 
@@ -23,7 +23,7 @@ use crate::parity::{ground::Ground, normal, shown::Shown};
 
 const PATH: &str = "/v1/responses";
 
-/// Fields of the body, and what a chat calls them.
+/// Fields of the body, and their names in a chat.
 const NAMES: [(&str, &str); 3] = [
     ("input", "messages"),
     ("max_output_tokens", "max_tokens"),
@@ -100,7 +100,7 @@ fn answered(shown: &mut Shown, response: &Value, asked: &Asked) {
     shown.succeeds(&Output::Chat(output), Some(&usage));
 }
 
-/// Who asks for it by its id is told the same.
+/// A retrieval by id must return the same.
 async fn retrieved(ground: &Ground, shown: &mut Shown, told: &Value, asked: &Asked) -> io::Result<()> {
     let request = ground.http.get(ground.url(&format!("{PATH}/resp_{}", asked.id)));
     let response = signed(request, &asked.who).send().await.map_err(io::Error::other)?;
@@ -116,7 +116,7 @@ async fn retrieved(ground: &Ground, shown: &mut Shown, told: &Value, asked: &Ask
 struct Told {
     /// The number of the next event.
     next: u64,
-    /// The calls, by the numbers of their items.
+    /// The calls, by their item numbers.
     calls: Vec<Value>,
     /// The items that are whole.
     items: Vec<Value>,
@@ -124,7 +124,7 @@ struct Told {
     response: Option<Value>,
 }
 
-/// Reads a stream to its end; the response, where it has an answer.
+/// Reads a stream to its end; returns the response if it has an answer.
 async fn read(
     ground: &Ground,
     shown: &mut Shown,
@@ -216,7 +216,7 @@ impl Told {
     }
 }
 
-/// A response without an answer. Its message begins with our word for what happened: those that the SDKs know are few.
+/// A response without an answer. Its message begins with Dynode's error code: the SDKs know only a few codes.
 fn failed(shown: &mut Shown, response: &Value) {
     if response["status"] == "cancelled" {
         return shown.ends(json!({"end": "cancelled", "usage": null}));

@@ -27,21 +27,21 @@ pub(in crate::parity) struct Socket {
     format: Format,
 }
 
-/// What comes on it.
+/// What arrives on it.
 #[derive(Debug)]
 pub(in crate::parity) enum Heard {
     /// An event of a request.
     Event(Box<Event>),
-    /// The refusal of a frame that has no id.
+    /// The refusal of a frame without an id.
     Nameless(Error),
-    /// What belongs to no request: the signal of a pool.
+    /// The signal of a pool, which belongs to no request.
     Signal(Value),
-    /// The end of the connection, with the code that was given.
+    /// The end of the connection, with its code if there was one.
     Closed(Option<u16>),
 }
 
 impl Socket {
-    /// Opens one; or it is refused before it is one, as HTTP refuses.
+    /// Opens a connection; or returns the refusal, which comes over HTTP before the upgrade.
     pub(in crate::parity) async fn open(
         ground: &Ground,
         who: &Who,
@@ -109,7 +109,7 @@ struct Nameless {
     error: Error,
 }
 
-/// Those that are asked on a connection, by their ids.
+/// The open requests of a connection, by their ids.
 type Open = HashMap<RequestId, (Shown, Plan)>;
 
 /// See [`super::Handle::converse`].
@@ -121,7 +121,7 @@ pub(super) async fn converse(ground: &Ground, format: Format, asked: &[Asked]) -
     };
     let mut open: Open = asked.iter().map(|one| (one.id.clone(), (Shown::default(), one.plan))).collect();
     for one in asked {
-        // A server that has closed already is heard below.
+        // If the server has closed already, the loop below hears it.
         if let Err(error) = socket.say(one.bytes(format)).await {
             tracing::debug!(%error, "a frame was not sent");
         }
@@ -139,7 +139,7 @@ pub(super) async fn converse(ground: &Ground, format: Format, asked: &[Asked]) -
                     socket.say_value(&json!({"action": "cancel", "id": event.id})).await?;
                 }
                 if plan.cuts(shown) && !shown.has_ended() {
-                    // Dropped, without a word: a network does not say goodbye.
+                    // Dropped without a close frame: a network does not say goodbye.
                     let again = Socket::open(ground, &first.who, format).await?;
                     socket = again.map_err(|_| io::Error::other("whoever comes back is refused"))?;
                     let (attempt, after) = shown.last().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The report as text: tables on a terminal, the same as Markdown, all of it as JSON.
+//! Renders the report as text: tables for a terminal, the same as Markdown, all of it as JSON.
 
 use std::fmt::Write;
 
@@ -10,9 +10,9 @@ use crate::{
     report::{Table, duration},
 };
 
-/// The longest value that is shown of a difference, in letters; the JSON has all of it.
+/// The longest value of a difference that is shown, in letters; the JSON has all of it.
 const SHOWN_LETTERS_MAX: usize = 160;
-/// The longest list of differences that is shown of one comparison.
+/// The most differences that are shown for one comparison.
 const SHOWN_MAX: usize = 3;
 
 /// The report, for a terminal.
@@ -153,7 +153,7 @@ fn mark(case: &Judged, handle: Handle) -> &'static str {
     }
 }
 
-/// What is wrong with a case, a line each; the first difference first.
+/// What is wrong with a case, one line each, the first difference first.
 fn findings(case: &Judged) -> Vec<String> {
     let mut lines: Vec<_> =
         case.wrong.iter().map(|wrong| format!("{}: {}", Handle::ALL[0].name(), shortened(wrong))).collect();

@@ -1,5 +1,5 @@
-//! The messages of a request, checked as Anthropic's API checks them: which blocks may stand where, and that every call of
-//! a tool is answered in the next turn, and nothing else is.
+//! Checks the messages of a request as Anthropic's API does: which blocks may stand where, and that the next turn
+//! answers every tool call and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::message::{SIGNATURE, THINKING};
 use crate::provider::errors::ApiError;
 use crate::provider::fields::{estimate_tokens, list};
 
-/// Tokens that each message costs beside its text.
+/// Tokens that each message costs besides its text.
 const MESSAGE_OVERHEAD_TOKENS: u32 = 4;
 
 /// The largest image, in bytes.
@@ -23,7 +23,7 @@ pub(super) struct Conversation<'a> {
     /// The texts of all turns.
     pub(super) texts: Vec<&'a str>,
     pub(super) ends_with_a_result: bool,
-    /// Where the last turn of the assistant called a tool and did not begin with what it thought: the kind of its first block.
+    /// If the assistant's last turn called a tool without thinking first: its index, and the kind of its first block.
     pub(super) called_without_a_thought: Option<(usize, &'a str)>,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn read(body: &Value, version: Version) -> Result<Conversation<'_>, A
     Ok(conversation)
 }
 
-/// What the assistant has begun must not end in white space, nor in a call that is not answered.
+/// What the assistant has begun must end neither in white space nor in an unanswered call.
 fn check_end(index: usize, last: Option<&Value>, open: &BTreeSet<&str>) -> Result<(), ApiError> {
     if let Some(id) = open.first() {
         return Err(unanswered(index, id));
@@ -79,7 +79,7 @@ fn unanswered(index: usize, id: &str) -> ApiError {
 struct Turn<'a> {
     index: usize,
     is_user: bool,
-    /// The whole of it, where it is only a text.
+    /// The whole content, if it is only a text.
     text: Option<&'a str>,
     blocks: &'a [Value],
 }
@@ -152,7 +152,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Every call of the turn before has its result here, and no result is of another.
+    /// Every call of the turn before has its result here, and no result belongs to another call.
     fn check_results(&self, open: &BTreeSet<&str>) -> Result<(), ApiError> {
         let answered = self.ids("tool_result", "tool_use_id");
         if let Some(id) = open.difference(&answered).next() {
@@ -189,7 +189,7 @@ fn bytes_of(image: &Value) -> usize {
     image["source"]["data"].as_str().map_or(0, str::len)
 }
 
-/// Whether this is what was thought here; where it was not shown there is nothing.
+/// Whether this is what the simulator thought; a thought that was not shown is empty.
 fn is_ours(thinking: &Value) -> bool {
     thinking.as_str().is_some_and(|thinking| thinking.is_empty() || thinking == THINKING.concat())
 }

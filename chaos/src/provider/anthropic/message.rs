@@ -1,4 +1,4 @@
-//! What is answered, and the message that comes as one body.
+//! The answer, and the message that carries it in one body.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use crate::provider::exchange::Ask;
 use crate::provider::text;
 use crate::provider::tool::ToolCall;
 
-/// What is thought before an answer where thinking is asked for, in pieces; one token each.
+/// The thoughts before an answer if thinking is asked for, in pieces of one token each.
 pub(super) const THINKING: &[&str] = &["The question", " is plain", " and so is", " its answer."];
 
-/// What vouches for it.
+/// The signature that vouches for them.
 pub(super) const SIGNATURE: &str = "c2ltdWxhdGVk";
 
 /// What the message is made of.
@@ -22,7 +22,7 @@ pub(super) struct Reply {
 /// The answer itself.
 pub(super) enum Said {
     Words {
-        /// What the first token begins with: the marker of the request, so that its bytes are known wherever they turn up.
+        /// The beginning of the first token: the request's marker, by which its bytes are recognised anywhere.
         opening: String,
         tokens: u32,
     },
@@ -30,7 +30,7 @@ pub(super) enum Said {
 }
 
 impl Reply {
-    /// The tokens it is made of, which is the pieces its blocks have.
+    /// How many tokens it has: one for each piece of its blocks.
     pub(super) fn tokens(&self) -> u32 {
         let said = match &self.said {
             Said::Words { tokens, .. } => *tokens,
@@ -48,7 +48,7 @@ fn count<T>(pieces: &[T]) -> u32 {
     u32::try_from(pieces.len()).unwrap_or(u32::MAX)
 }
 
-/// The message without content and without end: how a stream begins, and what a whole one has besides.
+/// The message without content and end: a stream begins with it, and a whole message adds the rest.
 pub(super) fn shell(ask: &Ask) -> Value {
     json!({
         "id": format!("msg_{}", ask.id), "type": "message", "role": "assistant", "model": ask.model,
@@ -56,7 +56,7 @@ pub(super) fn shell(ask: &Ask) -> Value {
     })
 }
 
-/// What was used; `output` tokens so far.
+/// The usage, with `output` tokens so far.
 pub(super) fn usage(prompt: u32, output: u32) -> Value {
     json!({
         "input_tokens": prompt, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
@@ -65,7 +65,7 @@ pub(super) fn usage(prompt: u32, output: u32) -> Value {
     })
 }
 
-/// The part of the usage that is told at the end.
+/// The part of the usage that the end of a stream tells.
 pub(super) fn used(reply: &Reply, prompt: u32) -> Value {
     json!({
         "input_tokens": prompt, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,

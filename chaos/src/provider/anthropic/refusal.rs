@@ -10,7 +10,7 @@ use crate::provider::errors::ApiError;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// The code by which a spent budget is known.
+/// The code of a spent budget.
 const SPENT: &str = "enforced_spend_limit_reached";
 
 /// The response that refuses the call `id`.
@@ -19,7 +19,7 @@ pub(in crate::provider) fn refuse(error: &ApiError, id: &str) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let retry = is_worth_a_retry(error.status) && !is_spent(error);
     headers.insert(SHOULD_RETRY, HeaderValue::from_static(if retry { "true" } else { "false" }));
-    // Whoever has spent the month's budget is not told to come back.
+    // A caller that has spent the month's budget is not told to come back.
     if let Some(wait) = error.retry_after.filter(|_| !is_spent(error)) {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000) as u64));
     }
@@ -55,7 +55,7 @@ const fn kind(status: u16) -> &'static str {
     }
 }
 
-/// A wrong member is named with what is wrong about it, the model with its name; all else has one text.
+/// Names a wrong member and what is wrong about it, or an unknown model; any other error has one text for its status.
 fn words(error: &ApiError) -> String {
     let status = error.status.as_u16();
     if let Some(model) = &error.model {

@@ -9,7 +9,7 @@ use crate::provider::errors::ApiError;
 use crate::provider::fields::{estimate_tokens, flag, list, number, present};
 use crate::provider::tool::Tool;
 
-/// What a request may hold in every version; another member is refused.
+/// The members that a request may hold in every version; any other is refused.
 const MEMBERS: [&str; 18] = [
     "model",
     "messages",
@@ -31,7 +31,7 @@ const MEMBERS: [&str; 18] = [
     "user_profile_id",
 ];
 
-/// What only the earlier version takes.
+/// The members that only the earlier version takes.
 const SAMPLING: [&str; 3] = ["temperature", "top_p", "top_k"];
 
 /// A valid request.
@@ -41,9 +41,9 @@ pub(super) struct MessageRequest<'a> {
     pub(super) max_tokens: u32,
     pub(super) stream: bool,
     pub(super) thinks: bool,
-    /// The marker of the request in its prompt and a space; nothing where there is none.
+    /// The request's marker from its prompt and a space; empty if there is none.
     pub(super) opening: String,
-    /// The tool to call in place of an answer in words.
+    /// The tool to call instead of answering in words.
     pub(super) tool: Option<Tool<'a>>,
 }
 
@@ -78,7 +78,7 @@ impl<'a> MessageRequest<'a> {
     }
 }
 
-/// How many tokens a question has, which needs no limit for an answer.
+/// How many tokens a question has; it needs no limit for an answer.
 pub(super) fn count(body: &Value, version: Version) -> Result<u32, ApiError> {
     check_members(body, version)?;
     Ok(conversation::read(body, version)?.tokens.saturating_add(system_tokens(body)?))
@@ -124,7 +124,7 @@ fn check_output(body: &Value) -> Result<(), ApiError> {
     }
 }
 
-/// The system's words are a text or blocks of it.
+/// The system's words are a text or blocks of text.
 fn system_tokens(body: &Value) -> Result<u32, ApiError> {
     match present(body, "system") {
         None => Ok(0),
@@ -151,8 +151,8 @@ fn opening(conversation: &Conversation<'_>) -> String {
     key.map(|key| format!("{} ", marker(&key))).unwrap_or_default()
 }
 
-/// The tool to call: none when none is offered, when they are forbidden, or when the last turn holds the result of one,
-/// so that a conversation comes to its end.
+/// The tool to call: none if none is offered or tools are forbidden, nor after a tool's result unless the choice forces
+/// a call, so that a conversation comes to its end.
 fn tool<'a>(
     body: &'a Value,
     conversation: &Conversation<'_>,

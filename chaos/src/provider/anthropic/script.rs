@@ -1,5 +1,5 @@
-//! A message as the events of a stream, in the order the API has them: the start, each block from its start over its
-//! pieces to its stop, and the delta with the reason of the end. The event of the end itself is the dialect's mark.
+//! A message as the events of a stream, in the API's order: the start; the start, the pieces and the stop of each
+//! block; and the delta with the stop reason. The dialect adds the event of the end itself.
 
 use std::collections::VecDeque;
 
@@ -14,14 +14,14 @@ use crate::provider::text;
 pub(super) struct Events {
     chunks: u32,
     rest: VecDeque<Item>,
-    /// The number of the block that is being written.
+    /// The number of the block being written.
     block: u32,
 }
 
 enum Item {
     Event {
         text: String,
-        /// Whether it comes a gap after the one before it.
+        /// Whether it comes one gap after the event before it.
         paced: bool,
     },
     /// The words from one token up to another, which need no preparation.
@@ -72,7 +72,7 @@ impl Events {
         self.chunks += 1;
     }
 
-    /// The start of a block; after that of the first one the API shows that it lives.
+    /// The start of a block; after that of the first one the API sends a ping.
     fn open(&mut self, block: &Value) {
         self.push(
             &json!({"type": "content_block_start", "index": self.block, "content_block": block}),

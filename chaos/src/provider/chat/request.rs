@@ -1,5 +1,5 @@
 //! The part of a chat request that the answer depends on, checked as the OpenAI API checks it.
-//! Members it does not know are ignored: clients send many that mean nothing to a simulator.
+//! It ignores unknown members: clients send many that mean nothing to a simulator.
 
 use serde_json::Value;
 
@@ -9,13 +9,13 @@ use crate::provider::tool::Tool;
 
 const ROLES: [&str; 6] = ["developer", "system", "user", "assistant", "tool", "function"];
 
-/// What `n` may be.
+/// The largest `n`.
 const MAX_CHOICES: u32 = 128;
 
-/// What `top_logprobs` may be.
+/// The largest `top_logprobs`.
 const MAX_RIVALS: u32 = 20;
 
-/// Tokens that each message costs beside its text.
+/// Tokens that each message costs besides its text.
 const MESSAGE_OVERHEAD_TOKENS: u32 = 4;
 
 /// A valid request.
@@ -26,9 +26,9 @@ pub(super) struct ChatRequest<'a> {
     pub(super) max_tokens: Option<u32>,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
-    /// How many rivals of each token are told; none where it is not told how likely tokens are.
+    /// How many rivals of each token to tell; none if the answer does not tell how likely tokens are.
     pub(super) logprobs: Option<u32>,
-    /// The tool to call in place of an answer in words.
+    /// The tool to call instead of answering in words.
     pub(super) tool: Option<Tool<'a>>,
 }
 
@@ -96,8 +96,8 @@ fn message_tokens(index: usize, message: &Value) -> Result<u32, ApiError> {
     Ok(text.saturating_add(MESSAGE_OVERHEAD_TOKENS))
 }
 
-/// The tool to call: none when none is offered, when they are forbidden, or when the last message is the result
-/// of one, so that a conversation comes to its end.
+/// The tool to call: none if none is offered, if tools are forbidden, or if the last message is a tool's result,
+/// so that a conversation comes to its end.
 fn tool<'a>(body: &'a Value, messages: &[Value]) -> Result<Option<Tool<'a>>, ApiError> {
     let choice = present(body, "tool_choice");
     if present(body, "tools").is_none() || choice.and_then(Value::as_str) == Some("none") {

@@ -1,9 +1,9 @@
-//! A completion as the chunks of a stream, in the order the API has them: the role, the body token by token, the
-//! reason of the end, and the usage when it was asked for. With several choices each step is taken for all of
-//! them before the next.
+//! A completion as the chunks of a stream, in the API's order: the role, the body token by token, the finish
+//! reason and, if asked for, the usage. With several choices, all of them take each step before any takes the
+//! next.
 //!
-//! What all chunks have in common is written once; a chunk is then copied together without an allocation of its
-//! own. When chunks go out, and whether all of them do, is for the playback to say.
+//! What all chunks share is written once; a chunk is then copied together without an allocation of its own.
+//! The playback decides when chunks go out, and whether all of them do.
 
 use bytes::{BufMut, BytesMut};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::provider::text;
 pub(super) struct Chunks {
     /// From `data:` to the opening bracket of `choices`.
     head: String,
-    /// After the closing bracket of `choices`, in every chunk but that of the usage.
+    /// After the closing bracket of `choices`, in every chunk but the usage chunk.
     tail: &'static str,
     reply: Reply,
     /// The deltas of a tool call, as JSON; empty for words, which need no preparation.
@@ -52,7 +52,7 @@ impl Chunks {
             (Reply::Text { opening, .. }, Some(index)) => {
                 out.put_slice(b"{\"content\":\"");
                 if index == 0 {
-                    // A marker is made of what needs no escape in JSON.
+                    // A marker needs no escape in JSON.
                     out.put_slice(opening.as_bytes());
                 }
                 out.put_slice(text::token(index).as_bytes());

@@ -1,4 +1,4 @@
-//! The answer, whole or as the chunks of a stream. Usage stands on every chunk, and the reason of the end on the last.
+//! The answer, whole or as the chunks of a stream. Every chunk carries the usage, the last one the finish reason.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::provider::tool::Tool;
 /// How much of an id is the same for every call of a run; Gemini's own are short.
 const RUN_CHARS: usize = 16;
 
-/// From what was asked to the answer.
+/// Answers a call, whole or streamed.
 pub(super) fn compose(ask: &Ask) -> Result<Answer, ApiError> {
     let asked = request::canonical(&ask.body);
     let request = request::read(&asked)?;
@@ -58,7 +58,7 @@ impl Reply<'_> {
     const fn reason(&self) -> &'static str {
         match self.said {
             Said::Text { is_whole: false, .. } => "MAX_TOKENS",
-            // A call of a tool too.
+            // For a tool call too.
             _ => "STOP",
         }
     }
@@ -69,7 +69,7 @@ impl Reply<'_> {
         self.request.prompt_tokens.saturating_add(written)
     }
 
-    /// What was used when `written` tokens of the answer are out.
+    /// The usage once `written` tokens of the answer are out.
     fn usage(&self, written: u32) -> Value {
         let mut usage = json!({"promptTokenCount": self.request.prompt_tokens});
         let mut total = self.request.prompt_tokens;
@@ -106,7 +106,7 @@ impl Reply<'_> {
         )
     }
 
-    /// How likely these tokens were, where that was asked for.
+    /// How likely these tokens were, if the request asks for that.
     fn logprobs(&self, pieces: &[String]) -> Option<Value> {
         let rivals = self.request.logprobs?;
         let of = |token: &str, rank: u32| json!({"token": token, "tokenId": rank, "logProbability": -0.25 - f64::from(rank)});

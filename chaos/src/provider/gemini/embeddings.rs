@@ -1,4 +1,4 @@
-//! Vectors. A shortened one is not brought back to the length of one, as with the real models.
+//! Vectors. As with the real models, a shortened vector is not scaled back to length one.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -9,7 +9,7 @@ use crate::provider::errors::ApiError;
 use crate::provider::exchange::{Answer, Ask};
 use crate::provider::fields::{estimate_tokens, list, number};
 
-/// Requests in one batch.
+/// The most requests in one batch.
 const MAX_REQUESTS: usize = 100;
 
 const MAX_DIMENSIONS: u32 = 3_072;

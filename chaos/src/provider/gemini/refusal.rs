@@ -1,4 +1,4 @@
-//! A refusal in the words of Google's APIs: a status by its name, and details in place of headers.
+//! A refusal in the words of Google's APIs: a status by its name, and details instead of headers.
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
@@ -14,7 +14,7 @@ pub(in crate::provider) fn refuse(error: &ApiError) -> Response {
     (status, headers, format!("{:#}\n", body(error, status))).into_response()
 }
 
-/// A key that is wrong is a wrong argument here, and none at all is a missing permission.
+/// A wrong key is a wrong argument here, and no key at all is a missing permission.
 fn status(error: &ApiError) -> StatusCode {
     match error.status {
         StatusCode::UNAUTHORIZED if is_unknown_key(error) => StatusCode::BAD_REQUEST,
@@ -74,7 +74,7 @@ fn words(error: &ApiError) -> String {
     }
 }
 
-/// The reason of a bad key, the limit that was met, and when to come back.
+/// Why a key is bad, which limit was met, and when to come back.
 fn details(error: &ApiError) -> Vec<Value> {
     let of = |kind: &str| format!("type.googleapis.com/google.rpc.{kind}");
     if error.status == StatusCode::UNAUTHORIZED && is_unknown_key(error) {

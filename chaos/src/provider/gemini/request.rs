@@ -6,7 +6,7 @@ use crate::provider::errors::ApiError;
 use crate::provider::fields::{estimate_tokens, flag, list, number, present};
 use crate::provider::tool::Tool;
 
-/// What a request may hold; any other name is refused.
+/// The fields that a request may hold; any other is refused.
 const FIELDS: [&str; 10] = [
     "model",
     "contents",
@@ -20,12 +20,12 @@ const FIELDS: [&str; 10] = [
     "store",
 ];
 
-/// Tokens that each content costs beside its text.
+/// Tokens that each content costs besides its text.
 const CONTENT_OVERHEAD_TOKENS: u32 = 4;
 
 const MAX_CANDIDATES: u32 = 8;
 
-/// What `logprobs` may be.
+/// The largest `logprobs`.
 const MAX_RIVALS: u32 = 20;
 
 /// A valid request.
@@ -36,14 +36,14 @@ pub(super) struct Request<'a> {
     pub(super) candidates: u32,
     pub(super) tokens_max: Option<u32>,
     pub(super) thinks: bool,
-    /// How many rivals of each token are told; none where it is not told how likely tokens are.
+    /// How many rivals of each token to tell; none if the answer does not tell how likely tokens are.
     pub(super) logprobs: Option<u32>,
     pub(super) tool: Option<Tool<'a>>,
     pub(super) schema: Option<&'a Value>,
 }
 
-/// The request with every name as it is documented: Google takes those with underscores too, and its own SDK sends some.
-/// What stands inside a schema or the arguments of a tool is the caller's own.
+/// The request with every name as documented: Google takes names with underscores too, and its own SDK sends some.
+/// Names inside a schema or the arguments of a tool are the caller's own.
 pub(super) fn canonical(body: &Value) -> Value {
     const OPAQUE: [&str; 6] =
         ["args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema"];
@@ -71,7 +71,7 @@ fn camel(name: &str) -> String {
     })
 }
 
-/// What was asked, by its canonical names. A request to count may wrap the same in a field of its own.
+/// Reads the request by its canonical names. A request to count may wrap it in a field of its own.
 pub(super) fn read(body: &Value) -> Result<Request<'_>, ApiError> {
     let body = body.get("generateContentRequest").unwrap_or(body);
     if let Some(unknown) =
@@ -142,7 +142,7 @@ fn texts_of(content: &Value) -> Result<Vec<&str>, ApiError> {
     Ok(texts.collect())
 }
 
-/// Calls are answered by as many results right after them, and carry the signature of their thoughts.
+/// As many results must follow right after the calls, and calls must carry the signature of their thoughts.
 fn calls_are_answered(contents: &[Value]) -> Result<(), ApiError> {
     let count = |content: &Value, kind: &str| {
         let parts = content.get("parts").and_then(Value::as_array).into_iter().flatten();
@@ -166,7 +166,7 @@ fn calls_are_answered(contents: &[Value]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The tool to call: none when none is declared, when they are forbidden, or when the last content has results.
+/// The tool to call: none if none is declared, if tools are forbidden, or if the last content has results.
 fn tool<'a>(body: &'a Value, contents: &[Value]) -> Result<Option<Tool<'a>>, ApiError> {
     let config = body.pointer("/toolConfig/functionCallingConfig").unwrap_or(&Value::Null);
     let is_answered = contents.last().is_some_and(|last| {
@@ -195,7 +195,7 @@ fn tool<'a>(body: &'a Value, contents: &[Value]) -> Result<Option<Tool<'a>>, Api
     Ok(None)
 }
 
-/// A schema in either of Google's forms: their own has its types in capitals.
+/// A schema with its types in lower case: of Google's two forms, their own has them in capitals.
 pub(super) fn plain(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => {

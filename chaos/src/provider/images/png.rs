@@ -1,6 +1,6 @@
 //! A PNG of one colour, written by hand: a header, one row after the other without compression, and the end.
 
-/// How wide and high it is.
+/// Its width and height.
 const SIDE: u8 = 8;
 
 /// The image of that colour.
@@ -8,7 +8,7 @@ pub(super) fn of(colour: [u8; 3]) -> Vec<u8> {
     let side = u32::from(SIDE).to_be_bytes();
     // Eight bits a channel, three channels, no interlacing.
     let header = [&side[..], &side[..], &[8, 2, 0, 0, 0][..]].concat();
-    // Each row begins with its filter, which is none.
+    // Each row begins with its filter: none.
     let row: Vec<u8> =
         std::iter::once(0).chain(colour.into_iter().cycle().take(usize::from(SIDE) * 3)).collect();
     let rows = row.repeat(SIDE.into());

@@ -8,7 +8,7 @@ use crate::provider::errors::ApiError;
 use crate::provider::fields::{estimate_tokens, list, number, present};
 use crate::provider::tool::Tool;
 
-/// Tokens that each message costs beside its text.
+/// Tokens that each message costs besides its text.
 const MESSAGE_OVERHEAD_TOKENS: u32 = 4;
 
 /// A valid request.
@@ -72,7 +72,7 @@ fn text(message: &Value) -> Result<&str, ApiError> {
     }
 }
 
-/// The tool to call: none when none is offered, or when the last message is the result of one.
+/// The tool to call: none if none is offered, or if the last message is a tool's result.
 fn tool<'a>(body: &'a Value, messages: &[Value]) -> Result<Option<Tool<'a>>, ApiError> {
     let last = messages.last().and_then(|message| message.get("role")).and_then(Value::as_str);
     if present(body, "tools").is_none() || last == Some("tool") {

@@ -1,5 +1,5 @@
-//! A script played as server-sent events: in the order of the script, each token at its time, broken off where
-//! the fault says. Without a gap, chunks go out in batches, since nothing would be gained by sending them singly.
+//! Plays a script as server-sent events: in the order of the script, each token at its time, broken off where
+//! the fault says. Without a gap, chunks go out in batches, since sending them singly would gain nothing.
 
 use std::io;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(super) fn play(mut script: Box<dyn Script>, ask: &Ask, call: OpenCall, line:
     (headers, body).into_response()
 }
 
-/// What happens in place of the chunk whose turn it is.
+/// What happens instead of the next chunk.
 #[derive(Clone, Copy, Debug)]
 enum Break {
     Off(Ending),
@@ -59,8 +59,8 @@ struct Player {
     script: Box<dyn Script>,
     dialect: Dialect,
     gap: Duration,
-    /// When the latest timed chunk is due. Each is due a gap after the one before was due, not after it went
-    /// out, so that the rate is kept although a timer is always a little late.
+    /// When the latest timed chunk is due: a gap after the one before was due, not after it went out, which
+    /// keeps the rate although a timer is always a little late.
     due: Instant,
     /// After how many chunks the stream breaks, and how.
     breaks: Option<(u32, Break)>,
@@ -98,7 +98,7 @@ impl Player {
             done: behaviour.fault != Some(Fault::NoDone) && !is_file,
             started: false,
             over: false,
-            // A stream with gaps never fills a batch, and there may be very many of them.
+            // A stream with gaps never fills a batch, and there may be very many such streams.
             out: BytesMut::with_capacity(if behaviour.gap.is_zero() { BATCH_BYTES } else { 0 }),
             call,
             line,
@@ -137,7 +137,7 @@ impl Player {
         Some(Ok(self.out.split().freeze()))
     }
 
-    /// Writes chunks until a gap is due, the batch is full or the script ends; says so when it breaks instead.
+    /// Writes chunks until a gap is due, the batch is full or the script ends; returns the break if one comes first.
     fn write_due(&mut self) -> Option<Break> {
         while self.out.len() < BATCH_BYTES {
             if let Some((after, how)) = self.breaks
@@ -167,7 +167,7 @@ impl Player {
         self.out.truncate(self.out.len() / 2);
     }
 
-    /// The answer is complete once it is handed over; a client that hangs up on its mark has not gone away.
+    /// The answer is complete once it is handed over; a client that hangs up at its end mark has not gone away.
     fn end(&mut self, outcome: CallOutcome) {
         self.over = true;
         self.call.end(outcome, StatusCode::OK.as_u16());

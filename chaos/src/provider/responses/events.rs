@@ -1,5 +1,5 @@
-//! A response as the events of a stream, in the order the API has them: created and in progress; each item from its start
-//! over its parts and their pieces to its end; and the response as it is then. Every event has its number.
+//! A response as the events of a stream, in the API's order: created and in progress; the start, the parts, their
+//! pieces and the end of each item; and the response as it is then. Every event has its number.
 
 use bytes::BytesMut;
 use serde_json::{Map, Value, json};
@@ -11,13 +11,13 @@ use crate::provider::frames::Frames;
 use crate::provider::said::{Said, THOUGHTS};
 use crate::provider::tool::ToolCall;
 
-/// What makes the lengths of pieces tell nothing, where that was not switched off.
+/// The padding that hides the lengths of pieces, unless it was switched off.
 const OBFUSCATION: &str = "w8f2QzLk";
 
 /// The events that are still to come.
 pub(super) struct Events {
     frames: Frames,
-    /// The response while it is made: for the event that says that it failed.
+    /// The response while it is being made: for the event that says that it failed.
     response: Value,
     /// The number of the next event that goes out.
     number: u32,
@@ -37,7 +37,7 @@ impl Events {
             Said::Text { pieces, .. } => writer.message(reply, pieces),
             Said::Call(call) => writer.call(reply, call),
         }
-        // Its end is what tells that a stream is whole; there is no other mark.
+        // Only its end tells that a stream is whole; there is no other mark.
         if reply.ask.behaviour.fault != Some(Fault::NoDone) {
             let kind = match reply.end {
                 End::Completed => "response.completed",
@@ -68,7 +68,7 @@ impl Script for Events {
         self.frames.write_next(out);
     }
 
-    /// What went wrong, and the response as it is then.
+    /// The error, and the response as it is then.
     fn failure(&self) -> Option<String> {
         let said = failure();
         let error = json!({
@@ -88,7 +88,7 @@ impl Script for Events {
 struct Writer {
     frames: Frames,
     number: u32,
-    /// Of the item that is being written.
+    /// The place of the item being written.
     index: u32,
     obfuscates: bool,
 }
@@ -105,7 +105,7 @@ impl Writer {
         self.number += 1;
     }
 
-    /// An event about the item that is being written.
+    /// An event about the item being written.
     fn about(&mut self, kind: &str, id: &Value, fields: Value, paced: bool) {
         let mut event = json!({"item_id": id, "output_index": self.index});
         for (name, value) in fields.as_object().into_iter().flatten() {

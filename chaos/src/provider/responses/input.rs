@@ -1,5 +1,5 @@
-//! What a request puts before the model: a text, or items in their order. Each has the parts that its role may have, and each
-//! result of a tool the call that it answers.
+//! Reads what a request puts before the model: a text, or items in their order. Each item has only parts that its role
+//! may have, and each tool result has the call that it answers.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::item::SEALED;
 use crate::provider::errors::ApiError;
 use crate::provider::fields::present;
 
-/// Tokens that each item costs beside its text.
+/// Tokens that each item costs besides its text.
 const ITEM_OVERHEAD_TOKENS: u32 = 4;
 
 const ROLES: [&str; 4] = ["assistant", "system", "developer", "user"];
@@ -16,9 +16,9 @@ const ROLES: [&str; 4] = ["assistant", "system", "developer", "user"];
 #[derive(Debug, Default)]
 pub(super) struct Input<'a> {
     pub(super) texts: Vec<&'a str>,
-    /// Tokens beside those of the texts.
+    /// Tokens besides those of the texts.
     pub(super) overhead: u32,
-    /// Whether the last item is the result of a tool.
+    /// Whether the last item is a tool's result.
     pub(super) is_answered: bool,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn read(body: &Value) -> Result<Input<'_>, ApiError> {
     Ok(input)
 }
 
-/// Thoughts are taken back sealed as they were: none are kept here.
+/// Takes thoughts back only sealed as they were: the simulator keeps none.
 fn reasoning(item: &Value, path: &str) -> Result<(), ApiError> {
     let id = text(item, path, "id")?;
     match present(item, "encrypted_content") {
@@ -131,7 +131,7 @@ fn message<'a>(item: &'a Value, path: &str, texts: &mut Vec<&'a str>) -> Result<
     Ok(())
 }
 
-/// A picture is named by its URL itself: not by an object as in chats.
+/// A picture's URL stands bare: not in an object as in chats.
 fn image(part: &Value, path: &str) -> Result<(), ApiError> {
     if present(part, "file_id").is_some() {
         return Ok(());

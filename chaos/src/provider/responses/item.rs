@@ -1,4 +1,4 @@
-//! What a response is made of: the items of its output, and all that stands around them.
+//! The parts of a response: the items of its output, and everything around them.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::provider::exchange::Ask;
 use crate::provider::said::{Said, THOUGHTS};
 use crate::provider::tool::ToolCall;
 
-/// What the thoughts are sealed as.
+/// The thoughts in their sealed form.
 pub(super) const SEALED: &str = "gAAAAABsimulated";
 
-/// The response without output and without end: how it begins. What was asked for stands in it again.
+/// The response without output and end: how it begins. It repeats what was asked for.
 pub(super) fn shell(ask: &Ask, request: &Request<'_>) -> Value {
     let said = |name: &str, default: Value| match ask.body.get(name) {
         None | Some(Value::Null) => default,
@@ -53,7 +53,7 @@ pub(super) fn shell(ask: &Ask, request: &Request<'_>) -> Value {
     shell
 }
 
-/// A tool as it is told again: with what it left to the API.
+/// A tool as the response repeats it: with the defaults of what it left to the API.
 fn tool(tool: &Value) -> Value {
     let mut tool = tool.clone();
     for (name, default) in
@@ -77,7 +77,7 @@ impl Reply<'_> {
         reasoning.into_iter().chain([said]).collect()
     }
 
-    /// How the message is at the end.
+    /// The status of the message at the end.
     pub(super) const fn status(&self) -> &'static str {
         if matches!(self.end, End::Completed) { "completed" } else { "incomplete" }
     }
@@ -89,7 +89,7 @@ impl Reply<'_> {
         })
     }
 
-    /// What a message says.
+    /// The part of a message that says `text`.
     pub(super) fn part(&self, text: &str) -> Value {
         if self.refuses {
             json!({"type": "refusal", "refusal": text})
@@ -98,7 +98,7 @@ impl Reply<'_> {
         }
     }
 
-    /// The thoughts before the answer: sealed, and in short where that is asked for.
+    /// The thoughts before the answer: sealed, with a summary if one is asked for.
     pub(super) fn reasoning(&self) -> Value {
         let summary = if self.request.summarises {
             json!([{"type": "summary_text", "text": THOUGHTS.concat()}])
@@ -111,7 +111,7 @@ impl Reply<'_> {
     }
 }
 
-/// A call of a tool, with so much of its arguments.
+/// A tool call with this much of its arguments.
 pub(super) fn call_item(ask: &Ask, call: &ToolCall, arguments: &str, status: &str) -> Value {
     json!({
         "id": format!("fc_{}", ask.id), "type": "function_call", "status": status, "arguments": arguments,

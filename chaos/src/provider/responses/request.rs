@@ -7,7 +7,7 @@ use super::super::fields::{estimate_tokens, flag, list, number, present};
 use super::super::tool::Tool;
 use super::input;
 
-/// What a request may hold.
+/// The fields that a request may hold.
 const FIELDS: [&str; 31] = [
     "background",
     "context_management",
@@ -42,7 +42,7 @@ const FIELDS: [&str; 31] = [
     "user",
 ];
 
-/// What chat completions name differently.
+/// Fields that chat completions name differently: their name, and the one here.
 const MOVED: [(&str, &str); 5] = [
     ("messages", "input"),
     ("response_format", "text.format"),
@@ -51,13 +51,13 @@ const MOVED: [(&str, &str); 5] = [
     ("reasoning_effort", "reasoning.effort"),
 ];
 
-/// What the API has and the simulator has not, since it keeps nothing and only calls functions.
+/// What the API has and the simulator lacks, since it keeps nothing and only calls functions.
 const BEYOND: [&str; 4] = ["background", "conversation", "context_management", "prompt"];
 
-/// The fewest tokens that an answer may be bounded to.
+/// The smallest bound on the tokens of an answer.
 const MIN_TOKENS: u32 = 16;
 
-/// Prompts shorter than this are not cached, and longer ones in steps.
+/// Prompts shorter than this are not cached; longer ones are cached in steps.
 const CACHED_FROM_TOKENS: u32 = 1_024;
 const CACHED_STEP_TOKENS: u32 = 128;
 
@@ -65,7 +65,7 @@ const CACHED_STEP_TOKENS: u32 = 128;
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) prompt_tokens: u32,
-    /// Of those. A prompt that has a `prompt_cache_key` is taken to have been sent before.
+    /// How many of those are cached. A prompt with a `prompt_cache_key` counts as sent before.
     pub(super) cached_tokens: u32,
     pub(super) texts: Vec<&'a str>,
     pub(super) tokens_max: Option<u32>,
@@ -73,12 +73,12 @@ pub(super) struct Request<'a> {
     pub(super) obfuscates: bool,
     /// Whether it thinks before it answers.
     pub(super) reasons: bool,
-    /// Whether it tells in short what it thought.
+    /// Whether it summarises what it thought.
     pub(super) summarises: bool,
     pub(super) tools: &'a [Value],
-    /// The tool to call in place of an answer in words.
+    /// The tool to call instead of answering in words.
     pub(super) tool: Option<Tool<'a>>,
-    /// What the answer must look like: null where any JSON will do.
+    /// The schema of the answer; null if any JSON will do.
     pub(super) schema: Option<&'a Value>,
 }
 
@@ -171,8 +171,8 @@ fn schema<'a>(body: &'a Value, texts: &[&str]) -> Result<Option<&'a Value>, ApiE
     }
 }
 
-/// The tool to call: none when none is offered, when they are forbidden, or when the last item is the result of one, so
-/// that a conversation comes to its end.
+/// The tool to call: none if none is offered, if tools are forbidden, or if the last item is a tool's result, so that a
+/// conversation comes to its end.
 fn tool<'a>(body: &'a Value, tools: &'a [Value], is_answered: bool) -> Result<Option<Tool<'a>>, ApiError> {
     let mut found = None;
     let choice = present(body, "tool_choice");

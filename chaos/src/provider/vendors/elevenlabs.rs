@@ -1,4 +1,4 @@
-//! ElevenLabs: `POST /elevenlabs/v1/text-to-speech/{voice}[/stream]`, JSON in, speech out as it is made; voices and models.
+//! ElevenLabs: `POST /elevenlabs/v1/text-to-speech/{voice}[/stream]`, JSON in, speech out as made; voices and models.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use super::samples::mp3;
 use super::visit::{Answer, Refusal, Reply, Vendor, Visit, look, work};
 use crate::provider::sim::Sim;
 
-/// Each with the longest text that it speaks.
+/// Each model with the longest text that it speaks.
 const MODELS: [(&str, usize); 4] = [
     ("eleven_v3", 5_000),
     ("eleven_multilingual_v2", 10_000),
     ("eleven_turbo_v2_5", 40_000),
     ("eleven_flash_v2_5", 40_000),
 ];
-/// Characters that one frame of sound says.
+/// How many characters one frame of sound speaks.
 const CHARACTERS_PER_FRAME: usize = 4;
-/// The voice of nobody.
+/// The id of a voice that does not exist.
 const NO_VOICE: &str = "nobody";
 
 static VENDOR: Vendor = Vendor {
@@ -58,7 +58,7 @@ fn words(status: u16) -> (&'static str, &'static str) {
 
 fn speak(visit: &Visit<'_>) -> Answer {
     let invalid = |code, message: &str| Refusal::new(400, code, message);
-    // With a spent quota it answers as with a wrong key.
+    // A spent quota gets the same status as a wrong key.
     if visit.twist.withheld {
         return Err(Refusal::new(401, "quota_exceeded", "This request exceeds your quota of 0."));
     }

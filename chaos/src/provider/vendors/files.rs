@@ -1,5 +1,5 @@
-//! Where vendors keep what they made: `/_files/KIND/NAME`. Like a store behind signed URLs, it takes no key at a host that
-//! is not the vendor's own.
+//! Serves what vendors made, at `/_files/KIND/NAME`. Like a store behind signed URLs, it takes no key at a host that is
+//! not the vendor's own.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::provider::sim::Sim;
 /// Longer than any limit on a file.
 const HUGE_BYTES: u64 = 1 << 40;
 
-/// Where keys go, at whichever vendor.
+/// The headers in which the vendors expect keys.
 const KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "xi-api-key", "x-api-key"];
 
 pub(super) fn routes() -> Router<Arc<Sim>> {
@@ -49,7 +49,7 @@ fn answer(kind: &str, name: &str, headers: &HeaderMap) -> Response {
     let (media_type, bytes) = match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("mp4") => ("video/mp4", samples::MP4),
         Some("png") => ("image/png", samples::PNG),
-        // What nobody knows the type of: to be told by its first bytes.
+        // A file of unknown type, to be recognised by its first bytes.
         _ => ("application/octet-stream", samples::PNG),
     };
     match kind {

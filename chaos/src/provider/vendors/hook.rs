@@ -1,5 +1,5 @@
-//! Webhooks: the vendor tells the end of long work itself, a moment after it was asked for. What became of each is among the
-//! calls, under `/_hook`, `/_hook/again` and `/_hook/forged`, with the status that it was answered with.
+//! Webhooks: the vendor itself tells the end of long work, a moment after it was asked for. What became of each is
+//! among the calls, under `/_hook`, `/_hook/again` and `/_hook/forged`, with the status of its answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::provider::sim::Sim;
 use crate::receiver::Secret;
 use crate::run::load::http_client;
 
-/// By which Replicate signs here; it tells it at `GET /webhooks/default/secret`.
+/// The secret with which Replicate signs here; `GET /webhooks/default/secret` tells it.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// By which somebody else signs.
+/// The secret with which somebody else signs.
 const FORGER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// How long the work takes of which is told.
+/// How long the announced work takes.
 const TAKES: Duration = Duration::from_millis(50);
 
-/// A webhook that is to be sent.
+/// A webhook to send.
 pub(super) struct Hook {
     pub(super) url: String,
     pub(super) body: Value,
@@ -34,10 +34,10 @@ pub(super) struct Hook {
     pub(super) signs: bool,
 }
 
-/// The work of `visit` ends soon, and this tells it.
+/// Sends `hook` when the work of `visit` has ended, which is soon.
 pub(super) fn promise(visit: &Visit<'_>, hook: Hook) {
     let (sim, id, fate) = (Arc::clone(visit.sim), visit.id.clone(), visit.twist.hook);
-    // If it died the webhook would be lost, as in life.
+    // If this task died, the webhook would be lost, as in life.
     tokio::spawn(async move {
         sleep(TAKES).await;
         sim.jobs.lock().of(&id).ended = true;
@@ -51,7 +51,7 @@ impl Hook {
         let signer = self.signs.then_some(SECRET);
         if fate == Fate::Forged {
             let forged = json!({"id": id, "status": "failed", "error": "forged-canary"});
-            // The last letter of the token is another one.
+            // The token with another last letter.
             let (kept, last) = self.url.split_at(self.url.len().saturating_sub(1));
             let elsewhere = format!("{kept}{}", if last == "A" { "Q" } else { "A" });
             post(sim, client, "/_hook/forged", &elsewhere, &forged, id, signer).await;

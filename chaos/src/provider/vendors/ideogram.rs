@@ -1,5 +1,5 @@
-//! Ideogram 3: `POST /ideogram/v1/ideogram-v3/generate`, `remix` (of an image) and `edit` (where a mask lets it), a form of parts
-//! in, URLs out. What is unsafe has none.
+//! Ideogram 3: `POST /ideogram/v1/ideogram-v3/generate`, `remix` (of an image) and `edit` (where a mask lets it), a
+//! multipart form in, URLs out. An unsafe image has no URL.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ fn generate(visit: &Visit<'_>) -> Answer {
         return Err(invalid("rendering_speed is unknown"));
     }
     let image = |index: u32| {
-        // The first of several is spared, so that some are left.
+        // Of several, the first is spared, so that some are left.
         let withheld = visit.twist.withheld && (count == 1 || index > 0);
         let url = visit.file(&visit.twist, &format!("{index}.png"));
         json!({

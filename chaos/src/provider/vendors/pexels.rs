@@ -1,4 +1,4 @@
-//! Pexels: `GET /pexels/v1/search` for photos, `GET /pexels/videos/search` for videos. The key goes bare.
+//! Pexels: `GET /pexels/v1/search` for photos, `GET /pexels/videos/search` for videos. The key has no prefix.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::visit::{Answer, Refusal, Reply, Vendor, Visit, work};
 use crate::provider::sim::Sim;
 
-/// What every search finds.
+/// How many results every search finds.
 const RESULTS: u32 = 100;
 const PER_PAGE: u32 = 15;
 const PER_PAGE_MAX: u32 = 80;
@@ -47,9 +47,9 @@ fn words(status: u16) -> (&'static str, &'static str) {
     }
 }
 
-/// The page that is asked for, and the places of its results.
+/// The requested page, and the places of its results.
 fn page(visit: &Visit<'_>) -> Result<(u32, u32, std::ops::Range<u32>), Refusal> {
-    // A key with a word before it is none.
+    // A key with a word before it is no key.
     if visit.header("authorization").starts_with("Bearer ") {
         return Err(Refusal::new(401, "Unauthorized", ""));
     }

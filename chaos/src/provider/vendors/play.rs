@@ -1,4 +1,4 @@
-//! How a vendor's answer reaches its client: at its pace, and with its fault.
+//! Plays a vendor's answer to its client, at its pace and with its fault.
 
 use std::time::Duration;
 

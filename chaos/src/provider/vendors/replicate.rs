@@ -1,5 +1,5 @@
-//! Replicate: predictions are created, asked after, told of, watched and cancelled, below `/replicate/v1`. A wait (`Prefer: wait`)
-//! is over at once, as if its time had passed. Language models show their tokens at `urls.stream`, which asks for no key.
+//! Replicate: predictions with polling, webhooks, streams and cancels, below `/replicate/v1`. A wait (`Prefer: wait`)
+//! is over at once, as if its time had passed. Language models show their tokens at `urls.stream`, which needs no key.
 
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ fn state(visit: &Visit<'_>) -> Answer {
     Ok(Reply::json(StatusCode::OK, &prediction(visit, id, &job, &state)))
 }
 
-/// The tokens of a language model as events, and how it ended; then it is done. Whoever knows the URL may see it.
+/// The tokens of a language model as events, and how it ended; then the job is done. Whoever knows the URL may see it.
 async fn stream(State(sim): State<Arc<Sim>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let mut call = OpenCall::new(sim.calls.clone(), Call::arrived("/replicate/streams", &headers), None);
     let job = {
@@ -196,7 +196,7 @@ fn tokens(job: &Job) -> Vec<String> {
     vec!["You".to_owned(), " said: ".to_owned(), prompt.to_owned()]
 }
 
-/// Of a language model its tokens, of any other its files.
+/// A language model's tokens, or any other model's files.
 fn output(visit: &Visit<'_>, job: &Job) -> Value {
     if is_language(job) {
         return json!(tokens(job));

@@ -1,4 +1,4 @@
-//! Files that are what they say they are, as small as can be: a picture, speech, a video.
+//! Genuine files, as small as can be: a picture, speech, a video.
 
 /// A PNG of one red pixel.
 pub(super) const PNG: &[u8] = &[
@@ -9,7 +9,7 @@ pub(super) const PNG: &[u8] = &[
     0x82,
 ];
 
-/// The beginning of every MP4: what it is, and an empty body.
+/// The beginning of every MP4: its type, and an empty body.
 pub(super) const MP4: &[u8] = &[
     0x00, 0x00, 0x00, 0x18, b'f', b't', b'y', b'p', b'm', b'p', b'4', b'2', 0x00, 0x00, 0x00, 0x00, b'm',
     b'p', b'4', b'2', b'i', b's', b'o', b'm', 0x00, 0x00, 0x00, 0x08, b'm', b'd', b'a', b't',
@@ -18,7 +18,7 @@ pub(super) const MP4: &[u8] = &[
 /// Bytes of one piece of speech.
 const PIECE_BYTES: usize = 417;
 
-/// So many frames of MP3 (MPEG 1, layer 3, 128 kbit/s, 44.1 kHz, silence).
+/// This many frames of MP3 (MPEG 1, layer 3, 128 kbit/s, 44.1 kHz, silence).
 pub(super) fn mp3(frames: usize) -> Vec<Vec<u8>> {
     let frame = |_| {
         let mut frame = vec![0; PIECE_BYTES];

@@ -31,7 +31,7 @@ pub(super) fn routes() -> Router<Arc<Sim>> {
         .route("/shotstack/edit/{stage}/render/{id}", get(state))
 }
 
-/// The gateway in front speaks otherwise than the service behind it.
+/// The gateway in front words its errors differently from the service behind it.
 fn error(status: u16, _: &str, message: &str) -> Value {
     match status {
         401 | 403 | 429 | 500.. => json!({ "message": message }),

@@ -1,4 +1,4 @@
-//! Stability AI: `POST /stability/v2beta/stable-image/generate/{ultra|core|sd3}`, a form of parts in, an image out.
+//! Stability AI: `POST /stability/v2beta/stable-image/generate/{ultra|core|sd3}`, a multipart form in, an image out.
 
 use std::sync::Arc;
 

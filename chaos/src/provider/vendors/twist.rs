@@ -1,24 +1,24 @@
-//! What goes wrong with media and with long work only, and the text that says so, in the `x-sim-media` header.
+//! What goes wrong only with media and long work, and the grammar that says so in the `x-sim-media` header.
 //!
 //! ```text
 //! twists = twist { "," twist }
-//! twist  = "polls=" COUNT        the work is done after that many questions for its state (2)
-//!        | "poll-fails=" COUNT   the first so many questions are answered with 503
+//! twist  = "polls=" COUNT        the work is done after COUNT polls of its state (2)
+//!        | "poll-fails=" COUNT   the first COUNT polls are answered with 503
 //!        | "state=" WORD         the state is told as this word, for ever
 //!        | "failed"              the work fails
 //!        | "withheld"            what was made is withheld by moderation
-//!        | "expired" | "moved" | "huge" | "page" | "empty"   what comes in place of the files
-//!        | "hook=" HOOK          what becomes of the webhook of work for which one was asked
+//!        | "expired" | "moved" | "huge" | "page" | "empty"   what comes instead of the files
+//!        | "hook=" HOOK          what becomes of the webhook, if one was asked for
 //!        | "elsewhere"           files, and what is shown of work, are at another host, which takes no key
 //!        | "stream=" STREAM      what becomes of the stream that shows an answer while it is made
-//! STREAM = "whole" | "torn" | "gone" | "none"     (torn: it ends in the middle; gone: 404; none: there is no such stream)
+//! STREAM = "whole" | "torn" | "gone" | "none"     (torn: it ends in the middle; gone: 404; none: no such stream)
 //! HOOK   = "once" | "twice" | "lost" | "forged"   (forged: by others first, and then the true one)
 //! ```
 
-/// How many questions for its state the work takes.
+/// How many polls of its state the work takes.
 const POLLS: u32 = 2;
 
-/// How many questions one may be told to take.
+/// The most polls that work may be told to take.
 const POLLS_MAX: u32 = 100_000;
 
 /// What goes wrong with one call.
@@ -29,7 +29,7 @@ pub(in crate::provider) struct Twist {
     pub(super) state: Option<String>,
     pub(super) failed: bool,
     pub(super) withheld: bool,
-    /// What comes in place of the files.
+    /// What comes instead of the files.
     pub(super) files: &'static str,
     pub(super) elsewhere: bool,
     pub(super) hook: Fate,
@@ -66,7 +66,7 @@ impl Twist {
     /// Reads the header.
     ///
     /// # Errors
-    /// The word that is none of the grammar.
+    /// The word that is not in the grammar.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut twist = Self::default();
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
@@ -105,18 +105,18 @@ impl Twist {
 #[derive(Clone, Debug, Default)]
 pub(in crate::provider) struct Job {
     pub(super) twist: Twist,
-    /// How often its state was asked.
+    /// How often its state was polled.
     pub(super) asked: u32,
     pub(super) cancelled: bool,
-    /// It has ended, however often it was asked after: its end is told.
+    /// Its end was told, which ends it however often it was polled.
     pub(super) ended: bool,
-    /// What was asked for.
+    /// What the call asked for.
     pub(super) payload: serde_json::Value,
-    /// Of which model.
+    /// The model.
     pub(super) model: String,
 }
 
-/// Where long work stands.
+/// The state of long work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Not begun.
@@ -125,14 +125,14 @@ pub(super) enum State {
     Done,
     Failed,
     Cancelled,
-    /// As it was told to say.
+    /// The word that it was told to say.
     Strange(String),
-    /// The question cannot be answered now.
+    /// The poll cannot be answered now.
     Unavailable,
 }
 
 impl Job {
-    /// Where it stands, without a question.
+    /// Its state, without a poll.
     pub(super) fn state(&self) -> State {
         match (&self.twist.state, self.cancelled) {
             (_, true) => State::Cancelled,
@@ -149,7 +149,7 @@ impl Job {
         if self.twist.failed { State::Failed } else { State::Done }
     }
 
-    /// Where it stands after one more question.
+    /// Its state after one more poll.
     pub(super) fn ask(&mut self) -> State {
         if self.twist.poll_fails > 0 {
             self.twist.poll_fails -= 1;

@@ -1,5 +1,5 @@
-//! One call of a vendor from its arrival to its answer, as far as all have it in common: the key, the limit, the fault, the
-//! body in whichever form it came.
+//! Carries one call of a vendor from its arrival to its answer, as far as all vendors have it in common: the key, the
+//! limit, the fault, the body in whichever form it came.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::provider::sim::Sim;
 pub(super) struct Vendor {
     pub(super) name: &'static str,
     pub(super) key_header: &'static str,
-    /// What stands before the key.
+    /// What precedes the key.
     pub(super) key_prefix: &'static str,
     /// The body of an error: its status, its code, its message.
     pub(super) error: fn(u16, &str, &str) -> Value,
@@ -35,12 +35,12 @@ pub(super) struct Vendor {
     pub(super) tells_retry_after: bool,
 }
 
-/// A call that was let in.
+/// A call that was admitted.
 pub(super) struct Visit<'a> {
     pub(super) sim: &'a Arc<Sim>,
     pub(super) twist: Twist,
     pub(super) headers: HeaderMap,
-    /// The body: of a form of parts, its texts by their names.
+    /// The body; for a multipart form, its texts by their names.
     pub(super) payload: Value,
     pub(super) is_multipart: bool,
     path: String,
@@ -119,7 +119,7 @@ impl Visit<'_> {
         format!("http://{}/_files/{}/{name}", self.host(twist), twist.files)
     }
 
-    /// The host under which the call reached this server, or another name of it.
+    /// The host by which the call reached this server, or another name for it.
     pub(super) fn host(&self, twist: &Twist) -> String {
         let host = self.header(HOST.as_str());
         let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
@@ -127,7 +127,7 @@ impl Visit<'_> {
     }
 }
 
-/// Answers a call that asks for work: it meets the fault that its behaviour has.
+/// Answers a call that asks for work: the fault of its behaviour hits it.
 pub(super) async fn work(
     sim: Arc<Sim>,
     vendor: &'static Vendor,
@@ -193,7 +193,7 @@ async fn visit(
 
 type Admitted = Result<(Behaviour, Twist), (Refusal, Option<u64>)>;
 
-/// The key, the limit, the fault.
+/// Checks the key and the limit, and settles the fault.
 fn admit(sim: &Sim, vendor: &Vendor, headers: &HeaderMap, key: Option<&str>, is_work: bool) -> Admitted {
     let of_status = |status: u16| {
         let (code, message) = (vendor.words)(status);
@@ -226,7 +226,7 @@ fn key_of(vendor: &Vendor, headers: &HeaderMap) -> Option<String> {
     value.strip_prefix(vendor.key_prefix).filter(|key| !key.is_empty()).map(str::to_owned)
 }
 
-/// What a fault answers in place of everything else.
+/// What a fault answers instead of everything else.
 fn refusal(vendor: &Vendor, behaviour: &Behaviour) -> Option<Response> {
     let status = match behaviour.fault? {
         Fault::Status(status) => status,
@@ -250,7 +250,7 @@ fn refused(vendor: &Vendor, refusal: &Refusal, retry_after: Option<u64>) -> Resp
     response
 }
 
-/// The body, and whether it came as a form of parts. What cannot be read is null: the vendor says what it misses.
+/// The body, and whether it came as a multipart form. An unreadable body is null: the vendor says what it misses.
 async fn payload(request: Request) -> (Value, bool) {
     let content_type =
         request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! One scenario on the page: its picture, its numbers, its faults, and what it broke.
+//! Formats one scenario on the page: its picture, its numbers, its faults, and what it broke.
 
 use std::fmt::Write;
 
 use super::class_of;
 use crate::report::{Scenario, picture, words};
 
-/// Findings that are shown; a run that breaks everything must still make a page that opens.
+/// How many findings are shown; even if a run breaks everything, its page must open.
 const FINDINGS_SHOWN: usize = 200;
 
 pub(super) fn section(scenario: &Scenario) -> String {

@@ -1,4 +1,4 @@
-//! The scales of the picture: time, with a step that a person would choose, and latency, by powers of ten.
+//! The scales of the picture: time in round steps, latency by powers of ten.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::Sheet;
 /// Steps of the time axis, in milliseconds.
 const STEPS_MS: [u64; 13] =
     [100, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 900_000, 3_600_000];
-/// More labels than these stand too close.
+/// With more labels than this they are too close.
 const LABELS_MAX: u64 = 10;
 /// The height of the row of labels.
 const LABELS_HEIGHT: f64 = 22.0;
@@ -45,7 +45,7 @@ fn label(ms: u64) -> String {
     }
 }
 
-/// The powers of ten, as exponents of milliseconds, that enclose all of `latencies`: at least one decade.
+/// The powers of ten that enclose all of `latencies`, as exponents of milliseconds: at least one decade.
 pub(super) fn decades(latencies: impl Iterator<Item = u64> + Clone) -> (u32, u32) {
     let (low, high) = (latencies.clone().min().unwrap_or(1).max(1), latencies.max().unwrap_or(10).max(1));
     let from = low.ilog10();

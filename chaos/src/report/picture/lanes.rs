@@ -1,4 +1,4 @@
-//! The lanes of the picture, from top to bottom.
+//! Draws the lanes of the picture, from top to bottom.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -11,15 +11,15 @@ use crate::report::{Band, Point, Timeline, words};
 const PHASES_HEIGHT: f64 = 24.0;
 const LOAD_HEIGHT: f64 = 60.0;
 const LATENCIES_HEIGHT: f64 = 150.0;
-/// One row of a fault or a process.
+/// The height of a fault's or a process's row.
 const ROW_HEIGHT: f64 = 20.0;
-/// Above the latencies, for what they are.
+/// The space above the latencies for their title.
 const TITLE_HEIGHT: f64 = 8.0;
-/// Between two lanes.
+/// The space between two lanes.
 const SPACE: f64 = 14.0;
-/// Points that are drawn; of more, the slowest and a sample of the others: the file stays small, the shape as it is.
+/// How many points are drawn; of more, the slowest and a sample of the rest, to keep the file small and the shape true.
 const POINTS_MAX: usize = 1_500;
-/// A phase that is narrower has no room for its name.
+/// A narrower phase has no room for its name.
 const PHASE_NAME_WIDTH: f64 = 44.0;
 
 pub(super) fn phases(sheet: &mut Sheet, timeline: &Timeline) {
@@ -48,7 +48,7 @@ const fn name_of(phase: Phase) -> &'static str {
     }
 }
 
-/// Requests sent, as steps.
+/// Requests sent, as a step curve.
 pub(super) fn load(sheet: &mut Sheet, timeline: &Timeline) {
     let most = timeline.sent.iter().copied().max().unwrap_or(0).max(1);
     let base = sheet.y + LOAD_HEIGHT;
@@ -65,7 +65,7 @@ pub(super) fn load(sheet: &mut Sheet, timeline: &Timeline) {
     sheet.y = base + SPACE;
 }
 
-/// Each request that ended, on a scale of powers of ten.
+/// Each request that ended, on a logarithmic scale.
 pub(super) fn latencies(sheet: &mut Sheet, timeline: &Timeline) {
     sheet.text("lane", (GUTTER + 6.0, sheet.y + 2.0), "time to the end of each request");
     let top = sheet.y + TITLE_HEIGHT;
@@ -102,7 +102,7 @@ const fn class_of(status: Status) -> &'static str {
     }
 }
 
-/// All points, or the slower half of what is drawn and an even sample of the rest. Good ones come first, so that the few
+/// All points, or the slower half of those drawn and an even sample of the rest. Good ones come first, so that the few
 /// others lie on top.
 fn shown(points: &[Point]) -> Vec<Point> {
     let mut points = points.to_vec();
@@ -116,7 +116,7 @@ fn shown(points: &[Point]) -> Vec<Point> {
     points
 }
 
-/// One row for each fault and what it struck.
+/// One row for each fault and its target.
 pub(super) fn faults(sheet: &mut Sheet, timeline: &Timeline) {
     let mut rows: BTreeMap<(&str, &str), Vec<&Band>> = BTreeMap::new();
     for band in &timeline.faults {
@@ -136,7 +136,7 @@ pub(super) fn faults(sheet: &mut Sheet, timeline: &Timeline) {
     }
 }
 
-/// The faults once more, as a tint behind load and latencies.
+/// The faults again, as a tint behind load and latencies.
 pub(super) fn shades(sheet: &Sheet, timeline: &Timeline, from: f64, to: f64) -> String {
     let mut svg = String::new();
     for band in &timeline.faults {
@@ -150,7 +150,7 @@ pub(super) fn shades(sheet: &Sheet, timeline: &Timeline, from: f64, to: f64) -> 
     svg
 }
 
-/// One row for each role: a line while it lives, a cross where it died, a stroke where it went as asked.
+/// One row for each role: a line while it lives, a cross where it died, a stroke where it ended as asked.
 pub(super) fn processes(sheet: &mut Sheet, timeline: &Timeline) {
     for (role, lives) in &timeline.processes {
         let middle = sheet.y + ROW_HEIGHT / 2.0;

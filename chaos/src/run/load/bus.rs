@@ -1,5 +1,5 @@
-//! The bus: requests are published to their subject, events are read from theirs; what was missed while the connection was
-//! gone is read from the stream of events, and the end from that of outcomes.
+//! A client on the bus: publishes requests and reads events on their subjects; what it missed while disconnected it
+//! reads from the stream of events, and the end from that of outcomes.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::workload::Bad;
 
 /// How long a publisher waits for the ack.
 const ACK_MAX: Duration = Duration::from_secs(2);
-/// How often a reader that may have missed the end looks whether it is recorded.
+/// How often a reader that may have missed the end checks whether it is recorded.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One tenant's connection to the bus.
@@ -31,12 +31,12 @@ pub(crate) struct Bus {
     client: async_nats::Client,
     stream: jetstream::Context,
     subjects: Subjects,
-    /// How often the connection was made.
+    /// How often the connection was established.
     connected: watch::Receiver<u64>,
 }
 
 impl Bus {
-    /// Connects, and for ever again.
+    /// Connects, and reconnects for ever.
     pub(crate) async fn connect(at: SocketAddr, user: &str, password: &Secret) -> io::Result<Self> {
         let (told, connected) = watch::channel(0);
         let options = ConnectOptions::with_user_and_password(user.to_owned(), password.expose().to_owned())
@@ -54,17 +54,17 @@ impl Bus {
         Ok(Self { client, stream, subjects: Subjects::default(), connected })
     }
 
-    /// Its streams, for who reads them after the run.
+    /// Its streams, to be read after the run.
     pub(crate) fn streams(&self) -> jetstream::Context {
         self.stream.clone()
     }
 }
 
-/// What a reader hears.
+/// What a reader listens to.
 struct Ears {
     /// The events, while there is a connection.
     events: Subscriber,
-    /// That it was made again: something may have gone by.
+    /// Signals a reconnect: events may have been missed.
     connected: watch::Receiver<u64>,
 }
 
@@ -72,7 +72,7 @@ struct Ears {
 pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader<'_>) {
     let Some(bus) = client.ground.buses.get(&client.planned.key.tenant) else { return };
     let key = &client.planned.key;
-    // Before the publish, so that no event goes by unheard; and whether the connection was lost from here on counts too.
+    // Before the publish, so that no event is missed. From here on a lost connection counts too.
     let mut connected = bus.connected.clone();
     connected.mark_unchanged();
     let Ok(events) = bus.client.subscribe(bus.subjects.event(&key.tenant, &key.id)).await else { return };
@@ -91,19 +91,19 @@ pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader
     reader.leaves();
 }
 
-/// Asks for the cancel.
+/// Requests the cancel.
 pub(super) async fn cancel(client: &Client) {
     let key = &client.planned.key;
     let Some(bus) = client.ground.buses.get(&key.tenant) else { return };
-    // One that is lost is one that had no effect: the checkers allow for both.
+    // If it is lost it has no effect: the checkers allow for both.
     let _ = bus.client.publish(bus.subjects.control(&key.tenant, &key.id), "{}".into()).await;
 }
 
-/// Whether the request was there before; the error is the refusal, where there is one.
+/// Publishes the request; returns whether it existed before. The error is the refusal, if there is one.
 async fn publish(client: &Client, bus: &Bus, sending: &Sending) -> Result<bool, Option<Error>> {
     let plan = &client.planned;
     let mut headers = HeaderMap::new();
-    // One space for all tenants of a stream.
+    // All tenants of a stream share one id space.
     headers.insert("Nats-Msg-Id", format!("{}.{}", plan.key.tenant, plan.key.id));
     if plan.bad != Some(Bad::Garbage) {
         headers.insert("Content-Type", Format::from(plan.format).content_type());
@@ -116,7 +116,7 @@ async fn publish(client: &Client, bus: &Bus, sending: &Sending) -> Result<bool, 
         Err(error) => Err(error),
     };
     acked.map(|ack| ack.duplicate || sending.index > 0).map_err(|error| match error.kind() {
-        // The server itself says no; everything else says nothing.
+        // Only these are refusals of the server; other errors say nothing.
         PublishErrorKind::Other => Some(Error::new(ErrorCode::Overloaded, error.to_string())),
         PublishErrorKind::MaxPayloadExceeded => Some(Error::new(ErrorCode::TooLarge, error.to_string())),
         _ => {
@@ -135,14 +135,14 @@ async fn read(
     was_there: bool,
 ) {
     let late = Instant::now() + Duration::from_millis(client.planned.deadline_ms);
-    // Events of a request that was there before may have gone by, its end as well.
+    // If the request existed before, its events may have passed, even its end.
     let mut look = was_there;
     if was_there && matches!(come_back(client, bus, reader).await, Next::Ended | Next::Gone) {
         return;
     }
     loop {
         let next = tokio::select! {
-            // In this order: what is heard now may come behind what went by while there was no connection.
+            // In this order: a live event may be later than what was missed while disconnected.
             biased;
             Ok(()) = ears.connected.changed() => {
                 look = true;
@@ -161,7 +161,7 @@ async fn read(
             Next::More => {}
             Next::Ended | Next::Gone => return,
             Next::Cut(away) => {
-                // It fails only for a client that is closed, and then there is nothing more to hear.
+                // Fails only if the client is closed, and then there is nothing more to read.
                 let _ = ears.events.unsubscribe().await;
                 sleep(away).await;
                 let key = &client.planned.key;
@@ -179,7 +179,7 @@ async fn read(
     }
 }
 
-/// A live event; a reader that was away says so where the store could not fill the gap.
+/// Handles a live event; if the store could not fill a reader's gap, records that frames are missing.
 async fn hears(reader: &mut Reader<'_>, was_away: bool, event: &Event) -> Next {
     if was_away && !reader.is_next(event) {
         reader.misses();
@@ -187,7 +187,7 @@ async fn hears(reader: &mut Reader<'_>, was_away: bool, event: &Event) -> Next {
     reader.sees(event).await
 }
 
-/// Reads what is stored after the last frame that was seen.
+/// Reads the stored events after the last frame seen.
 async fn come_back(client: &Client, bus: &Bus, reader: &mut Reader<'_>) -> Next {
     reader.leaves();
     reader.starts();
@@ -208,7 +208,7 @@ async fn come_back(client: &Client, bus: &Bus, reader: &mut Reader<'_>) -> Next 
     Next::More
 }
 
-/// Looks whether the end is recorded.
+/// Checks whether the end is recorded.
 async fn look_up(client: &Client, bus: &Bus, reader: &mut Reader<'_>) -> Next {
     let key = &client.planned.key;
     let subject = bus.subjects.outcome(&key.tenant, &key.id);

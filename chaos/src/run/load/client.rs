@@ -1,4 +1,4 @@
-//! One request and everything that its sender does with it: the sending, the repeats under the same id, the cancel.
+//! One request and all that its sender does: sends it, repeats it under the same id, cancels it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::{
     workload::{Planned, Reading, Repeat, Wire},
 };
 
-/// How long after its deadline a client still waits for the end: what the engine may need to recover, and a little more.
+/// How long after its deadline a client still waits for the end: the engine's recovery time, and a little more.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The pause before a lost connection is made again.
+/// The pause before reconnecting.
 pub(super) const RECONNECT: Duration = Duration::from_millis(300);
-/// Of the plain chats over HTTP so many go through the door of OpenAI's API.
+/// One in this many plain chats over HTTP goes through the door of OpenAI's API.
 const OPENAI_ONE_IN: u64 = 2;
 
 /// The sender of one request.
@@ -29,29 +29,29 @@ pub(super) struct Client {
     known: Mutex<Known>,
 }
 
-/// What its sender knows of a request.
+/// What the sender knows of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// Nothing was ever answered.
+    /// It has received no answer.
     Nothing,
-    /// A sending was lost on its way, there or back: it may run.
+    /// A send was lost on the way there or back: the request may run.
     Unclear,
     Accepted,
     Refused,
 }
 
-/// One sending of the request.
+/// One send of the request.
 #[derive(Debug, Clone)]
 pub(super) struct Sending {
-    /// Through which door.
+    /// The door to use.
     pub(super) door: Door,
-    /// With another payload.
+    /// Whether the payload is another.
     pub(super) other: bool,
-    /// How its events are read.
+    /// How to read the events.
     pub(super) reading: Reading,
-    /// Until when the sender waits.
+    /// How long the sender waits.
     pub(super) give_up: Instant,
-    /// Which of the sendings.
+    /// The number of this send.
     pub(super) index: usize,
 }
 
@@ -60,7 +60,7 @@ impl Client {
         Self { ground, planned, number, known: Mutex::new(Known::Nothing) }
     }
 
-    /// Plays its part to the end.
+    /// Runs the client to its end.
     pub(super) async fn run(self) {
         let first = self.sending(0, self.planned.door, false, self.planned.reading);
         let repeats =
@@ -112,7 +112,7 @@ impl Client {
         }
     }
 
-    /// Whether it goes through the door of OpenAI's API, which has no place for a callback, and no resume.
+    /// Whether it goes through the door of OpenAI's API, which supports neither callbacks nor resume.
     fn is_openai(&self, sending: &Sending) -> bool {
         let plan = &self.planned;
         let is_plain = plan.bad.is_none() && !plan.callback && plan.format == Wire::Json && !plan.ask.embeds;
@@ -122,7 +122,7 @@ impl Client {
             && self.number.is_multiple_of(OPENAI_ONE_IN)
     }
 
-    /// The gateway of its `tries`-th try.
+    /// The gateway for try number `tries`.
     pub(super) fn gateway(&self, tries: usize) -> SocketAddr {
         let doors = &self.ground.doors;
         let at = usize::try_from(self.number).unwrap_or_default().wrapping_add(tries);
@@ -138,7 +138,7 @@ impl Client {
         self.ground.scribe.write(self.name(), fact);
     }
 
-    /// Writes down what is said of one sending. Each has a name of its own: which of them an answer is to must be told.
+    /// Records what a send was told. Each send has its own name, to tell which one an answer belongs to.
     fn write_of(&self, sending: &Sending, fact: Fact) {
         let name = match sending.index {
             0 => self.name(),
@@ -147,7 +147,7 @@ impl Client {
         self.ground.scribe.write(name, fact);
     }
 
-    /// It is told that the request was accepted.
+    /// Records that the request was accepted.
     pub(super) fn accepted(&self, sending: &Sending) {
         let mut known = self.known.lock();
         if !matches!(*known, Known::Accepted) {
@@ -159,7 +159,7 @@ impl Client {
         }
     }
 
-    /// A sending was lost: nobody knows whether it will run.
+    /// Records a lost send: nobody knows whether the request will run.
     pub(super) fn unclear(&self) {
         let mut known = self.known.lock();
         if matches!(*known, Known::Nothing) {
@@ -167,8 +167,8 @@ impl Client {
         }
     }
 
-    /// It is told no. Returns whether that is the last word: after a sending that was lost, it says nothing about the
-    /// first, and the sender asks again. `internal` is no refusal: whoever says so does not know what became of the request.
+    /// Records a refusal. Returns whether it is final: after a lost send, it says nothing about that send, and the
+    /// sender retries. `internal` is no refusal: a server that answers it does not know what became of the request.
     pub(super) fn refused(&self, error: &schemas::Error, sending: &Sending) -> bool {
         let request = self.planned.key.clone();
         let text = error.message.clone();

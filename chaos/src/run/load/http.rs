@@ -1,4 +1,4 @@
-//! HTTP in Dynode's own form: a request is handed in, and its events are read by SSE, resumed by `Last-Event-ID`.
+//! A client over HTTP in Dynode's own form: submits a request, and reads its events by SSE, resumed by `Last-Event-ID`.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::history::Key;
 
-/// Hands the request in and reads until its end.
+/// Submits the request and reads until its end.
 pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader<'_>) {
     let mut tries = 0;
     while Instant::now() < sending.give_up {
@@ -33,14 +33,14 @@ pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader
     }
 }
 
-/// Asks for the cancel.
+/// Requests the cancel.
 pub(super) async fn cancel(client: &Client) {
     let url = format!("http://{}/v1/requests/{}", client.gateway(0), client.planned.key.id);
-    // One that is lost is one that had no effect: the checkers allow for both.
+    // If it is lost it has no effect: the checkers allow for both.
     let _ = signed(client, client.ground.http.delete(url)).send().await;
 }
 
-/// Whether it was accepted; `None` where that is not known, or not yet.
+/// Whether the request was accepted; `None` if that is unknown, or not yet known.
 async fn hand_in(client: &Client, sending: &Sending, tries: usize) -> Option<bool> {
     let url = format!("http://{}/v1/requests", client.gateway(tries));
     let format = Format::from(client.planned.format);
@@ -100,12 +100,12 @@ async fn read_once(client: &Client, reader: &mut Reader<'_>, tries: usize) -> Op
     None
 }
 
-/// The recorded outcome, as a gateway tells it; `None` while there is none.
+/// The recorded outcome from a gateway; `None` while there is none.
 pub(super) async fn outcome(client: &Client, tries: usize) -> Option<Outcome> {
     ask_for(&client.ground, client.gateway(tries), &client.planned.key).await
 }
 
-/// The same, for who is no client.
+/// The same, without a client.
 pub(crate) async fn outcome_of(ground: &Ground, key: &Key) -> Option<Outcome> {
     ask_for(ground, *ground.doors.first()?, key).await
 }
@@ -119,7 +119,7 @@ async fn ask_for(ground: &Ground, at: SocketAddr, key: &Key) -> Option<Outcome> 
     }
 }
 
-/// With the credential of the client.
+/// Adds the client's credential.
 pub(super) fn signed(client: &Client, request: RequestBuilder) -> RequestBuilder {
     with_key(&client.ground, request)
 }
@@ -128,7 +128,7 @@ fn with_key(ground: &Ground, request: RequestBuilder) -> RequestBuilder {
     request.header(AUTHORIZATION, format!("Bearer {}", ground.key.expose()))
 }
 
-/// What a refusal says; `None` where the answer is none of Dynode's.
+/// The error of a refusal; `None` if the answer is not Dynode's.
 pub(super) async fn refusal(response: Response) -> Option<Error> {
     #[derive(Deserialize)]
     struct Refusal {
@@ -150,7 +150,7 @@ pub(super) async fn refusal(response: Response) -> Option<Error> {
     Some(error)
 }
 
-/// How long a client that was told to wait does so.
+/// How long a client waits after this error.
 pub(super) fn wait(error: &Error) -> Duration {
     error.retry_after_ms.map_or(RECONNECT, Duration::from_millis)
 }

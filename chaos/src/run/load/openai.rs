@@ -1,5 +1,5 @@
-//! HTTP in OpenAI's form: one answer, or its pieces by SSE. It knows no resume: a client whose connection broke asks for
-//! the outcome by its id.
+//! A client over HTTP in OpenAI's form: one answer, or its pieces by SSE. There is no resume: if the connection breaks,
+//! the client asks for the outcome by its id.
 
 use futures_util::StreamExt;
 use reqwest::{Response, StatusCode};
@@ -17,19 +17,19 @@ use super::{
 /// The end of a stream.
 const DONE: &str = "[DONE]";
 
-/// What came of one try.
+/// The result of one try.
 enum Came {
-    /// The answer was begun.
+    /// The answer has started.
     Answer(Response),
     /// The request was accepted and has ended.
     End,
-    /// No, and that is the last word.
+    /// A final refusal.
     No,
-    /// Nothing that says anything.
+    /// Nothing conclusive.
     Nothing,
 }
 
-/// Asks, and reads until the end.
+/// Sends it, and reads until the end.
 pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader<'_>) {
     let mut tries = 0;
     while Instant::now() < sending.give_up {
@@ -44,7 +44,7 @@ pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader
                 return look_up(client, sending, reader, None).await;
             }
             Came::No => return,
-            // The request may run: where it does, its outcome will be there.
+            // The request may run; if it does, it will have an outcome.
             Came::Nothing => sleep(RECONNECT).await,
         }
         tries += 1;
@@ -59,7 +59,7 @@ async fn ask(client: &Client, sending: &Sending, tries: usize) -> Came {
     match signed(client, request).send().await {
         Ok(response) if response.status() == StatusCode::OK => Came::Answer(response),
         Ok(response) => match refusal(response).await {
-            // A failure of the request itself comes in the same form; its id tells them apart.
+            // A failed request has the same form as a refusal; an outcome under its id tells them apart.
             Some(error) if !is_of_the_door(error.code) && outcome(client, tries).await.is_some() => Came::End,
             Some(error) if client.refused(&error, sending) => Came::No,
             Some(error) => {
@@ -80,12 +80,12 @@ async fn ask(client: &Client, sending: &Sending, tries: usize) -> Came {
     }
 }
 
-/// Whether a code is only ever a refusal: nothing need be looked up.
+/// Whether a code is only ever a refusal, so that no look-up is needed.
 const fn is_of_the_door(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::Overloaded | ErrorCode::RateLimited | ErrorCode::TooLarge | ErrorCode::Conflict)
 }
 
-/// The text that was answered; `None` where it did not come to its end.
+/// The text of the answer; `None` if it was cut off.
 async fn text(response: Response, streamed: bool) -> Option<String> {
     if !streamed {
         let body: Value = response.json().await.ok()?;
@@ -104,8 +104,7 @@ async fn text(response: Response, streamed: bool) -> Option<String> {
     None
 }
 
-/// Asks for the outcome, and sees it as the one frame of this reader; with the text that this door told, where it told
-/// one.
+/// Fetches the outcome, and records it as the reader's one frame, with the text that this door sent, if any.
 async fn look_up(client: &Client, sending: &Sending, reader: &mut Reader<'_>, text: Option<String>) {
     let mut tries = 0;
     while Instant::now() < sending.give_up {

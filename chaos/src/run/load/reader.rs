@@ -1,5 +1,5 @@
-//! One reader of one request: writes down every frame it sees, and does what the plan has readers do: cut the connection,
-//! pause, go away.
+//! One reader of one request: records every frame it sees, and cuts the connection, pauses or goes away as the plan
+//! says.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::{history::Fact, workload::Reading};
 /// What a reader does after a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It reads on.
+    /// It continues reading.
     More,
     /// It has seen the end.
     Ended,
-    /// It cuts the connection and comes back after so long.
+    /// It cuts the connection and comes back after this long.
     Cut(Duration),
     /// It goes away for ever.
     Gone,
@@ -28,12 +28,12 @@ pub(super) struct Reader<'a> {
     client: &'a Client,
     name: String,
     reading: Reading,
-    /// `(attempt, seq)` of the last frame that it saw.
+    /// `(attempt, seq)` of the last frame it saw.
     pub(super) last: Option<(u32, u64)>,
-    /// Frames since the connection was made.
+    /// Frames since it connected.
     frames: u32,
     cuts: u32,
-    /// Whether it is at it, as the history tells.
+    /// Whether it is reading, according to the history.
     reads: bool,
 }
 
@@ -43,14 +43,14 @@ impl<'a> Reader<'a> {
         Self { client, name, reading: sending.reading, last: None, frames: 0, cuts: 0, reads: false }
     }
 
-    /// It starts, or comes back.
+    /// Records that it starts or comes back.
     pub(super) fn starts(&mut self) {
         (self.frames, self.reads) = (0, true);
         let request = self.client.planned.key.clone();
         self.client.write(Fact::Reads { request, reader: self.name.clone(), after: self.last });
     }
 
-    /// It leaves, or was closed.
+    /// Records that it leaves or was disconnected.
     pub(super) fn leaves(&mut self) {
         if std::mem::take(&mut self.reads) {
             let request = self.client.planned.key.clone();
@@ -58,21 +58,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// It knows that frames may be missing before the next one.
+    /// Records that frames may be missing before the next one.
     pub(super) fn misses(&self) {
         let request = self.client.planned.key.clone();
         self.client.write(Fact::Gap { request, reader: self.name.clone() });
     }
 
-    /// Whether a frame comes after the last one.
+    /// Whether a frame is newer than the last one.
     pub(super) fn is_news(&self, event: &Event) -> bool {
         Some((event.attempt, event.seq)) > self.last
     }
 
-    /// Whether a frame is the next one, so that none is missing between.
+    /// Whether a frame directly follows the last one.
     pub(super) fn is_next(&self, event: &Event) -> bool {
         match self.last {
-            // Whoever comes first begins at the beginning, of the request or of an attempt.
+            // A new reader starts at the first frame of the request or of an attempt.
             None => event.first_seq() == 0,
             Some((attempt, seq)) => {
                 let place = (event.attempt, event.first_seq());
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// It sees a frame.
+    /// Records a frame.
     pub(super) async fn sees(&mut self, event: &Event) -> Next {
         let (request, reader) = (self.client.planned.key.clone(), self.name.clone());
         if let EventBody::Gap { to, .. } = event.body {
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         }
         let (mut text, status) = (text(&event.body), status(&event.body));
         let (attempt, seq) = (event.attempt, event.seq);
-        // Where pieces were joined for a reader that is behind, each has its line; the first has the text.
+        // If pieces were joined for a reader that is behind, each gets its own entry; the first has the text.
         for seq in event.first_seq()..=seq {
             let (request, reader, text) = (request.clone(), reader.clone(), text.take());
             let event = event.body.name().to_owned();
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
         self.plan().await
     }
 
-    /// What the plan says after this frame.
+    /// What the plan says to do after this frame.
     async fn plan(&mut self) -> Next {
         let bad = &self.client.ground.tally.bad_readers;
         match self.reading {
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a frame says, in words.
+/// The text of a frame.
 fn text(body: &EventBody) -> Option<String> {
     match body {
         EventBody::ChatDelta(delta) => Some(delta.delta.clone()),
@@ -142,7 +142,7 @@ fn text(body: &EventBody) -> Option<String> {
     }
 }
 
-/// The words of an output.
+/// The text of an output.
 pub(crate) fn output_text(output: &Output) -> Option<String> {
     match output {
         Output::Chat(chat) => Some(chat.text.clone()),

@@ -1,4 +1,4 @@
-//! The WebSocket: a request on a connection of its own, taken up again on the next one after whatever broke it.
+//! A client on a WebSocket: each request has its own connection, and resumes on a new one after any failure.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -28,9 +28,9 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How a connection ended.
 enum Parting {
-    /// Nothing more is to be done.
+    /// The client is done.
     Done,
-    /// It was lost, or given up; the reader comes back after so long.
+    /// It was lost or given up; the reader comes back after this long.
     Back(Duration),
 }
 
@@ -51,18 +51,18 @@ pub(super) async fn send(client: &Client, sending: &Sending, reader: &mut Reader
     }
 }
 
-/// Asks for the cancel on a connection of its own.
+/// Requests the cancel on a separate connection.
 pub(super) async fn cancel(client: &Client) {
     let Some(mut socket) = connect(client, client.gateway(0)).await else { return };
     let ask = json!({"action": "cancel", "id": client.planned.key.id}).to_string();
     let goodbye = async {
         socket.send(Message::text(ask)).await?;
         socket.close(None).await?;
-        // The server answers the goodbye after it has read the frame before it.
+        // The server answers the close after it has read the cancel.
         while let Some(Ok(_)) = socket.next().await {}
         Ok::<_, tokio_tungstenite::tungstenite::Error>(())
     };
-    // One that is lost is one that had no effect: the checkers allow for both.
+    // If it is lost it has no effect: the checkers allow for both.
     let _ = timeout(CONNECT_MAX, goodbye).await;
 }
 
@@ -96,7 +96,7 @@ async fn converse(
                 return Parting::Done;
             }
             Ok(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => continue,
-            // Silence, a close, an error: it is lost.
+            // Silence, a close or an error: it is lost.
             Err(_) | Ok(None | Some(Ok(Message::Close(_)) | Err(_))) => {
                 client.unclear();
                 return Parting::Back(RECONNECT);
@@ -109,7 +109,7 @@ async fn converse(
             }
             return Parting::Done;
         }
-        // What is no event of this version (the signal of a busy pool) is passed over.
+        // Skips what is no event of this version (the signal of a busy pool).
         let Ok(event) = event else { continue };
         client.accepted(sending);
         match reader.sees(&event).await {
@@ -120,7 +120,7 @@ async fn converse(
     }
 }
 
-/// The request, as long as nothing of it was seen (the same id never runs twice); then whatever came after.
+/// The request if nothing of it was seen yet (the same id never runs twice); otherwise a resume.
 fn opening(client: &Client, sending: &Sending, reader: &Reader<'_>) -> Message {
     let format = Format::from(client.planned.format);
     let bytes = match reader.last {
@@ -138,7 +138,7 @@ fn opening(client: &Client, sending: &Sending, reader: &Reader<'_>) -> Message {
     }
 }
 
-/// A refusal stands where `queued` would; that of a frame which could not be read has no id.
+/// The refusal, if any: it comes in the place of `queued`, or without an id if the frame was unreadable.
 fn refusal(event: Option<&Event>, format: Format, bytes: &[u8]) -> Option<Error> {
     #[derive(Deserialize)]
     struct Nameless {

@@ -1,4 +1,4 @@
-//! How many of what happened, for the live display and for faults that clients are themselves.
+//! Counts events of a run, for the live display and for faults that are clients themselves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,15 +1,15 @@
-//! The nats-server under test: its configuration, and where it is.
+//! The nats-server under test: its configuration and its address.
 
 use std::{fs, io, path::Path};
 
 use super::{canary::Canaries, service::Launch};
 
-/// What the streams may reserve; more than they do, so that only the disk itself is a limit.
+/// How much the streams may reserve; more than they do, so that only the disk itself limits them.
 const STORE_BYTES_MAX: u64 = 64 << 30;
-/// The user that the engine and the clients are.
+/// The user of the engine and the clients.
 pub(crate) const USER: &str = "chaos";
 
-/// How it is started: on `port` of the loopback interface, its store below `dir`.
+/// How to start it: on `port` of the loopback interface, with its store below `dir`.
 pub(crate) fn launch(
     program: &Path,
     dir: &Path,
@@ -19,7 +19,7 @@ pub(crate) fn launch(
 ) -> io::Result<Launch> {
     let file = dir.join("nats-server.conf");
     let store = store.display();
-    // As the managed server of Dynode, but for the password.
+    // As Dynode's managed server, except for the password.
     let config = format!(
         "listen: 127.0.0.1:{port}\nserver_name: chaos\nmax_payload: 8388608\n\
          jetstream {{ store_dir: \"{store}\", sync_interval: \"100ms\", max_file_store: {STORE_BYTES_MAX} }}\n\

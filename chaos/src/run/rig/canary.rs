@@ -1,5 +1,5 @@
-//! Secrets that are planted wherever the engine is given one, made anew for each run; found anywhere else, they are a
-//! leak. They are never written down where the run keeps its findings.
+//! Planted secrets, wherever the engine is given one, new for each run: found anywhere else, they are a leak. They are
+//! never written where the run keeps its findings.
 
 use std::{fs, io, path::Path};
 
@@ -15,27 +15,27 @@ pub(crate) struct Canaries {
     pub(crate) provider_key: String,
     /// The password of the broker.
     pub(crate) broker_password: String,
-    /// The key that requests bring for their callbacks, without its prefix.
+    /// The key that requests carry for their callbacks, without its prefix.
     callback_key: String,
-    /// The key of callbacks that bring none, without its prefix.
+    /// The key for callbacks whose requests carry none, without its prefix.
     default_key: String,
     /// The API key of the clients.
     pub(crate) client_key: Secret,
-    /// What is secret of it; the rest may be shown.
+    /// The secret part of it; the rest may be shown.
     client_secret: String,
 }
 
-/// Which of them may not stand in a place.
+/// Which secrets a place must not contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sought {
-    /// None may.
+    /// All of them.
     All,
-    /// Requests are kept there word for word, the key of their callbacks with them.
+    /// All but the callback key: requests are stored there verbatim, with the key of their callbacks.
     ButCallbackKey,
 }
 
 impl Canaries {
-    /// New ones, unlike any other.
+    /// New secrets.
     pub(crate) fn plant() -> Self {
         let random = |name: &str| format!("canary-{name}-{:032x}", rand::random::<u128>());
         let key = |name: &str| STANDARD.encode(random(name));
@@ -50,17 +50,17 @@ impl Canaries {
         }
     }
 
-    /// Those of clients that have a key of their own.
+    /// The secrets for clients that have their own key.
     pub(crate) fn of_clients_with(self, key: &Secret) -> Self {
         Self { client_secret: secret_of(key.expose()).to_owned(), client_key: key.clone(), ..self }
     }
 
-    /// The key that requests bring for their callbacks.
+    /// The key that requests carry for their callbacks.
     pub(crate) fn callback_secret(&self) -> Secret {
         Secret::new(format!("whsec_{}", self.callback_key))
     }
 
-    /// The key of callbacks that bring none.
+    /// The key for callbacks whose requests carry none.
     pub(crate) fn default_secret(&self) -> String {
         format!("whsec_{}", self.default_key)
     }
@@ -71,20 +71,20 @@ impl Canaries {
         everywhere.into_iter().chain(callback).map(String::as_str).collect()
     }
 
-    /// The text without the secrets in it; none where it holds none.
+    /// The text with its secrets replaced; `None` if it contains none.
     fn taken_out(&self, text: &str, sought: Sought) -> Option<String> {
         let found = self.sought(sought).into_iter().filter(|secret| text.contains(*secret));
         let clean = found.fold(text.to_owned(), |text, secret| text.replace(secret, "[canary]"));
         (clean != text).then_some(clean)
     }
 
-    /// Writes down that a place was searched.
+    /// Records that a place was searched.
     pub(crate) fn searched(&self, place: &str, sought: Sought, scribe: &Scribe) {
         let canaries = self.sought(sought).len() as u64;
         scribe.write("harness", Fact::Searched { place: place.to_owned(), canaries });
     }
 
-    /// Writes down where a secret stands in `text`, which was found at `place`.
+    /// Records each secret in `text`, which was found at `place`.
     pub(crate) fn look_in(&self, place: &str, text: &str, sought: Sought, scribe: &Scribe) {
         for line in text.lines().filter_map(|line| self.taken_out(line, sought)) {
             scribe.write("harness", Fact::Leaked { place: place.to_owned(), line: shortened(&line) });
@@ -106,7 +106,7 @@ impl Canaries {
     }
 }
 
-/// What nobody may see of an API key: what stands behind its lookup id. Of one that is none, all of it.
+/// The secret part of an API key, after its lookup id; of any other text, all of it.
 fn secret_of(key: &str) -> &str {
     let end = ApiKey::parse(key).ok().and_then(|_| key.rsplit_once('_'));
     end.map_or(key, |(_, secret)| secret)

@@ -1,12 +1,12 @@
-//! A wall clock for the engine's processes alone, which can be set: by libfaketime, where this machine has it. The clock of
-//! the machine is never touched.
+//! A settable wall clock for the engine's processes only, by libfaketime if this machine has it. The machine's own
+//! clock is never touched.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// Where packages put the library.
+/// Where packages install the library.
 const PLACES: [&str; 5] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -23,10 +23,10 @@ pub(crate) struct WallClock {
 }
 
 impl WallClock {
-    /// A clock that is right, kept in a file of `dir`.
+    /// A correct clock, kept in a file of `dir`.
     ///
     /// # Errors
-    /// `Unsupported` where the library is missing.
+    /// `Unsupported` if the library is missing.
     pub(crate) fn new(dir: &Path) -> io::Result<Self> {
         let found = PLACES.iter().map(Path::new).find(|place| place.exists());
         let library = found.ok_or_else(|| {
@@ -39,15 +39,15 @@ impl WallClock {
         Ok(clock)
     }
 
-    /// From now on it is wrong by so many seconds.
+    /// Makes it wrong by this many seconds from now on.
     pub(crate) fn shift(&self, seconds: i64) -> io::Result<()> {
-        // Moved into place, so that no process reads half of it.
+        // Moved into place, so that no process reads half a file.
         let new = self.file.with_extension("new");
         fs::write(&new, format!("{seconds:+}s\n"))?;
         fs::rename(new, &self.file)
     }
 
-    /// What makes a process go by it.
+    /// Makes a process use this clock.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.display().to_string();
         vec![

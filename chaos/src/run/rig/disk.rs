@@ -1,5 +1,4 @@
-//! A disk of a limited size for the broker's store, which can be filled: a tmpfs, where this machine allows one to be
-//! mounted.
+//! A disk of limited size for the broker's store, to be filled: a tmpfs, if this machine allows us to mount one.
 
 use std::{
     fs::{self, File},
@@ -8,14 +7,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// How large it is: the store of a short run with room to spare, and quickly filled.
+/// Its size: the store of a short run with room to spare, and quick to fill.
 const DISK_MIB: u64 = 96;
-/// What fills it is written in pieces of this size.
+/// The piece size for filling it.
 const PIECE_BYTES: usize = 1 << 20;
-/// The last of what is free is taken in pieces of this size: one block.
+/// The piece size for the last free space: one block.
 const CRUMB_BYTES: usize = 4096;
 
-/// A mounted disk; unmounted when this is dropped.
+/// A mounted disk; dropping it unmounts it.
 #[derive(Debug)]
 pub(crate) struct Disk {
     at: PathBuf,
@@ -25,7 +24,7 @@ impl Disk {
     /// Mounts it over the directory `at`.
     ///
     /// # Errors
-    /// `Unsupported` where this machine does not allow it, with what it says.
+    /// `Unsupported` if this machine does not allow it, with the reason.
     pub(crate) fn mount(at: &Path) -> io::Result<Self> {
         let size = format!("size={DISK_MIB}m");
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
@@ -41,7 +40,7 @@ impl Disk {
         }
     }
 
-    /// Writes until nothing more goes in.
+    /// Writes until the disk is full.
     pub(crate) fn fill(&self) -> io::Result<()> {
         let mut file = File::create(self.filling())?;
         for bytes in [PIECE_BYTES, CRUMB_BYTES] {
@@ -57,7 +56,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives the room back.
+    /// Frees the space again.
     pub(crate) fn free(&self) -> io::Result<()> {
         fs::remove_file(self.filling())
     }
@@ -69,7 +68,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily, since the server may hold its files a moment longer. What stays is memory, until the next start.
+        // Lazily, since the server may hold its files a moment longer. If that fails it stays in memory until a reboot.
         let unmount = Command::new("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
         if !unmount.is_ok_and(|status| status.success()) {
             tracing::warn!(disk = %self.at.display(), "a disk of the harness stays mounted");

@@ -1,4 +1,4 @@
-//! The links of the system under test, each with a fault proxy on it.
+//! The links of the system under test, each behind a fault proxy.
 
 use std::{collections::BTreeMap, io, net::SocketAddr};
 
@@ -19,12 +19,12 @@ pub(crate) struct Links {
 struct Wire {
     address: SocketAddr,
     handle: proxy::Link,
-    // Its death cuts the link.
+    // If it dies, the link is cut.
     _served: AbortOnDropHandle<()>,
 }
 
 impl Links {
-    /// Puts a proxy before `upstream`, and says where it is.
+    /// Puts a proxy before `upstream`, and returns its address.
     pub(crate) async fn add(&mut self, link: Link, upstream: String, seed: u64) -> io::Result<SocketAddr> {
         let config = proxy::Config { seed, ..proxy::Config::to(upstream) };
         let proxy = Proxy::bind(config).await?;
@@ -39,7 +39,7 @@ impl Links {
         Ok(address)
     }
 
-    /// Where a link begins.
+    /// Where a link starts: the address of its proxy.
     pub(crate) fn address(&self, link: Link) -> Option<SocketAddr> {
         self.links.get(&link).map(|wire| wire.address)
     }
@@ -51,7 +51,7 @@ impl Links {
         Ok(())
     }
 
-    /// How often anything has struck on a link so far.
+    /// How often faults have struck on a link so far.
     pub(crate) fn struck(&self, link: Link) -> u64 {
         let Some(wire) = self.links.get(&link) else { return 0 };
         let counts = wire.handle.counts();

@@ -1,4 +1,4 @@
-//! What stands outside of the engine: the provider it calls and the receiver of its callbacks, both writing history.
+//! What surrounds the engine: the provider it calls and the receiver of its callbacks; both write history.
 
 use std::{io, net::SocketAddr};
 
@@ -11,25 +11,24 @@ use crate::{
     scribe::Scribe,
 };
 
-/// How the provider answers when nothing is wrong: a short thought, then a token each 20 ms.
+/// How the provider answers without faults: a short pause, then a token every 20 ms.
 const PACE: &str = "first=60ms,gap=20ms,tokens=60";
 
-/// Provider and receiver, served.
+/// The running provider and receiver.
 #[derive(Debug)]
 pub(crate) struct Outside {
-    /// Where the provider listens.
+    /// The address of the provider.
     pub(crate) provider_at: SocketAddr,
-    /// Where the receiver listens.
+    /// The address of the receiver.
     pub(crate) receiver_at: SocketAddr,
     provider: provider::Dial,
     receiver: receiver::Dial,
-    // Their death is a harness that answers nothing: the run shows it.
+    // If they die, the harness answers nothing, which the run shows.
     _served: [AbortOnDropHandle<()>; 2],
 }
 
 impl Outside {
-    /// Starts both: with the planted secrets where the engine is told them, the provider where an engine that is given
-    /// looks for it.
+    /// Starts both: with the planted secrets if the engine gets them, and the provider where a given engine expects it.
     pub(super) async fn start(
         canaries: Option<&Canaries>,
         provider_at: Option<SocketAddr>,
@@ -71,24 +70,24 @@ impl Outside {
         })
     }
 
-    /// Lays `words` over the pace of the provider; none takes them away.
+    /// Adds the faults in `words` to the provider's pace; an empty text removes them.
     pub(crate) fn provider_does(&self, words: &str) -> io::Result<()> {
         self.provider.set(pace(words)?);
         Ok(())
     }
 
-    /// How many calls of the provider a fault has hit so far.
+    /// How many provider calls a fault has hit so far.
     pub(crate) fn provider_struck(&self) -> u64 {
         self.provider.struck()
     }
 
-    /// How the receiver replies from now on.
+    /// Sets how the receiver replies from now on.
     pub(crate) fn receiver_does(&self, words: &str) -> io::Result<()> {
         self.receiver.set(words.parse().map_err(io::Error::other)?);
         Ok(())
     }
 
-    /// How many callbacks were not taken at once so far.
+    /// How many callbacks the receiver has refused or delayed so far.
     pub(crate) fn receiver_struck(&self) -> u64 {
         self.receiver.struck()
     }

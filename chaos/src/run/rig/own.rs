@@ -1,4 +1,4 @@
-//! An engine of our own: broker, gateways and their workers as processes, with a proxy on each of their links.
+//! Our own engine: broker, gateways and their workers as processes, with a proxy on each of their links.
 
 use std::{
     fs, io,
@@ -29,14 +29,14 @@ use crate::{
     scribe::Scribe,
 };
 
-/// How long the engine may take to come up.
+/// How long the engine may take to start.
 const START_MAX: Duration = Duration::from_secs(20);
-/// How often it is asked whether it is up; nobody tells.
+/// How often to poll whether it is up; there is no notification.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Worker processes of the first gateway; the second does its work itself.
+/// The worker processes of the first gateway; the second gateway does its work itself.
 const WORKERS: usize = 2;
 
-/// What it is started with.
+/// What the engine is started with.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     pub(super) scenario: &'a Scenario,
@@ -63,7 +63,7 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Starts all of it, and returns when it takes requests; says where the clients find its gateways.
+    /// Starts everything, and returns once it accepts requests, with the addresses of the gateways for the clients.
     pub(super) async fn start(
         parts: &Parts<'_>,
         links: &mut Links,
@@ -104,7 +104,7 @@ impl Own {
             doors.push(if number == 1 { links.add(Link::Clients, at.to_string(), seed).await? } else { at });
             ready(at, &dir.join(format!("gateway-{number}.log"))).await?;
         }
-        // Those of the first gateway; no other has any.
+        // The workers of the first gateway; no other has any.
         let log = dir.join("gateway-1.log");
         let workers = Mutex::new(Workers::new(scribe.clone(), log.clone()));
         let broker_password = Secret::new(&canaries.broker_password);
@@ -113,17 +113,17 @@ impl Own {
         Ok((own, doors))
     }
 
-    /// A connection to the bus, without a proxy: its clients stand beside the engine.
+    /// A connection to the bus without a proxy: its clients are not part of the engine.
     pub(crate) async fn bus(&self) -> io::Result<Bus> {
         Bus::connect(self.broker_at, broker::USER, &self.broker_password).await
     }
 
-    /// Looks again who the workers are.
+    /// Updates the list of workers.
     pub(crate) fn look(&self) {
         self.workers.lock().look(&self.gateway_pids());
     }
 
-    /// The processes of the engine, by their roles.
+    /// The processes of the engine, by role.
     pub(crate) fn processes(&self) -> Vec<(String, Pid)> {
         let gateways = self.gateways.iter().filter_map(|one| Some((one.role().to_owned(), one.pid()?)));
         let workers = self.workers.lock();
@@ -136,24 +136,24 @@ impl Own {
         self.disk.as_ref().ok_or_else(|| missing("disk"))?.fill()
     }
 
-    /// Gives the disk its room again, and starts the broker again: it has given its streams up.
+    /// Frees space on the disk, and restarts the broker, which has given up its streams.
     pub(crate) async fn free_disk(&self) -> io::Result<()> {
         self.disk.as_ref().ok_or_else(|| missing("disk"))?.free()?;
         self.broker.down(Signal::TERM).await;
         self.broker.up().await
     }
 
-    /// Has the clock of the engine's processes go wrong by so many seconds.
+    /// Makes the clock of the engine's processes wrong by this many seconds.
     pub(crate) fn shift_clock(&self, seconds: i64) -> io::Result<()> {
         self.clock.as_ref().ok_or_else(|| missing("clock"))?.shift(seconds)
     }
 
-    /// Ends the broker.
+    /// Stops the broker.
     pub(crate) async fn stop_broker(&self) {
         self.broker.down(Signal::TERM).await;
     }
 
-    /// Ends the engine politely, and what does not go by force.
+    /// Stops the engine politely, then by force.
     pub(crate) async fn stop_engine(&self) {
         for gateway in &self.gateways {
             gateway.down(Signal::TERM).await;
@@ -165,7 +165,7 @@ impl Own {
         self.gateways.iter().filter_map(Service::pid).collect()
     }
 
-    /// Waits for the workers. They are there when they run; that they work shows the quiet phase.
+    /// Waits for the worker processes. Running is enough here; the quiet phase shows whether they work.
     async fn workers_ready(&self, log: &Path) -> io::Result<()> {
         let deadline = Instant::now() + START_MAX;
         loop {
@@ -206,7 +206,7 @@ pub(crate) async fn listening(at: SocketAddr, log: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until a gateway says that it takes requests.
+/// Waits until a gateway reports ready.
 pub(crate) async fn ready(at: SocketAddr, log: &Path) -> io::Result<()> {
     let client = http_client()?;
     let url = format!("http://{at}/health/ready");

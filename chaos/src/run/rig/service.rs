@@ -1,5 +1,5 @@
-//! One process of the system under test: started, watched, started again when it ends by itself (as systemd would),
-//! signalled by its own id only, and gone with its handle.
+//! One process of the system under test: started, watched, restarted when it ends by itself (as systemd would),
+//! signalled only by its own id, and ended with its handle.
 
 use std::{
     fs::File,
@@ -22,44 +22,44 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{history::Fact, scribe::Scribe};
 
-/// The pause before a process that ended by itself is started again: what supervisors do.
+/// The pause before restarting a process that ended by itself, as supervisors do.
 const RESTART_DELAY: Duration = Duration::from_millis(500);
-/// How long an end that was asked for may take before it is forced: the engine's drain, the gateway's, and a little more.
+/// How long a requested end may take before it is forced: the drains of engine and gateway, and a little more.
 const END_MAX: Duration = Duration::from_secs(15);
-/// Orders that may wait; the harness gives one at a time.
+/// How many orders may queue; the harness gives one at a time.
 const ORDERS_MAX: usize = 4;
 
-/// How it is started.
+/// How to start a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
-    /// What it is in the history.
+    /// Its name in the history.
     pub(crate) role: String,
     /// The program and its arguments.
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
-    /// What is added to an environment that is cleared of everything meant for a Dynode.
+    /// Variables added to the environment, which is cleared of everything meant for a Dynode.
     pub(crate) variables: Vec<(String, String)>,
-    /// Where it runs.
+    /// Its working directory.
     pub(crate) dir: PathBuf,
-    /// Where its output goes.
+    /// The file for its output.
     pub(crate) log: PathBuf,
 }
 
-/// A handle on the process.
+/// A handle to the process.
 #[derive(Debug)]
 pub(crate) struct Service {
     role: String,
     orders: mpsc::Sender<Order>,
     pid: Arc<Mutex<Option<Pid>>>,
-    // Its death kills the process.
+    // If it dies, it kills the process.
     _keeper: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
 enum Order {
-    /// Ends it by this signal; it stays down.
+    /// Ends it with this signal; it stays down.
     Down(Signal, oneshot::Sender<Option<ExitStatus>>),
-    /// Starts it, where it is down.
+    /// Starts it, if it is down.
     Up(oneshot::Sender<io::Result<()>>),
 }
 
@@ -76,7 +76,7 @@ impl Service {
         Ok(service)
     }
 
-    /// What it is in the history.
+    /// Its name in the history.
     pub(crate) fn role(&self) -> &str {
         &self.role
     }
@@ -93,7 +93,7 @@ impl Service {
         answer.await.unwrap_or_else(|_| Err(io::Error::other("its keeper has died")))
     }
 
-    /// Ends it by `signal` and waits for its end; says how it ended, if it ran.
+    /// Ends it with `signal` and waits; returns how it ended, if it ran.
     pub(crate) async fn down(&self, signal: Signal) -> Option<ExitStatus> {
         let (done, answer) = oneshot::channel();
         let _ = self.orders.send(Order::Down(signal, done)).await;
@@ -125,7 +125,7 @@ impl Keeper {
                     end = child.wait() => {
                         self.ended(end.ok());
                         sleep(RESTART_DELAY).await;
-                        // One that cannot be started is missed by everybody: the run shows it.
+                        // If it cannot be started, everybody misses it, which the run shows.
                         let _ = self.up();
                         continue;
                     }
@@ -156,14 +156,14 @@ impl Keeper {
     async fn down(&mut self, signal: Signal) -> Option<ExitStatus> {
         let child = self.child.as_mut()?;
         if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-            // It fails only for one that has ended. The id cannot be another's yet: nobody has waited for this one.
+            // Fails only if it has ended. Its id cannot be reused yet: nobody has waited for it.
             let _ = kill_process(pid, signal);
         }
         let end = match timeout(END_MAX, child.wait()).await {
             Ok(end) => end.ok(),
             Err(_) => {
                 tracing::warn!(role = self.launch.role, "it does not end and is killed");
-                // It fails only for one that has ended.
+                // Fails only if it has ended.
                 let _ = child.start_kill();
                 child.wait().await.ok()
             }
@@ -183,7 +183,7 @@ impl Keeper {
 }
 
 impl Launch {
-    /// In a process group of its own, so that the Ctrl-C of a terminal reaches the harness alone, which cleans up.
+    /// Gives it its own process group, so that Ctrl-C reaches only the harness, which cleans up.
     pub(crate) fn command(&self) -> io::Result<Command> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.program);
@@ -200,7 +200,7 @@ impl Launch {
     }
 }
 
-/// How a process ended, in the words of the history.
+/// How a process ended, as the history says it.
 fn told(end: ExitStatus) -> String {
     match (end.code(), end.signal()) {
         (Some(code), _) => format!("exit {code}"),
@@ -209,13 +209,13 @@ fn told(end: ExitStatus) -> String {
     }
 }
 
-/// A port that nobody has now.
+/// A port that is free now.
 pub(crate) async fn free_port() -> io::Result<u16> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     Ok(listener.local_addr()?.port())
 }
 
-/// The last lines of a log, for an error that has to say why a process did not come up.
+/// The last lines of a log, for an error about a process that did not start.
 pub(crate) fn last_words(log: &Path) -> String {
     const LINES_MAX: usize = 5;
     let text = std::fs::read_to_string(log).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The configuration file that the harness writes for the engine: short leases and short clocks, so that what takes
-//! minutes in production takes seconds here. The default of everything else is what is tested.
+//! The configuration file that the harness writes for the engine: short leases and timeouts, so that what takes minutes
+//! in production takes seconds here. Everything else is tested with its default.
 
 use std::{io, net::SocketAddr, path::Path};
 
@@ -7,11 +7,11 @@ use schemas::{ApiKey, Secret};
 
 use crate::run::{casting, scenario::Settings};
 
-/// How long a worker holds a message without renewing, in milliseconds: the shortest that the engine takes.
+/// How long a worker holds a message without renewing, in milliseconds: the shortest that the engine accepts.
 pub(crate) const LEASE_MS: u64 = 3_000;
-/// How long the provider may be silent, before its first event and between two, in milliseconds.
+/// How long the provider may be silent, before its first event and between two events, in milliseconds.
 pub(crate) const SILENCE_MS: u64 = 2_000;
-/// The longest call of a provider, in milliseconds.
+/// The longest provider call, in milliseconds.
 pub(crate) const CALL_MS_MAX: u64 = 8_000;
 /// How long a runtime may stand still, in milliseconds.
 pub(crate) const NO_PROGRESS_KILL_MS: u64 = 4_000;
@@ -19,19 +19,19 @@ pub(crate) const NO_PROGRESS_KILL_MS: u64 = 4_000;
 pub(crate) const DRAIN_MS: u64 = 5_000;
 /// The deadline of requests that name none, in milliseconds.
 pub(crate) const DEADLINE_MS: u64 = 20_000;
-/// How often a callback is tried.
+/// How many attempts a callback gets.
 pub(crate) const CALLBACK_TRIES_MAX: u32 = 6;
 /// The largest body and frame, in bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// What the engine must know of its surroundings.
+/// What the engine must know about its surroundings.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
-    /// Where the provider is, from the engine.
+    /// The provider's address, as seen from the engine.
     pub(crate) provider: SocketAddr,
     /// The file that holds the provider's key.
     pub(crate) provider_key_file: &'a Path,
-    /// Where the broker is, from the engine, with its password.
+    /// The broker's URL with its password, as seen from the engine.
     pub(crate) broker: &'a Secret,
     /// The API key of the clients.
     pub(crate) client_key: &'a Secret,
@@ -95,14 +95,14 @@ disconnect_kill_ms = 60000
     Ok(text + &provider(settings, around) + MODELS + &keys(around.client_key)?)
 }
 
-/// The API key of the clients, by its hash: without it nobody comes in.
+/// The hash of the clients' API key: no other key is accepted.
 fn keys(client: &Secret) -> io::Result<String> {
     let key = ApiKey::parse(client.expose()).map_err(io::Error::other)?;
     let (id, hash, tenant) = (key.id(), gateway::config_hash(&key), casting::DEFAULT);
     Ok(format!("\n[[keys]]\nid = \"{id}\"\nhash = \"{hash}\"\ntenant = \"{tenant}\"\n"))
 }
 
-/// The part about the provider.
+/// The section about the provider.
 fn provider(settings: &Settings, around: &Surroundings<'_>) -> String {
     let rate = settings.rate.map(|rate| format!("requests_per_minute = {rate}\n")).unwrap_or_default();
     format!(
@@ -125,7 +125,7 @@ concurrency = {concurrency}
 /// The model whose calls spin.
 pub(crate) const SPINNING_MODEL: &str = "chaos-spin";
 
-/// The models: those of the provider, and one of this process that can be made to spin.
+/// The models: those of the provider, and one of the engine's own process that can be made to spin.
 const MODELS: &str = r#"
 [providers.upstream.models.chaos-chat]
 upstream = "sim"

@@ -1,4 +1,4 @@
-//! The worker processes of a gateway, found in the process table: the harness asks nobody who they are.
+//! Finds the worker processes of a gateway in the process table: the harness asks nobody who they are.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{history::Fact, scribe::Scribe};
 
-/// The unit of times in `/proc`: the same on every Linux of our days.
+/// The unit of times in `/proc`: the same on every current Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
 /// What the harness knows of the workers.
@@ -19,28 +19,28 @@ pub(crate) struct Workers {
     scribe: Scribe,
     /// The log of their parent.
     log: PathBuf,
-    /// Those that live, by their slot.
+    /// The live workers, by process id.
     live: Vec<Worker>,
 }
 
 /// One worker process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Worker {
-    /// Its place, as its command line says.
+    /// Its slot, from its command line.
     pub(crate) slot: String,
     pub(crate) pid: Pid,
 }
 
 impl Workers {
-    /// Those of the parent that writes `log`.
+    /// The workers of the parent that writes `log`.
     pub(crate) const fn new(scribe: Scribe, log: PathBuf) -> Self {
         Self { scribe, log, live: Vec::new() }
     }
 
-    /// Looks again at the children of `parents`, and writes down who came and who went.
+    /// Checks the children of `parents` again, and records who started and who ended.
     pub(crate) fn look(&mut self, parents: &[Pid]) -> &[Worker] {
         let mut found = children(parents);
-        // One that has lost its parent ends by itself; until it has, it is still one of ours.
+        // A worker that has lost its parent ends by itself; until then it is still ours.
         found.extend(self.live.iter().filter(|worker| is_worker(worker.pid)).cloned());
         found.sort_by_key(|worker| worker.pid.as_raw_nonzero());
         found.dedup();
@@ -54,7 +54,7 @@ impl Workers {
         &self.live
     }
 
-    /// Those that lived at the last look.
+    /// The workers that were alive at the last look.
     pub(crate) fn live(&self) -> &[Worker] {
         &self.live
     }
@@ -67,22 +67,22 @@ impl Workers {
 }
 
 impl Drop for Workers {
-    /// A worker that was stopped does not hear that its parent has died.
+    /// Kills the workers: one that was stopped does not notice the death of its parent.
     fn drop(&mut self) {
         for worker in self.live.iter().filter(|worker| is_worker(worker.pid)) {
-            // It fails only for one that has ended.
+            // Fails only if it has ended.
             let _ = kill_process(worker.pid, Signal::KILL);
         }
     }
 }
 
-/// How a process ended: only its parent is told, and logs it. `gone` where the parent had no time to, or went before it.
+/// How a process ended, from the log of its parent; `gone` if the parent had no time to log it, or died first.
 fn how_ended(log: &Path, pid: Pid) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     text.lines().rev().find_map(|line| how_of(line, pid)).unwrap_or("gone").to_owned()
 }
 
-/// What a line of the log says of the end of this process: `… worker=1 pid=7 how="exit status: 0"`.
+/// How a log line says that this process ended: `… worker=1 pid=7 how="exit status: 0"`.
 fn how_of(line: &str, pid: Pid) -> Option<&str> {
     let of_it = format!(" pid={} ", pid.as_raw_nonzero());
     line.contains(&of_it).then(|| line.split_once(" how=\"")?.1.strip_suffix('"'))?
@@ -100,17 +100,17 @@ fn is_worker(pid: Pid) -> bool {
     parent(pid).is_some() && slot(pid).is_some()
 }
 
-/// The parent of a process that lives.
+/// The parent of a live process.
 fn parent(pid: Pid) -> Option<Pid> {
     let stat = fs::read_to_string(file(pid, "stat")).ok()?;
-    // `pid (name) state parent …`; the name may hold anything, a bracket as well.
+    // `pid (name) state parent …`; the name may hold anything, even a bracket.
     let mut fields = stat.rsplit(") ").next()?.split(' ');
     let lives = !matches!(fields.next()?, "Z" | "X");
     let parent = Pid::from_raw(fields.next()?.parse().ok()?)?;
     lives.then_some(parent)
 }
 
-/// The slot that its command line names: `dynode worker --slot 1 …`.
+/// The slot in its command line: `dynode worker --slot 1 …`.
 fn slot(pid: Pid) -> Option<String> {
     let command_line = fs::read_to_string(file(pid, "cmdline")).ok()?;
     let mut words = command_line.split('\0').skip(1);
@@ -118,7 +118,7 @@ fn slot(pid: Pid) -> Option<String> {
     words.next().filter(|_| is_worker).map(str::to_owned)
 }
 
-/// How long a process has computed so far, over all its threads.
+/// The CPU time of a process so far, over all its threads.
 pub(crate) fn computed(pid: Pid) -> Option<Duration> {
     let stat = fs::read_to_string(file(pid, "stat")).ok()?;
     // After the name: state and ten more fields, then user time and system time, in ticks.
@@ -128,7 +128,7 @@ pub(crate) fn computed(pid: Pid) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1_000 / TICKS_PER_SECOND))
 }
 
-/// The memory that a process holds, in bytes.
+/// The memory of a process, in bytes.
 pub(crate) fn resident_bytes(pid: Pid) -> Option<f64> {
     let status = fs::read_to_string(file(pid, "status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,11 +1,11 @@
-//! What can happen to the broker, and to the link to it.
+//! Scenarios of the broker, and of the link to it.
 
 use crate::{
     Guarantee::{I1, I3, I4, I5, I7, I8, I15},
     run::scenario::{Fault, Link, Load, Scenario, Settings, Step, Victim},
 };
 
-/// Killed, and started again on the same disk.
+/// Killed, and restarted on the same disk.
 pub(super) const KILLED: Scenario = Scenario {
     name: "broker-killed",
     about: "The broker is killed and comes back on the same disk; what it kept in memory is gone.",
@@ -16,7 +16,7 @@ pub(super) const KILLED: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// Restarted in good order, as an upgrade does.
+/// Restarted in good order, as in an upgrade.
 pub(super) const RESTARTED: Scenario = Scenario {
     name: "broker-restarted",
     about: "The broker is asked to end (SIGTERM) and started again, twice.",
@@ -77,7 +77,7 @@ pub(super) const LINK_STALLED: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// The link swallows one way, then the other: half-open connections.
+/// The link drops traffic one way, then the other: half-open connections.
 pub(super) const LINK_LOST: Scenario = Scenario {
     name: "broker-link-lost",
     about: "What engine and broker say to each other is lost, one way and then the other, and no end is told; then it \

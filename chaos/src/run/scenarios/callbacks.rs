@@ -1,4 +1,4 @@
-//! What can happen to callbacks.
+//! Scenarios of callbacks.
 
 use crate::{
     Guarantee::{I1, I3, I11},

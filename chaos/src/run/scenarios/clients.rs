@@ -1,11 +1,11 @@
-//! What clients can do, and what can happen on their way.
+//! Scenarios of clients, and of their links.
 
 use crate::{
     Guarantee::{I1, I3, I5, I6, I7, I8},
     run::scenario::{Fault, Link, Load, Scenario, Settings, Step},
 };
 
-/// They read slowly.
+/// Clients read slowly.
 pub(super) const SLOW: Scenario = Scenario {
     name: "clients-slow",
     about: "Most clients read slowly, and their link is narrow.",
@@ -23,7 +23,7 @@ pub(super) const SLOW: Scenario = Scenario {
     load: Load { slow: 0.6, vanishing: 0.0, tokens_max: 60, ..Load::USUAL },
 };
 
-/// They go away.
+/// Clients go away.
 pub(super) const VANISHING: Scenario = Scenario {
     name: "clients-vanishing",
     about: "Most clients go away in the middle of their answer, and their connections are cut and reset.",
@@ -39,7 +39,7 @@ pub(super) const VANISHING: Scenario = Scenario {
     load: Load { slow: 0.0, vanishing: 0.5, ..Load::USUAL },
 };
 
-/// One tenant wants everything.
+/// One tenant floods the engine.
 pub(super) const FLOOD: Scenario = Scenario {
     name: "tenant-flooding",
     about: "One tenant publishes twenty times as much as all others together.",

@@ -1,11 +1,11 @@
-//! What can happen to a gateway.
+//! Scenarios of a gateway.
 
 use crate::{
     Guarantee::{I1, I3, I5, I8, I14, I16},
     run::scenario::{Fault, Load, Scenario, Settings, Step, Victim},
 };
 
-/// Killed, while its clients come back to another.
+/// Killed, while its clients go to another.
 pub(super) const KILLED: Scenario = Scenario {
     name: "gateway-killed",
     about: "A gateway is killed with its workers; its clients go on at another, which resumes their streams.",
@@ -16,7 +16,7 @@ pub(super) const KILLED: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// Asked to end in the middle of its work, as each deployment does.
+/// Asked to end in the middle of its work, as in every deployment.
 pub(super) const TERMINATED: Scenario = Scenario {
     name: "sigterm-under-load",
     about: "A gateway is asked to end (SIGTERM) under load, drains, and is started again.",
@@ -27,7 +27,7 @@ pub(super) const TERMINATED: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// The clock on the wall is set.
+/// The wall clock jumps.
 pub(super) const CLOCK: Scenario = Scenario {
     name: "clock-jump",
     about: "The wall clock of the engine jumps an hour ahead and back.",
@@ -35,6 +35,6 @@ pub(super) const CLOCK: Scenario = Scenario {
     steps: &[Step { at_ms: 2_000, lasts_ms: 6_000, fault: Fault::Clock(3_600) }],
     fault_seconds: 10,
     settings: Settings::USUAL,
-    // The time in a signature is that of the wall: whoever checks it would rightly refuse it.
+    // A signature carries wall-clock time: the receiver would rightly refuse it.
     load: Load { callbacks: 0.0, ..Load::USUAL },
 };

@@ -1,4 +1,4 @@
-//! What a provider can do to its callers.
+//! Scenarios of a provider.
 
 use crate::{
     Guarantee::{I1, I3, I4, I5, I9, I12, I15},
@@ -19,7 +19,7 @@ pub(super) const BROWN_OUT: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// Too many requests, it says, and when to come back.
+/// It answers 429 and says when to come back.
 pub(super) const LIMITED: Scenario = Scenario {
     name: "provider-429-retry-after",
     about: "The provider answers every other call with 429 and a Retry-After of one second, over a limit of our own.",
@@ -30,7 +30,7 @@ pub(super) const LIMITED: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// Too many requests, it says, and nothing else.
+/// It answers 429 and nothing else.
 pub(super) const LIMITED_SILENTLY: Scenario = Scenario {
     name: "provider-429-bare",
     about: "The provider answers two of three calls with 429 and does not say when to come back.",
@@ -41,7 +41,7 @@ pub(super) const LIMITED_SILENTLY: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// It stops in the middle, or goes drop by drop.
+/// It stops in mid-stream, or sends byte by byte.
 pub(super) const STALLED: Scenario = Scenario {
     name: "provider-stalled",
     about: "Streams of the provider stand still after some tokens, or come a byte at a time.",
@@ -55,7 +55,7 @@ pub(super) const STALLED: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// It says what is none of its language.
+/// It sends something other than its protocol.
 pub(super) const NONSENSE: Scenario = Scenario {
     name: "provider-nonsense",
     about: "The provider answers with malformed JSON, with half an answer, and with the page of a proxy.",
@@ -70,7 +70,7 @@ pub(super) const NONSENSE: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// It hangs up in the middle.
+/// It hangs up in mid-stream.
 pub(super) const RESET: Scenario = Scenario {
     name: "provider-reset",
     about: "Connections to the provider are reset in mid-stream, by it and on the way, and refused.",

@@ -1,4 +1,4 @@
-//! What can happen to a worker process.
+//! Scenarios of a worker process.
 
 use crate::{
     Guarantee::{I1, I3, I4, I5, I12, I13},
@@ -30,7 +30,7 @@ pub(super) const STOPPED: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// Stopped for longer than its lease and woken before anybody has ended it: a zombie.
+/// Stopped for longer than its lease and resumed before anybody has ended it: a zombie.
 pub(super) const ZOMBIE: Scenario = Scenario {
     name: "worker-zombie",
     about: "A worker process is stopped for longer than its lease and wakes up: what it says then is late.",
@@ -41,7 +41,7 @@ pub(super) const ZOMBIE: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// Spinning: its thread computes for ever and yields to nobody.
+/// Spinning: its thread computes for ever and never yields.
 pub(super) const SPINNING: Scenario = Scenario {
     name: "worker-spinning",
     about: "A request makes the thread of whichever worker takes it spin for ever.",
@@ -52,7 +52,7 @@ pub(super) const SPINNING: Scenario = Scenario {
     load: Load::USUAL,
 };
 
-/// Killed each time it has come up.
+/// Killed each time soon after it has started.
 pub(super) const STORM: Scenario = Scenario {
     name: "restart-storm",
     about: "The workers are killed one after the other, each soon after it has come up.",

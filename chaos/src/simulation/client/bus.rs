@@ -14,15 +14,15 @@ use super::{
 };
 use crate::history::Door;
 
-/// After this silence a service looks whether its request has ended: what it listens to may lose messages.
+/// After this silence a service checks whether its request has ended: its subscription may lose messages.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
 
 impl Client {
     pub(super) async fn by_bus(&self, other: bool, mut reader: Reader) {
-        // Before the request is sent, so that no event goes by unheard.
+        // Before the request is sent, so that no event is missed.
         let live = self.listen().await;
         let answer = self.publish(other).await;
-        // Of a conflict on the bus nothing is heard: its message is parked.
+        // A conflict on the bus gets no events: its message is parked.
         if answer == Answer::Accepted && !other {
             reader.begin();
             self.follow(live, &mut reader).await;
@@ -43,7 +43,7 @@ impl Client {
             headers: Headers::of_format(format),
             payload: Bytes::from(self.bytes(other)),
         };
-        // Another request under the same id has another message id, or the broker itself would drop it.
+        // Another request under the same id needs another message id, or the broker itself would drop it.
         let id = format!("{}.{}{}", key.tenant, key.id, if other { ".other" } else { "" });
         let publication = Publication { message, id: Some(id) };
         for tries in 0..TRIES_MAX {
@@ -66,7 +66,7 @@ impl Client {
         Answer::Unclear
     }
 
-    /// Reads live, and looks for the outcome where it hears nothing.
+    /// Reads live, and checks for the outcome if it hears nothing.
     async fn follow(&self, mut live: Option<Subscription>, reader: &mut Reader) {
         loop {
             let heard = match &mut live {
@@ -88,7 +88,7 @@ impl Client {
             let Some(event) = event else { continue };
             let position = Some((event.attempt, event.seq));
             if position <= reader.last {
-                // A frame of an older attempt, or one that came twice: the contract says to drop it.
+                // A frame of an older attempt, or a repeated one: the contract says to drop it.
                 continue;
             }
             reader.note_gap(&event);
@@ -105,14 +105,14 @@ impl Client {
         }
     }
 
-    /// The end of the request, where its outcome is recorded.
+    /// The end of the request, if its outcome is recorded.
     async fn ended(&self, reader: &mut Reader) -> Option<Event> {
         let (key, topology) = (&self.planned.key, &self.world.topology);
         let subject = topology.subjects.outcome(&key.tenant, &key.id);
         let stored = self.world.services.last(&topology.outcomes, &subject).await.ok()??;
         let mut outcome: Outcome = stored.message.format().decode(&stored.message.payload).ok()?;
         if let Some((attempt, seq)) = reader.last.filter(|last| *last >= outcome.ended) {
-            // An older attempt than the reader has seen ended the request: what it has of the newer one is void.
+            // An older attempt than the reader has seen ended the request: its frames of the newer one are void.
             let reason = "an older attempt had ended the request".to_owned();
             let body = EventBody::Restarted { reason };
             reader.take(&Event { id: outcome.id.clone(), attempt, seq: seq + 1, body });
@@ -126,7 +126,7 @@ impl Client {
         let subject = self.world.topology.subjects.control(&key.tenant, &key.id);
         let message = Message::new(subject, Format::Json, Bytes::from_static(b"{}"));
         let id = Some(format!("{}.{}", key.tenant, key.id));
-        // A service that is not answered asks no further: a cancel is a wish.
+        // A service that gets no answer does not ask again: a cancel is a wish.
         let _ = self.world.services.publish(Publication { message, id }).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A client of the native HTTP door: hands its request in, and reads its events as SSE.
+//! A client of the native HTTP door: submits its request, and reads its events as SSE.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{history::Door, simulation::world::Pipe};
 
-/// A quiet stream is sent a sign of life long before this.
+/// The gateway sends a sign of life on a quiet stream long before this.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How often a request that is not known, although it was accepted, is asked for again.
+/// How often to ask again for a request that was accepted but is not known.
 const UNKNOWN_MAX: u32 = 6;
 
-/// What came back; the connection lasts as long as this.
+/// An answer; the connection lasts as long as this.
 struct Reply {
     status: StatusCode,
     headers: HeaderMap,
@@ -68,7 +68,7 @@ impl Client {
                         .get("retry-after-ms")
                         .and_then(|value| value.to_str().ok()?.parse().ok());
                     match code(reply).await {
-                        // A fault of the server: nothing is said of the request.
+                        // A fault of the server: it says nothing about the request.
                         ErrorCode::Internal => self.say_unclear("internal"),
                         code => {
                             self.say_refused(code, retry_after_ms);
@@ -84,7 +84,7 @@ impl Client {
         Answer::Unclear
     }
 
-    /// `None` where there is nobody to connect to. `sent` is called when the request goes out.
+    /// `None` if there is nobody to connect to. `sent` is called when the request goes out.
     async fn exchange(
         &self,
         request: Result<Request<Full<Bytes>>, axum::http::Error>,
@@ -167,9 +167,9 @@ impl Client {
     }
 }
 
-/// Reads until the stream ends or the reader goes: `None` for good, `Some` to come back after that.
+/// Reads until the stream ends or the reader leaves: `None` for good, `Some` to come back after that.
 async fn read_stream(mut reply: Reply, reader: &mut Reader) -> Option<Duration> {
-    // A letter of several bytes may come in two pieces.
+    // A character of several bytes may come in two pieces.
     let mut bytes = Vec::new();
     loop {
         while let Some(end) = bytes.windows(2).position(|pair| pair == b"\n\n") {
@@ -189,7 +189,7 @@ async fn read_stream(mut reply: Reply, reader: &mut Reader) -> Option<Duration> 
     }
 }
 
-/// One event of SSE.
+/// One SSE event.
 fn parse(bytes: &[u8]) -> Option<Event> {
     let text = str::from_utf8(bytes).ok()?;
     let data = text.lines().find_map(|line| line.strip_prefix("data: "))?;

@@ -7,19 +7,19 @@ use schemas::{ErrorCode, Event, EventBody, Output, Status, event::Completion};
 use super::Client;
 use crate::{history::Fact, workload::Reading};
 
-/// How soon a reader comes back that was cut by somebody else.
+/// How soon a reader comes back after somebody else cut it.
 pub(super) const COME_BACK: Duration = Duration::from_millis(300);
 
-/// A slow reader is slow for so many frames: enough to fill every queue, and not so long that it sees the end too late.
+/// A slow reader is slow for this many frames: enough to fill every queue, and few enough that it sees the end in time.
 const SLOW_FRAMES: u32 = 10;
 
 /// One reader of one request.
 pub(super) struct Reader {
     client: Client,
     name: String,
-    /// What it has seen last.
+    /// The last place that it saw.
     pub(super) last: Option<(u32, u64)>,
-    /// Frames since it came.
+    /// Frames since it last began or came back.
     frames: u32,
     cuts: u32,
     reading: bool,
@@ -41,7 +41,7 @@ impl Reader {
         Self { client, name, last: None, frames: 0, cuts: 0, reading: false }
     }
 
-    /// It begins to read, or comes back.
+    /// Begins to read, or comes back.
     pub(super) fn begin(&mut self) {
         self.frames = 0;
         self.reading = true;
@@ -49,18 +49,18 @@ impl Reader {
         self.client.write(Fact::Reads { request, reader, after });
     }
 
-    /// It stops reading.
+    /// Stops reading.
     pub(super) fn leave(&mut self) {
         if std::mem::take(&mut self.reading) {
             self.client.write(Fact::Left { request: self.client.key(), reader: self.name.clone() });
         }
     }
 
-    /// Whoever listens on the bus itself sees by the numbers that frames went by unheard.
+    /// A reader on the bus itself sees by the numbers that it missed frames.
     pub(super) fn note_gap(&self, event: &Event) {
         let follows = match self.last {
             Some((attempt, seq)) if event.attempt == attempt => event.first_seq() == seq + 1,
-            // Before the first attempt there is nothing that a reader needs.
+            // A reader needs nothing from before the first attempt.
             _ => event.seq == 0 || event.attempt == 0,
         };
         if !follows {
@@ -68,7 +68,7 @@ impl Reader {
         }
     }
 
-    /// It sees a frame.
+    /// Takes a frame.
     pub(super) fn take(&mut self, event: &Event) -> Next {
         let (request, reader) = (self.client.key(), self.name.clone());
         let (attempt, seq) = (event.attempt, event.seq);
@@ -79,7 +79,7 @@ impl Reader {
         self.last = self.last.max(Some((attempt, seq)));
         let (name, status) = (event.body.name(), status(&event.body));
         let mut text = text(&event.body);
-        // Where pieces were joined for a reader that is behind, each has its line; the first has the text.
+        // If pieces were joined for a reader that is behind, each has its line; the first has the text.
         for seq in event.first_seq()..=seq {
             let (request, reader, event, text) =
                 (request.clone(), reader.clone(), name.to_owned(), text.take());

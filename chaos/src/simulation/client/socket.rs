@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{history::Door, simulation::world::Pipe, workload::Bad};
 
-/// How often a request that is not known, although it was accepted, is asked for again.
+/// How often to ask again for a request that was accepted but is not known.
 const UNKNOWN_MAX: u32 = 6;
 
 /// An open socket, and what cuts it.
@@ -30,11 +30,11 @@ struct Socket {
 /// What a socket says.
 enum Heard {
     Event(Box<Event>),
-    /// A frame of ours had no id that could be read.
+    /// The refusal of a frame of ours whose id could not be read.
     Unreadable(Error),
 }
 
-/// The refusal of such a frame.
+/// The form of such a refusal.
 #[derive(Deserialize)]
 struct Unreadable {
     error: Error,
@@ -48,7 +48,7 @@ enum Ended {
     Away(std::time::Duration),
     /// The socket broke off.
     Broken,
-    /// The request is not known, or cannot be taken up now.
+    /// The request is not known, or cannot be resumed now.
     Unknown,
 }
 
@@ -82,7 +82,7 @@ impl Socket {
                 Message::Close(_) => return None,
                 _ => continue,
             };
-            // What is neither is a signal of the pools.
+            // Anything else is a signal of the pools.
             if let Ok(event) = format.decode(&bytes) {
                 return Some(Heard::Event(Box::new(event)));
             }
@@ -140,7 +140,7 @@ impl Client {
         Some(Socket { stream, cuts, format: Format::from(self.planned.format) })
     }
 
-    /// Sends the request, or takes it up again, and reads.
+    /// Sends the request or resumes it, and reads.
     async fn converse(
         &self,
         socket: &mut Socket,
@@ -149,8 +149,8 @@ impl Client {
         reader: &mut Reader,
     ) -> Ended {
         let said = match reader.last {
-            // Who has seen no attempt yet sends the request again: a resume does not say what was sent, so nobody could tell
-            // it of a conflict.
+            // A reader that has seen no attempt yet sends the request again: a resume does not say what was sent, so
+            // nobody could tell the reader of a conflict.
             Some((attempt, after)) if attempt > 0 => {
                 let id = &self.planned.key.id;
                 let resume = json!({"action": "resume", "id": id, "attempt": attempt, "after": after});
@@ -179,7 +179,7 @@ impl Client {
             if let EventBody::Fail { error } = &event.body
                 && error.code == ErrorCode::Conflict
             {
-                // Perhaps after `queued`: of two requests that came at once the other was first.
+                // Perhaps after `queued`: of two requests that came at once, the other was first.
                 self.say_refused(error.code, None);
                 return Ended::Done;
             }
@@ -190,7 +190,7 @@ impl Client {
                     return Ended::Unknown;
                 }
                 if error.code == ErrorCode::Internal {
-                    // A fault of the server: nothing is said of the request.
+                    // A fault of the server: it says nothing about the request.
                     self.say_unclear("internal");
                     return Ended::Broken;
                 }
@@ -214,7 +214,7 @@ impl Client {
         let too_large = matches!(self.planned.bad, Some(Bad::Huge { .. }));
         match (accepted, too_large) {
             (true, _) => Ended::Broken,
-            // The form of a refusal for a frame that is too large: the socket is closed.
+            // The gateway refuses a frame that is too large by closing the socket.
             (false, true) => {
                 self.say_refused(ErrorCode::TooLarge, None);
                 Ended::Done
@@ -231,7 +231,7 @@ impl Client {
             if let Some(mut socket) = self.open().await {
                 let cancel = json!({"action": "cancel", "id": self.planned.key.id});
                 if socket.say(&cancel).await {
-                    // Its refusal, if there is one, comes before the goodbye.
+                    // The refusal, if there is one, comes before the close.
                     let _ = timeout(COME_BACK, socket.hear()).await;
                     return;
                 }

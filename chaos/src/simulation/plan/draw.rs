@@ -1,5 +1,5 @@
-//! Draws a plan. Swarm style: for each seed each class of faults is on or off, with a rate of its own; between the strikes
-//! are windows of calm.
+//! Draws a plan, swarm style: for each seed each class of faults is on or off, with a rate of its own; no strike begins
+//! in one window of calm.
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 
@@ -10,9 +10,9 @@ use crate::{simulation::scenario::Setup, workload::Workload};
 const STRIKES_MAX: u32 = 4;
 /// The longest strike.
 const LONG_MS_MAX: u64 = 20_000;
-/// The longest of those that are short.
+/// The longest of the short strikes.
 const SHORT_MS_MAX: u64 = 800;
-/// A strike that aims at a request begins at most so long after it was sent.
+/// A strike that aims at a request begins at most this long after it was sent.
 const AIM_MS_MAX: u64 = 3_000;
 /// The farthest jump of a wall clock.
 const JUMP_MS_MAX: i64 = 90_000;
@@ -26,7 +26,7 @@ impl Plan {
         let calm = (calm * span_ms as f64) as u64..((calm + CALM) * span_ms as f64) as u64;
         let mut strikes = Vec::new();
         for make in MAKERS {
-            // Off for half of the seeds, so that faults meet alone and in every company.
+            // Off for half of the seeds, so that faults meet alone and in every combination.
             if random.random_bool(0.5) {
                 continue;
             }
@@ -78,8 +78,8 @@ const MAKERS: [fn(&mut StdRng, &Setup) -> Fault; 14] = [
     },
 ];
 
-/// What can go wrong with the messages of a kind so that it makes a difference. A stream of outcomes that is full forgets
-/// the oldest, by design, so it is never told to be full without being it.
+/// The troubles that make a difference to the messages of a kind. A full stream of outcomes forgets its oldest, by
+/// design, so it never claims to be full.
 const TROUBLES: [(&str, &[Trouble]); 8] = [
     ("req", &Trouble::ALL),
     ("work", &Trouble::ALL),

@@ -1,5 +1,5 @@
-//! `POST /v1/responses/input_tokens`: by the same rule of thumb as `/v1/estimate`, and the answer says so. Nothing of it is
-//! published.
+//! `POST /v1/responses/input_tokens`: counts by the same rule of thumb as `/v1/estimate`, and says so in the answer.
+//! Publishes nothing.
 
 use axum::{
     Extension, Json,
@@ -21,7 +21,7 @@ use crate::{
     refusal::Refusal,
 };
 
-/// About how many tokens a question has, with the conversation that it goes on from.
+/// Estimates the tokens of a question, including the conversation that it continues.
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(entry): Extension<Entry>,

@@ -1,9 +1,8 @@
-//! The body of `POST /v1/responses`, as a chat. Pure.
+//! Converts the body of `POST /v1/responses` to a chat. Pure.
 //!
-//! What Dynode cannot do as it was asked is refused by the name of its field. Left out without a word are wishes that
-//! change nothing here: `include` but for logprobs, `max_tool_calls` (only tools of OpenAI's own count), `truncation`
-//! `disabled`, `stream_options`. Fields that the Responses API does not have go to the provider as they came, as those of
-//! a chat do.
+//! Dynode refuses, by name, a field that it cannot honour. It silently drops fields that have no effect here: `include`
+//! except for logprobs, `max_tool_calls` (counts only OpenAI's own tools), `truncation: disabled`, `stream_options`.
+//! Fields that the Responses API does not define go to the provider unchanged, as for a chat.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +24,7 @@ const RENAMED: [(&str, &str); 9] = [
     ("verbosity", "text.verbosity"),
     ("n", "input, one request for each answer"),
 ];
-/// Fields whose meaning is not to be had here, and what to do instead.
+/// Fields that this server does not support, and what to do instead.
 const REFUSED: [(&str, &str); 8] = [
     ("access_programs", "no programs are known here: leave it out"),
     ("image", "answers are text here; POST /v1/images/generations makes images"),
@@ -43,7 +42,7 @@ const REFUSED: [(&str, &str); 8] = [
 const PASSED_ON: [&str; 5] =
     ["safety_identifier", "user", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"];
 
-/// What is asked for.
+/// The body of the request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Create {
     model: String,
@@ -100,21 +99,21 @@ struct Text {
     verbosity: Option<String>,
 }
 
-/// How hard the model is to think, and what is told of it.
+/// How hard the model should think, and the kind of summary.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reasoning {
     #[serde(default)]
     effort: Option<String>,
-    /// Whatever the provider tells of its reasoning is shown, so this changes nothing.
+    /// Reasoning that the provider returns is always shown, so this changes nothing.
     #[serde(default)]
     summary: Option<String>,
-    /// The older name of the same.
+    /// The older name of `summary`.
     #[serde(default, rename = "generate_summary", skip_serializing)]
     _generate_summary: Option<String>,
 }
 
-/// What a response tells of its question.
+/// The fields of the question that a response repeats.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Echo {
     pub(super) background: bool,
@@ -126,7 +125,7 @@ pub(super) struct Echo {
     previous_response_id: Option<String>,
     reasoning: Reasoning,
     service_tier: Option<String>,
-    /// Whether it can be retrieved.
+    /// Whether the response can be retrieved.
     pub(super) store: bool,
     temperature: Option<f64>,
     text: Value,
@@ -138,7 +137,7 @@ pub(super) struct Echo {
     others: Map<String, Value>,
 }
 
-/// A question, ready to be sent.
+/// A question, ready to be submitted.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) request: Request,
@@ -183,7 +182,7 @@ impl Create {
         Ok(())
     }
 
-    /// The chat that it is, after what was said `before`.
+    /// Converts the question to a chat that follows the messages `before`.
     pub(super) fn into_asked(self, before: Vec<Value>) -> Result<Asked, Error> {
         let mut messages = before;
         messages.extend(self.input.as_ref().map(input::messages).transpose()?.unwrap_or_default());
@@ -261,7 +260,7 @@ impl Create {
     }
 }
 
-/// `text.format`, as a chat has it; none for plain text.
+/// Converts `text.format` to that of a chat; `None` for plain text.
 fn response_format(format: &Value) -> Result<Option<Value>, Error> {
     match format.get("type").and_then(Value::as_str) {
         Some("text") => Ok(None),
@@ -277,7 +276,7 @@ fn response_format(format: &Value) -> Result<Option<Value>, Error> {
     }
 }
 
-/// A tool, as a chat has it.
+/// Converts a tool to that of a chat.
 fn function(index: usize, tool: &Value) -> Result<Value, Error> {
     let kind = tool.get("type").and_then(Value::as_str).unwrap_or_default();
     if kind != "function" {
@@ -293,7 +292,7 @@ fn function(index: usize, tool: &Value) -> Result<Value, Error> {
     Ok(json!({ "type": "function", "function": without_type(tool) }))
 }
 
-/// Which tool is to be called, as a chat has it.
+/// Converts the choice of a tool to that of a chat.
 fn tool_choice(choice: &Value) -> Result<Value, Error> {
     let text = |name: &str| choice.get(name).and_then(Value::as_str);
     match (choice.as_str(), text("type"), text("name")) {
@@ -314,7 +313,7 @@ fn without_type(object: &Value) -> Map<String, Value> {
     fields
 }
 
-/// An error of the chat, in the words of this API.
+/// Renames the fields in a chat's error to those of this API.
 pub(super) fn relative(error: Error) -> Error {
     const NAMES: [(&str, &str); 5] = [
         ("response_format.json_schema", "text.format"),

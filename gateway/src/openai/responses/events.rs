@@ -1,7 +1,7 @@
-//! Turns pieces of a chat answer into the typed events of the Responses API. Pure: no clock, no socket.
+//! Converts pieces of a chat answer to the typed events of the Responses API. Pure: no clock, no socket.
 //!
-//! The same pieces always give the same events under the same numbers: whoever comes back and names the last number gets
-//! what follows. So nothing here may depend on when a piece comes, or on pieces being joined.
+//! The same pieces always give the same events under the same numbers, so a client that comes back with the last number
+//! it saw gets what follows. Nothing here may depend on when pieces come, or on whether they were joined.
 
 use bytes::Bytes;
 use schemas::{ChatDelta, ChatOutput, Error, ErrorCode, Format, RequestId, Usage, chat::ToolCallDelta};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{answer::rest_of, chat_stream::Form, sse};
 
-/// The events of one response. Knows what was shown, so that the end adds exactly what is missing.
+/// The events of one response. Tracks what was shown, so that the end adds exactly what is missing.
 #[derive(Debug)]
 pub(super) struct Events {
     id: RequestId,
@@ -27,15 +27,15 @@ pub(super) struct Events {
     after: Option<u64>,
     begun: bool,
     items: Vec<Item>,
-    /// The reasoning or the message that grows.
+    /// The reasoning or message that still grows.
     open: Option<usize>,
-    /// The items of the calls, by the number that pieces have. They grow until the end.
+    /// The items of the tool calls, by the index that pieces carry. They grow until the end.
     calls: Vec<usize>,
     shown: ChatOutput,
     ready: Vec<Bytes>,
 }
 
-/// A piece of an item, as most events are.
+/// A piece of an item: the body of most events.
 #[derive(Serialize)]
 struct Piece<'a> {
     item_id: &'a str,
@@ -49,7 +49,7 @@ struct Piece<'a> {
     logprobs: Option<[(); 0]>,
 }
 
-/// What every event has.
+/// The fields that every event has.
 #[derive(Serialize)]
 struct Event<'a, T> {
     r#type: &'a str,
@@ -75,17 +75,17 @@ impl Events {
         }
     }
 
-    /// The same for a client that has the events up to this number.
+    /// The same for a client that already has the events up to this number.
     pub(super) fn after(self, number: Option<u64>) -> Self {
         Self { after: number, ..self }
     }
 
-    /// What is to be sent now.
+    /// Takes the events that are ready to be sent.
     fn take(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.ready)
     }
 
-    /// The same in one, where only a stream's end is left to tell: strings and numbers always encode.
+    /// Takes the ready events as one text, and only logs an error: strings and numbers always encode.
     fn told(&mut self, written: Result<(), Error>) -> Bytes {
         if let Err(error) = written {
             tracing::debug!(%error, "cannot write an event");
@@ -93,7 +93,7 @@ impl Events {
         self.take().concat().into()
     }
 
-    /// The beginning, if it was not told yet.
+    /// Emits the beginning, unless it was emitted before.
     fn begin(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
@@ -106,9 +106,9 @@ impl Events {
         Ok(())
     }
 
-    /// One piece.
+    /// Emits one piece.
     fn grow_by(&mut self, delta: &ChatDelta) -> Result<(), Error> {
-        // Only one answer was asked for.
+        // The request asked for only one answer.
         if delta.choice > 0 {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Events {
         Ok(())
     }
 
-    /// The end, with what was not shown yet.
+    /// Emits the end, with what was not shown yet.
     fn complete(&mut self, output: &ChatOutput, usage: &Usage) -> Result<(), Error> {
         self.begin()?;
         self.grow_by(&rest_of(0, &self.shown, output, Self::PLACE)?)?;
@@ -145,7 +145,7 @@ impl Events {
         self.emit(&name, json!({ "response": response }))
     }
 
-    /// The end of a request that failed or was cancelled.
+    /// Emits the end of a request that failed or was cancelled.
     fn fail(&mut self, error: Error) -> Result<(), Error> {
         self.begin()?;
         let error = create::relative(error);
@@ -153,9 +153,9 @@ impl Events {
         self.emit("response.failed", json!({ "response": response }))
     }
 
-    /// The end of a stream whose request goes on, or has ended in a way that this stream cannot show.
+    /// Emits the end of a stream whose request goes on, or ended in a way that this stream cannot show.
     fn end_early(&mut self, error: &Error) -> Result<(), Error> {
-        // It may come before what the client has already, and is news nevertheless.
+        // The client may already have events under this number; it must get this one too.
         self.next = self.next.max(self.after.map_or(0, |after| after.saturating_add(1)));
         let (code, message, param) = (error.code, &error.message, &error.param);
         self.emit("error", json!({ "code": code, "message": message, "param": param }))
@@ -207,7 +207,7 @@ impl Events {
         }
     }
 
-    /// Adds a piece to a message; tells in which part it is, and whether that is a new one.
+    /// Adds a piece to a message; returns the index of its part, and whether that part is new.
     fn grow(&mut self, index: usize, piece: &Part) -> (usize, bool) {
         let Body::Message(parts) = &mut self.items[index].body else { return (0, false) };
         let is_new = match (parts.last_mut(), piece) {
@@ -225,7 +225,7 @@ impl Events {
 
     fn call(&mut self, piece: &ToolCallDelta) -> Result<(), Error> {
         let number = piece.index as usize;
-        // Pieces of a call come after the calls before it.
+        // Calls must come in order.
         if number > self.calls.len() {
             return Err(Error::new(
                 ErrorCode::ProviderError,
@@ -250,7 +250,7 @@ impl Events {
         self.piece("response.function_call_arguments.delta", index, &piece.arguments, |_| {})
     }
 
-    /// Begins an item; the reasoning or message before it is whole.
+    /// Begins an item, and closes the reasoning or message before it.
     fn open_item(&mut self, body: Body) -> Result<usize, Error> {
         self.begin()?;
         self.close(COMPLETED)?;
@@ -302,7 +302,7 @@ impl Events {
     }
 
     fn end_item(&mut self, index: usize, status: &str) -> Result<(), Error> {
-        // Only the last can have been cut off.
+        // Only the last item can have been cut off.
         let status = if index + 1 == self.items.len() { status } else { COMPLETED };
         let done = json!({ "output_index": index, "item": self.items[index].json(status) });
         self.emit("response.output_item.done", done)

@@ -1,5 +1,5 @@
-//! What was said, as the Responses API writes it, in messages of a chat. Pure. What cannot be passed on is refused by the
-//! path of its field.
+//! Converts the `input` of the Responses API to chat messages. Pure. Refuses what a chat cannot carry, by the path of
+//! its field.
 
 use schemas::Error;
 use serde_json::{Map, Value, json};
@@ -34,7 +34,7 @@ impl<'a> Field<'a> {
         Error::invalid(self.path.clone(), why)
     }
 
-    /// The field `name`; `null` is as good as none.
+    /// The field `name`; `null` counts as absent.
     fn get(&self, name: &str) -> Option<Self> {
         let value = self.value.get(name).filter(|value| !value.is_null())?;
         Some(Field::new(value, format!("{}.{name}", self.path)))
@@ -66,7 +66,7 @@ fn add(messages: &mut Vec<Value>, item: &Field<'_>) -> Result<(), Error> {
         "message" => messages.push(message(item)?),
         "function_call" => call(messages, item)?,
         "function_call_output" => messages.push(result(item)?),
-        // How a model came to an answer is not told to another: no provider takes it back in a chat.
+        // One model's reasoning is not passed to another: no provider accepts it in a chat.
         "reasoning" => {}
         "item_reference" => {
             return Err(item.invalid("items have no place of their own here: send the item itself, or name the response in `previous_response_id`"));
@@ -86,14 +86,14 @@ fn message(item: &Field<'_>) -> Result<Value, Error> {
     let (said, content) = (role.text()?, item.need("content")?);
     match said {
         "assistant" => answer(&content),
-        // Every provider knows `system`, and few the newer name.
+        // Every provider knows `system`; few know the newer name.
         "system" | "developer" => Ok(json!({ "role": "system", "content": question(&content)? })),
         "user" => Ok(json!({ "role": "user", "content": question(&content)? })),
         _ => Err(role.invalid("expected user, assistant, system or developer")),
     }
 }
 
-/// What a model said before.
+/// Converts an earlier answer of a model.
 fn answer(content: &Field<'_>) -> Result<Value, Error> {
     if let Some(text) = content.value.as_str() {
         return Ok(json!({ "role": "assistant", "content": text }));
@@ -110,7 +110,7 @@ fn answer(content: &Field<'_>) -> Result<Value, Error> {
     Ok(said(&text, &refusal))
 }
 
-/// A message of the model.
+/// A message from the model.
 pub(super) fn said(text: &str, refusal: &str) -> Value {
     let mut message = json!({ "role": "assistant", "content": text });
     if !refusal.is_empty() {
@@ -122,7 +122,7 @@ pub(super) fn said(text: &str, refusal: &str) -> Value {
     message
 }
 
-/// What is said to a model. A lone text stays a text: not every provider reads parts.
+/// Converts content for the model. A lone text part becomes a string: not every provider accepts parts.
 fn question(content: &Field<'_>) -> Result<Value, Error> {
     if let Some(text) = content.value.as_str() {
         return Ok(text.into());
@@ -171,14 +171,14 @@ fn file(part: &Field<'_>) -> Result<Value, Error> {
 
 const NO_FILES: &str = "no files are kept or fetched here: send what is in it, as a data: URI";
 
-/// A call that the model made: it belongs to what the model said just before.
+/// Adds a tool call to the message of the model just before it.
 fn call(messages: &mut Vec<Value>, item: &Field<'_>) -> Result<(), Error> {
     let (id, name) = (item.need("call_id")?.text()?, item.need("name")?.text()?);
     called(messages, id, name, item.need("arguments")?.text()?);
     Ok(())
 }
 
-/// Adds a call of the model to its message.
+/// Adds a tool call to the last message if that is the model's, or to a new one.
 pub(super) fn called(messages: &mut Vec<Value>, id: &str, name: &str, arguments: &str) {
     let call = json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } });
     match messages.last_mut().and_then(Value::as_object_mut) {
@@ -192,7 +192,7 @@ pub(super) fn called(messages: &mut Vec<Value>, id: &str, name: &str, arguments:
     }
 }
 
-/// What a call of the model brought.
+/// Converts the result of a tool call.
 fn result(item: &Field<'_>) -> Result<Value, Error> {
     let (id, output) = (item.need("call_id")?.text()?, item.need("output")?);
     let text = match output.value.as_str() {

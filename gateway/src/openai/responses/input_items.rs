@@ -1,5 +1,5 @@
-//! `GET /v1/responses/{id}/input_items`: what a response was asked with, as items. Only the messages of its chat are kept,
-//! those of the responses before it among them, so that the items are made of these.
+//! `GET /v1/responses/{id}/input_items`: lists the input of a response as items. The gateway keeps only chat messages,
+//! including those of earlier responses, and makes the items from them.
 
 use axum::{
     Extension, Json,
@@ -22,23 +22,23 @@ use crate::{
     refusal::Refusal,
 };
 
-/// How many items a page has where nothing is said, and at most.
+/// How many items a page has by default, and at most.
 const PAGE: usize = 20;
 const PAGE_MAX: usize = 100;
 
 /// Which page.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Paging {
-    /// The items after this one.
+    /// Return the items after this one.
     after: Option<String>,
-    /// So many at most: from 1 to 100, and 20 where nothing is said.
+    /// The maximum number of items: 1 to 100, 20 by default.
     #[schemars(range(min = 1, max = PAGE_MAX))]
     limit: Option<usize>,
-    /// Whether the first come first (`asc`), or the last (`desc`, where nothing is said).
+    /// First item first (`asc`), or last item first (`desc`, the default).
     order: Option<Order>,
 }
 
-/// In which order.
+/// The order of items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Order {
@@ -46,20 +46,20 @@ enum Order {
     Desc,
 }
 
-/// One page of what a response was asked with.
+/// One page of the input of a response.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ResponseItemList")]
 pub(crate) struct ItemList {
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "list"))]
     object: &'static str,
     /// The items.
     data: Vec<Value>,
-    /// The id of the first of them; null of an empty page.
+    /// The id of the first item; null if the page is empty.
     first_id: Value,
-    /// The id of the last of them.
+    /// The id of the last item.
     last_id: Value,
-    /// Whether there are more after it.
+    /// Whether more items follow.
     has_more: bool,
 }
 
@@ -99,7 +99,7 @@ impl Paging {
     }
 }
 
-/// The messages of the request `request` as items.
+/// Converts the messages of the request `request` to items.
 fn of(request: &str, messages: &[Value]) -> Vec<Value> {
     let mut items = Items { request: format!("in_{request}"), items: Vec::new() };
     messages.iter().for_each(|message| items.take(message));
@@ -131,7 +131,7 @@ impl Items {
         }
     }
 
-    /// What a model has said and called is written as it was when it came: who only calls says nothing.
+    /// Writes a model's message and calls as its answer had them: no message if it only called tools.
     fn said(&mut self, message: &Value) {
         let calls = message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
         let text = |field: &str| message[field].as_str().filter(|text| !text.is_empty() || calls.is_empty());
@@ -161,7 +161,7 @@ impl Items {
     }
 }
 
-/// A part of what was asked.
+/// Converts a part of the input.
 fn asked(part: &Value) -> Value {
     match part["type"].as_str().unwrap_or_default() {
         "text" => json!({ "type": "input_text", "text": part["text"] }),

@@ -1,9 +1,9 @@
-//! The items of an answer: what was thought, what is said, what is to be called. Pure.
+//! The items of an answer: reasoning, messages and tool calls. Pure.
 
 use schemas::{ChatOutput, chat::FinishReason};
 use serde_json::{Value, json};
 
-/// How far an item is.
+/// The status of an item.
 pub(super) const IN_PROGRESS: &str = "in_progress";
 pub(super) const COMPLETED: &str = "completed";
 pub(super) const INCOMPLETE: &str = "incomplete";
@@ -15,18 +15,18 @@ pub(super) struct Item {
     pub(super) body: Body,
 }
 
-/// What an item holds.
+/// The content of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Body {
-    /// What the provider tells of its reasoning.
+    /// The reasoning that the provider returns.
     Reasoning(String),
-    /// What is said; its last part is the one that grows.
+    /// A message; only its last part still grows.
     Message(Vec<Part>),
-    /// A tool to be called by the client.
+    /// A tool for the client to call.
     Call { call_id: String, name: String, arguments: String },
 }
 
-/// A part of what is said.
+/// A part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     Text(String),
@@ -44,7 +44,7 @@ impl Item {
         Self { id: format!("{kind}_{request}_{index}"), body }
     }
 
-    /// All items of a whole answer, in the order in which models bring them.
+    /// All items of a whole answer, in the order in which models produce them.
     pub(super) fn all_of(request: &str, output: &ChatOutput) -> Vec<Self> {
         let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         let mut bodies: Vec<_> = text(&output.reasoning).map(Body::Reasoning).into_iter().collect();
@@ -65,7 +65,7 @@ impl Item {
         bodies.into_iter().enumerate().map(|(index, body)| Self::new(request, index, body)).collect()
     }
 
-    /// As it stands in a response.
+    /// The item as a response shows it.
     pub(super) fn json(&self, status: &str) -> Value {
         let id = &self.id;
         match &self.body {
@@ -84,7 +84,7 @@ impl Item {
         }
     }
 
-    /// As it stands before anything of it has come.
+    /// The item before any of its content has come.
     pub(super) fn json_empty(&self) -> Value {
         let mut item = self.json(IN_PROGRESS);
         match self.body {
@@ -107,7 +107,7 @@ impl Part {
     }
 }
 
-/// How an answer that came to its end is called, and why it is not whole.
+/// The status of an answer that has ended, and why it is incomplete.
 pub(super) fn standing(output: &ChatOutput) -> (&'static str, Option<&'static str>) {
     match output.finish_reason {
         Some(FinishReason::Length) => (INCOMPLETE, Some("max_output_tokens")),

@@ -1,5 +1,5 @@
-//! What was asked for as a response: kept beside its outcome and for as long, so that the response can be retrieved and
-//! gone on from. An outcome alone does not say what was asked.
+//! Keeps the questions of responses beside their outcomes and for as long, so that clients can retrieve and continue
+//! them. An outcome alone does not say what was asked.
 
 use std::sync::{
     Arc,
@@ -24,11 +24,11 @@ use crate::{
     room::Share,
 };
 
-/// The store of questions; opened when it is first needed.
+/// The store of questions; opened on first use.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     objects: OnceCell<Objects>,
-    /// The last question could not be kept.
+    /// Whether the last question could not be kept.
     failing: AtomicBool,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Kept {
 pub(super) struct Question {
     /// When it was asked, in seconds.
     pub(super) created_at: i64,
-    /// Of the request: another one may have come under the same id.
+    /// The fingerprint of its request: a different one may have come under the same id.
     pub(super) fingerprint: String,
     pub(super) echo: Echo,
     /// The conversation before the answer, without instructions.
@@ -45,7 +45,7 @@ pub(super) struct Question {
 }
 
 impl Kept {
-    /// Logs that questions cannot be kept: once, until one can be.
+    /// Logs a failure to keep questions once, until one is kept again.
     pub(super) fn note(&self, kept: &Result<(), Error>) {
         let failed_before = self.failing.swap(kept.is_err(), Ordering::Relaxed);
         if let Err(error) = kept
@@ -65,7 +65,7 @@ impl Kept {
 
     async fn info(&self, app: &Shared, key: &Key) -> Result<Option<ObjectInfo>, Error> {
         match self.objects(app).await?.info(&name(key)).await {
-            // Somebody else has put something there that is none of ours.
+            // Something that is not ours is stored under this name.
             Err(error) if error.kind() == ErrorKind::Invalid => Ok(None),
             info => info.map_err(|error| refusal::of_broker(&error)),
         }
@@ -84,7 +84,7 @@ impl Kept {
             match pieces.try_next().await {
                 Ok(Some(piece)) => bytes.extend_from_slice(&piece),
                 Ok(None) => return Ok(serde_json::from_slice(&bytes).ok()),
-                // It was deleted, or has aged out, just now.
+                // It was deleted, or expired, just now.
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(refusal::of_broker(&error)),
             }
@@ -96,7 +96,7 @@ fn name(key: &Key) -> String {
     format!("{}.{}", key.tenant, key.id)
 }
 
-/// Keeps a question. Of a repeat it becomes what was kept the first time.
+/// Keeps a question. On a repeat, replaces it with the one that was kept first.
 pub(super) async fn keep(
     app: &Shared,
     key: &Key,
@@ -126,14 +126,14 @@ pub(super) async fn keep(
     })
 }
 
-/// Forgets a question; `false` where there is none.
+/// Forgets a question; `false` if there is none.
 pub(super) async fn forget(app: &Shared, key: &Key) -> Result<bool, Error> {
     let Some(info) = app.responses.info(app, key).await? else { return Ok(false) };
     let forgotten = app.responses.objects(app).await?.delete(&info).await;
     forgotten.map(|()| true).map_err(|error| refusal::of_broker(&error))
 }
 
-/// A response by its id, and how far its request is.
+/// Finds a response by its id, and the record of its request.
 pub(super) async fn find(
     app: &App,
     caller: &Caller,
@@ -152,7 +152,7 @@ pub(super) async fn find(
     }
 }
 
-/// What was said up to the end of a response, which must be whole.
+/// The conversation up to the end of a response, which must have succeeded.
 pub(super) async fn conversation(
     app: &App,
     caller: &Caller,

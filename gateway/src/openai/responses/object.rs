@@ -1,4 +1,4 @@
-//! The response object, key for key: what was asked, and how far its answer is. Pure.
+//! The response object, key for key: the question, and as much of the answer as there is. Pure.
 
 use schemas::{ChatOutput, Error, ErrorCode, Outcome, Output, RequestId, Status, Usage};
 use serde::Serialize;
@@ -9,10 +9,10 @@ use super::{
     items::{self, COMPLETED, INCOMPLETE, Item},
 };
 
-/// What makes an id of a request the id of a response.
+/// The prefix that makes a request id a response id.
 const PREFIX: &str = "resp_";
 
-/// A response, as far as it is.
+/// A response in its current state.
 #[derive(Debug, Serialize)]
 pub(super) struct Object<'a> {
     id: String,
@@ -34,7 +34,7 @@ pub(super) struct Failure {
     message: String,
 }
 
-/// Why the answer is not whole.
+/// Why the answer is incomplete.
 #[derive(Debug, Serialize)]
 pub(super) struct Incomplete {
     reason: &'static str,
@@ -65,13 +65,13 @@ pub(super) fn id_of(id: &RequestId) -> String {
     format!("{PREFIX}{id}")
 }
 
-/// The request whose response this is the id of.
+/// The request to which this response id belongs.
 pub(super) fn request_of(id: &str) -> Option<RequestId> {
     RequestId::new(id.strip_prefix(PREFIX)?).ok()
 }
 
 impl<'a> Object<'a> {
-    /// One of which there is no answer yet.
+    /// A response without an answer yet.
     pub(super) fn begun(id: &RequestId, created_at: i64, echo: &'a Echo, status: &'static str) -> Self {
         Self {
             id: id_of(id),
@@ -98,7 +98,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The same with the reason why it has no answer, and what came of one.
+    /// The same without an answer: with the reason, and the items that came before the failure.
     pub(super) fn failed(self, error: &Error, items: &[Item]) -> Self {
         let output = listed(items, INCOMPLETE);
         match error.code {
@@ -107,7 +107,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The same as its request ended.
+    /// The same with the outcome of its request.
     pub(super) fn ended(self, id: &RequestId, outcome: &Outcome) -> Self {
         let error = || {
             let unknown = || Error::new(ErrorCode::Internal, "the request failed without a recorded reason");

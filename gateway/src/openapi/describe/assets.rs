@@ -1,4 +1,4 @@
-//! The files that requests have made, and what providers tell of long work.
+//! Describes the routes of generated files and of providers' webhooks.
 
 use schemas::ErrorCode;
 use serde_json::{Value, json};

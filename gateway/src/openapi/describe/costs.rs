@@ -1,4 +1,4 @@
-//! What requests would cost and have cost.
+//! Describes the routes for the estimated and the actual cost of requests.
 
 use schemas::{ErrorCode, Estimate, UsageReport};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The documentation itself.
+//! Describes the routes of the documentation.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Probes.
+//! Describes the probes.
 
 use serde_json::{Value, json};
 

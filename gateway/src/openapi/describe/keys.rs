@@ -1,4 +1,4 @@
-//! API keys: who may come in.
+//! Describes the routes that manage API keys.
 
 use schemas::ErrorCode;
 use serde_json::{Value, json};

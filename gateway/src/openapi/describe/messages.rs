@@ -1,4 +1,4 @@
-//! The Messages API of Anthropic.
+//! Describes the Messages API of Anthropic.
 
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -10,29 +10,29 @@ use crate::openapi::{
     operation::Tag,
 };
 
-/// The Messages body. What the server does not know is refused by its name.
+/// The Messages body. The server refuses a field that it does not know, and names it.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct MessageBody {
     /// The model, or a waterfall of several.
     model: String,
-    /// The most tokens of the answer.
+    /// The maximum number of tokens in the answer.
     max_tokens: u64,
     /// The conversation.
     messages: Vec<Value>,
-    /// What the model is told before.
+    /// Instructions for the model, before the conversation.
     system: Option<Value>,
     /// Tools that the model may call.
     tools: Option<Vec<Value>>,
-    /// Which of them it is to call.
+    /// Which tool the model is to call.
     tool_choice: Option<Value>,
-    /// Where the answer is to stop.
+    /// Texts at which the answer stops.
     stop_sequences: Option<Vec<String>>,
     /// Whether the answer comes as events.
     stream: Option<bool>,
 }
 
-/// What is to be counted.
+/// The question whose tokens are counted.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct CountBody {
@@ -40,7 +40,7 @@ struct CountBody {
     model: String,
     /// The conversation.
     messages: Vec<Value>,
-    /// What the model is told before.
+    /// Instructions for the model, before the conversation.
     system: Option<Value>,
     /// Tools that the model may call.
     tools: Option<Vec<Value>>,
@@ -50,28 +50,28 @@ struct CountBody {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Message {
-    /// Its id.
+    /// The id of the message.
     id: String,
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "message"))]
     r#type: String,
-    /// Whose it is.
+    /// The role of the speaker.
     role: String,
-    /// The model that was asked for.
+    /// The requested model.
     model: String,
-    /// Text, thinking and calls of tools, block by block.
+    /// Blocks of text, thinking and tool calls.
     content: Vec<Value>,
-    /// Why it ended.
+    /// Why the answer ended.
     stop_reason: Option<String>,
-    /// What was used.
+    /// Tokens used.
     usage: Value,
 }
 
-/// About how many tokens a question has.
+/// The estimated number of tokens in a question.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct TokenCount {
-    /// By a rule of thumb.
+    /// Estimated by a rule of thumb.
     input_tokens: u64,
 }
 

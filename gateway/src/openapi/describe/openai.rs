@@ -1,4 +1,4 @@
-//! The OpenAI API.
+//! Describes the OpenAI API.
 
 use schemars::JsonSchema;
 use schemas::{ChatRequest, EmbeddingRequest, ErrorCode, ImageRequest, SpeechRequest};
@@ -13,7 +13,7 @@ use crate::{
     openapi::{Operation, headers::IDEMPOTENCY_KEY, operation::Tag},
 };
 
-/// How work that a client waits for may end.
+/// The errors with which a request may end while its client waits.
 pub(super) const ENDINGS: [ErrorCode; 8] = [
     ErrorCode::NotFound,
     ErrorCode::Conflict,
@@ -25,38 +25,38 @@ pub(super) const ENDINGS: [ErrorCode; 8] = [
     ErrorCode::Internal,
 ];
 
-/// The OpenAI chat-completions body. The fields named here are read by the server; any other field of that API reaches the
-/// provider as it came.
+/// The OpenAI chat-completions body. The server reads the fields named here and passes any other field of that API to
+/// the provider unchanged.
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatCompletionBody")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct ChatBody {
     #[schemars(flatten)]
     read: ChatRequest,
-    /// The form of the answer: `{"type":"json_object"}`, or `{"type":"json_schema","json_schema":{…}}` against which the
-    /// answer is checked.
+    /// The format of the answer: `{"type":"json_object"}`, or `{"type":"json_schema","json_schema":{…}}` to have the
+    /// answer checked against that schema.
     response_format: Option<Value>,
     /// Which tool the model is to call: `auto`, `none`, `required`, or one by its name.
     tool_choice: Option<Value>,
-    /// Makes answers as alike as the provider can.
+    /// Makes answers as repeatable as the provider can.
     seed: Option<Value>,
-    /// Where the answer is to stop: a text, or several.
+    /// The text at which the answer stops, or several.
     stop: Option<Value>,
     /// The share of the likeliest tokens to draw from, from 0 to 1.
     top_p: Option<Value>,
 }
 
-/// The OpenAI images body. Any other field of that API reaches the provider as it came.
+/// The OpenAI images body. The server passes any other field of that API to the provider unchanged.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct ImageBody {
     #[schemars(flatten)]
     read: ImageRequest,
-    /// How the images are answered; `b64_json` where nothing is said.
+    /// How the answer carries the images; `b64_json` by default.
     response_format: Option<ImageForm>,
 }
 
-/// How images are answered.
+/// How the answer carries images.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -79,7 +79,7 @@ struct Images {
     /// `png`, `webp` or `jpeg`.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_format: Option<String>,
-    /// What was used, where the model counts tokens.
+    /// Tokens used, if the model counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Value>,
 }
@@ -96,7 +96,7 @@ struct Image {
     url: Option<String>,
 }
 
-/// The OpenAI speech body. Any other field of that API reaches the provider as it came.
+/// The OpenAI speech body. The server passes any other field of that API to the provider unchanged.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct SpeechBody {
@@ -106,7 +106,7 @@ struct SpeechBody {
     stream_format: Option<SpeechForm>,
 }
 
-/// How speech is answered.
+/// How the answer carries speech.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 #[expect(dead_code, reason = "only its schema is used")]

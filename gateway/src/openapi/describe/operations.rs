@@ -1,4 +1,4 @@
-//! For operators: the pools, and what was parked.
+//! Describes the routes for operators: the pools, dead letters and callback targets.
 
 use schemas::ErrorCode;
 use serde_json::{Value, json};

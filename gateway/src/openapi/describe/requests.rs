@@ -1,4 +1,4 @@
-//! Native requests, their events, and the WebSocket.
+//! Describes native requests, their events, and the WebSocket.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ data: {"id":"req-123","attempt":1,"seq":0,"event":"running","provider":"sim","mo
 
 "#;
 
-/// A request at a door: only the subject of the bus can say the action instead.
+/// A request at a door. It must name the action, which only a subject could do instead.
 pub(super) struct Submission;
 
 impl JsonSchema for Submission {
@@ -44,7 +44,7 @@ impl JsonSchema for Submission {
 #[schemars(rename = "RequestStatus")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Standing {
-    /// The request.
+    /// The id of the request.
     id: RequestId,
     /// How far it has come.
     status: Progress,

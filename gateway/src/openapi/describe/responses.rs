@@ -1,4 +1,4 @@
-//! The Responses API of OpenAI.
+//! Describes the Responses API of OpenAI.
 
 use schemars::JsonSchema;
 use schemas::ErrorCode;
@@ -8,76 +8,76 @@ use crate::openapi::{Operation, headers::IDEMPOTENCY_KEY, operation::Tag};
 
 use super::openai::ENDINGS;
 
-/// The Responses body. What the server does not know is refused by its name.
+/// The Responses body. The server refuses a field that it does not support, and names it.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct ResponseBody {
     /// The model, or a waterfall of several.
     model: String,
-    /// What is asked: a text, or a list of items.
+    /// The question: a text, or a list of items.
     input: Value,
-    /// What the model is told before.
+    /// Instructions for the model, before the input.
     instructions: Option<String>,
     /// Functions that the model may call.
     tools: Option<Vec<Value>>,
-    /// Which of them it is to call: `auto`, `none`, `required`, or one by its name.
+    /// Which function the model is to call: `auto`, `none`, `required`, or one by its name.
     tool_choice: Option<Value>,
-    /// The form of the answer, in `format`.
+    /// The format of the answer, in `format`.
     text: Option<Value>,
-    /// How much the model is to think, in `effort`.
+    /// How much the model should think, in `effort`.
     reasoning: Option<Value>,
-    /// The most tokens of the answer.
+    /// The maximum number of tokens in the answer.
     max_output_tokens: Option<u64>,
-    /// The response that this one goes on from.
+    /// The response that this one continues.
     previous_response_id: Option<String>,
     /// Whether the answer comes as events.
     stream: Option<bool>,
-    /// Whether the answer is at once that it has begun, to be read later.
+    /// Whether to answer at once, for the response to be read later.
     background: Option<bool>,
-    /// Whether it is kept for who comes back.
+    /// Whether to keep the response so that it can be retrieved.
     store: Option<bool>,
 }
 
-/// A response, as far as it has come.
+/// A response in its current state.
 #[derive(JsonSchema)]
 #[schemars(rename = "Response")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct ResponseObject {
-    /// Its id.
+    /// The id of the response.
     id: String,
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "response"))]
     object: String,
-    /// When it was made, in seconds since 1970.
+    /// When it was created, in seconds since 1970.
     created_at: i64,
     /// `queued`, `in_progress`, `completed`, `incomplete`, `failed` or `cancelled`.
     status: String,
-    /// The model that was asked for.
+    /// The requested model.
     model: String,
-    /// What has come of it, item by item.
+    /// The output so far, item by item.
     output: Vec<Value>,
 }
 
-/// A response that is gone.
+/// A deleted response.
 #[derive(JsonSchema)]
 #[schemars(rename = "ResponseDeleted")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Deleted {
-    /// Its id.
+    /// The id of the response.
     id: String,
-    /// That it is gone.
+    /// Whether it was deleted.
     deleted: bool,
 }
 
-/// About how many tokens a question has.
+/// The estimated number of tokens in a question.
 #[derive(JsonSchema)]
 #[schemars(rename = "ResponseTokenCount")]
 #[expect(dead_code, reason = "only its schema is used")]
 struct TokenCount {
-    /// What this is.
+    /// The object type.
     #[schemars(extend("const" = "response.input_tokens"))]
     object: String,
-    /// By a rule of thumb.
+    /// Estimated by a rule of thumb.
     input_tokens: u64,
 }
 

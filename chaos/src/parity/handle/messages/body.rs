@@ -1,8 +1,8 @@
-//! A chat as the Messages API asks for it, or why it has no form there.
+//! Writes a chat as a request of the Messages API, or says why it has no form there.
 
 use serde_json::{Map, Value, json};
 
-/// The limit of an answer where a chat has none: this API demands one. No answer of the table is as long.
+/// The limit of an answer if the chat has none: this API demands one. No answer of the table is as long.
 const TOKENS_MAX: u64 = 100_000;
 
 /// The body.
@@ -27,7 +27,7 @@ pub(super) fn of(request: &Value) -> Result<Value, String> {
             "user" => ("metadata", json!({"user_id": value})),
             "tools" => ("tools", each(value, tool)?),
             "tool_choice" => ("tool_choice", choice(value)),
-            // Said with the choice, below.
+            // Sent with the choice, below.
             "parallel_tool_calls" => continue,
             "response_format" if value["type"] == "json_schema" => {
                 let schema = &value["json_schema"]["schema"];
@@ -49,7 +49,7 @@ pub(super) fn of(request: &Value) -> Result<Value, String> {
     Ok(body.into())
 }
 
-/// What is no list is passed on, to be refused.
+/// Passes on what is no list, so that the API refuses it.
 fn each(list: &Value, one: impl Fn(&Value) -> Result<Value, String>) -> Result<Value, String> {
     match list.as_array() {
         Some(items) => items.iter().map(one).collect(),
@@ -70,7 +70,7 @@ fn choice(choice: &Value) -> Value {
     }
 }
 
-/// The instructions that stand before all else, and the turns.
+/// The instructions before everything else, and the turns.
 fn conversation(messages: &Value) -> Result<(Option<Value>, Value), String> {
     let list = messages.as_array().map(Vec::as_slice).unwrap_or_default();
     match list {

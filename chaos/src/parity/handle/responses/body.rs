@@ -1,4 +1,4 @@
-//! A chat as the Responses API asks for it, or why it has no form there.
+//! Writes a chat as a request of the Responses API, or says why it has no form there.
 
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,7 @@ pub(super) fn of(request: &Value) -> Result<Value, String> {
             other @ ("n" | "stream_options") => {
                 return Err(format!("the Responses API has no `{other}` as chats have it"));
             }
-            // What is no field of its own goes to the provider as it came.
+            // Any other field goes to the provider as it came.
             other => (other, value.clone()),
         };
         body.insert(name.to_owned(), value);
@@ -32,7 +32,7 @@ pub(super) fn of(request: &Value) -> Result<Value, String> {
     Ok(body.into())
 }
 
-/// What stands below its own kind in a chat stands beside it here.
+/// Moves what a chat nests below its own kind up beside it.
 fn flat(value: &Value) -> Value {
     let kind = value["type"].as_str().unwrap_or_default();
     let mut fields = value[kind].as_object().cloned().unwrap_or_default();
@@ -44,7 +44,7 @@ fn format(format: &Value) -> Value {
     if format["type"] == "json_schema" { flat(format) } else { format.clone() }
 }
 
-/// What is no list is passed on, to be refused.
+/// Passes on what is no list, so that the API refuses it.
 fn input(messages: &Value) -> Value {
     match messages.as_array() {
         Some(messages) => messages.iter().flat_map(items).collect(),
