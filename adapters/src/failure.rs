@@ -94,7 +94,7 @@ const NOT_FOUND: &[&str] = &["not_found_error"];
 const TOO_LARGE: &[&str] = &["request_too_large"];
 /// z.ai: 1231 the same request is in progress, 1234 its network failed.
 const PASSING: &[&str] = &["1231", "1234"];
-/// z.ai: 1210 to 1215 a bad parameter, 1301 withheld content.
+/// z.ai: 1210 and 1212 to 1215 a bad parameter, 1301 withheld content.
 const UNWELCOME: &[&str] = &[
     "invalid_request_error",
     "BadRequestError",

@@ -13,7 +13,7 @@ use crate::record::Key;
 pub(super) const LINGERING_MAX: usize = 16_384;
 /// How often this gateway announces another gateway's request that is read here.
 pub(super) const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
-/// How long an announcement is valid: two may be lost.
+/// How long an announcement is valid: one may be lost, and the next one late.
 pub(super) const ANNOUNCED_FOR: Duration = Duration::from_secs(25);
 /// How many due requests of each kind are handled at once.
 const DUE_AT_ONCE: usize = 64;

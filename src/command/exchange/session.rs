@@ -52,7 +52,7 @@ pub(in crate::command) enum End {
     Failed,
     /// The first connection failed.
     Unreachable,
-    /// The person pressed Ctrl-C: the request is cancelled.
+    /// The person pressed Ctrl-C: the request is cancelled if the server is connected.
     Interrupted,
     /// The same, but the person pressed Ctrl-C twice, or the program got SIGTERM.
     Left,
