@@ -75,7 +75,9 @@ impl Reload {
                     return loaded;
                 }
                 Ok(_) => {}
-                Err(error) => warn!(%error, "the changed configuration is not taken; the one before stays"),
+                Err(error) => {
+                    warn!(%error, "cannot load the changed configuration; the previous one stays in effect")
+                }
             }
         }
     }

@@ -57,7 +57,7 @@ pub(crate) async fn run(
         Err(fault) => return Err(fault.into()),
     };
     if standby.is_unmanaged() {
-        let why = "clients come from elsewhere, so nothing is told of metrics and parked work; set gateway.manage_listen";
+        let why = "other machines can connect, so metrics and parked work are not served; set gateway.manage_listen to serve them";
         info!(listen = config.listen, "{why}");
     }
     let opened = tokio::select! {
@@ -257,7 +257,7 @@ async fn renew(engine: &mut Engine, loaded: Loaded, ground: &Ground, carrier: &C
         anyhow::Ok(())
     };
     if let Err(fault) = renewed.await {
-        error!(%fault, "the changed configuration could not be started; the one before stays");
+        error!(%fault, "cannot apply the changed configuration; the previous one stays in effect");
     }
 }
 
@@ -266,7 +266,7 @@ fn set_signers(signers: &Signers, registry: &Registry) {
     let secrets = registry.webhooks().iter();
     let secrets = secrets.map(|(name, webhooks)| (name.clone(), webhooks.secret.clone()));
     if let Err((provider, fault)) = signers.replace(&secrets.collect()) {
-        error!(provider, %fault, "the secret of a provider's webhooks is none: those from before stay, and what they have not signed is refused");
+        error!(provider, %fault, "a provider's webhook secret is invalid: the previous secrets stay in effect, and webhooks with other signatures are refused");
     }
 }
 

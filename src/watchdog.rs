@@ -150,7 +150,7 @@ fn end(doom: Doom, off: &AtomicBool) {
     let (why, code) = match doom {
         Doom::Standstill => ("the runtime stands still", exit::NO_PROGRESS),
         Doom::Kept => ("a task does not yield", exit::NO_PROGRESS),
-        Doom::Stuck => ("a worker outlives its own clocks", exit::NO_PROGRESS),
+        Doom::Stuck => ("a worker runs past its own timeouts", exit::NO_PROGRESS),
         Doom::Lost => ("the broker is lost for too long", exit::BROKER_LOST),
     };
     error!(code, "{why}: the process ends, to be replaced; its work is redelivered");

@@ -107,7 +107,9 @@ impl Budgets {
                     Err(Reason::Unknown(error)) => {
                         match error.is_transient() {
                             true => debug!(%error, %owner, "it is not known what is left of a budget"),
-                            false => warn!(%error, %owner, "a budget cannot be asked; its calls wait"),
+                            false => {
+                                warn!(%error, %owner, "cannot read what is left of a budget; its calls wait")
+                            }
                         }
                         sleep(PAUSE).await;
                     }

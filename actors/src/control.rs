@@ -141,7 +141,9 @@ impl Control {
                         failures = 0;
                         control.hear(live, &pattern).await;
                     }
-                    Err(error) => warn!(%error, "cancels are not heard"),
+                    Err(error) => {
+                        warn!(%error, "cannot subscribe to cancels; running work does not hear them")
+                    }
                 }
                 // A subscription ends with the connection, or with something as bad.
                 *control.came_back.lock() = Some(Instant::now());
@@ -165,7 +167,7 @@ impl Control {
                 }
                 Err(error) => {
                     if failures == 0 {
-                        warn!(%error, "cancels that came unheard are not read; those that come now are heard");
+                        warn!(%error, "cannot read the cancels that came while this engine was not listening; it hears new ones");
                     }
                     // A failure that will not pass by itself must not hold the work up.
                     if !error.is_transient() {

@@ -105,7 +105,7 @@ impl Delivery {
             None => {
                 let secret = self.config.default_secret.as_ref();
                 (
-                    secret.ok_or("callback.secret: there is none, and no default key")?,
+                    secret.ok_or("callback.secret: the request has none, and this server has no default (`callbacks.default_secret`)")?,
                     &self.config.default_second_secret,
                 )
             }
@@ -130,11 +130,11 @@ impl Delivery {
             Ok(Some(target)) => {
                 self.metrics.callback("target_disabled");
                 let (tenant, target) = (&job.outcome.tenant, target.url);
-                warn!(%tenant, target, why, "nothing is sent to this target any more; `dynode callbacks enable` ends that");
+                warn!(%tenant, target, why, "a callback target was disabled; send to it again with `dynode callbacks enable`");
             }
             Ok(None) => {}
             // The callback is parked next, which says the same.
-            Err(error) => warn!(%error, "a callback that was given up is not counted against its target"),
+            Err(error) => warn!(%error, "cannot count a failed callback against its target"),
         }
         self.park(task, job, why)
     }
@@ -176,7 +176,7 @@ impl Stage for Delivery {
         };
         let tries = task.lease.deliveries;
         if tries > self.config.attempts_max.saturating_add(SPARE_TRIES) {
-            return Ok(self.park(&task, &job, "each try ended its worker".into()));
+            return Ok(self.park(&task, &job, "each try ended the worker that made it".into()));
         }
         let (url, keys) = match self.target(&job) {
             Ok(target) => target,
@@ -189,7 +189,9 @@ impl Stage for Delivery {
         let known = self.targets.find(&place).await?;
         if let Some(since) = known.as_ref().and_then(|target| target.disabled_at) {
             self.metrics.callback("disabled");
-            let why = format!("nothing is sent there since {since}; `dynode callbacks enable` ends that");
+            let why = format!(
+                "the target has been disabled since {since}; enable it with `dynode callbacks enable`"
+            );
             return Ok(self.park(&task, &job, why));
         }
         Ok(match self.deliver(&task, &job, (url, keys)).await {

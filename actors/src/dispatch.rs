@@ -181,7 +181,7 @@ impl Dispatch {
                 Some(returned) = self.returns.recv() => self.returned(returned),
                 rung = bells.next() => match rung {
                     Some(rung) => rung.iter().for_each(|bell| self.rung(bell)),
-                    None => return Err(broker::Error::new(ErrorKind::Disconnected, "the broker rings no more")),
+                    None => return Err(broker::Error::new(ErrorKind::Disconnected, "the watch for new work ended")),
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.wake(),
                 slot = slots.acquire(), if waiting => drop(slot),

@@ -76,7 +76,7 @@ impl Emitter {
                 Ok(_) => return,
                 // Others cannot publish theirs either while the stream of events refuses it.
                 Err(error) => {
-                    return warn!(%error, subject = self.subject, "the beginning of an attempt is not told");
+                    return warn!(%error, subject = self.subject, "cannot publish the beginning of an attempt");
                 }
             }
         }

@@ -238,7 +238,7 @@ impl State {
         let Some(SetAside { key, fault }) = self.lanes.settle(grant, end, now) else { return };
         let (provider, key, why) = (&self.provider, key + 1, permit::reason(fault));
         let left = self.lanes.len() - self.lanes.aside(now).len();
-        warn!(provider, key, why, left, "alarm: a key is set aside; see to it, and to its account");
+        warn!(provider, key, why, left, "alarm: a key is set aside; check the key and its account");
     }
 
     fn look(&self, now: Instant) -> Governing {

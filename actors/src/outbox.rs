@@ -115,7 +115,7 @@ impl Outbox {
         if error.kind() == ErrorKind::Full
             && let Some(what) = self.expendable(subject)
         {
-            warn!(%error, "{what} take all their room: the oldest are forgotten before their time");
+            warn!(%error, "no room is left for {what}: the oldest are deleted before their time");
             match self.make_room(subject).await {
                 Ok(true) => return,
                 Ok(false) => {}
@@ -175,7 +175,7 @@ impl Outbox {
             return Ok(());
         }
         let why = format!(
-            "as the work that it becomes it has {bytes} bytes and the broker takes {bytes_max}; ask for less at once"
+            "queued for its provider, the request has {bytes} bytes, but the broker takes at most {bytes_max}; ask for less at once"
         );
         Err(Error::new(ErrorCode::TooLarge, why))
     }

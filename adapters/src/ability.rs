@@ -233,7 +233,7 @@ impl fmt::Display for Lack {
                 write!(f, "holds {held} tokens, and about {needed} are needed")
             }
             Self::Dear { expected } => write!(f, "is expected to cost {expected:.6} US dollars"),
-            Self::Unpriced => f.write_str("has no price, so that nobody can tell what it would cost"),
+            Self::Unpriced => f.write_str("has no price, so its cost cannot be estimated"),
         }
     }
 }

@@ -111,7 +111,7 @@ const UNWELCOME: &[&str] = &[
     "1301",
 ];
 
-const REJECTED: &str = "rejected our key; its operator must mend that";
+const REJECTED: &str = "rejected our key; the operator of this server must fix that";
 /// Part of the name of a daily limit of Gemini's, as in `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
 const PER_DAY: &str = "PerDay";
 const BUSY: &str = "server_busy";

@@ -269,7 +269,7 @@ fn check_model(
     }
     let (does, wanted) = (config.kind.actions(), model.action_or_chat());
     if model.api.is_some() && (config.kind != Kind::OpenaiCompatible || wanted != Action::ChatCompletion) {
-        let why = "says where an openai_compatible provider answers chats; remove it here";
+        let why = "applies only to chat models of an openai_compatible provider; remove it";
         return Err(ConfigError::new(path(".api"), why));
     }
     let by_file = config.kind == Kind::Dynamic && model.action.is_none();

@@ -172,7 +172,7 @@ fn environment(options: &Options) -> Environment {
         }
         System::Own(Carrier::Given(_)) => {
             here.know("broker", "given");
-            let means = "what a power failure may take is decided where the server was started";
+            let means = "the settings of that server decide what a power failure may take";
             here.weakened.push(("sync_interval of that server".to_owned(), means.to_owned()));
         }
     }

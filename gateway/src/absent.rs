@@ -3,10 +3,7 @@
 /// A path covers everything below it; the longer ones come first.
 const ABSENT: [(&str, &str); 14] = [
     ("/v1/responses/compact", "nothing is compacted here: send what matters of the conversation as `input`"),
-    (
-        "/v1/responses",
-        "responses are not spoken of over a WebSocket here: POST, or use Dynode's own WebSocket, /ws",
-    ),
+    ("/v1/responses", "the Responses API has no WebSocket here: use POST, or Dynode's own WebSocket at /ws"),
     (
         "/v1/conversations",
         "no conversations are kept here: name the response to go on from in `previous_response_id`",
@@ -18,14 +15,14 @@ const ABSENT: [(&str, &str); 14] = [
     ("/v1/completions", "only chats are completed here: POST /v1/chat/completions"),
     ("/v1/complete", "only messages are answered here: POST /v1/messages"),
     ("/v1/chat/completions", "chats are not listed here: their outcomes are at /v1/requests/{id}"),
-    ("/v1/images", "images are generated here, and not changed: POST /v1/images/generations"),
-    ("/v1/audio", "speech is made here, and not understood: POST /v1/audio/speech"),
-    ("/v1/moderations", "nothing is moderated here"),
-    ("/v1/realtime", "nothing is spoken live here: chats are streamed at /v1/chat/completions and /ws"),
+    ("/v1/images", "images can be generated here, but not edited: use POST /v1/images/generations"),
+    ("/v1/audio", "speech can be synthesized here, but not transcribed: use POST /v1/audio/speech"),
+    ("/v1/moderations", "this server offers no moderation"),
+    ("/v1/realtime", "this server has no Realtime API: chats are streamed at /v1/chat/completions and /ws"),
 ];
 
 const BATCHES: &str =
-    "there are no batches here: POST /v1/requests hands in what nobody waits for, with `priority` `batch`";
+    "this server has no batch API: send each request to POST /v1/requests with `priority` `batch`";
 
 /// What to do instead, if `path` is one of these.
 pub(crate) fn instead_of(path: &str) -> Option<&'static str> {

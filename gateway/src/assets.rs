@@ -101,5 +101,8 @@ pub(crate) fn bytes(
 }
 
 fn missing() -> Error {
-    Error::new(ErrorCode::NotFound, "no such asset is here for you; assets are kept for a limited time")
+    Error::new(
+        ErrorCode::NotFound,
+        "there is no such asset that you may read; assets are kept for a limited time",
+    )
 }

@@ -43,7 +43,9 @@ impl Caller {
         let sees_all = role == Role::Superadmin && on_behalf.is_none();
         let tenant = match on_behalf {
             Some(tenant) if tenant != *own && role != Role::Superadmin => {
-                let why = format!("the API key is of `{own}`: only a superadmin's acts for another tenant");
+                let why = format!(
+                    "the API key belongs to `{own}`: only a superadmin's key may act for another tenant"
+                );
                 return Err(Error::new(ErrorCode::Forbidden, why));
             }
             Some(tenant) => tenant,
@@ -133,6 +135,6 @@ fn action_named(action: Action) -> String {
 }
 
 fn not_for(key: &KeyRecord, param: &str, what: &str) -> Error {
-    let why = format!("{param}: the API key `{}` is not for {what}", key.id);
+    let why = format!("{param}: the API key `{}` does not allow {what}", key.id);
     Error { param: Some(param.to_owned()), ..Error::new(ErrorCode::Forbidden, why) }
 }

@@ -44,9 +44,9 @@ pub(crate) async fn store(app: &Shared, key: &Key) -> Result<(), Error> {
     match app.broker().publish(Publication { message, id }).await {
         // The cancel is stored already; the listeners have heard it again.
         Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
-        Err(error) if error.kind() == ErrorKind::Full => {
-            Err(overloaded("too many cancels wait for their requests; only running work has heard this one"))
-        }
+        Err(error) if error.kind() == ErrorKind::Full => Err(overloaded(
+            "too many cancels are pending; this one reached only work that is already running",
+        )),
         result => result.map(drop).map_err(|error| refusal::of_broker(&error)),
     }
 }

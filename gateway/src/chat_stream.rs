@@ -160,7 +160,7 @@ impl<F: Form> ChatStream<F> {
 
     fn absorb(&mut self, frame: Option<Frame>) -> Result<(), Halt> {
         let Some(frame) = frame else {
-            let why = "the events of the request ended without an end";
+            let why = "the events of the request stopped before it ended";
             return Err(Halt::Broken(Error::new(ErrorCode::Internal, why)));
         };
         if frame.head.event.is_terminal() {

@@ -173,7 +173,7 @@ pub(crate) fn check_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Error> 
 fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            Err(unsupported("Content-Encoding", "only `identity` is read here: send the body as it is"))
+            Err(unsupported("Content-Encoding", "only `identity` is accepted: send the body uncompressed"))
         }
         _ => Ok(()),
     }
@@ -225,7 +225,9 @@ async fn collect(
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
     let (mut bytes, mut length, mut fits) = (Vec::with_capacity(expected), 0_usize, true);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Error::new(ErrorCode::InvalidRequest, "the body broke off"))?;
+        let frame = frame.map_err(|_| {
+            Error::new(ErrorCode::InvalidRequest, "the connection ended before the whole body had arrived")
+        })?;
         let Ok(data) = frame.into_data() else { continue };
         length = length.saturating_add(data.len());
         if length > discard {

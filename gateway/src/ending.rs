@@ -17,7 +17,7 @@ pub(crate) async fn wait(feed: &mut Feed, give_up_at: Instant) -> Result<Complet
             Ok(None) => {
                 return Err(Error::new(
                     ErrorCode::Internal,
-                    "the events of the request ended without an end",
+                    "the events of the request stopped before it ended",
                 ));
             }
             Err(_) => return Err(late()),

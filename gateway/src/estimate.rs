@@ -68,7 +68,7 @@ fn tell_all(payload: &mut Value) -> Result<(), Error> {
         let parts = message.get("content").and_then(Value::as_array).into_iter().flatten();
         if parts.into_iter().any(|part| part["type"] != "text") {
             let why =
-                "images and documents are not counted here: what they come to is known only to their model";
+                "images and documents are not counted here: only the model knows how many tokens they take";
             return Err(Error::invalid("payload.messages", why));
         }
         if let Some(calls) = message.get("tool_calls") {

@@ -131,7 +131,7 @@ pub(crate) async fn get(
             return Ok(answer(&key, rating));
         }
     }
-    let why = format!("no rating of `{}` is kept; POST /v1/feedback makes one", id.escape_debug());
+    let why = format!("there is no rating of `{}`; POST /v1/feedback creates one", id.escape_debug());
     Err(Error::new(ErrorCode::NotFound, why).into())
 }
 
@@ -155,7 +155,7 @@ async fn store(app: &Shared, key: &Key, rating: &Rating) -> Result<bool, Error> 
             written => return written.map_err(|error| refusal::of_broker(&error)),
         }
     }
-    Err(app.spread(overloaded("many ratings of this request come at once; send it again")))
+    Err(app.spread(overloaded("too many ratings of this request came at once; send yours again")))
 }
 
 async fn read(app: &Shared, key: &Key) -> Result<Option<(Rating, u64)>, Error> {

@@ -134,7 +134,7 @@ impl Keys {
     /// Stores a new key. It is valid here at once.
     pub(crate) async fn add(&self, key: &ApiKey, record: KeyRecord) -> Result<(), Error> {
         if self.ring.len() >= KEYS_MAX {
-            let why = format!("there are {KEYS_MAX} keys, with the revoked ones, and no more are kept");
+            let why = format!("the limit of {KEYS_MAX} keys, including revoked ones, is reached");
             return Err(Error::new(ErrorCode::Conflict, why));
         }
         self.store.add(key, record).await.map_err(|error| refusal::of_broker(&error))?;

@@ -74,8 +74,8 @@ impl Origins {
     pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
         let host = host(request);
         if self.is_local && !host.as_deref().is_none_or(|host| self.is_ours(host)) {
-            let why = "this server is reached by an address of this machine only; set gateway.public_url to the name by \
-                       which a proxy passes requests on";
+            let why = "this server answers only requests to an address of this machine; behind a proxy, set \
+                       gateway.public_url to the name that clients use";
             return Err(Error::new(ErrorCode::Forbidden, why));
         }
         let Some(origin) = door::text(request.headers(), header::ORIGIN.as_str()) else { return Ok(()) };

@@ -102,7 +102,7 @@ impl Pools {
         // A request that only the classifier can place waits for the classifier.
         let line = pool.unwrap_or(ENTRANCE);
         let ticket = self.waiting.take(tenant, line).ok_or_else(|| {
-            let why = format!("as many requests of `{tenant}` wait for `{line}` as may");
+            let why = format!("`{tenant}` has reached its limit of requests that wait for `{line}`");
             refusal(why, wait_ms, wait_ms.unwrap_or_default() / 2)
         })?;
         if let Some((pool, ..)) = known {
@@ -116,7 +116,7 @@ impl Pools {
 
     fn check(&self, pool: &str, load: Load, wait_ms: u64, deadline_ms: u64) -> Result<(), Error> {
         if load.queue >= self.queue_max {
-            let why = format!("{} requests wait for `{pool}`, as many as may", load.queue);
+            let why = format!("{} requests wait for `{pool}`, which is its limit", load.queue);
             // Half of the queue is gone by then: there is room for more than the first client that returns.
             return Err(refusal(why, Some(wait_ms), wait_ms / 2));
         }

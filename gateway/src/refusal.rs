@@ -149,7 +149,10 @@ pub(crate) fn of_broker(error: &broker::Error) -> Error {
         ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Closed => unreachable(),
         _ => {
             tracing::error!(%error, "the broker did not do what a door asked of it");
-            return Error::new(ErrorCode::Internal, "the broker could not do this; the log says why");
+            return Error::new(
+                ErrorCode::Internal,
+                "the broker rejected an operation; the server's log says why",
+            );
         }
     };
     tracing::debug!(%error, "the broker refused");
@@ -158,7 +161,7 @@ pub(crate) fn of_broker(error: &broker::Error) -> Error {
 
 /// Nothing was sent to the broker, because it cannot be reached.
 pub(crate) fn unreachable() -> Error {
-    overloaded("the broker is not reachable; send it again with the same id")
+    overloaded("the broker is not reachable; send the request again with the same id")
 }
 
 /// The error for a sender whose request was sent to the broker and may not be stored. It is not a refusal: nobody knows
@@ -172,7 +175,7 @@ pub(crate) fn of_publish(error: &broker::Error) -> Error {
 
 /// The broker has not said whether it has the request.
 pub(crate) fn unclear() -> Error {
-    let why = "the broker did not say whether it has the request; send it again with the same id";
+    let why = "the broker did not confirm that it stored the request; send it again with the same id";
     Error::new(ErrorCode::Internal, why).retry_after_ms(app::RETRY_AFTER_MS)
 }
 

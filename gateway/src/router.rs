@@ -156,6 +156,6 @@ async fn unknown_method(method: Method, uri: Uri) -> Response {
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    error!(panic = what.unwrap_or("of an unknown type"), "a door panicked");
-    Refusal(Error::new(ErrorCode::Internal, "a fault of this server; the log says more")).into_response()
+    error!(panic = what.unwrap_or("of an unknown type"), "a request handler panicked");
+    Refusal(Error::new(ErrorCode::Internal, "this server failed; its log says more")).into_response()
 }

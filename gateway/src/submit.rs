@@ -145,8 +145,7 @@ fn deadline_ms(app: &Shared, request: &Request) -> u64 {
 pub(crate) fn check_tenant(caller: &Caller, request: &Request) -> Result<(), Error> {
     match &request.tenant {
         Some(tenant) if *tenant != caller.tenant => {
-            let why =
-                format!("tenant: this door accepts work of `{}` only; leave the field out", caller.tenant);
+            let why = format!("tenant: you may send work only for `{}`; leave the field out", caller.tenant);
             Err(Error { param: Some("tenant".into()), ..Error::new(ErrorCode::Forbidden, why) })
         }
         _ => Ok(()),

@@ -125,7 +125,7 @@ impl LimitConfig {
                 return fault("organisation", why.to_owned());
             }
             if !tenants.values().any(|tenant| parents.include(&tenant.parents())) {
-                return fault("organisation", format!("no tenant of [tenants] is of {parents}"));
+                return fault("organisation", format!("no tenant in [tenants] belongs to {parents}"));
             }
             if !seen.insert(parents.clone()) {
                 return fault("organisation", format!("{parents} has its limits already"));
@@ -228,7 +228,7 @@ mod tests {
         let rows = [
             (
                 limit("Acne", None),
-                "limits[1].organisation: no tenant of [tenants] is of the organisation `Acne`",
+                "limits[1].organisation: no tenant in [tenants] belongs to the organisation `Acne`",
             ),
             (ok.clone(), "limits[1].organisation: the organisation `Acme` has its limits already"),
             (

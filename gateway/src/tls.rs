@@ -113,7 +113,9 @@ impl Tls {
                 info!(cert = %self.files.cert.display(), "the certificate is read again and takes effect");
                 current.acceptor = fresh;
             }
-            Err(error) => warn!(%error, "the changed certificate is not taken; the one before stays"),
+            Err(error) => {
+                warn!(%error, "cannot load the changed certificate; the previous one stays in effect")
+            }
         }
         current.acceptor.clone()
     }

@@ -77,7 +77,7 @@ async fn read(app: &Shared, caller: &Caller, mut sums: Sums, since: Timestamp) -
         let Some(entry) = entry(&stored.map_err(of_broker)?) else { continue };
         sums.add(&entry);
         if sums.len() > ROWS_MAX {
-            let why = format!("gives more than {ROWS_MAX} rows; tell less apart, or sum less time at once");
+            let why = format!("gives more than {ROWS_MAX} rows; group by less, or ask for a shorter time");
             return Err(Error::invalid("by", why));
         }
     }

@@ -137,5 +137,8 @@ async fn store(app: &Shared, place: &Place, body: bytes::Bytes) -> Result<(), Er
 }
 
 fn forged() -> Error {
-    Error::new(ErrorCode::Unauthorized, "this webhook does not come from whom it says")
+    Error::new(
+        ErrorCode::Unauthorized,
+        "this webhook is not authentic: the token in its URL or its signature is wrong",
+    )
 }

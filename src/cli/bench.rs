@@ -137,7 +137,7 @@ fn target(text: &str) -> Result<String, &'static str> {
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().map_err(|_| "use a number of seconds")?;
     let span = Duration::try_from_secs_f64(seconds).map_err(|_| "use a number of seconds")?;
-    if span.is_zero() { Err("use more than nothing") } else { Ok(span) }
+    if span.is_zero() { Err("use a number greater than 0") } else { Ok(span) }
 }
 
 fn minutes(text: &str) -> Result<Duration, &'static str> {

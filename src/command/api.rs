@@ -59,11 +59,9 @@ impl Api {
         let body = response.bytes().await.map_err(unreachable)?;
         match serde_json::from_slice::<Value>(&body) {
             Ok(answer) if status.is_success() => Ok(answer),
-            _ => {
-                Err(Fault::Refused(reason(&body).unwrap_or_else(|| {
-                    format!("{url} answered {status}, and nothing that is understood here")
-                })))
-            }
+            _ => Err(Fault::Refused(reason(&body).unwrap_or_else(|| {
+                format!("{url} answered {status} with a body that this command does not understand")
+            }))),
         }
     }
 }

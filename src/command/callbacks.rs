@@ -129,6 +129,7 @@ fn named(target: Value) -> Result<Named, Fault> {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(answer: Value) -> Result<T, Fault> {
-    let unreadable = |error| Fault::Refused(format!("no targets that are understood here: {error}"));
+    let unreadable =
+        |error| Fault::Refused(format!("cannot read the server's answer about targets: {error}"));
     serde_json::from_value(answer).map_err(unreadable)
 }

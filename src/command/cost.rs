@@ -43,12 +43,12 @@ fn path(args: &CostArgs) -> String {
 
 fn show(answer: Value) -> Result<(), Fault> {
     let report: UsageReport = serde_json::from_value(answer)
-        .map_err(|error| Fault::Refused(format!("no sums of what was used: {error}")))?;
+        .map_err(|error| Fault::Refused(format!("cannot read the server's usage report: {error}")))?;
     writeln!(io::stdout(), "{}", table(&report))?;
     let UsageSum { unpriced_calls, usage, .. } = &report.total;
     if *unpriced_calls > 0 {
         command::complain(&format!(
-            "{unpriced_calls} calls are of models without a `price` and are not in the cost"
+            "{unpriced_calls} calls went to models without a `price`; the cost does not include them"
         ));
     }
     if usage.estimated {

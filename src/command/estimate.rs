@@ -45,8 +45,8 @@ pub(crate) fn run(args: &EstimateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn shown(answer: Value) -> Result<String, Fault> {
-    let estimate: Estimate =
-        serde_json::from_value(answer).map_err(|error| Fault::Refused(format!("no estimate: {error}")))?;
+    let estimate: Estimate = serde_json::from_value(answer)
+        .map_err(|error| Fault::Refused(format!("cannot read the server's estimate: {error}")))?;
     let head = ["model", "input", "output at most", "USD at least", "USD at most"].map(str::to_owned);
     let mut table = Table::new(head.into(), 1);
     let cost = |cost: Option<f64>| cost.map_or_else(|| "?".to_owned(), |cost| format!("{cost:.6}"));
@@ -63,7 +63,7 @@ fn shown(answer: Value) -> Result<String, Fault> {
         let line = format!("left out: {}/{} {}", left_out.provider, left_out.model, left_out.why);
         line.escape_debug().to_string()
     });
-    let tried = if estimate.steps.is_empty() { "nobody can do it".to_owned() } else { table.to_string() };
+    let tried = if estimate.steps.is_empty() { "no model can do it".to_owned() } else { table.to_string() };
     Ok(std::iter::once(tried).chain(left_out).collect::<Vec<_>>().join("\n"))
 }
 
@@ -88,6 +88,6 @@ mod tests {
                         left out: c/m calls no tools";
         assert_eq!(shown(estimate.clone()).unwrap(), expected);
         estimate["steps"] = json!([]);
-        assert_eq!(shown(estimate).unwrap(), "nobody can do it\nleft out: c/m calls no tools");
+        assert_eq!(shown(estimate).unwrap(), "no model can do it\nleft out: c/m calls no tools");
     }
 }

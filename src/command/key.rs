@@ -59,7 +59,7 @@ fn wish(args: &KeyCreateArgs) -> Value {
 fn show_made(made: &Value, as_json: bool) -> Result<ExitCode, Fault> {
     let (Some(key), Ok(record)) = (made["key"].as_str(), serde_json::from_value::<KeyRecord>(made.clone()))
     else {
-        return Err(Fault::Refused("the server made no key that is understood here".to_owned()));
+        return Err(Fault::Refused("cannot read the new key from the server's answer".to_owned()));
     };
     if as_json {
         writeln!(io::stdout(), "{made}")?;
@@ -75,7 +75,8 @@ fn show_made(made: &Value, as_json: bool) -> Result<ExitCode, Fault> {
 fn offline(args: &KeyCreateArgs) -> anyhow::Result<ExitCode> {
     if args.expires.is_some() {
         command::complain(
-            "--expires: say it in the configuration instead, as `expires_at = \"2027-01-01T00:00:00Z\"`",
+            "--expires does not go with --offline: add `expires_at = \"2027-01-01T00:00:00Z\"` to the section in \
+             the configuration",
         );
         return Ok(exit::USAGE.into());
     }
@@ -84,7 +85,7 @@ fn offline(args: &KeyCreateArgs) -> anyhow::Result<ExitCode> {
     let key = ApiKey::make(mode, || random.next_u64());
     write!(io::stdout(), "{}", section(args, &key)?)?;
     let say = |what: &str| writeln!(io::stderr(), "{what}");
-    say("dynode: this key is shown once, and the configuration does not hold it:")?;
+    say("dynode: this key is shown once; the configuration holds only its hash:")?;
     say(key.expose())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -223,7 +223,8 @@ fn what_is_wrong_with_a_budget_is_told_with_its_line() {
 #[test]
 fn limits_are_of_an_organisation_that_tenants_have() {
     let error = of_file("[[limits]]\norganisation = \"Acme\"\nconcurrency = 2").unwrap_err();
-    let why = "dynode.toml:2:1: limits[0].organisation: no tenant of [tenants] is of the organisation `Acme`";
+    let why =
+        "dynode.toml:2:1: limits[0].organisation: no tenant in [tenants] belongs to the organisation `Acme`";
     assert!(error.starts_with(why), "{error}");
     let tenants =
         "[tenants.a]\norganisation = \"Acme\"\n[tenants.b]\norganisation = \"Acme\"\nproject = \"x\"\n";

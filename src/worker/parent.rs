@@ -36,9 +36,8 @@ impl Parent {
     pub(crate) fn settings() -> anyhow::Result<Config> {
         let mut line = String::new();
         io::stdin().read_line(&mut line).context("standard input")?;
-        Config::from_parent(&line).context(
-            "no settings on standard input: `dynode up --workers N` starts workers, and nobody else can",
-        )
+        Config::from_parent(&line)
+            .context("no settings on standard input: only `dynode up --workers N` can start a worker")
     }
 
     /// Starts to listen to the parent, and answers its questions with `metrics`.

@@ -157,7 +157,7 @@ impl BudgetConfig {
                     Err(("tenant", "expected a tenant, `*` for each tenant, or an `organisation`".to_owned()))
                 }
                 Some(_) if is_known => Ok(()),
-                Some(_) => Err(("organisation", format!("no tenant of [tenants] is of {parents}"))),
+                Some(_) => Err(("organisation", format!("no tenant in [tenants] belongs to {parents}"))),
             };
         };
         if parents != Parents::default() {
@@ -345,7 +345,7 @@ mod tests {
             (BudgetConfig { project: Some("x".into()), ..ok.clone() }, "budgets[1].tenant: is named beside"),
             (
                 shared("Acme", None, 1.0),
-                "budgets[1].organisation: no tenant of [tenants] is of the organisation",
+                "budgets[1].organisation: no tenant in [tenants] belongs to the organisation",
             ),
             (BudgetConfig { usd: 0.0, ..ok.clone() }, "budgets[1].usd: expected an amount"),
             (BudgetConfig { usd: f64::NAN, ..ok.clone() }, "budgets[1].usd: expected an amount"),

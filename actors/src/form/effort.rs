@@ -68,7 +68,7 @@ impl<'a> Effort<'a> {
                 let reference = keywords.get("$ref").and_then(Value::as_str);
                 if let Some(reference) = reference.filter(|reference| self.target(reference).is_none()) {
                     let why = format!(
-                        "`{reference}` is no place in this schema; write `#`, or `#/` and the way there, without percent signs"
+                        "`{reference}` points to nothing in this schema; write `#`, or `#/` and the path, without percent signs"
                     );
                     return Some((at("$ref"), why));
                 }
@@ -89,7 +89,7 @@ impl<'a> Effort<'a> {
                     return Some((path, format!("is one of more than {PATTERNS_MAX} patterns")));
                 }
                 if self.of(part, &Value::Null, 0).is_none() {
-                    return Some((path, "leads back to itself, or on and on".to_owned()));
+                    return Some((path, "leads back to itself, or nests too deep".to_owned()));
                 }
                 keywords.iter().find_map(|(name, part)| self.objection(part, at(name)))
             }

@@ -59,7 +59,7 @@ impl Clerk {
         match timeout(PATIENCE, self.try_lease(key, wish)).await {
             Ok(Ok(lease)) => lease,
             Ok(Err(error)) => {
-                warn!(provider = self.0.provider, key = key + 1, %error, "no share of the limits can be had");
+                warn!(provider = self.0.provider, key = key + 1, %error, "cannot get a share of the provider's limits");
                 self.0.seen.lock().remove(&key);
                 None
             }

@@ -111,7 +111,7 @@ impl Refusal {
         let why = match self {
             Self::Busy { .. } => "takes no more calls before the deadline: its rate limit is met".to_owned(),
             Self::Gone => "its governor is being restarted".to_owned(),
-            Self::Open { .. } => "fails too often just now and is let alone for a while".to_owned(),
+            Self::Open { .. } => "fails too often at the moment, so it is not called for a while".to_owned(),
             Self::NoKey(keys) => {
                 let said: Vec<_> =
                     keys.iter().map(|(key, fault)| format!("key {}: {}", key + 1, reason(*fault))).collect();

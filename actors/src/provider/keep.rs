@@ -164,7 +164,7 @@ impl<'a> Keep<'a> {
         let (remedy, why) = match error.kind() {
             ErrorKind::Full => (
                 Remedy::Fatal,
-                "made a file, and the store of assets is full (assets.store_bytes_max); the oldest go by assets.keep_hours",
+                "made a file, but the store of assets is full (assets.store_bytes_max); old assets expire by assets.keep_hours",
             ),
             ErrorKind::Disconnected | ErrorKind::Timeout => {
                 (Remedy::Retry, "made a file, and the broker did not store it")

@@ -17,15 +17,15 @@ pub(super) fn media_type(request: &Request, head: &[u8]) -> Result<&'static str,
         other => return Err(format!("made a file, which `{other}` does not ask for")),
     };
     if head.is_empty() {
-        return Err(format!("made an empty file where a {name} was asked for"));
+        return Err(format!("made an empty file instead of the requested {name}"));
     }
     match infer::get(head) {
         Some(kind) if kind.matcher_type() == wanted => Ok(registered(kind.mime_type())),
-        Some(kind) => Err(format!("made a file of {} where a {name} was asked for", kind.mime_type())),
+        Some(kind) => Err(format!("made a file of {} instead of the requested {name}", kind.mime_type())),
         // The error does not quote the text: it may repeat our key.
-        None if is_text(head) => Err(format!("made a text where a {name} was asked for")),
+        None if is_text(head) => Err(format!("made a text instead of the requested {name}")),
         None if asks_for_pcm(request) => Ok(PCM),
-        None => Err(format!("made a file of no known type where a {name} was asked for")),
+        None => Err(format!("made a file of an unknown type instead of the requested {name}")),
     }
 }
 

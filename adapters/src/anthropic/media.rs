@@ -35,8 +35,7 @@ pub(super) fn document(file: &File) -> Result<Value, String> {
     } else if media_type.starts_with("text/") {
         let bytes = BASE64_STANDARD.decode(data).ok();
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        let text =
-            text.ok_or("a file whose `file_data` says that it is text holds none in base64 and UTF-8")?;
+        let text = text.ok_or("the `file_data` of a text file must be UTF-8 in base64")?;
         json!({"type": "text", "media_type": "text/plain", "data": text})
     } else {
         return Err(format!("an anthropic provider takes files as PDF or text, not as `{media_type}`"));

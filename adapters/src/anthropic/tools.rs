@@ -80,7 +80,7 @@ pub(super) fn choice(
             (Some("function"), Some(name)) => Way::Named(name.to_owned()),
             _ => {
                 let known = "`auto`, `none`, `required`, or a function by its name";
-                return Err(format!("an anthropic provider knows as `tool_choice` {known}"));
+                return Err(format!("an anthropic provider accepts as `tool_choice` only {known}"));
             }
         },
     };

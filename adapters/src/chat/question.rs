@@ -93,7 +93,7 @@ pub(crate) fn check_fields(endpoint: &Endpoint, payload: &Value, translated: &[&
     let unknown = |name: &str| !translated.contains(&name) && !HINTS.contains(&name);
     match fields.find(|(name, value)| asks(value) && unknown(name)) {
         None => Ok(()),
-        Some((name, _)) => Err(endpoint.cannot(&format!("has nothing like `{name}`; leave it out"))),
+        Some((name, _)) => Err(endpoint.cannot(&format!("does not support `{name}`; leave it out"))),
     }
 }
 
@@ -156,7 +156,7 @@ impl At<'_> {
             Some(Value::Array(parts)) => {
                 let text = |part: &Value| {
                     let text = part.get("text").or_else(|| part.get("refusal")).and_then(Value::as_str);
-                    text.map(str::to_owned).ok_or_else(|| self.cannot(".content: only text can stand here"))
+                    text.map(str::to_owned).ok_or_else(|| self.cannot(".content: only text is allowed here"))
                 };
                 Ok(parts.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(between))
             }
@@ -195,7 +195,7 @@ impl At<'_> {
             (kind, ..) => {
                 let kind = kind.unwrap_or_default();
                 Err(self.cannot(&format!(
-                    ".content: cannot read a part `{kind}`, or it lacks what belongs to it"
+                    ".content: cannot read a part of the type `{kind}`, or the part is incomplete"
                 )))
             }
         }
@@ -209,7 +209,7 @@ impl At<'_> {
         for (call, function) in functions {
             let text = |value: Option<&'a Value>, field: &str| value.and_then(|it| it.get(field)?.as_str());
             let Some(name) = text(function, "name") else {
-                return Err(self.cannot(".tool_calls: only calls of functions can be told again"));
+                return Err(self.cannot(".tool_calls: only calls of functions can be passed on"));
             };
             let arguments = text(function, "arguments").unwrap_or_default();
             let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };

@@ -57,7 +57,8 @@ impl Rows {
                 return Err((format!("errors[{index}]"), why.to_owned()));
             }
             if when.is_none() && statuses.iter().any(|status| (200..300).contains(status)) {
-                let why = "fits every reply that is none; say by `when` how it is told from a good one";
+                let why =
+                    "fits every reply with this status, good ones too; say in `when` what marks an error";
                 return Err((format!("errors[{index}].status"), why.to_owned()));
             }
             let (code, remedy) = (row.code, row.remedy.into());

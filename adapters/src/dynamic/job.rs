@@ -39,7 +39,7 @@ impl Job {
     ) -> Result<Progressed, Error> {
         let plan = model.plan;
         if plan.needs_webhooks() && (call.webhook.is_none() || !provider.hears) {
-            let why = "tells the end of its work by a webhook, and cannot reach us: set gateway.public_url";
+            let why = "reports the end of its work by webhook, but cannot reach this server: set gateway.public_url";
             return Err(provider.endpoint.cannot(why));
         }
         let scope = provider.scope(&call);

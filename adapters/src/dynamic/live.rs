@@ -141,7 +141,7 @@ impl Job {
             self.provider.nonsense(&format!("sent a reply without what was asked for: {}", told(&why)))
         };
         let Place::Text { text, finish_reason } = &self.plan.answer else {
-            return Err(self.provider.nonsense("showed an answer that is none"));
+            return Err(self.provider.nonsense("streamed something other than an answer"));
         };
         let reason = finish_reason.as_ref().map(|reason| reason.render(&scope));
         let reason = reason.transpose().map_err(missing)?;
@@ -151,7 +151,8 @@ impl Job {
             let text = words(&text.render(&scope).map_err(missing)?);
             let said = shown.answer.output().text.as_str();
             let rest = text.strip_prefix(said);
-            rest.ok_or_else(|| self.provider.nonsense("showed one answer and told another"))?.to_owned()
+            rest.ok_or_else(|| self.provider.nonsense("streamed one answer and then returned another"))?
+                .to_owned()
         };
         Ok(self.text(&scope, shown.answer, rest, reason.as_ref(), outlet).await)
     }

@@ -165,7 +165,7 @@ impl Plan {
             return Err(("result".into(), why.into()));
         }
         if matches!(answer, Answer::Bytes) && is_long && result.is_none() {
-            let why = "what tells the end is JSON; add a `result` whose reply is the file, or read `files`";
+            let why = "the reply that reports the end is JSON; add a `result` whose reply is the file, or read `files`";
             return Err(("reply.bytes".into(), why.into()));
         }
         let stream = call.stream.as_ref().map(|stream| Stream::new(stream, call)).transpose();
@@ -220,10 +220,7 @@ impl Webhook {
         let states = match &webhook.state {
             None if lists.iter().all(|list| list.is_empty()) => None,
             None => {
-                return Err((
-                    "state".into(),
-                    "is missing: where in the webhook do these states stand?".into(),
-                ));
+                return Err(("state".into(), "is missing; say where in the webhook these states are".into()));
             }
             Some(_) if has_poll => {
                 let why = "beside a poll a webhook only says that it is time to ask; remove it, or the poll";

@@ -257,7 +257,7 @@ fn check_names(
     unknown.sort();
     match unknown.first() {
         None => Ok(()),
-        Some(name) => Err(format!("there is no `{name}` here; what can be used is {}", known.join(", "))),
+        Some(name) => Err(format!("there is no `{name}` here; use one of {}", known.join(", "))),
     }
 }
 

@@ -54,7 +54,7 @@ fn a_bad_file_is_told_with_line_and_reason() {
             "payload.prompt }}",
             "reply.prompt }}",
             "p.toml:10:1",
-            "there is no `reply` here; what can be used is payload",
+            "there is no `reply` here; use one of payload",
         ),
         ("json = ", "form = {}\njson = ", "p.toml:8:", "more than one body"),
         ("json = ", "method = \"GET\"\njson = ", "p.toml:10:1", "a GET has no body"),

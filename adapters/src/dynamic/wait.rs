@@ -160,7 +160,7 @@ impl Job {
     }
 
     fn stateless(&self) -> Error {
-        self.provider.nonsense("told no state of the work")
+        self.provider.nonsense("reported no state of the work")
     }
 
     fn failed(&self, scope: &Scope, state: &str) -> Error {
@@ -175,8 +175,9 @@ impl Job {
     /// Not retried: the work may go on at the provider, and a second attempt would cost as much again.
     fn unknown_state(&self, state: &str) -> Error {
         let endpoint = &self.provider.endpoint;
-        let why =
-            format!("told a state that its file does not know: `{state}`; add it to pending, done or failed");
+        let why = format!(
+            "reported a state that its file does not name: `{state}`; add it to pending, done or failed"
+        );
         Error::new(&endpoint.name, ErrorCode::ProviderError, Remedy::FallBack, endpoint.quote(&why))
     }
 }

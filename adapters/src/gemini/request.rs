@@ -111,7 +111,7 @@ fn thinking(endpoint: &Endpoint, model: &str, effort: &str) -> Result<Value, Err
         "high" | "xhigh" | "max" => ("HIGH", 24_576),
         other => {
             let why =
-                format!("payload.reasoning_effort: `{other}` is none of none, minimal, low, medium, high");
+                format!("payload.reasoning_effort: `{other}` is not one of none, minimal, low, medium, high");
             return Err(endpoint.cannot(&why));
         }
     };

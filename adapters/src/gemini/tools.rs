@@ -11,9 +11,7 @@ pub(super) fn add(endpoint: &Endpoint, payload: &Value, body: &mut Map<String, V
         return Ok(());
     }
     if payload.get("parallel_tool_calls") == Some(&Value::Bool(false)) {
-        return Err(
-            endpoint.cannot("payload.parallel_tool_calls: cannot be kept from calling several at once")
-        );
+        return Err(endpoint.cannot("payload.parallel_tool_calls: cannot be limited to one call at a time"));
     }
     let declarations: Vec<_> = functions.into_iter().map(declaration).collect();
     body.insert("tools".into(), json!([{"functionDeclarations": declarations}]));
@@ -64,6 +62,6 @@ fn calling(endpoint: &Endpoint, payload: &Value) -> Result<Option<Value>, Error>
             let names: Vec<_> = tools.filter_map(|tool| tool.pointer("/function/name")).collect();
             Ok(Some(json!({"mode": mode, "allowedFunctionNames": names})))
         }
-        Some(other) => Err(endpoint.cannot(&format!("payload.tool_choice: has nothing like `{other}`"))),
+        Some(other) => Err(endpoint.cannot(&format!("payload.tool_choice: does not support `{other}`"))),
     }
 }

@@ -103,7 +103,8 @@ fn think(endpoint: &Endpoint, effort: &str) -> Result<Value, Error> {
         "xhigh" => Ok("max".into()),
         "low" | "medium" | "high" | "max" => Ok(effort.into()),
         other => {
-            let why = format!("payload.reasoning_effort: `{other}` is none of none, low, medium, high, max");
+            let why =
+                format!("payload.reasoning_effort: `{other}` is not one of none, low, medium, high, max");
             Err(endpoint.cannot(&why))
         }
     }
@@ -121,9 +122,7 @@ fn tools(endpoint: &Endpoint, payload: &Value) -> Result<Option<Value>, Error> {
         Some(_) => return Err(endpoint.cannot("payload.tool_choice: only knows `auto` and `none`")),
     }
     if payload.get("parallel_tool_calls") == Some(&Value::Bool(false)) {
-        return Err(
-            endpoint.cannot("payload.parallel_tool_calls: cannot be kept from calling several at once")
-        );
+        return Err(endpoint.cannot("payload.parallel_tool_calls: cannot be limited to one call at a time"));
     }
     let tool = |function: &Value| json!({"type": "function", "function": function});
     Ok(Some(functions.into_iter().map(tool).collect()))

@@ -155,7 +155,7 @@ async fn what_a_webhook_tells_may_be_that_it_failed() {
         ),
         (json!({"state": "dreaming"}), ErrorCode::ProviderError, "`dreaming`; add it to pending"),
         (json!({"unsafe": true, "state": "off"}), ErrorCode::InvalidRequest, "withheld it"),
-        (json!([]), ErrorCode::ProviderError, "told no state"),
+        (json!([]), ErrorCode::ProviderError, "reported no state"),
     ];
     for (told, code, words) in rows {
         let (items, _server) = asked("told", Some(vec![told])).await;

@@ -29,7 +29,7 @@ impl Address {
     fn add(&mut self, text: &str) -> Result<(), Error> {
         // The parser's message may hold the text, so it is not kept.
         let invalid = || {
-            Error::new(ErrorKind::Invalid, "the broker url is not one: give one like nats://127.0.0.1:4222")
+            Error::new(ErrorKind::Invalid, "the broker url is invalid: give one like nats://127.0.0.1:4222")
         };
         let mut url = text.parse::<ServerAddr>().map_err(|_| invalid())?.into_inner();
         if self.user.is_none() && !url.username().is_empty() {

@@ -34,7 +34,7 @@ pub(super) async fn connect(
         };
         let (kind, mend) = match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                (ErrorKind::Denied, "it takes other credentials: look at the url or at nats_credentials")
+                (ErrorKind::Denied, "it refuses these credentials: check the url or nats_credentials")
             }
             ConnectErrorKind::ServerParse | ConnectErrorKind::Tls => {
                 (ErrorKind::Invalid, "look at the url, and whether the server speaks TLS")

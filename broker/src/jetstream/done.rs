@@ -88,7 +88,7 @@ impl Way {
     /// another client settled first, the next removal may be tried again.
     fn give_up(&self, error: &Error) {
         let way = if error.kind() == ErrorKind::Denied {
-            tracing::warn!(%error, "each acknowledgement costs the broker more than it need");
+            tracing::warn!(%error, "this client may not remove messages, so each acknowledgement costs the broker more");
             ACK_ALWAYS
         } else {
             ACK

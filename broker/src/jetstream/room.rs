@@ -49,8 +49,8 @@ async fn make(
             Ok(()) => {
                 if parts > 1 {
                     tracing::warn!(
-                        "the broker has not the room that the streams are set to take: those that were missing take one \
-                         part in {parts} of it; give the server more storage, or lower streams.stream_bytes_max and \
+                        "the broker has less room than the streams are set to take: each missing stream was made \
+                         with 1/{parts} of its size; give the server more storage, or lower streams.stream_bytes_max and \
                          assets.store_bytes_max"
                     );
                 }

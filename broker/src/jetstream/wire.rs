@@ -50,7 +50,7 @@ pub(super) async fn publish(
         }
         Err(_) => Err(Error::new(
             ErrorKind::Disconnected,
-            format!("{subject} was not taken: too much waits to be sent"),
+            format!("cannot publish to {subject}: too many messages wait to be sent"),
         )),
     }
 }

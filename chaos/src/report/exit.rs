@@ -79,7 +79,7 @@ impl std::fmt::Display for Shortfall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooLittle { accepted, wanted } => {
-                write!(f, "only {accepted} requests were accepted; {wanted} are the least that says anything")
+                write!(f, "only {accepted} requests were accepted; a verdict needs at least {wanted}")
             }
             Self::NeverFired { fault } => write!(f, "the fault `{fault}` was planned and never struck"),
             Self::Spoilt { why } => write!(f, "the harness failed: {why}"),

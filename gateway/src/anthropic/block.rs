@@ -113,16 +113,19 @@ impl Block {
                 if context.is_some() {
                     return Err(Error::invalid(
                         format!("{at}.context"),
-                        "not offered here; say it in a text",
+                        "is not supported; put it into a text block",
                     ));
                 }
                 if citations.is_some_and(|citations| citations.enabled == Some(true)) {
-                    return Err(Error::invalid(format!("{at}.citations"), "answers cite nothing here"));
+                    return Err(Error::invalid(format!("{at}.citations"), "citations are not supported"));
                 }
                 (document(source, title, at)?, cache_control)
             }
             other => {
-                return Err(Error::invalid(at.to_owned(), format!("`{}` cannot stand here", other.kind())));
+                return Err(Error::invalid(
+                    at.to_owned(),
+                    format!("a `{}` block is not allowed here", other.kind()),
+                ));
             }
         };
         Ok(CacheControl::mark(part, cache_control))
@@ -165,7 +168,9 @@ fn document(source: Source, title: Option<String>, at: &str) -> Result<Value, Er
         }
         Source::Base64 { .. } => return wrong(".media_type", "expected application/pdf"),
         Source::Text { data, .. } => format!("data:text/plain;base64,{}", BASE64_STANDARD.encode(data)),
-        Source::Url { .. } => return wrong("", "documents are not fetched here; give it as base64"),
+        Source::Url { .. } => {
+            return wrong("", "this server fetches no documents; give the document as base64");
+        }
         Source::File { .. } => return wrong("", "no files are kept here; give the document as base64"),
         Source::Content { .. } => return wrong(".type", "expected base64 or text"),
     };

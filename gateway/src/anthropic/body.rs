@@ -56,8 +56,8 @@ impl Body {
     pub(super) fn check(&self) -> Result<(), Error> {
         let theirs = [
             ("container", &self.container, "there are no containers here"),
-            (THREAD, &self.thread, "conversations are not held here; all of one is sent each time"),
-            ("inference_geo", &self.inference_geo, "where a model runs is not chosen here"),
+            (THREAD, &self.thread, "this server keeps no conversations; send the whole one each time"),
+            ("inference_geo", &self.inference_geo, "the place where a model runs cannot be chosen"),
             (
                 "user_profile_id",
                 &self.user_profile_id,

@@ -33,7 +33,7 @@ impl Chat {
         let body = typed(body)?;
         match body.max_tokens {
             Some(0) => {
-                let why = "must be at least 1: what 0 does, to warm a cache, is not offered here";
+                let why = "must be at least 1: warming a cache with 0 is not supported";
                 return Err(Error::invalid("max_tokens", why));
             }
             None => return Err(Error::invalid("max_tokens", "is required")),

@@ -63,7 +63,11 @@ impl Tool {
             return Err(Error::invalid(format!("{at}.name"), why));
         }
         let wishes = [
-            ("defer_loading", self.defer_loading == Some(true), "all tools are told at once here"),
+            (
+                "defer_loading",
+                self.defer_loading == Some(true),
+                "is not supported: the model always gets all tools at once",
+            ),
             (
                 "input_examples",
                 self.input_examples.as_ref().is_some_and(|examples| !examples.is_empty()),

@@ -21,8 +21,7 @@ pub(super) struct Replay {
 /// message, so that a client can repeat a replay whose answer was lost.
 pub(super) fn of(letter: &Letter, subjects: &Subjects, fresh: bool) -> Result<Replay, Error> {
     if letter.parked.missing_bytes > 0 {
-        let why =
-            "the letter has only the beginning of its message, which was too large for one; publish it anew";
+        let why = "the message was too large for its letter, which holds only its beginning; publish the message anew";
         return Err(Error::new(ErrorCode::InvalidRequest, why));
     }
     let subject = &letter.parked.subject;
@@ -34,8 +33,9 @@ pub(super) fn of(letter: &Letter, subjects: &Subjects, fresh: bool) -> Result<Re
     } else if is("work") {
         subject.rsplit('.').next().and_then(|tenant| schemas::Tenant::new(tenant).ok())
     } else {
-        let why =
-            format!("`{subject}` takes no replay: only requests, their work and callbacks are run again");
+        let why = format!(
+            "a message of `{subject}` cannot be replayed: only requests, their work and callbacks can"
+        );
         return Err(Error::new(ErrorCode::InvalidRequest, why));
     };
     if letter.tenant != UNKNOWN && owner.is_none_or(|owner| owner.as_str() != letter.tenant) {

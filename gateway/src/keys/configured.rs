@@ -71,7 +71,7 @@ impl KeyConfig {
                 return fault("hash", why.to_owned());
             }
             if seen.insert(&key.id, index).is_some() {
-                return fault("id", format!("`{}` is there already", key.id));
+                return fault("id", format!("another key already has the id `{}`", key.id));
             }
             if key.budget.is_some_and(|budget| !budget.is_sound()) {
                 return fault("budget.usd", "expected an amount of US dollars, more than 0".to_owned());

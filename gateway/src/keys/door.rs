@@ -162,7 +162,7 @@ pub(crate) async fn rotate(
         return Err(configured(&old.id).into());
     }
     if !old.is_good(now) {
-        let why = format!("the key `{}` is no good any more: make a new one", old.id);
+        let why = format!("the key `{}` was revoked or has expired: create a new one", old.id);
         return Err(Error::new(ErrorCode::Conflict, why).into());
     }
     let end = later(now, "grace_ms", grace_ms.unwrap_or(GRACE_MS))?;
@@ -183,13 +183,15 @@ impl Wish {
     fn record(self, app: &Shared, caller: &Caller) -> Result<KeyRecord, Error> {
         let (own, is_first) = (caller.key(), app.keys.is_open());
         if is_first && app.keys.reach == Reach::Network {
-            let why = "everybody may come in here, from other machines too: the first key is made while the server listens \
-                       on 127.0.0.1, or stands in the configuration (`dynode key create --offline`)";
+            let why = "other machines can reach this server, so it does not create the first key: create that one \
+                       while the server listens on 127.0.0.1, or put it into the configuration (`dynode key create \
+                       --offline`)";
             return Err(Error::new(ErrorCode::Forbidden, why));
         }
         let role = self.role.unwrap_or(if is_first { Role::Superadmin } else { Role::User });
         if is_first && role != Role::Superadmin {
-            let why = "the first key is a superadmin's: without one nobody could make the next; make it, then this one";
+            let why = "the first key must be a superadmin's, or nobody could create the next; create that one first, \
+                       then this one";
             return Err(Error::invalid("role", why));
         }
         caller.must_be(role)?;
@@ -307,7 +309,10 @@ fn is_seen(caller: &Caller, key: &KeyRecord) -> bool {
 
 fn missing(id: &str) -> Error {
     let shown: String = id.chars().take(64).collect();
-    Error::new(ErrorCode::NotFound, format!("no API key `{}` is here for you", shown.escape_debug()))
+    Error::new(
+        ErrorCode::NotFound,
+        format!("there is no API key `{}` that you may manage", shown.escape_debug()),
+    )
 }
 
 fn configured(id: &KeyId) -> Error {

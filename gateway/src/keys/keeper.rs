@@ -28,7 +28,7 @@ pub(crate) async fn run(app: App) {
             // Others report the link, and a key that cannot be read lets no request in.
             Err(error) if is_told || error.is_transient() => debug!(%error, "the API keys cannot be read"),
             Err(error) => {
-                warn!(%error, "the API keys cannot be read: those that are known here stay as they are");
+                warn!(%error, "cannot read the API keys; this server goes on with the keys that it knows");
                 is_told = true;
             }
         }

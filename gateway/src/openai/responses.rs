@@ -162,7 +162,7 @@ pub(crate) async fn get(
         _ if starting_after.is_some() => {
             return Err(Error::invalid(
                 "starting_after",
-                "numbers the events of a stream: say `stream=true`",
+                "is only for a stream of events: set `stream=true`",
             )
             .into());
         }

@@ -93,10 +93,11 @@ fn info() -> Value {
         "title": "Dynode",
         "version": env!("CARGO_PKG_VERSION"),
         "summary": "Run AI work on your own machines, and lose none of it.",
-        "description": "A self-hosted execution engine for AI work. The HTTP API is a thin wrapper over the same path as \
-            the WebSocket at `/ws`. Use an OpenAI SDK by its base URL, or hand requests in natively and read their \
-            outcomes. Every answer carries `x-request-id`; every error is `{\"error\":{\"message\",\"type\",\"param\",\
-            \"code\"}}`. Unknown fields are ignored in what you read, and may come.",
+        "description": "A self-hosted execution engine for AI work. The HTTP API is a thin wrapper over the same path \
+            as the WebSocket at `/ws`. Point an OpenAI SDK at this server by its base URL, or hand requests in \
+            natively and read their outcomes. Every answer carries `x-request-id`; every error is \
+            `{\"error\":{\"message\",\"type\",\"param\",\"code\"}}`. Ignore unknown fields in answers: later versions \
+            may add some.",
         "license": { "name": "MIT", "identifier": "MIT" },
     })
 }

@@ -107,8 +107,9 @@ impl Session {
         }
         let most = self.app.config.socket_sessions_max;
         if self.joined.len() >= most {
-            let why =
-                format!("`{session}` is one more than the {most} sessions that a socket may join; leave one");
+            let why = format!(
+                "cannot join `{session}`: this socket has joined {most} sessions, its limit; leave one first"
+            );
             let error = Error { param: Some("session".into()), ..overloaded(&why) };
             return client.refuse(None, &self.app.spread(error)).await;
         }

@@ -36,7 +36,8 @@ impl Letters {
         let stage = stage.map(|stage| format!("&stage={stage}")).unwrap_or_default();
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let page = self.ask(Method::GET, &format!("?limit={limit}{stage}{after}")).await?;
-        serde_json::from_value(page).map_err(|error| Fault::Refused(format!("no list of letters: {error}")))
+        serde_json::from_value(page)
+            .map_err(|error| Fault::Refused(format!("cannot read the server's list of letters: {error}")))
     }
 
     pub(super) async fn letter(&self, sequence: u64) -> Result<Value, Fault> {

@@ -53,12 +53,13 @@ impl Attempt<'_> {
         match worth::weigh(&self.form, answer) {
             Worth::Good => self.accept(finished).await,
             Worth::Mended(_) if !self.may_take_back() => {
-                let reason = failed(step, "the answer has more around it than JSON, which was shown already");
+                let reason =
+                    failed(step, "the answer has text around its JSON, and the client has already seen it");
                 self.reject(answer.clone(), reason)
             }
             Worth::Mended(mended) => {
                 if self.has_shown {
-                    self.tell_restarted("the answer is shown again, without what surrounded it").await;
+                    self.tell_restarted("the answer is sent again without the text around its JSON").await;
                     self.show(&mended).await;
                 }
                 finished.output = Output::Chat(*mended);
@@ -85,7 +86,7 @@ impl Attempt<'_> {
     pub(super) async fn tell_held(&mut self, held: Held) -> Box<Finished> {
         let Held { finished, by } = held;
         if self.has_shown {
-            self.tell_restarted("no other provider has answered: the answer of before stands").await;
+            self.tell_restarted("no other provider has answered: the earlier answer stands").await;
         }
         self.unsaid.clear();
         self.shown = ChatOutput::default();
@@ -147,7 +148,7 @@ impl Attempt<'_> {
         self.has_asked_again = true;
         self.note(&reason);
         self.rejected = Some(worth::kept(&answer));
-        self.take_back("the answer was not in the form that was asked for, and is asked for again").await;
+        self.take_back("the answer did not have the requested form, so the model is asked again").await;
         let payload = worth::asked_again(self.work.request.payload.clone(), text, flaw);
         Judgement::AskAgain(Question { payload, reason })
     }

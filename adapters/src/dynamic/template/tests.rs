@@ -58,7 +58,7 @@ fn the_nearest_shape_of_a_size_is_found() {
 #[test]
 fn what_is_wrong_is_told_when_the_file_is_read() {
     let rows = [
-        ("{{ payloads.n }}", "there is no `payloads` here; what can be used is payload"),
+        ("{{ payloads.n }}", "there is no `payloads` here; use one of payload"),
         ("{{ payload.n ", "unexpected end"),
         ("{{ payload.n | nosuch }}", "nosuch"),
         ("{% for x in payload.tags %}", "unexpected end"),

@@ -56,7 +56,7 @@ pub(in super::super) fn body(
         return Err(endpoint.cannot("gives one answer to a question: leave `n` out"));
     }
     if number("top_logprobs").is_some_and(|n| n > 0) {
-        return Err(endpoint.cannot("tells no `top_logprobs` by its Responses API"));
+        return Err(endpoint.cannot("does not return `top_logprobs` by its Responses API"));
     }
     let most = question::tokens_max(payload);
     if most.and_then(Value::as_u64).is_some_and(|most| most < TOKENS_MIN) {
@@ -162,7 +162,7 @@ impl At<'_> {
                     content.push(json!({"type": "output_text", "text": text, "annotations": []}))
                 }
                 (None, Some(refusal)) => content.push(json!({"type": "refusal", "refusal": refusal})),
-                (None, None) => return Err(self.cannot(".content: only text can stand here")),
+                (None, None) => return Err(self.cannot(".content: only text is allowed here")),
             }
         }
         if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
@@ -173,7 +173,7 @@ impl At<'_> {
         }
         for (index, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
             let Some(name) = call["function"]["name"].as_str() else {
-                return Err(self.cannot(".tool_calls: only calls of functions can be told again"));
+                return Err(self.cannot(".tool_calls: only calls of functions can be passed on"));
             };
             let arguments = call["function"]["arguments"].as_str().filter(|text| !text.trim().is_empty());
             let (call_id, thoughts) = self.call_id(call["id"].as_str().unwrap_or_default());
@@ -213,7 +213,8 @@ impl At<'_> {
                 Ok(Value::Object(item))
             }
             kind => {
-                let why = format!(".content: cannot read a part `{kind}`, or it lacks what belongs to it");
+                let why =
+                    format!(".content: cannot read a part of the type `{kind}`, or the part is incomplete");
                 Err(self.cannot(&why))
             }
         }
@@ -224,7 +225,7 @@ impl At<'_> {
         let parts = self.parts(message)?;
         let text = |part: &Value| part["text"].as_str().map(str::to_owned);
         let texts = parts.iter().map(text).collect::<Option<Vec<_>>>();
-        texts.map(|texts| texts.join("\n")).ok_or_else(|| self.cannot(".content: only text can stand here"))
+        texts.map(|texts| texts.join("\n")).ok_or_else(|| self.cannot(".content: only text is allowed here"))
     }
 }
 
@@ -245,7 +246,7 @@ fn choice(endpoint: &Endpoint, payload: &Value) -> Result<Option<Value>, Error> 
             Some(name) => Ok(Some(json!({"type": "function", "name": name}))),
             None => {
                 let known = "`auto`, `none`, `required`, or a function by its name";
-                Err(endpoint.cannot(&format!("knows as `tool_choice` {known}")))
+                Err(endpoint.cannot(&format!("accepts as `tool_choice` only {known}")))
             }
         },
     }

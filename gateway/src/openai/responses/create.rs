@@ -166,8 +166,7 @@ impl Create {
             return Err(Error::invalid(name, format!("is a field of chat completions; here it is `{here}`")));
         }
         if let Some(other) = self.truncation.as_deref().filter(|text| *text != "disabled") {
-            let why =
-                format!("`{other}` is not done here: a question that is too long is refused, `disabled`");
+            let why = format!("expected `disabled`, not `{other}`: input that is too long is always refused");
             return Err(Error::invalid("truncation", why));
         }
         if self.include.iter().flatten().any(|name| name == "message.output_text.logprobs") {
@@ -176,7 +175,7 @@ impl Create {
         if self.background == Some(true) && self.store == Some(false) {
             return Err(Error::invalid(
                 "background",
-                "who does not wait must be able to come back: `store` must be true",
+                "a response in the background must be stored to be retrieved: set `store` to true",
             ));
         }
         Ok(())
@@ -220,7 +219,7 @@ impl Create {
         let choice = self.tool_choice.as_ref().map(tool_choice).transpose()?;
         match choice {
             Some(choice) if tools.is_empty() && choice != "auto" && choice != "none" => {
-                return Err(Error::invalid("tool_choice", "wants a tool to be called, and `tools` has none"));
+                return Err(Error::invalid("tool_choice", "demands a tool call, but there are no `tools`"));
             }
             _ if tools.is_empty() => {}
             choice => {

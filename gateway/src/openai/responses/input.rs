@@ -69,7 +69,7 @@ fn add(messages: &mut Vec<Value>, item: &Field<'_>) -> Result<(), Error> {
         // One model's reasoning is not passed to another: no provider accepts it in a chat.
         "reasoning" => {}
         "item_reference" => {
-            return Err(item.invalid("items have no place of their own here: send the item itself, or name the response in `previous_response_id`"));
+            return Err(item.invalid("items are not kept by their ids here: send the item itself, or name the response in `previous_response_id`"));
         }
         other => {
             let why = format!(
@@ -206,7 +206,7 @@ fn result_text<'a>(part: &Field<'a>) -> Result<&'a str, Error> {
     let kind = part.need("type")?;
     match kind.text()? {
         "input_text" | "output_text" => part.need("text")?.text(),
-        _ => Err(kind.invalid("expected input_text: what a call brings is passed on as text only")),
+        _ => Err(kind.invalid("expected input_text: the output of a call is passed on only as text")),
     }
 }
 

@@ -51,7 +51,7 @@ impl Kept {
         if let Err(error) = kept
             && !failed_before
         {
-            warn!(%error, "responses cannot be kept: they are answered, and cannot be retrieved");
+            warn!(%error, "cannot store responses: clients get them now, but cannot retrieve them later");
         }
     }
 
@@ -119,7 +119,7 @@ pub(super) async fn keep(
     };
     write.await.map(drop).map_err(|error| match error.kind() {
         ErrorKind::Full => {
-            let why = "there is no room to keep another response, and in the background it would be lost; ask and wait, or ask again later";
+            let why = "there is no room to store a response, so one in the background would be lost; ask without `background`, or ask again later";
             app.spread(overloaded(why))
         }
         _ => refusal::of_broker(&error),

@@ -70,12 +70,12 @@ pub(crate) fn receive_webhook() -> Operation {
         Tag::Assets,
         "receive_webhook",
         "Tell the end of long work",
-        "For providers alone: tell the request that waits for it that long work is over. The token is that of the URL which the \
-         provider was given; where it signs its webhooks, the signature is checked too.",
+        "For providers only: report that long work is over to the request that waits for it. The token is part of the \
+         URL that the provider was given; if the provider signs its webhooks, the signature is checked too.",
     )
     .path::<String>("token", "The token of the URL that the provider was given.", "t1")
     .takes::<Value>(json!({ "status": "succeeded" }))
-    .answers(200, "Heard, also where it comes again or too late.")
+    .answers(200, "Received, even if it is a repeat or comes too late.")
     .json::<Received>(json!({ "received": true }))
     .refuses(&[ErrorCode::Unauthorized])
 }

@@ -49,8 +49,8 @@ pub(crate) fn read_contract() -> Operation {
         Tag::Documentation,
         "read_contract",
         "Read the contract",
-        "Get what stands still over all versions, as Markdown: the subjects of the bus, every message of the WebSocket, the \
-         errors.",
+        "Get the contract, which holds across all versions, as Markdown: the subjects of the bus, every message of \
+         the WebSocket, the errors.",
     )
     .open()
     .answers(200, "Markdown.")

@@ -24,8 +24,8 @@ pub(crate) fn check_live() -> Operation {
         Tag::Health,
         "check_live",
         "Probe whether the process lives",
-        "Restart the process where this does not answer. It says nothing of the broker or of the workers: a restart mends \
-         neither.",
+        "Restart the process if this does not answer. It says nothing about the broker or the workers: a restart \
+         fixes neither.",
     )
     .open()
     .answers(200, "It lives.")
@@ -37,7 +37,8 @@ pub(crate) fn check_ready() -> Operation {
         Tag::Health,
         "check_ready",
         "Probe whether requests are welcome",
-        "Send new requests elsewhere where this answers 503. `alarms` are for a person to look at, and stop nobody.",
+        "Send new requests elsewhere while this answers 503. `alarms` are for a person to look at, and do not \
+         change the status.",
     );
     operation
         .open()

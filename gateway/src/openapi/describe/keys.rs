@@ -77,7 +77,8 @@ pub(crate) fn rotate_key() -> Operation {
         Tag::Keys,
         "rotate_key",
         "Replace an API key",
-        "Make a key like this one and read it in the answer. The old one stays good for the grace, a day where nothing is said.",
+        "Make a key like this one and read it in the answer. The old key stays valid for the grace period, a \
+         day by default.",
     );
     of_key(operation)
         .takes::<Rotation>(json!({ "grace_ms": 3_600_000 }))

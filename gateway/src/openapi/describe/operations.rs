@@ -44,8 +44,8 @@ pub(crate) fn list_dead_letters() -> Operation {
         Tag::Operations,
         "list_dead_letters",
         "List what was parked",
-        "Get the messages that nobody could use, that ended their worker each time, or that no receiver took: oldest first, \
-         a page at a time.",
+        "Get the messages that could not be processed, that ended their worker on every try, or that no receiver \
+         accepted: oldest first, a page at a time.",
     )
     .query::<Filter>()
     .answers(200, "A page of letters.")
@@ -71,8 +71,8 @@ pub(crate) fn replay_dead_letter() -> Operation {
         Tag::Operations,
         "replay_dead_letter",
         "Run a parked message again",
-        "Publish a parked message once more, after what kept it from being used is mended. It never changes an outcome: where \
-         its id has one, it runs under a new id, which is told.",
+        "Publish a parked message once more, after its cause is fixed. This never changes an outcome: if its id \
+         already has one, it runs under a new id, which the answer names.",
     );
     of_letter(operation)
         .query::<How>()
@@ -98,8 +98,8 @@ pub(crate) fn list_callback_targets() -> Operation {
         Tag::Operations,
         "list_callback_targets",
         "List targets that take no callbacks",
-        "Get the targets that did not take their last callbacks, and those to which nothing is sent any more: of the tenant, a \
-         superadmin's of all tenants.",
+        "Get the targets that did not accept their last callbacks, and the disabled ones: those of the tenant, or for \
+         a superadmin those of all tenants.",
     )
     .answers(200, "The targets, each with its id.")
     .json::<Targets>(json!({ "targets": [] }))
@@ -126,8 +126,8 @@ pub(crate) fn enable_callback_target() -> Operation {
         Tag::Operations,
         "enable_callback_target",
         "Send callbacks to a target again",
-        "Enable a target that was disabled, after it is mended; a superadmin's does so for all tenants. Replay what was parked \
-         for it then.",
+        "Enable a disabled target once it works again; for a superadmin, in all tenants. Then replay the callbacks \
+         that were parked for it.",
     )
     .path::<String>("id", "The id of the target.", "c29tZS10YXJnZXQ")
     .answers(200, "Callbacks are sent there again.")

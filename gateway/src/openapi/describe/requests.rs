@@ -95,9 +95,9 @@ pub(crate) fn submit_request() -> Operation {
         Tag::Requests,
         "submit_request",
         "Hand in a request",
-        "Hand work in without waiting for it: the answer is its id. Read how it ended with `get_request`, follow it with \
-         `stream_request_events`, or name a `callback`. It runs whoever reads it. Once it is accepted it ends in exactly one \
-         outcome.",
+        "Hand work in without waiting for it: the answer is its id. Read how it ended with `get_request`, follow it \
+         with `stream_request_events`, or name a `callback`. It runs whether or not anybody reads it. Once it is \
+         accepted it ends in exactly one outcome.",
     )
     .header(IDEMPOTENCY_KEY)
     .takes_either::<Submission>(submission())
@@ -137,7 +137,7 @@ pub(crate) fn cancel_request() -> Operation {
         .answers(200, "It has ended before: the outcome.")
         .json::<Outcome>(outcome())
         .message_pack::<Outcome>()
-        .answers(202, "The cancel is stored, and will be heard.")
+        .answers(202, "The cancel is stored and will reach the request.")
         .json::<Standing>(standing("cancelling"))
         .message_pack::<Standing>()
         .refuses(&[ErrorCode::NotFound])
@@ -164,8 +164,8 @@ pub(crate) fn stream_events() -> Operation {
         Tag::Requests,
         "stream_events",
         "Follow all requests",
-        "Get every event of the tenant as it happens, as server-sent events. The stream has no end, and what happens while \
-         nobody reads is not repeated: follow one request to miss nothing of it.",
+        "Get every event of the tenant as it happens, as server-sent events. The stream has no end, and events that \
+         you miss are not repeated: to miss nothing of a request, follow that request.",
     )
     .answers(200, "The events.")
     .events::<Event>(STREAM)
