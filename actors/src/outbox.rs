@@ -150,8 +150,9 @@ impl Outbox {
         self.broker.trim(stream, MESSAGES_TRIMMED).await.map(|()| true)
     }
 
-    /// Drops the classifier's oldest letters: unusable requests, which have ended. All others, callbacks above all,
-    /// wait to be replayed.
+    /// Drops the classifier's oldest letters. Most are refused requests, which have an outcome; of a message under
+    /// another request's id, or of no readable tenant, nothing else is kept. All other letters, callbacks above all, wait
+    /// to be replayed.
     async fn drop_letters(&self) -> Result<bool, broker::Error> {
         let Topology { dead, subjects, .. } = &*self.topology;
         let pattern = subjects.dead_of(Some(ENTRANCE), "*");

@@ -16,11 +16,11 @@ use crate::{Adapter, Call, ConfigError, Error, Model, Progress, ProviderConfig, 
 
 /// The name of the provider during a check.
 const NAME: &str = "check";
-/// A placeholder for the key, for a check that sends nothing.
+/// Stands for the key in a check that sends nothing.
 pub(super) const NO_KEY: &str = "the-key-would-stand-here";
-/// A placeholder for the secret, likewise.
+/// Stands for the secret, likewise.
 const NO_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-/// A placeholder for the URL to which the provider would send its webhook.
+/// Stands for the URL to which the provider would send its webhook.
 const NO_WEBHOOK: &str = "https://the-gateway/v1/webhooks/the-token";
 /// The most characters to show of a body.
 const SHOWN_CHARS_MAX: usize = 2_000;

@@ -288,7 +288,7 @@ pub(super) enum Statuses {
 pub(super) enum RemedyName {
     Throttle,
     Retry,
-    /// The key is of no use for now: use another one, or another provider.
+    /// The key cannot be used at present: use another one, or another provider.
     DisableKey,
     FallBack,
     Fatal,

@@ -215,7 +215,7 @@ impl Wish {
         let now = app.broker().now();
         let expires_at = self.expires_in_ms.map(|ms| later(now, "expires_in_ms", ms)).transpose()?;
         let record = KeyRecord {
-            // A placeholder: the id comes with the key.
+            // `make` replaces it with the id of the key that it creates.
             id: KeyId::new("new").map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))?,
             mode,
             tenant,

@@ -11,7 +11,7 @@ use crate::bench::load::marks;
 
 /// The length of a vector.
 const DIMENSIONS: u16 = 1_536;
-/// Placeholder for the send time.
+/// Marks where a frame carries its send time.
 const PLACE: &str = "@MARK";
 /// The largest answer to prepare: a model name must not exhaust the memory.
 const CHUNKS_MAX: u32 = 100_000;
@@ -76,7 +76,7 @@ fn stream(model: &str, first: Duration, chunks: u32, gap: Duration) -> Prepared 
     let piece =
         json!([{"index": 0, "delta": {"role": "assistant", "content": PLACE}, "finish_reason": null}]);
     let piece = format!("data: {}\n\n", chunk(piece, Value::Null));
-    // The placeholder is present: it was put there above.
+    // The mark is present: it was put there above.
     let (head, tail) = piece.split_once(PLACE).unwrap_or_default();
     let frame = (Bytes::copy_from_slice(head.as_bytes()), Bytes::copy_from_slice(tail.as_bytes()));
     let finish = json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]);
